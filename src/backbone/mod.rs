@@ -1,0 +1,1 @@
+//! Layer tables, batch-norm folding and weight loading of the supported backbones.

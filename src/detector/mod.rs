@@ -1,0 +1,1 @@
+//! The order of the method: fit, denoise, select, score; nothing about GPUs.

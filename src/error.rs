@@ -1,0 +1,78 @@
+//! The one error type of the crate. Every variant says what went wrong, where, and what the caller can do.
+
+use std::path::{Path, PathBuf};
+
+/// Result with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong, by what the caller can do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder could not be read or written.
+    #[error("{}: {action} failed: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried, e.g. `reading`.
+        action: &'static str,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+    /// A file that should hold an image does not, or holds a damaged one.
+    #[error("{}: not a readable image: {reason}. {remedy}", path.display())]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder found.
+        reason: String,
+        /// What the caller can do.
+        remedy: &'static str,
+    },
+    /// A folder does not hold what a data set needs.
+    #[error("{}: {reason}", path.display())]
+    Dataset {
+        /// The folder or list file.
+        path: PathBuf,
+        /// What is missing and how it should look.
+        reason: String,
+    },
+    /// Pixels in memory do not have the size or layout that they claim.
+    #[error("invalid image in memory: {0}")]
+    InvalidImage(String),
+    /// A setting is out of its range, or settings contradict each other.
+    #[error("invalid option: {0}")]
+    InvalidOption(String),
+    /// A model file is damaged, of another version, or not a model at all.
+    #[error("{}: {reason}", path.display())]
+    Model {
+        /// The file, or `<memory>`.
+        path: PathBuf,
+        /// What is wrong and what the caller can do.
+        reason: String,
+    },
+    /// A weights file does not fit the backbone.
+    #[error("{}: {reason}", path.display())]
+    Weights {
+        /// The file, or `<embedded>`.
+        path: PathBuf,
+        /// What is missing or of the wrong shape.
+        reason: String,
+    },
+    /// No usable adapter, or the device refused or lost its work.
+    #[error("device: {0}")]
+    Device(String),
+    /// The work does not fit the device's limits or the memory budget.
+    #[error("limit: {0}")]
+    Limit(String),
+    /// The caller asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl Error {
+    /// Wraps an [`std::io::Error`] with the path and the action it belongs to.
+    pub fn io(path: impl AsRef<Path>, action: &'static str, source: std::io::Error) -> Self {
+        Self::Io { path: path.as_ref().to_owned(), action, source }
+    }
+}

@@ -1,0 +1,1 @@
+//! The device: the only folder that names wgpu.

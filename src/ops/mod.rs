@@ -1,0 +1,1 @@
+//! Host side of each kernel family: checks shapes, chooses the variant, records.

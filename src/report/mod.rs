@@ -1,0 +1,1 @@
+//! Pictures and pages that show where a part looks wrong.
