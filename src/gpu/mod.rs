@@ -1,1 +1,24 @@
 //! The device: the only folder that names wgpu.
+
+mod device;
+mod kernel;
+mod recorder;
+pub mod shaders;
+mod tensor;
+
+pub use device::{AdapterSummary, Archetype, Caps, Device, DeviceOptions, adapters};
+pub use kernel::Kernel;
+pub use recorder::{Plan, Recorder, StepTime};
+pub use tensor::Tensor;
+pub use wgpu;
+
+/// Workgroup grid for `groups` one-dimensional workgroups: `[x, y, 1]` with `x * y >= groups` and no side over
+/// `limit`. A kernel finds its index as `workgroup_id.x + workgroup_id.y * num_workgroups.x` and returns where it
+/// is past the end.
+pub fn grid_1d(groups: u32, limit: u32) -> [u32; 3] {
+    if groups <= limit {
+        return [groups.max(1), 1, 1];
+    }
+    let y = groups.div_ceil(limit);
+    [groups.div_ceil(y), y, 1]
+}

@@ -1,0 +1,393 @@
+//! Adapter choice and what the chosen device can do, decided once.
+
+use super::{Kernel, Tensor, kernel};
+use crate::{Error, Result};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Kernel family for the matrix-shaped work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Archetype {
+    /// No workgroup memory and no barrier, a large register tile an invocation: CPU drivers.
+    Direct,
+    /// Tiles staged in workgroup memory: GPUs.
+    Tiled,
+}
+
+impl std::fmt::Display for Archetype {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Direct => "direct",
+            Self::Tiled => "tiled",
+        })
+    }
+}
+
+/// What the device offers and what of it is used.
+#[derive(Clone, Debug)]
+pub struct Caps {
+    /// Adapter name as the driver gives it.
+    pub adapter: String,
+    /// Driver name and version.
+    pub driver: String,
+    /// Backend: `vulkan`, `metal`, `dx12`.
+    pub backend: String,
+    /// Kernel family for matrix-shaped work.
+    pub archetype: Archetype,
+    /// `f16` in shaders.
+    pub f16: bool,
+    /// Smallest and largest subgroup, where subgroup operations are offered.
+    pub subgroup: Option<(u32, u32)>,
+    /// Cooperative matrices.
+    pub coop: bool,
+    /// Shaders run without wgpu's injected bounds and loop checks (release builds).
+    pub unchecked: bool,
+    /// Timestamp queries.
+    pub timestamps: bool,
+    /// Largest storage binding in bytes.
+    pub max_binding: u64,
+    /// Workgroup memory in bytes.
+    pub max_workgroup_memory: u32,
+    /// Invocations a workgroup.
+    pub max_invocations: u32,
+    /// Workgroups a dimension of a dispatch.
+    pub max_groups: u32,
+    /// Alignment of storage and uniform offsets in bytes.
+    pub alignment: u64,
+}
+
+/// How to open a device.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceOptions {
+    /// Adapter index as listed by [`adapters`], or a part of its name (case ignored); the fastest kind if `None`.
+    pub adapter: Option<String>,
+    /// Forces a kernel family; by adapter type if `None`.
+    pub archetype: Option<Archetype>,
+    /// Forces shaders with (`Some(false)`) or without (`Some(true)`) injected checks; by build type if `None`.
+    pub unchecked: Option<bool>,
+    /// Stays within WebGPU's default limits though the adapter offers more.
+    pub default_limits: bool,
+}
+
+/// One adapter, as [`adapters`] lists it.
+#[derive(Clone, Debug)]
+pub struct AdapterSummary {
+    /// Index for [`DeviceOptions::adapter`].
+    pub index: usize,
+    /// Name as the driver gives it.
+    pub name: String,
+    /// `vulkan`, `metal` or `dx12`.
+    pub backend: String,
+    /// `discrete`, `integrated`, `virtual`, `cpu` or `other`.
+    pub kind: &'static str,
+    /// Driver name and version.
+    pub driver: String,
+}
+
+pub(super) struct Shared {
+    pub wgpu: wgpu::Device,
+    pub queue: wgpu::Queue,
+    pub caps: Caps,
+    pub kernels: Mutex<HashMap<String, Arc<Kernel>>>,
+    pub live_bytes: AtomicU64,
+    pub peak_bytes: AtomicU64,
+}
+
+/// A GPU (or a CPU driver) that runs the kernels. Cheap to clone; clones share the device. `Send + Sync`.
+#[derive(Clone)]
+pub struct Device(pub(super) Arc<Shared>);
+
+impl std::fmt::Debug for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Device").field("caps", &self.0.caps).finish()
+    }
+}
+
+fn instance() -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::PRIMARY;
+    descriptor.flags = wgpu::InstanceFlags::empty();
+    wgpu::Instance::new(descriptor)
+}
+
+fn rank(kind: wgpu::DeviceType) -> u8 {
+    match kind {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    }
+}
+
+fn enumerate() -> Vec<wgpu::Adapter> {
+    let mut all = pollster::block_on(instance().enumerate_adapters(wgpu::Backends::PRIMARY));
+    all.retain(|a| a.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS));
+    all.sort_by_key(|a| rank(a.get_info().device_type));
+    all
+}
+
+fn driver(info: &wgpu::AdapterInfo) -> String {
+    format!("{} {}", info.driver, info.driver_info).trim().to_owned()
+}
+
+/// All usable adapters, fastest kind first.
+pub fn adapters() -> Vec<AdapterSummary> {
+    enumerate()
+        .iter()
+        .enumerate()
+        .map(|(index, adapter)| {
+            let info = adapter.get_info();
+            AdapterSummary {
+                index,
+                driver: driver(&info),
+                backend: info.backend.to_string(),
+                kind: match info.device_type {
+                    wgpu::DeviceType::DiscreteGpu => "discrete",
+                    wgpu::DeviceType::IntegratedGpu => "integrated",
+                    wgpu::DeviceType::VirtualGpu => "virtual",
+                    wgpu::DeviceType::Cpu => "cpu",
+                    wgpu::DeviceType::Other => "other",
+                },
+                name: info.name,
+            }
+        })
+        .collect()
+}
+
+/// Features that a user turned off: `SOFTPATCH_DISABLE=f16,subgroup,coop,unchecked`.
+fn disabled(what: &str) -> bool {
+    std::env::var("SOFTPATCH_DISABLE").is_ok_and(|v| v.split(',').any(|w| w.trim() == what))
+}
+
+impl Device {
+    /// Opens an adapter.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where no adapter is found, none fits the name, or the driver refuses.
+    pub fn open(options: &DeviceOptions) -> Result<Self> {
+        let all = enumerate();
+        if all.is_empty() {
+            return Err(Error::Device(
+                "no Vulkan, Metal or DX12 adapter found. Install a GPU driver, or on a machine without a GPU a software \
+                 one (Debian, Ubuntu: apt install mesa-vulkan-drivers libvulkan1)"
+                    .into(),
+            ));
+        }
+        let adapter = match &options.adapter {
+            None => &all[0],
+            Some(wanted) => {
+                let by_index = wanted.parse::<usize>().ok().and_then(|i| all.get(i));
+                let lower = wanted.to_lowercase();
+                let by_name = || all.iter().find(|a| a.get_info().name.to_lowercase().contains(&lower));
+                by_index.or_else(by_name).ok_or_else(|| {
+                    let names: Vec<_> =
+                        all.iter().enumerate().map(|(i, a)| format!("{i}: {}", a.get_info().name)).collect();
+                    Error::Device(format!("no adapter fits '{wanted}'; there are {}", names.join(", ")))
+                })?
+            }
+        };
+        let wanted = wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::SUBGROUP
+            | wgpu::Features::SHADER_F16
+            | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        let mut features = adapter.features() & wanted;
+        if disabled("f16") {
+            features = features.difference(wgpu::Features::SHADER_F16);
+        }
+        if disabled("subgroup") {
+            features = features.difference(wgpu::Features::SUBGROUP);
+        }
+        if disabled("coop") {
+            features = features.difference(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
+        }
+        let limits = if options.default_limits { wgpu::Limits::default() } else { adapter.limits() };
+        // SAFETY: asked for only where the adapter offers cooperative matrices, the one experimental feature that is
+        // used; every kernel that uses it has a test against the reference.
+        let experimental = if features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+            unsafe { wgpu::ExperimentalFeatures::enabled() }
+        } else {
+            wgpu::ExperimentalFeatures::disabled()
+        };
+        let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+            label: Some("softpatch"),
+            required_features: features,
+            required_limits: limits,
+            experimental_features: experimental,
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            trace: wgpu::Trace::Off,
+        }))
+        .map_err(|e| Error::Device(format!("{}: {e}", adapter.get_info().name)))?;
+        Ok(Self::build(device, queue, options))
+    }
+
+    /// Uses a device that the application already owns; the application keeps using it at the same time. Features
+    /// that were not requested when the device was made (timestamps, subgroups, f16) are not used.
+    pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        Self::build(device, queue, &DeviceOptions::default())
+    }
+
+    fn build(device: wgpu::Device, queue: wgpu::Queue, options: &DeviceOptions) -> Self {
+        let (info, features, limits) = (device.adapter_info(), device.features(), device.limits());
+        let by_type =
+            if info.device_type == wgpu::DeviceType::Cpu { Archetype::Direct } else { Archetype::Tiled };
+        let unchecked = options.unchecked.unwrap_or(!cfg!(debug_assertions) && !disabled("unchecked"));
+        let caps = Caps {
+            driver: driver(&info),
+            backend: info.backend.to_string(),
+            archetype: options.archetype.unwrap_or(by_type),
+            f16: features.contains(wgpu::Features::SHADER_F16),
+            subgroup: features
+                .contains(wgpu::Features::SUBGROUP)
+                .then_some((info.subgroup_min_size, info.subgroup_max_size)),
+            coop: features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
+            unchecked,
+            timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+            max_binding: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+            max_workgroup_memory: limits.max_compute_workgroup_storage_size,
+            max_invocations: limits.max_compute_invocations_per_workgroup,
+            max_groups: limits.max_compute_workgroups_per_dimension,
+            alignment: u64::from(
+                limits.min_storage_buffer_offset_alignment.max(limits.min_uniform_buffer_offset_alignment),
+            ),
+            adapter: info.name,
+        };
+        tracing::debug!(?caps, "device");
+        Self(Arc::new(Shared {
+            wgpu: device,
+            queue,
+            caps,
+            kernels: Mutex::default(),
+            live_bytes: AtomicU64::new(0),
+            peak_bytes: AtomicU64::new(0),
+        }))
+    }
+
+    /// What the device offers and what of it is used.
+    pub fn caps(&self) -> &Caps {
+        &self.0.caps
+    }
+
+    /// The wgpu device underneath.
+    pub fn wgpu(&self) -> (&wgpu::Device, &wgpu::Queue) {
+        (&self.0.wgpu, &self.0.queue)
+    }
+
+    /// Most bytes of device buffers that were alive at once.
+    pub fn peak_bytes(&self) -> u64 {
+        self.0.peak_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The pipeline of shader `name` with the given constants and flags, built at the first call.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the shader is unknown or the driver refuses it, [`Error::Limit`] where its workgroup
+    /// needs more than the device has.
+    pub fn kernel(&self, name: &str, constants: &[(&str, u32)], flags: &[&str]) -> Result<Arc<Kernel>> {
+        kernel::cached(self, name, constants, flags)
+    }
+
+    /// A new buffer of `len` 4-byte words, zeroed.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where it would not fit one binding, [`Error::Device`] where memory is out.
+    pub fn alloc(&self, len: usize, label: &str) -> Result<Tensor> {
+        Tensor::new(self, len, label)
+    }
+
+    /// A new buffer with `data` in it (elements of 4 bytes).
+    ///
+    /// # Errors
+    /// As [`Device::alloc`].
+    pub fn upload<T: bytemuck::Pod>(&self, data: &[T], label: &str) -> Result<Tensor> {
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        let tensor = Tensor::new(self, bytes.len().div_ceil(4), label)?;
+        self.write(&tensor, 0, data);
+        Ok(tensor)
+    }
+
+    /// Writes `data` at word `offset` of `tensor`, before the next submission runs.
+    ///
+    /// # Panics
+    /// Where the data does not fit.
+    pub fn write<T: bytemuck::Pod>(&self, tensor: &Tensor, offset: usize, data: &[T]) {
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        assert!(offset * 4 + bytes.len() <= tensor.len() * 4, "write past the end of {tensor:?}");
+        if !bytes.is_empty() {
+            self.0.queue.write_buffer(tensor.buffer(), tensor.offset() + offset as u64 * 4, bytes);
+        }
+    }
+
+    /// Runs `f` on `len` words that are then written at word `offset` of `tensor`, without a copy in between.
+    ///
+    /// # Panics
+    /// Where the words do not fit.
+    pub fn write_with(&self, tensor: &Tensor, offset: usize, len: usize, f: impl FnOnce(&mut [u32])) {
+        assert!(offset + len <= tensor.len(), "write past the end of {tensor:?}");
+        // Filled in ordinary memory first: mapped memory may be uncached, and `WriteOnly` hands out no `&mut [u8]`.
+        let mut words = vec![0_u32; len];
+        f(&mut words);
+        self.write(tensor, offset, &words);
+    }
+
+    /// Waits for all submitted work and reads the whole tensor back.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device was lost.
+    pub fn read<T: bytemuck::Pod>(&self, tensor: &Tensor) -> Result<Vec<T>> {
+        let size = tensor.len() as u64 * 4;
+        let staging = self.0.wgpu.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("readback"),
+            size,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut encoder = self.0.wgpu.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(tensor.buffer(), tensor.offset(), &staging, 0, size);
+        self.0.queue.submit([encoder.finish()]);
+        self.read_mapped(&staging, size)
+    }
+
+    pub(super) fn read_mapped<T: bytemuck::Pod>(&self, staging: &wgpu::Buffer, size: u64) -> Result<Vec<T>> {
+        let slice = staging.slice(0..size);
+        let (sender, receiver) = std::sync::mpsc::channel();
+        slice.map_async(wgpu::MapMode::Read, move |r| {
+            let _ = sender.send(r);
+        });
+        self.wait()?;
+        receiver
+            .recv()
+            .map_err(|_| Error::Device("readback was dropped: the device is lost".into()))?
+            .map_err(|e| Error::Device(format!("readback: {e}")))?;
+        let view = slice.get_mapped_range().map_err(|e| Error::Device(format!("readback: {e}")))?;
+        let data = bytemuck::pod_collect_to_vec(&view[..]);
+        drop(view);
+        staging.unmap();
+        Ok(data)
+    }
+
+    /// Waits until all submitted work is done.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device was lost.
+    pub fn wait(&self) -> Result<()> {
+        self.0
+            .wgpu
+            .poll(wgpu::PollType::wait_indefinitely())
+            .map(|_| ())
+            .map_err(|e| Error::Device(format!("waiting for the device: {e}")))
+    }
+
+    /// Runs `f` and turns a validation or out-of-memory error that wgpu raises in it into [`Error::Device`].
+    pub(super) fn scoped<T>(&self, what: &str, f: impl FnOnce() -> T) -> Result<T> {
+        let memory = self.0.wgpu.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = self.0.wgpu.push_error_scope(wgpu::ErrorFilter::Validation);
+        let value = f();
+        let errors = [pollster::block_on(validation.pop()), pollster::block_on(memory.pop())];
+        match errors.into_iter().flatten().next() {
+            None => Ok(value),
+            Some(e) => Err(Error::Device(format!("{what}: {e}"))),
+        }
+    }
+}

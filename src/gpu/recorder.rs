@@ -1,0 +1,310 @@
+//! Records dispatches once into a [`Plan`] that is submitted any number of times.
+
+use super::{Device, Kernel, Tensor, kernel::Binding};
+use crate::{Error, Result};
+use std::sync::Arc;
+
+enum Recorded {
+    Dispatch { kernel: Arc<Kernel>, label: String, tensors: Vec<Tensor>, params: Vec<u8>, grid: [u32; 3] },
+    Copy { from: Tensor, to: Tensor, from_word: usize, to_word: usize, words: usize },
+    Clear { tensor: Tensor },
+}
+
+/// Collects steps in order. Nothing reaches the device before [`Plan::submit`].
+pub struct Recorder {
+    device: Device,
+    steps: Vec<Recorded>,
+}
+
+enum Step {
+    Dispatch { pipeline: wgpu::ComputePipeline, group: wgpu::BindGroup, grid: [u32; 3], label: String },
+    Copy { from: wgpu::Buffer, from_byte: u64, to: wgpu::Buffer, to_byte: u64, bytes: u64 },
+    Clear { buffer: wgpu::Buffer, byte: u64, bytes: u64 },
+}
+
+/// Recorded work with its bind groups and parameters: submitting it allocates nothing but an encoder.
+pub struct Plan {
+    device: Device,
+    steps: Vec<Step>,
+    // The bind groups hold the buffers; these hold the accounting of their memory.
+    _tensors: Vec<Tensor>,
+}
+
+/// Time of one dispatch, from GPU timestamps.
+#[derive(Clone, Debug)]
+pub struct StepTime {
+    /// Op, variant and shape.
+    pub label: String,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+impl Recorder {
+    /// An empty recorder.
+    pub fn new(device: &Device) -> Self {
+        Self { device: device.clone(), steps: Vec::new() }
+    }
+
+    /// The device that the work is for.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Records one dispatch: `tensors` in the order of the shader's storage bindings, then `params` for its uniform.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where the grid passes the device's limit.
+    ///
+    /// # Panics
+    /// Where the number of tensors is not the shader's: a mistake in host code, not in input.
+    pub fn dispatch<P: bytemuck::Pod>(
+        &mut self,
+        kernel: &Arc<Kernel>,
+        shape: &str,
+        tensors: &[&Tensor],
+        params: &P,
+        grid: [u32; 3],
+    ) -> Result<()> {
+        let storage = kernel.bindings.iter().filter(|b| **b != Binding::Uniform).count();
+        assert_eq!(storage, tensors.len(), "{}: storage bindings", kernel.label);
+        let limit = self.device.caps().max_groups;
+        if grid.iter().any(|&g| g > limit) {
+            return Err(Error::Limit(format!(
+                "{} {shape}: grid {grid:?} passes {limit} workgroups",
+                kernel.label
+            )));
+        }
+        if grid.contains(&0) {
+            return Ok(());
+        }
+        self.steps.push(Recorded::Dispatch {
+            kernel: kernel.clone(),
+            label: format!("{} {shape}", kernel.label),
+            tensors: tensors.iter().map(|&t| t.clone()).collect(),
+            params: bytemuck::bytes_of(params).to_vec(),
+            grid,
+        });
+        Ok(())
+    }
+
+    /// Records a copy of `words` words.
+    ///
+    /// # Panics
+    /// Where a range does not fit.
+    pub fn copy(&mut self, from: &Tensor, from_word: usize, to: &Tensor, to_word: usize, words: usize) {
+        assert!(
+            from_word + words <= from.len() && to_word + words <= to.len(),
+            "copy of {words} words does not fit"
+        );
+        self.steps.push(Recorded::Copy { from: from.clone(), to: to.clone(), from_word, to_word, words });
+    }
+
+    /// Records setting a whole tensor to zero.
+    pub fn clear(&mut self, tensor: &Tensor) {
+        self.steps.push(Recorded::Clear { tensor: tensor.clone() });
+    }
+
+    /// Builds bind groups and the parameter buffer.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where wgpu refuses a binding.
+    pub fn finish(self) -> Result<Plan> {
+        let Self { device, steps } = self;
+        let align = device.caps().alignment as usize;
+        let mut uniform = Vec::new();
+        let mut offsets = Vec::with_capacity(steps.len());
+        for step in &steps {
+            offsets.push(uniform.len());
+            if let Recorded::Dispatch { params, .. } = step {
+                uniform.extend_from_slice(params);
+                uniform.resize(uniform.len().next_multiple_of(16).next_multiple_of(align), 0);
+            }
+        }
+        let parameters = device.upload(&uniform, "parameters")?;
+        let mut kept = vec![parameters.clone()];
+        let steps = device.scoped("recording", || {
+            let mut built = Vec::with_capacity(steps.len());
+            for (step, offset) in steps.into_iter().zip(offsets) {
+                built.push(match step {
+                    Recorded::Copy { from, to, from_word, to_word, words } => Step::Copy {
+                        from: from.buffer().clone(),
+                        from_byte: from.offset() + from_word as u64 * 4,
+                        to: to.buffer().clone(),
+                        to_byte: to.offset() + to_word as u64 * 4,
+                        bytes: words as u64 * 4,
+                    },
+                    Recorded::Clear { tensor } => Step::Clear {
+                        buffer: tensor.buffer().clone(),
+                        byte: tensor.offset(),
+                        bytes: tensor.len() as u64 * 4,
+                    },
+                    Recorded::Dispatch { kernel, label, tensors, params, grid } => {
+                        let mut storage = tensors.iter();
+                        let entries: Vec<_> = kernel
+                            .bindings
+                            .iter()
+                            .enumerate()
+                            .filter_map(|(i, binding)| {
+                                let buffer = match binding {
+                                    Binding::Uniform => wgpu::BufferBinding {
+                                        buffer: parameters.buffer(),
+                                        offset: offset as u64,
+                                        size: std::num::NonZeroU64::new(
+                                            params.len().next_multiple_of(16) as u64
+                                        ),
+                                    },
+                                    _ => storage.next()?.binding(),
+                                };
+                                Some(wgpu::BindGroupEntry {
+                                    binding: i as u32,
+                                    resource: wgpu::BindingResource::Buffer(buffer),
+                                })
+                            })
+                            .collect();
+                        let group = device.0.wgpu.create_bind_group(&wgpu::BindGroupDescriptor {
+                            label: Some(&label),
+                            layout: &kernel.layout,
+                            entries: &entries,
+                        });
+                        drop(entries);
+                        kept.extend(tensors);
+                        Step::Dispatch { pipeline: kernel.pipeline.clone(), group, grid, label }
+                    }
+                });
+            }
+            built
+        })?;
+        Ok(Plan { device, steps, _tensors: kept })
+    }
+
+    /// [`Recorder::finish`] and one [`Plan::submit`].
+    ///
+    /// # Errors
+    /// As those two.
+    pub fn run(self) -> Result<()> {
+        self.finish()?.submit()
+    }
+}
+
+impl Plan {
+    /// Encodes all steps and submits them in one command buffer. Does not wait.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where wgpu refuses the work.
+    pub fn submit(&self) -> Result<()> {
+        Self::submit_all(&[self])
+    }
+
+    /// Submits several plans of one device, in order, in one command buffer. Does not wait.
+    ///
+    /// # Errors
+    /// As [`Plan::submit`].
+    pub fn submit_all(plans: &[&Self]) -> Result<()> {
+        let Some(first) = plans.first() else { return Ok(()) };
+        let shared = &first.device.0;
+        first.device.scoped("submitting", || {
+            let mut encoder = shared.wgpu.create_command_encoder(&Default::default());
+            for plan in plans {
+                plan.encode(&mut encoder);
+            }
+            shared.queue.submit([encoder.finish()]);
+        })
+    }
+
+    fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
+        let mut steps = self.steps.iter().peekable();
+        while let Some(step) = steps.peek() {
+            if !matches!(step, Step::Dispatch { .. }) {
+                if let Some(step) = steps.next() {
+                    encode_transfer(encoder, step);
+                }
+                continue;
+            }
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            while let Some(Step::Dispatch { pipeline, group, grid, .. }) =
+                steps.next_if(|s| matches!(s, Step::Dispatch { .. }))
+            {
+                pass.set_pipeline(pipeline);
+                pass.set_bind_group(0, group, &[]);
+                pass.dispatch_workgroups(grid[0], grid[1], grid[2]);
+            }
+        }
+    }
+
+    /// Runs the plan with a timestamp around every dispatch and waits.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device has no timestamps.
+    pub fn profile(&self) -> Result<Vec<StepTime>> {
+        let shared = &self.device.0;
+        if !shared.caps.timestamps {
+            return Err(Error::Device("the adapter offers no timestamp queries".into()));
+        }
+        let mut times = Vec::new();
+        // A query set holds 4096 entries: two a dispatch.
+        for chunk in self.steps.chunks(2048) {
+            let count = 2 * chunk.len() as u32;
+            let set = shared.wgpu.create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("timestamps"),
+                ty: wgpu::QueryType::Timestamp,
+                count,
+            });
+            let buffer = |usage| {
+                shared.wgpu.create_buffer(&wgpu::BufferDescriptor {
+                    label: Some("timestamps"),
+                    size: u64::from(count) * 8,
+                    usage: usage | wgpu::BufferUsages::COPY_DST,
+                    mapped_at_creation: false,
+                })
+            };
+            let resolve = buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC);
+            let staging = buffer(wgpu::BufferUsages::MAP_READ);
+            let mut encoder = shared.wgpu.create_command_encoder(&Default::default());
+            let mut labels = Vec::new();
+            for step in chunk {
+                let Step::Dispatch { pipeline, group, grid, label } = step else {
+                    encode_transfer(&mut encoder, step);
+                    continue;
+                };
+                let first = 2 * labels.len() as u32;
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                    label: Some(label),
+                    timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                        query_set: &set,
+                        beginning_of_pass_write_index: Some(first),
+                        end_of_pass_write_index: Some(first + 1),
+                    }),
+                });
+                pass.set_pipeline(pipeline);
+                pass.set_bind_group(0, group, &[]);
+                pass.dispatch_workgroups(grid[0], grid[1], grid[2]);
+                labels.push(label);
+            }
+            let used = 2 * labels.len() as u32;
+            if used == 0 {
+                shared.queue.submit([encoder.finish()]);
+                continue;
+            }
+            encoder.resolve_query_set(&set, 0..used, &resolve, 0);
+            encoder.copy_buffer_to_buffer(&resolve, 0, &staging, 0, u64::from(used) * 8);
+            shared.queue.submit([encoder.finish()]);
+            let stamps: Vec<u64> = self.device.read_mapped(&staging, u64::from(used) * 8)?;
+            let period = f64::from(shared.queue.get_timestamp_period()) * 1e-9;
+            times.extend(labels.iter().zip(stamps.chunks_exact(2)).map(|(label, pair)| StepTime {
+                label: (*label).clone(),
+                seconds: pair[1].saturating_sub(pair[0]) as f64 * period,
+            }));
+        }
+        Ok(times)
+    }
+}
+
+fn encode_transfer(encoder: &mut wgpu::CommandEncoder, step: &Step) {
+    match step {
+        Step::Copy { from, from_byte, to, to_byte, bytes } => {
+            encoder.copy_buffer_to_buffer(from, *from_byte, to, *to_byte, *bytes);
+        }
+        Step::Clear { buffer, byte, bytes } => encoder.clear_buffer(buffer, *byte, Some(*bytes)),
+        Step::Dispatch { .. } => {}
+    }
+}

@@ -1,0 +1,36 @@
+//! The shader files, compiled into the library.
+
+pub use super::kernel::preprocess;
+
+/// One shader file and the flag combinations that the host asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Shader {
+    /// File name without its ending; shared helpers are `shared/NAME`.
+    pub name: &'static str,
+    /// The text as written.
+    pub text: &'static str,
+    /// Every combination of flags that some host code uses.
+    pub variants: &'static [&'static [&'static str]],
+}
+
+macro_rules! shaders {
+    ($($name:literal $variants:expr,)*) => {
+        /// Every shader of the crate.
+        pub const ALL: &[Shader] = &[$(Shader {
+            name: $name,
+            text: include_str!(concat!("../../shaders/", $name, ".wgsl")),
+            variants: $variants,
+        },)*];
+    };
+}
+
+shaders! {
+    "shared/gemm_params" &[],
+    "gemm_direct" &[&[], &["CONV"], &["SUBGROUP"], &["SUBGROUP", "CONV"]],
+    "gemm_tiled" &[&[], &["CONV"]],
+}
+
+/// The text of shader `name`.
+pub fn text(name: &str) -> Option<&'static str> {
+    ALL.iter().find(|s| s.name == name).map(|s| s.text)
+}

@@ -1,0 +1,98 @@
+//! Typed views of device buffers.
+
+use super::{Device, device::Shared};
+use crate::{Error, Result};
+use std::sync::{Arc, atomic::Ordering};
+
+struct Allocation {
+    buffer: wgpu::Buffer,
+    bytes: u64,
+    owner: Arc<Shared>,
+}
+
+impl Drop for Allocation {
+    fn drop(&mut self) {
+        self.owner.live_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A run of 4-byte words (f32 or u32) on the device. Cheap to clone; clones share the memory.
+#[derive(Clone)]
+pub struct Tensor {
+    allocation: Arc<Allocation>,
+    offset: u64,
+    len: usize,
+}
+
+impl std::fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tensor({} words at byte {})", self.len, self.offset)
+    }
+}
+
+impl Tensor {
+    pub(super) fn new(device: &Device, len: usize, label: &str) -> Result<Self> {
+        // An empty binding is invalid in WebGPU, and sizes are kept multiples of a vec4.
+        let bytes = (len.max(1) as u64 * 4).next_multiple_of(16);
+        let max = device.caps().max_binding;
+        if bytes > max {
+            return Err(Error::Limit(format!(
+                "buffer '{label}' needs {bytes} bytes, the device binds at most {max}; use fewer images a batch, a \
+                 smaller coreset ratio or a smaller crop"
+            )));
+        }
+        let shared = &device.0;
+        let buffer = device.scoped(&format!("allocating {bytes} bytes for '{label}'"), || {
+            shared.wgpu.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size: bytes,
+                usage: wgpu::BufferUsages::STORAGE
+                    | wgpu::BufferUsages::COPY_SRC
+                    | wgpu::BufferUsages::COPY_DST
+                    | wgpu::BufferUsages::UNIFORM,
+                mapped_at_creation: false,
+            })
+        })?;
+        let live = shared.live_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        shared.peak_bytes.fetch_max(live, Ordering::Relaxed);
+        Ok(Self { allocation: Arc::new(Allocation { buffer, bytes, owner: shared.clone() }), offset: 0, len })
+    }
+
+    /// Length in 4-byte words.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no words.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Words `start .. start + len` of this tensor, sharing its memory.
+    ///
+    /// # Panics
+    /// Where the range does not fit, or its start is not aligned to 256 bytes (the portable binding alignment).
+    pub fn slice(&self, start: usize, len: usize) -> Self {
+        assert!(start + len <= self.len, "slice {start}+{len} of {self:?}");
+        assert!(start.is_multiple_of(64), "slice start {start} is not a multiple of 64 words");
+        Self { allocation: self.allocation.clone(), offset: self.offset + start as u64 * 4, len }
+    }
+
+    pub(super) fn buffer(&self) -> &wgpu::Buffer {
+        &self.allocation.buffer
+    }
+
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Whole 16-byte units where the allocation has them, so that a tail can be bound as `vec4`.
+    pub(super) fn binding(&self) -> wgpu::BufferBinding<'_> {
+        let size = (self.len.max(1) as u64 * 4).next_multiple_of(16).min(self.allocation.bytes - self.offset);
+        wgpu::BufferBinding {
+            buffer: self.buffer(),
+            offset: self.offset,
+            size: std::num::NonZeroU64::new(size),
+        }
+    }
+}

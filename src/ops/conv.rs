@@ -1,0 +1,131 @@
+//! Convolution as implicit GEMM.
+
+use super::Activation;
+use super::gemm::{Params, check, grid, variant};
+use crate::gpu::{Recorder, Tensor};
+use crate::{Error, Result};
+
+/// Sizes of a convolution, NHWC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvShape {
+    /// Images.
+    pub batch: u32,
+    /// Input height.
+    pub in_h: u32,
+    /// Input width.
+    pub in_w: u32,
+    /// Input channels, a multiple of 4.
+    pub in_c: u32,
+    /// Output channels, a multiple of 4.
+    pub out_c: u32,
+    /// Kernel height.
+    pub kernel_h: u32,
+    /// Kernel width.
+    pub kernel_w: u32,
+    /// Step in both directions.
+    pub stride: u32,
+    /// Zero rows above; those below follow from the output height.
+    pub pad_top: u32,
+    /// Zero columns to the left; those to the right follow from the output width.
+    pub pad_left: u32,
+    /// Output height.
+    pub out_h: u32,
+    /// Output width.
+    pub out_w: u32,
+}
+
+impl ConvShape {
+    /// Words of the input.
+    pub fn input_len(&self) -> usize {
+        self.batch as usize * self.in_h as usize * self.in_w as usize * self.in_c as usize
+    }
+
+    /// Words of the output.
+    pub fn output_len(&self) -> usize {
+        self.batch as usize * self.out_h as usize * self.out_w as usize * self.out_c as usize
+    }
+
+    /// Whether this is a plain matrix product over pixels.
+    pub fn pointwise(&self) -> bool {
+        self.kernel_h == 1
+            && self.kernel_w == 1
+            && self.stride == 1
+            && (self.pad_top, self.pad_left) == (0, 0)
+            && (self.in_h, self.in_w) == (self.out_h, self.out_w)
+    }
+}
+
+/// `C = activation(conv(X, W) + bias + residual)`; X `[batch][in_h][in_w][in_c]`, W `[out_c][kernel_h][kernel_w][in_c]`.
+#[derive(Debug)]
+pub struct Conv<'a> {
+    /// Input.
+    pub x: &'a Tensor,
+    /// Weights.
+    pub w: &'a Tensor,
+    /// `out_c` words.
+    pub bias: &'a Tensor,
+    /// Of the output's shape, added before the activation.
+    pub residual: Option<&'a Tensor>,
+    /// Output `[batch][out_h][out_w][out_c]`.
+    pub c: &'a Tensor,
+    /// Sizes.
+    pub shape: ConvShape,
+    /// What the sum goes through.
+    pub activation: Activation,
+}
+
+impl Conv<'_> {
+    /// Records the convolution.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where a tensor is too small or a channel count is not a multiple of 4.
+    pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
+        let s = self.shape;
+        if s.in_c % 4 != 0 || s.out_c % 4 != 0 || s.in_c == 0 || s.out_c == 0 || s.stride == 0 {
+            return Err(Error::Limit(format!("convolution {s:?}: channels must be multiples of 4")));
+        }
+        let taps = s.kernel_h * s.kernel_w;
+        check("convolution x", s.input_len() as u64, self.x)?;
+        check("convolution w", u64::from(s.out_c) * u64::from(taps * s.in_c), self.w)?;
+        check("convolution bias", u64::from(s.out_c), self.bias)?;
+        check("convolution c", s.output_len() as u64, self.c)?;
+        if let Some(residual) = self.residual {
+            check("convolution residual", s.output_len() as u64, residual)?;
+        }
+        let m = s.batch * s.out_h * s.out_w;
+        if m == 0 {
+            return Ok(());
+        }
+        let (lo, hi) = self.activation.bounds();
+        let params = Params {
+            m,
+            n: s.out_c,
+            k4: s.in_c / 4,
+            w_row4: taps * s.in_c / 4,
+            lo,
+            hi,
+            residual: self.residual.is_some().into(),
+            stride: s.stride,
+            in_h: s.in_h,
+            in_w: s.in_w,
+            out_h: s.out_h,
+            out_w: s.out_w,
+            kernel_h: s.kernel_h,
+            kernel_w: s.kernel_w,
+            pad_top: s.pad_top,
+            pad_left: s.pad_left,
+        };
+        let (kernel, rows, columns) = variant(recorder.device(), !s.pointwise())?;
+        let limit = recorder.device().caps().max_groups;
+        recorder.dispatch(
+            &kernel,
+            &format!(
+                "{}x{} s{} {}x{}x{}->{}x{}x{} b{}",
+                s.kernel_h, s.kernel_w, s.stride, s.in_h, s.in_w, s.in_c, s.out_h, s.out_w, s.out_c, s.batch
+            ),
+            &[self.x, self.w, self.bias, self.residual.unwrap_or(self.bias), self.c],
+            &params,
+            grid(s.out_c.div_ceil(columns), m.div_ceil(rows), limit),
+        )
+    }
+}
