@@ -28,6 +28,13 @@ shaders! {
     "shared/gemm_params" &[],
     "gemm_direct" &[&[], &["CONV"], &["SUBGROUP"], &["SUBGROUP", "CONV"]],
     "gemm_tiled" &[&[], &["CONV"]],
+    "depthwise" &[&[]],
+    "pool" &[&[]],
+    "patch" &[&[]],
+    "resample" &[&[]],
+    "resize_rows" &[&[]],
+    "resize_columns" &[&[]],
+    "anomaly_map" &[&[]],
 }
 
 /// The text of shader `name`.

@@ -1,9 +1,9 @@
 //! Convolution as implicit GEMM.
 
-use super::Activation;
-use super::gemm::{Params, check, grid, variant};
+use super::gemm::{Params, grid, variant};
+use super::{Activation, check, check_vec4, words};
+use crate::Result;
 use crate::gpu::{Recorder, Tensor};
-use crate::{Error, Result};
 
 /// Sizes of a convolution, NHWC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,13 +81,12 @@ impl Conv<'_> {
     /// [`Error::Limit`] where a tensor is too small or a channel count is not a multiple of 4.
     pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
         let s = self.shape;
-        if s.in_c % 4 != 0 || s.out_c % 4 != 0 || s.in_c == 0 || s.out_c == 0 || s.stride == 0 {
-            return Err(Error::Limit(format!("convolution {s:?}: channels must be multiples of 4")));
-        }
+        check_vec4("convolution input channels", s.in_c)?;
+        check_vec4("convolution output channels", s.out_c)?;
         let taps = s.kernel_h * s.kernel_w;
         check("convolution x", s.input_len() as u64, self.x)?;
-        check("convolution w", u64::from(s.out_c) * u64::from(taps * s.in_c), self.w)?;
-        check("convolution bias", u64::from(s.out_c), self.bias)?;
+        check("convolution w", words(&[s.out_c, taps, s.in_c]), self.w)?;
+        check("convolution bias", words(&[s.out_c]), self.bias)?;
         check("convolution c", s.output_len() as u64, self.c)?;
         if let Some(residual) = self.residual {
             check("convolution residual", s.output_len() as u64, residual)?;

@@ -1,8 +1,8 @@
 //! Matrix product with a fused epilogue.
 
-use super::{Activation, broadcast8};
+use super::{Activation, broadcast8, check, check_vec4, words};
+use crate::Result;
 use crate::gpu::{Archetype, Device, Kernel, Recorder, Tensor};
-use crate::{Error, Result};
 use std::sync::Arc;
 
 /// `C[m][n] = activation(X[m][k] * W[n][k]^T + bias[n] + residual[m][n])`, row-major; `k` and `n` multiples of 4.
@@ -79,13 +79,6 @@ pub(super) fn grid(columns: u32, rows: u32, limit: u32) -> [u32; 3] {
     [columns, rows.div_ceil(z), z]
 }
 
-pub(super) fn check(what: &str, expected: u64, tensor: &Tensor) -> Result<()> {
-    if (tensor.len() as u64) < expected {
-        return Err(Error::Limit(format!("{what} needs {expected} words, its buffer has {}", tensor.len())));
-    }
-    Ok(())
-}
-
 impl Gemm<'_> {
     /// Records the product.
     ///
@@ -93,16 +86,14 @@ impl Gemm<'_> {
     /// [`Error::Limit`] where a tensor is too small or `k` or `n` is not a multiple of 4.
     pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
         let Self { m, k, n, .. } = *self;
-        if k % 4 != 0 || n % 4 != 0 || k == 0 || n == 0 {
-            return Err(Error::Limit(format!("gemm {m}x{k}x{n}: k and n must be multiples of 4")));
-        }
-        let (m64, k64, n64) = (u64::from(m), u64::from(k), u64::from(n));
-        check("gemm x", m64 * k64, self.x)?;
-        check("gemm w", n64 * k64, self.w)?;
-        check("gemm bias", n64, self.bias)?;
-        check("gemm c", m64 * n64, self.c)?;
+        check_vec4("gemm k", k)?;
+        check_vec4("gemm n", n)?;
+        check("gemm x", words(&[m, k]), self.x)?;
+        check("gemm w", words(&[n, k]), self.w)?;
+        check("gemm bias", words(&[n]), self.bias)?;
+        check("gemm c", words(&[m, n]), self.c)?;
         if let Some(residual) = self.residual {
-            check("gemm residual", m64 * n64, residual)?;
+            check("gemm residual", words(&[m, n]), residual)?;
         }
         if m == 0 {
             return Ok(());

@@ -2,10 +2,17 @@
 //!
 //! An op never submits, never reads back, and allocates nothing: the caller brings every tensor.
 
+pub mod anomaly_map;
 pub mod conv;
+pub mod depthwise;
 pub mod gemm;
+pub mod patch;
+pub mod pool;
+pub mod resample;
+pub mod resize;
 
-use crate::gpu::{Archetype, Caps};
+use crate::gpu::{Archetype, Caps, Tensor};
+use crate::{Error, Result};
 
 /// Whether the `direct` kernels may hand values round by subgroup broadcasts: they need subgroups of exactly 8 lanes.
 pub(crate) fn broadcast8(caps: &Caps) -> bool {
@@ -32,4 +39,37 @@ impl Activation {
             Self::Relu6 => (0.0, 6.0),
         }
     }
+}
+
+/// Refuses a tensor of fewer than `expected` words.
+fn check(what: &str, expected: u64, tensor: &Tensor) -> Result<()> {
+    if (tensor.len() as u64) < expected {
+        return Err(Error::Limit(format!("{what} needs {expected} words, its buffer has {}", tensor.len())));
+    }
+    Ok(())
+}
+
+/// Refuses a channel count that does not fill whole vec4s.
+fn check_vec4(what: &str, channels: u32) -> Result<()> {
+    if channels == 0 || !channels.is_multiple_of(4) {
+        return Err(Error::Limit(format!("{what}: {channels} is not a positive multiple of 4")));
+    }
+    Ok(())
+}
+
+/// Product of sizes without overflow.
+fn words(sizes: &[u32]) -> u64 {
+    sizes.iter().map(|&s| u64::from(s)).product()
+}
+
+/// Grid of workgroups of 64 for `items` independent invocations.
+///
+/// # Errors
+/// [`Error::Limit`] where the items cannot be counted in a u32.
+fn grid_64(what: &str, items: u64, caps: &Caps) -> Result<[u32; 3]> {
+    let groups = items.div_ceil(64);
+    if items > u64::from(u32::MAX) - 64 * u64::from(caps.max_groups) {
+        return Err(Error::Limit(format!("{what}: {items} items are more than one dispatch counts")));
+    }
+    Ok(crate::gpu::grid_1d(groups as u32, caps.max_groups))
 }

@@ -1,0 +1,85 @@
+//! Depthwise convolution.
+
+use super::conv::ConvShape;
+use super::{Activation, check, check_vec4, grid_64, words};
+use crate::gpu::{Recorder, Tensor};
+use crate::{Error, Result};
+
+/// `C = activation(depthwise(X, W) + bias)`; X `[batch][in_h][in_w][c]`, W `[kernel][kernel][c]`, square kernels,
+/// `in_c == out_c`.
+#[derive(Debug)]
+pub struct Depthwise<'a> {
+    /// Input.
+    pub x: &'a Tensor,
+    /// Weights.
+    pub w: &'a Tensor,
+    /// `c` words.
+    pub bias: &'a Tensor,
+    /// Output `[batch][out_h][out_w][c]`.
+    pub c: &'a Tensor,
+    /// Sizes.
+    pub shape: ConvShape,
+    /// What the sum goes through.
+    pub activation: Activation,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    batch: u32,
+    c4: u32,
+    in_h: u32,
+    in_w: u32,
+    out_h: u32,
+    out_w: u32,
+    pad_top: u32,
+    pad_left: u32,
+    lo: f32,
+    hi: f32,
+}
+
+/// Outputs of a row that one invocation owns (`TX` in the shader).
+const RUN: u32 = 4;
+
+impl Depthwise<'_> {
+    /// Records the convolution.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where a tensor is too small, the kernel is not square, or channels are no multiple of 4.
+    pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
+        let s = self.shape;
+        check_vec4("depthwise channels", s.in_c)?;
+        if s.in_c != s.out_c || s.kernel_h != s.kernel_w {
+            return Err(Error::Limit(format!(
+                "depthwise convolution {s:?}: kernels must be square, channels equal"
+            )));
+        }
+        check("depthwise x", s.input_len() as u64, self.x)?;
+        check("depthwise w", words(&[s.kernel_h, s.kernel_w, s.in_c]), self.w)?;
+        check("depthwise bias", words(&[s.in_c]), self.bias)?;
+        check("depthwise c", s.output_len() as u64, self.c)?;
+        let (lo, hi) = self.activation.bounds();
+        let params = Params {
+            batch: s.batch,
+            c4: s.in_c / 4,
+            in_h: s.in_h,
+            in_w: s.in_w,
+            out_h: s.out_h,
+            out_w: s.out_w,
+            pad_top: s.pad_top,
+            pad_left: s.pad_left,
+            lo,
+            hi,
+        };
+        let kernel = recorder.device().kernel("depthwise", &[("K", s.kernel_h), ("S", s.stride)], &[])?;
+        let items = words(&[s.batch, s.out_h, s.out_w.div_ceil(RUN), s.in_c / 4]);
+        let grid = grid_64("depthwise", items, recorder.device().caps())?;
+        recorder.dispatch(
+            &kernel,
+            &format!("{}x{}x{}->{}x{} b{}", s.in_h, s.in_w, s.in_c, s.out_h, s.out_w, s.batch),
+            &[self.x, self.w, self.bias, self.c],
+            &params,
+            grid,
+        )
+    }
+}
