@@ -35,6 +35,7 @@ shaders! {
     "resize_rows" &[&[]],
     "resize_columns" &[&[]],
     "anomaly_map" &[&[]],
+    "gather" &[&[]],
 }
 
 /// The text of shader `name`.

@@ -5,6 +5,7 @@
 pub mod anomaly_map;
 pub mod conv;
 pub mod depthwise;
+pub mod gather;
 pub mod gemm;
 pub mod patch;
 pub mod pool;

@@ -1,0 +1,245 @@
+//! Images -> features: decoding beside the backbone, projected vectors and embeddings kept for all images.
+
+use super::{FitOptions, Progress, Stage};
+use crate::backbone::{Extractor, Feed};
+use crate::data::{ImageSource, OwnedImage};
+use crate::gpu::{Device, Recorder, Tensor};
+use crate::ops::gemm::Gemm;
+use crate::ops::{Activation, gather};
+use crate::reference::projection::projection_matrix;
+use crate::{Error, Result};
+use rayon::prelude::*;
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+
+/// Decodes `source` in batches of `batch` on other threads, one batch ahead, and hands them to `f` in order.
+pub(super) fn stream(
+    source: &dyn ImageSource,
+    batch: usize,
+    mut f: impl FnMut(usize, &[Cow<'_, OwnedImage>]) -> Result<()>,
+) -> Result<()> {
+    std::thread::scope(|scope| {
+        let (sender, receiver) = std::sync::mpsc::sync_channel::<Vec<Result<Cow<'_, OwnedImage>>>>(1);
+        scope.spawn(move || {
+            for start in (0..source.len()).step_by(batch) {
+                let range = start..(start + batch).min(source.len());
+                // The receiver is gone after an error; then nobody wants more.
+                if sender.send(range.into_par_iter().map(|i| source.load(i)).collect()).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut start = 0;
+        for images in receiver {
+            let images = images.into_iter().collect::<Result<Vec<_>>>()?;
+            f(start, &images)?;
+            start += images.len();
+        }
+        Ok(())
+    })
+}
+
+/// `[rows][columns]` in as many buffers as binding sizes ask for, cut between images.
+pub(super) struct Chunks {
+    /// The buffers; all but the last hold `images` images.
+    pub tensors: Vec<Tensor>,
+    /// Images a buffer.
+    pub images: usize,
+}
+
+impl Chunks {
+    fn new(device: &Device, images: usize, image_words: usize, label: &str) -> Result<Self> {
+        let per = ((device.caps().max_binding / 4) as usize / image_words).min(images);
+        if per == 0 {
+            return Err(Error::Limit(format!(
+                "the features of one image ({image_words} values) pass what the device binds; use a smaller crop"
+            )));
+        }
+        let lens = (0..images).step_by(per).map(|start| per.min(images - start) * image_words);
+        let tensors = lens.map(|len| device.alloc(len, label)).collect::<Result<_>>()?;
+        Ok(Self { tensors, images: per })
+    }
+
+    /// Buffer and word of image `image`.
+    fn at(&self, image: usize, image_words: usize) -> (&Tensor, usize) {
+        (&self.tensors[image / self.images], image % self.images * image_words)
+    }
+}
+
+enum Embeddings {
+    /// On the device.
+    Device(Chunks),
+    /// The projected vectors are the embeddings.
+    Projected,
+    /// In a temporary file, image after image.
+    Disk(File),
+}
+
+/// Features of all training images.
+pub(super) struct Features {
+    device: Device,
+    /// Projected vectors `[images * positions][r]`.
+    pub z: Chunks,
+    embeddings: Embeddings,
+    /// Training images.
+    pub images: usize,
+    /// Grid positions an image.
+    pub positions: usize,
+    /// Values of a projected vector.
+    pub r: usize,
+    /// Values of an embedding.
+    pub dim: usize,
+}
+
+impl Features {
+    /// Runs every image of `source` through the backbone.
+    pub fn extract(
+        device: &Device,
+        extractor: &mut Extractor,
+        feed: &mut Feed,
+        source: &dyn ImageSource,
+        options: &FitOptions,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        let [h, w] = extractor.grid();
+        let (positions, dim) = (h as usize * w as usize, extractor.dim() as usize);
+        let images = source.len();
+        let project = dim > options.projection as usize;
+        let r = if project { options.projection as usize } else { dim };
+        let z = Chunks::new(device, images, positions * r, "projected patches")?;
+        let bytes = |values: usize| images as u64 * positions as u64 * values as u64 * 4;
+        let embeddings = if !project {
+            Embeddings::Projected
+        } else if bytes(r) + bytes(dim) <= options.memory {
+            Embeddings::Device(Chunks::new(device, images, positions * dim, "embeddings")?)
+        } else {
+            let file = tempfile::tempfile().map_err(|e| Error::io(std::env::temp_dir(), "opening a spool file", e))?;
+            tracing::info!("embeddings ({} MiB) wait on disk: they pass the memory budget", bytes(dim) >> 20);
+            Embeddings::Disk(file)
+        };
+        if bytes(r) > options.memory {
+            return Err(Error::Limit(format!(
+                "the projected patches of {images} images need {} MiB, the memory budget is {} MiB; raise --memory, or use \
+                 fewer images, a smaller crop or a smaller projection",
+                bytes(r) >> 20,
+                options.memory >> 20
+            )));
+        }
+        let mut this = Self { device: device.clone(), z, embeddings, images, positions, r, dim };
+        let batch = extractor.batch() as usize;
+        let projected = device.alloc(batch * positions * r, "projected batch")?;
+        let projection = if project {
+            let matrix = projection_matrix(dim, r, options.seed);
+            Some((device.upload(&matrix, "projection")?, device.alloc(r, "no bias")?))
+        } else {
+            None
+        };
+        progress.update(Stage::Features, 0, images as u64);
+        stream(source, batch, |start, loaded| {
+            if progress.cancelled() {
+                return Err(Error::Cancelled);
+            }
+            let count = loaded.len();
+            run_backbone(device, extractor, feed, loaded)?;
+            let mut recorder = Recorder::new(device);
+            if let Some((w, bias)) = &projection {
+                Gemm {
+                    x: extractor.embedding(),
+                    w,
+                    bias,
+                    residual: None,
+                    c: &projected,
+                    m: (count * positions) as u32,
+                    k: dim as u32,
+                    n: r as u32,
+                    activation: Activation::None,
+                }
+                .record(&mut recorder)?;
+            }
+            let (zs, es) = (positions * r, positions * dim);
+            for i in 0..count {
+                let (to, word) = this.z.at(start + i, zs);
+                let from = if project { &projected } else { extractor.embedding() };
+                recorder.copy(from, i * zs, to, word, zs);
+                if let Embeddings::Device(chunks) = &this.embeddings {
+                    let (to, word) = chunks.at(start + i, es);
+                    recorder.copy(extractor.embedding(), i * es, to, word, es);
+                }
+            }
+            recorder.run()?;
+            match &mut this.embeddings {
+                Embeddings::Disk(file) => {
+                    let values: Vec<f32> = device.read(&extractor.embedding().slice(0, count * es))?;
+                    file.write_all(bytemuck::cast_slice(&values))
+                        .map_err(|e| Error::io(std::env::temp_dir(), "spooling embeddings", e))?;
+                }
+                // Bounds the work in flight to one batch while the next one decodes.
+                _ => device.wait()?,
+            }
+            progress.update(Stage::Features, (start + count) as u64, images as u64);
+            Ok(())
+        })?;
+        Ok(this)
+    }
+
+    /// The embeddings of the patches in `rows` (image-major numbers), `[rows][dim]`, as one tensor.
+    pub fn gather(&mut self, rows: &[u32]) -> Result<Tensor> {
+        let out = self.device.alloc(rows.len() * self.dim, "memory bank")?;
+        let chunks = match &mut self.embeddings {
+            Embeddings::Projected => &self.z,
+            Embeddings::Device(chunks) => chunks,
+            Embeddings::Disk(file) => {
+                let mut values = vec![0.0_f32; rows.len() * self.dim];
+                // In file order, so that the disk reads forward.
+                let mut order: Vec<usize> = (0..rows.len()).collect();
+                order.sort_by_key(|&i| rows[i]);
+                let bytes = self.dim as u64 * 4;
+                for i in order {
+                    let to = bytemuck::cast_slice_mut(&mut values[i * self.dim..(i + 1) * self.dim]);
+                    file.seek(SeekFrom::Start(u64::from(rows[i]) * bytes))
+                        .and_then(|_| file.read_exact(to))
+                        .map_err(|e| Error::io(std::env::temp_dir(), "reading spooled embeddings", e))?;
+                }
+                self.device.write(&out, 0, &values);
+                return Ok(out);
+            }
+        };
+        let per = chunks.images * self.positions;
+        for (c, tensor) in chunks.tensors.iter().enumerate() {
+            let here = c * per..(c + 1) * per;
+            let pairs: Vec<[u32; 2]> = rows
+                .iter()
+                .enumerate()
+                .filter(|(_, row)| here.contains(&(**row as usize)))
+                .map(|(i, row)| [*row - (c * per) as u32, i as u32])
+                .collect();
+            if pairs.is_empty() {
+                continue;
+            }
+            let list = self.device.upload(&pairs, "bank rows")?;
+            let mut recorder = Recorder::new(&self.device);
+            gather::record(&mut recorder, tensor, &list, pairs.len() as u32, self.dim as u32, &out)?;
+            recorder.run()?;
+        }
+        Ok(out)
+    }
+}
+
+/// Submits a batch of decoded images through feed and backbone; the embeddings are ready when the device gets there.
+pub(super) fn run_backbone(
+    device: &Device,
+    extractor: &mut Extractor,
+    feed: &mut Feed,
+    images: &[Cow<'_, OwnedImage>],
+) -> Result<()> {
+    let mut recorder = Recorder::new(device);
+    let input = extractor.input().clone();
+    for (slot, image) in images.iter().enumerate() {
+        feed.record(&mut recorder, &image.as_image()?, &input, slot as u32)?;
+    }
+    let feeding = recorder.finish()?;
+    crate::gpu::Plan::submit_all(&[&feeding, extractor.plan(images.len() as u32)?])?;
+    feed.submitted();
+    Ok(())
+}

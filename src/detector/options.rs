@@ -1,0 +1,109 @@
+//! Settings of a fit.
+
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// How a training patch gets its outlier score (METHOD, section 4; SoftPatch, section 3.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Discriminator {
+    /// Local outlier factor against the patches at the same position.
+    #[default]
+    Lof,
+    /// Distance to the nearest other patch at the same position.
+    Nearest,
+    /// Mahalanobis distance to the patches at the same position.
+    Gaussian,
+    /// Every score 1, nothing is dropped: PatchCore.
+    None,
+}
+
+impl std::fmt::Display for Discriminator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Lof => "lof",
+            Self::Nearest => "nearest",
+            Self::Gaussian => "gaussian",
+            Self::None => "none",
+        })
+    }
+}
+
+/// Settings of a fit, with the published defaults.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FitOptions {
+    /// Outlier score of the training patches.
+    pub discriminator: Discriminator,
+    /// Share of training patches that is dropped as noise, in [0, 1).
+    pub tau: f64,
+    /// Neighbours of the local outlier factor; lowered to the number of images less one.
+    pub lof_k: u32,
+    /// Rows of the memory bank as a share of all training patches, in (0, 1].
+    pub coreset_ratio: f64,
+    /// Whether bank rows keep their outlier scores as weights.
+    pub soft_weights: bool,
+    /// Values of a projected patch; patches of no more values are not projected.
+    pub projection: u32,
+    /// Seed of the projection and of the coreset's start.
+    pub seed: u64,
+    /// The shorter side of an image is brought to this many pixels.
+    pub resize: u32,
+    /// Side of the centred square that is looked at, in pixels.
+    pub crop: u32,
+    /// Images that go through the backbone at a time.
+    pub batch: u32,
+    /// Device memory for the features of all training images, in bytes; past it, embeddings wait on disk.
+    pub memory: u64,
+}
+
+impl Default for FitOptions {
+    fn default() -> Self {
+        Self {
+            discriminator: Discriminator::Lof,
+            tau: 0.15,
+            lof_k: 6,
+            coreset_ratio: 0.1,
+            soft_weights: true,
+            projection: 128,
+            seed: 0,
+            resize: 256,
+            crop: 224,
+            batch: 8,
+            memory: 1 << 30,
+        }
+    }
+}
+
+impl FitOptions {
+    /// Checks every setting against its range.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] that names the setting and the range.
+    pub fn validate(&self) -> Result<()> {
+        let fail = |what: String| Err(Error::InvalidOption(what));
+        if !(0.0..1.0).contains(&self.tau) {
+            return fail(format!("tau is {}, it must be at least 0 and below 1", self.tau));
+        }
+        if !(self.coreset_ratio > 0.0 && self.coreset_ratio <= 1.0) {
+            return fail(format!("coreset-ratio is {}, it must be over 0 and at most 1", self.coreset_ratio));
+        }
+        if !(1..=32).contains(&self.lof_k) {
+            return fail(format!("lof-k is {}, it must be 1 to 32", self.lof_k));
+        }
+        if !(4..=1024).contains(&self.projection) || !self.projection.is_multiple_of(4) {
+            return fail(format!("projection is {}, it must be a multiple of 4 from 4 to 1024", self.projection));
+        }
+        if !(1..=256).contains(&self.batch) {
+            return fail(format!("batch is {}, it must be 1 to 256", self.batch));
+        }
+        if !(32..=2048).contains(&self.crop) || self.resize < self.crop || self.resize > 4096 {
+            return fail(format!(
+                "resize is {} and crop {}: crop must be 32 to 2048, resize at least crop and at most 4096",
+                self.resize, self.crop
+            ));
+        }
+        Ok(())
+    }
+}
