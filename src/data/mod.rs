@@ -1,7 +1,11 @@
 //! Folder layouts, decoding, noise protocols, and the procedural set.
 
+mod decode;
 mod image;
 
+pub use decode::{
+    DecodeOptions, FileSource, IMAGE_EXTENSIONS, MemorySource, decode_bytes, decode_file, list_images,
+};
 pub use image::{Image, OwnedImage, PixelFormat};
 
 use crate::Result;
