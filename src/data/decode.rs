@@ -34,9 +34,10 @@ impl Default for DecodeOptions {
 
 /// Decodes a PNG, JPEG, BMP, TIFF or WebP file to 8-bit RGB.
 ///
-/// Grey is repeated in the three channels, palettes are resolved (not in TIFF: refused), alpha is ignored (dropped, not blended), 16-bit
+/// Grey is repeated in the three channels, palettes are resolved, alpha is ignored (dropped, not blended), 16-bit
 /// values become `(v + 128) / 257`. Colour profiles and gamma are not applied. Of a file with several images the
-/// first is taken.
+/// first is taken. TIFF with a palette, with grey and alpha, or with samples of 32 bit is refused. Every cut-off file
+/// is refused; damage in the middle of a file only where its format can tell, which JPEG mostly cannot.
 ///
 /// # Errors
 /// [`Error::Image`] where the file is missing, empty, a folder, not an image, of an unsupported kind (floating
@@ -279,6 +280,6 @@ fn from_image_error(path: &Path, error: ImageError, options: &DecodeOptions) -> 
         ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
             bad(path, "the data ends too early", DAMAGED)
         }
-        other => bad(path, other.to_string(), DAMAGED),
+        other => bad(path, other.to_string().trim_end_matches('.'), DAMAGED),
     }
 }
