@@ -25,7 +25,7 @@ impl Affine {
     pub const IDENTITY: Self = Self { rotation: 0.0, shift_x: 0.0, shift_y: 0.0, scale: 1.0, shear: 0.0 };
 
     /// Draws a move: rotation and shear up to 10 degrees, shift up to 0.1, scale 0.9 to 1.1, all uniform, either way
-    /// (SoftPatch, section 4.1, "augmented overlap").
+    /// ("augmented overlap" of the SoftPatch paper).
     pub fn random(rng: &mut impl Rng) -> Self {
         Self {
             rotation: rng.random_range(-10.0..=10.0),

@@ -36,8 +36,8 @@ impl Default for DecodeOptions {
 ///
 /// Grey is repeated in the three channels, palettes are resolved, alpha is ignored (dropped, not blended), 16-bit
 /// values become `(v + 128) / 257`. Colour profiles and gamma are not applied. Of a file with several images the
-/// first is taken. TIFF with a palette, with grey and alpha, or with samples of 32 bit is refused. Every cut-off file
-/// is refused; damage in the middle of a file only where its format can tell, which JPEG mostly cannot.
+/// first is taken. TIFF with a palette, with grey and alpha, or with samples of 32 bit is refused. A file cut off before
+/// its last pixel is refused; damage in the middle of a file only where its format can tell, which JPEG mostly cannot.
 ///
 /// # Errors
 /// [`Error::Image`] where the file is missing, empty, a folder, not an image, of an unsupported kind (floating

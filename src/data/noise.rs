@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-/// What becomes of the defect images that were put into the training set (SoftPatch, section 4.1).
+/// What becomes of the defect images that were put into the training set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NoiseProtocol {
     /// They leave the test set.

@@ -11,8 +11,8 @@ pub const DEFAULT_FPR_LIMIT: f64 = 0.3;
 ///
 /// At each threshold, the overlap is the mean over all defect regions of all maps of the share of the region's
 /// pixels that score at or above it, and the false positive rate is that of all normal pixels pooled. Regions are
-/// the 8-connected components of a mask, as in the evaluation of the MVTec data set (Bergmann et al., IJCV 2021,
-/// section 6.1), whose program labels with a 3x3 structure of ones. Every distinct score is a threshold; between
+/// the 8-connected components of a mask, as in the evaluation of the MVTec data set (Bergmann et al., IJCV 2021),
+/// whose program labels with a 3x3 structure of ones. Every distinct score is a threshold; between
 /// two of them, and up to the limit, the curve is linear. A map without a mask counts as normal throughout.
 ///
 /// # Errors
