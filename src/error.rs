@@ -59,6 +59,9 @@ pub enum Error {
         /// What is missing or of the wrong shape.
         reason: String,
     },
+    /// A figure of merit is not defined for these scores and labels.
+    #[error("metric: {0}")]
+    Metric(String),
     /// No usable adapter, or the device refused or lost its work.
     #[error("device: {0}")]
     Device(String),

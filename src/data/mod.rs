@@ -1,8 +1,21 @@
 //! Folder layouts, decoding, noise protocols, and the procedural set.
 
+mod affine;
+mod decode;
+mod folder;
 mod image;
+mod mask;
+mod noise;
+mod split_csv;
 
+pub use affine::Affine;
+pub use decode::{
+    DecodeOptions, FileSource, IMAGE_EXTENSIONS, MemorySource, decode_bytes, decode_file, list_images,
+};
+pub use folder::{TestItem, TestSet, TrainSet};
 pub use image::{Image, OwnedImage, PixelFormat};
+pub use mask::load_mask;
+pub use noise::{NoiseProtocol, Split, SplitSource, TrainEntry, split};
 
 use crate::Result;
 use std::borrow::Cow;

@@ -1,1 +1,9 @@
-//! Metrics and the evaluation protocol.
+//! Figures of merit and the benchmark protocol.
+
+mod aupro;
+mod metrics;
+mod report;
+
+pub use aupro::{DEFAULT_FPR_LIMIT, aupro};
+pub use metrics::{BestF1, RocPoint, auroc, average_precision, best_f1, roc_curve};
+pub use report::{Item, Map, Report, evaluate};

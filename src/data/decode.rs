@@ -1,0 +1,285 @@
+//! Image files to 8-bit RGB.
+
+use super::{ImageSource, OwnedImage};
+use crate::{Error, Result};
+use image::metadata::Orientation;
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+/// Extensions that [`list_images`] takes for images, in lower case; case does not matter in file names. What is
+/// inside a file is found out from its content, never from its extension.
+pub const IMAGE_EXTENSIONS: &[&str] = &["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp"];
+
+const CONVERT: &str = "Convert it to a PNG, JPEG, BMP, TIFF or WebP file with 8 or 16 bit a channel";
+const DAMAGED: &str = "The file is damaged or was cut off: copy or export it again, or leave it out";
+
+/// How files are decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecodeOptions {
+    /// Turn and mirror the image as its EXIF orientation says. Off by default: pixels as they are stored, as the
+    /// published programs read them, and as ground-truth masks are usually drawn.
+    pub exif_orientation: bool,
+    /// Largest `width * height` that is decoded; a larger one is refused from its header, before memory is taken.
+    pub max_pixels: u64,
+}
+
+impl Default for DecodeOptions {
+    fn default() -> Self {
+        Self { exif_orientation: false, max_pixels: 400_000_000 }
+    }
+}
+
+/// Decodes a PNG, JPEG, BMP, TIFF or WebP file to 8-bit RGB.
+///
+/// Grey is repeated in the three channels, palettes are resolved, alpha is ignored (dropped, not blended), 16-bit
+/// values become `(v + 128) / 257`. Colour profiles and gamma are not applied. Of a file with several images the
+/// first is taken. TIFF with a palette, with grey and alpha, or with samples of 32 bit is refused. A file cut off before
+/// its last pixel is refused; damage in the middle of a file only where its format can tell, which JPEG mostly cannot.
+///
+/// # Errors
+/// [`Error::Image`] where the file is missing, empty, a folder, not an image, of an unsupported kind (floating
+/// point among them), cut off, or larger than `max_pixels`; [`Error::Io`] where it cannot be read.
+pub fn decode_file(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<OwnedImage> {
+    let path = path.as_ref();
+    let meta = match std::fs::metadata(path) {
+        Ok(meta) => meta,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Err(bad(path, "there is no such file", "Check the path"));
+        }
+        Err(e) => return Err(Error::io(path, "reading", e)),
+    };
+    if meta.is_dir() {
+        return Err(bad(path, "it is a folder", "Name a file, or list the folder's images"));
+    }
+    if !meta.is_file() {
+        return Err(bad(path, "it is a device or a pipe", "Name a regular file"));
+    }
+    // No format here needs more than 8 bytes a pixel; the rest is room for metadata.
+    let largest = options.max_pixels.saturating_mul(8).saturating_add(64 << 20);
+    if meta.len() > largest {
+        return Err(too_large(path, format!("the file has {} bytes", meta.len()), options));
+    }
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, "reading", e))?;
+    decode_bytes(path, &bytes, options)
+}
+
+/// Decodes the content of an image file, as [`decode_file`] does; `name` stands for the file in messages.
+///
+/// # Errors
+/// As [`decode_file`].
+pub fn decode_bytes(name: impl AsRef<Path>, bytes: &[u8], options: &DecodeOptions) -> Result<OwnedImage> {
+    let name = name.as_ref();
+    // The decoders are other people's code on untrusted bytes: a panic in one is a bad file, not the end of a run.
+    std::panic::catch_unwind(|| decode(name, bytes, options))
+        .unwrap_or_else(|_| Err(bad(name, "the decoder broke down on it", DAMAGED)))
+}
+
+fn decode(name: &Path, bytes: &[u8], options: &DecodeOptions) -> Result<OwnedImage> {
+    if bytes.is_empty() {
+        return Err(bad(name, "the file is empty (0 bytes)", DAMAGED));
+    }
+    let Ok(format) = image::guess_format(bytes) else {
+        return Err(bad(name, "its content is that of no known image format", CONVERT));
+    };
+    if !format.reading_enabled() {
+        return Err(bad(name, format!("{format:?} files are not supported"), CONVERT));
+    }
+    if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
+        // The decoder fills the missing part with grey and says nothing.
+        return Err(bad(name, "the JPEG data ends too early", DAMAGED));
+    }
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(options.max_pixels.saturating_mul(8).saturating_add(64 << 20));
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(|e| from_image_error(name, e, options))?;
+
+    let (width, height) = decoder.dimensions();
+    if width == 0 || height == 0 {
+        return Err(bad(name, format!("{width}x{height} has no pixels"), DAMAGED));
+    }
+    if u64::from(width) * u64::from(height) > options.max_pixels {
+        return Err(too_large(name, format!("{width}x{height}"), options));
+    }
+    if matches!(decoder.color_type(), ColorType::Rgb32F | ColorType::Rgba32F) {
+        return Err(bad(name, "floating-point samples have no fixed range", CONVERT));
+    }
+    let orientation = if options.exif_orientation {
+        // A broken EXIF block says nothing about the pixels.
+        decoder.orientation().unwrap_or(Orientation::NoTransforms)
+    } else {
+        Orientation::NoTransforms
+    };
+    let decoded = DynamicImage::from_decoder(decoder).map_err(|e| from_image_error(name, e, options))?;
+    let mut image = DynamicImage::ImageRgb8(to_rgb8(name, decoded)?);
+    image.apply_orientation(orientation);
+    let (width, height) = (image.width(), image.height());
+    Ok(OwnedImage { width, height, pixels: image.into_bytes() })
+}
+
+fn to_rgb8(name: &Path, image: DynamicImage) -> Result<RgbImage> {
+    let (width, height) = (image.width(), image.height());
+    let narrow = |v: u16| ((u32::from(v) + 128) / 257) as u8;
+    let pixels: Vec<u8> = match image {
+        DynamicImage::ImageRgb8(i) => return Ok(i),
+        DynamicImage::ImageLuma8(i) => i.pixels().flat_map(|p| [p.0[0]; 3]).collect(),
+        DynamicImage::ImageLumaA8(i) => i.pixels().flat_map(|p| [p.0[0]; 3]).collect(),
+        DynamicImage::ImageRgba8(i) => i.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2]]).collect(),
+        DynamicImage::ImageLuma16(i) => i.pixels().flat_map(|p| [narrow(p.0[0]); 3]).collect(),
+        DynamicImage::ImageLumaA16(i) => i.pixels().flat_map(|p| [narrow(p.0[0]); 3]).collect(),
+        DynamicImage::ImageRgb16(i) => i.into_raw().into_iter().map(narrow).collect(),
+        DynamicImage::ImageRgba16(i) => {
+            i.pixels().flat_map(|p| [narrow(p.0[0]), narrow(p.0[1]), narrow(p.0[2])]).collect()
+        }
+        other => return Err(bad(name, format!("{:?} pixels are not supported", other.color()), CONVERT)),
+    };
+    RgbImage::from_raw(width, height, pixels)
+        .ok_or_else(|| bad(name, "the decoder returned too few pixels", DAMAGED))
+}
+
+/// Whether the marker segments and the entropy-coded data run up to an end-of-image marker of the main image (those
+/// of embedded thumbnails lie inside segments and are jumped over).
+fn jpeg_is_complete(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    loop {
+        let Some(marker) = bytes.get(at..).and_then(|rest| rest.iter().position(|&b| b == 0xff)) else {
+            return false;
+        };
+        at += marker + 1;
+        match bytes.get(at) {
+            None => return false,
+            Some(0xd9) => return true,
+            Some(0xff) => {} // fill byte: this one may start a marker
+            Some(0x00 | 0x01 | 0xd0..=0xd8) => at += 1, // stuffed byte or a marker without content
+            Some(_) => match bytes.get(at + 1..at + 3) {
+                Some(length) => at += 1 + usize::from(u16::from_be_bytes([length[0], length[1]])),
+                None => return false,
+            },
+        }
+    }
+}
+
+/// Image files (by extension, [`IMAGE_EXTENSIONS`]) in `dir` and all folders below it, sorted by path.
+///
+/// Files and folders whose name begins with a dot are skipped. Links are followed; a folder that is reached twice
+/// is listed once, so links that form a loop do no harm.
+///
+/// # Errors
+/// [`Error::Dataset`] where `dir` is missing or not a folder, [`Error::Io`] where a folder cannot be read. A folder
+/// without images is no error here.
+pub fn list_images(dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
+    let dir = dir.as_ref();
+    if !dir.is_dir() {
+        let reason =
+            if dir.exists() { "a folder is needed, this is a file" } else { "there is no such folder" };
+        return Err(Error::Dataset { path: dir.to_owned(), reason: reason.to_owned() });
+    }
+    let mut images = Vec::new();
+    let mut seen = HashSet::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(dir) = open.pop() {
+        if !seen.insert(dir.canonicalize().map_err(|e| Error::io(&dir, "reading", e))?) {
+            continue;
+        }
+        let mut folders = Vec::new();
+        for entry in std::fs::read_dir(&dir).map_err(|e| Error::io(&dir, "listing", e))? {
+            let entry = entry.map_err(|e| Error::io(&dir, "listing", e))?;
+            let path = entry.path();
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if has_image_extension(&path) {
+                images.push(path); // a dangling link too: decoding it says so, leaving it out would not
+            }
+        }
+        // The first in order is opened first, whatever order the file system has.
+        folders.sort_unstable_by(|a, b| b.cmp(a));
+        open.append(&mut folders);
+    }
+    images.sort_unstable();
+    Ok(images)
+}
+
+fn has_image_extension(path: &Path) -> bool {
+    path.extension()
+        .and_then(|e| e.to_str())
+        .is_some_and(|e| IMAGE_EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)))
+}
+
+/// Image files, decoded when they are asked for.
+#[derive(Clone, Debug)]
+pub struct FileSource {
+    paths: Vec<PathBuf>,
+    options: DecodeOptions,
+}
+
+impl FileSource {
+    /// The files in `paths`, in that order.
+    pub fn new(paths: Vec<PathBuf>, options: DecodeOptions) -> Self {
+        Self { paths, options }
+    }
+
+    /// The files.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+}
+
+impl ImageSource for FileSource {
+    fn len(&self) -> usize {
+        self.paths.len()
+    }
+    fn name(&self, index: usize) -> String {
+        self.paths[index].display().to_string()
+    }
+    fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>> {
+        decode_file(&self.paths[index], &self.options).map(Cow::Owned)
+    }
+}
+
+/// Images that are in memory already.
+#[derive(Clone, Copy, Debug)]
+pub struct MemorySource<'a>(pub &'a [OwnedImage]);
+
+impl ImageSource for MemorySource<'_> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    fn name(&self, index: usize) -> String {
+        format!("<memory>[{index}]")
+    }
+    /// # Errors
+    /// [`Error::InvalidImage`] where the pixels do not fit the size.
+    fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>> {
+        self.0[index].as_image()?;
+        Ok(Cow::Borrowed(&self.0[index]))
+    }
+}
+
+fn bad(path: &Path, reason: impl Into<String>, remedy: &'static str) -> Error {
+    Error::Image { path: path.to_owned(), reason: reason.into(), remedy }
+}
+
+fn too_large(path: &Path, what: impl std::fmt::Display, options: &DecodeOptions) -> Error {
+    bad(
+        path,
+        format!("{what}, the limit is {} pixels", options.max_pixels),
+        "Scale the image down, or raise `DecodeOptions::max_pixels`",
+    )
+}
+
+fn from_image_error(path: &Path, error: ImageError, options: &DecodeOptions) -> Error {
+    match error {
+        ImageError::Unsupported(e) => bad(path, e.to_string(), CONVERT),
+        ImageError::Limits(e) => too_large(path, e, options),
+        ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+            bad(path, "the data ends too early", DAMAGED)
+        }
+        other => bad(path, other.to_string().trim_end_matches('.'), DAMAGED),
+    }
+}

@@ -1,0 +1,121 @@
+//! Area under the per-region-overlap curve.
+
+use super::metrics::{Ranking, key};
+use super::report::Map;
+use crate::{Error, Result};
+
+/// The false positive rate up to which [`aupro`] is usually stated.
+pub const DEFAULT_FPR_LIMIT: f64 = 0.3;
+
+/// Area under the per-region-overlap curve up to `fpr_limit`, divided by `fpr_limit`, in 0..=1.
+///
+/// At each threshold, the overlap is the mean over all defect regions of all maps of the share of the region's
+/// pixels that score at or above it, and the false positive rate is that of all normal pixels pooled. Regions are
+/// the 8-connected components of a mask, as in the evaluation of the MVTec data set (Bergmann et al., IJCV 2021),
+/// whose program labels with a 3x3 structure of ones. Every distinct score is a threshold; between
+/// two of them, and up to the limit, the curve is linear. A map without a mask counts as normal throughout.
+///
+/// # Errors
+/// [`Error::Metric`] where a map and its mask differ in size, a score is not finite, or there is no normal or no
+/// defect pixel; [`Error::InvalidOption`] where `fpr_limit` is not in `0 < fpr_limit <= 1`.
+pub fn aupro(maps: &[Map<'_>], fpr_limit: f64) -> Result<f64> {
+    PixelRanking::of(maps)?.aupro(fpr_limit)
+}
+
+/// The pixels of all maps, ranked, each defect pixel with its region.
+pub(super) struct PixelRanking {
+    pub(super) ranking: Ranking,
+    /// Pixels of each region.
+    sizes: Vec<u32>,
+}
+
+impl PixelRanking {
+    pub(super) fn of(maps: &[Map<'_>]) -> Result<Self> {
+        for map in maps {
+            map.check()?;
+        }
+        let defects: usize =
+            maps.iter().filter_map(|m| m.mask).map(|mask| mask.iter().filter(|&&d| d).count()).sum();
+        let pixels: usize = maps.iter().map(|m| m.scores.len()).sum();
+        let mut ranking =
+            Ranking { normal: Vec::with_capacity(pixels - defects), defect: Vec::with_capacity(defects) };
+        let mut sizes = Vec::new();
+        for map in maps {
+            let regions = map.mask.map(|mask| label_regions(mask, map.width, &mut sizes));
+            for (i, &score) in map.scores.iter().enumerate() {
+                match regions.as_ref().map_or(NORMAL, |regions| regions[i]) {
+                    NORMAL => ranking.normal.push(key(score)),
+                    region => ranking.defect.push(u64::from(key(score)) << 32 | u64::from(region)),
+                }
+            }
+        }
+        Ok(Self { ranking: ranking.sorted("pixel")?, sizes })
+    }
+
+    pub(super) fn aupro(&self, fpr_limit: f64) -> Result<f64> {
+        if !(fpr_limit > 0.0 && fpr_limit <= 1.0) {
+            return Err(Error::InvalidOption(format!(
+                "the false positive limit {fpr_limit} is not above 0 and at most 1"
+            )));
+        }
+        let Ranking { normal, defect } = &self.ranking;
+        let weight: Vec<f64> =
+            self.sizes.iter().map(|&s| 1.0 / (f64::from(s) * self.sizes.len() as f64)).collect();
+        let (mut n, mut d) = (0, 0);
+        let (mut fpr, mut pro, mut area) = (0.0, 0.0, 0.0);
+        while fpr < fpr_limit {
+            // The next distinct score; both lists hold at least one sample and `fpr` reaches 1 at the last.
+            let key = normal.get(n).copied().max(defect.get(d).map(|v| (v >> 32) as u32));
+            let (fpr0, pro0) = (fpr, pro);
+            while n < normal.len() && Some(normal[n]) == key {
+                n += 1;
+            }
+            while d < defect.len() && Some((defect[d] >> 32) as u32) == key {
+                pro += weight[(defect[d] & u64::from(u32::MAX)) as usize];
+                d += 1;
+            }
+            fpr = n as f64 / normal.len() as f64;
+            if fpr > fpr_limit {
+                let at_limit = pro0 + (pro - pro0) * (fpr_limit - fpr0) / (fpr - fpr0);
+                area += (fpr_limit - fpr0) * (pro0 + at_limit) / 2.0;
+            } else {
+                area += (fpr - fpr0) * (pro0 + pro) / 2.0;
+            }
+        }
+        Ok((area / fpr_limit).clamp(0.0, 1.0))
+    }
+}
+
+/// Label of a normal pixel.
+const NORMAL: u32 = u32::MAX;
+
+/// Numbers the 8-connected components of `mask` (rows of `width`) from `sizes.len()` on, and appends their sizes.
+fn label_regions(mask: &[bool], width: usize, sizes: &mut Vec<u32>) -> Vec<u32> {
+    let height = mask.len() / width;
+    let mut labels = vec![NORMAL; mask.len()];
+    let mut open = Vec::new();
+    for start in 0..mask.len() {
+        if !mask[start] || labels[start] != NORMAL {
+            continue;
+        }
+        let region = sizes.len() as u32;
+        let mut size = 0;
+        labels[start] = region;
+        open.push(start);
+        while let Some(at) = open.pop() {
+            size += 1;
+            let (x, y) = (at % width, at / width);
+            for ny in y.saturating_sub(1)..=(y + 1).min(height - 1) {
+                for nx in x.saturating_sub(1)..=(x + 1).min(width - 1) {
+                    let next = ny * width + nx;
+                    if mask[next] && labels[next] == NORMAL {
+                        labels[next] = region;
+                        open.push(next);
+                    }
+                }
+            }
+        }
+        sizes.push(size);
+    }
+    labels
+}

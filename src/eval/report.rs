@@ -1,0 +1,111 @@
+//! All figures of merit of one run.
+
+use super::aupro::{DEFAULT_FPR_LIMIT, PixelRanking};
+use super::metrics::{Ranking, check_finite, check_lengths};
+use crate::{Error, Result};
+use serde::Serialize;
+
+/// An anomaly map with its ground truth.
+#[derive(Clone, Copy, Debug)]
+pub struct Map<'a> {
+    /// Width in pixels; the height follows.
+    pub width: usize,
+    /// `height * width` scores, row by row.
+    pub scores: &'a [f32],
+    /// As many values, true for defect pixels. `None` for a normal image (no pixel is a defect), and for a defect
+    /// image whose mask is unknown.
+    pub mask: Option<&'a [bool]>,
+}
+
+impl Map<'_> {
+    /// Whether the sizes agree and all scores are finite.
+    pub(super) fn check(&self) -> Result<()> {
+        let pixels = self.scores.len();
+        if self.width == 0 || pixels == 0 || !pixels.is_multiple_of(self.width) {
+            return Err(Error::Metric(format!("{pixels} scores are no map of width {}", self.width)));
+        }
+        check_lengths(pixels, self.mask.map_or(pixels, <[bool]>::len))?;
+        check_finite(self.scores)
+    }
+}
+
+/// A scored test image.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+    /// The image's anomaly score.
+    pub score: f32,
+    /// Whether it shows a defect.
+    pub is_defect: bool,
+    /// Its anomaly map; `None` where only the image score counts.
+    pub map: Option<Map<'a>>,
+}
+
+/// The figures of merit of a test set, each in 0..=1, and `None` where it is not defined (see `notes`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Report {
+    /// Test images.
+    pub images: usize,
+    /// Test images that show a defect.
+    pub defects: usize,
+    /// Area under the ROC curve of the image scores.
+    pub image_auroc: Option<f64>,
+    /// Average precision of the image scores.
+    pub image_ap: Option<f64>,
+    /// Best F1 of the image scores.
+    pub image_f1: Option<f64>,
+    /// Area under the ROC curve of all pixels pooled.
+    pub pixel_auroc: Option<f64>,
+    /// Average precision of all pixels pooled.
+    pub pixel_ap: Option<f64>,
+    /// Best F1 of all pixels pooled.
+    pub pixel_f1: Option<f64>,
+    /// Per-region overlap up to 30 % false positives; see [`aupro`](super::aupro).
+    pub aupro: Option<f64>,
+    /// Why a figure is missing, or what it leaves out. Empty where all is there.
+    pub notes: Vec<String>,
+}
+
+/// Computes all figures that `items` allow. The pixel figures leave out defect images without a mask, and say so.
+///
+/// # Errors
+/// [`Error::Metric`] where a score is not finite, or a map and its mask differ in size. A
+/// missing class is no error: the figure is `None`.
+pub fn evaluate(items: &[Item<'_>]) -> Result<Report> {
+    let scores: Vec<f32> = items.iter().map(|i| i.score).collect();
+    let labels: Vec<bool> = items.iter().map(|i| i.is_defect).collect();
+    check_finite(&scores)?;
+    for item in items {
+        item.map.map_or(Ok(()), |map| map.check())?;
+    }
+    let defects = labels.iter().filter(|&&l| l).count();
+    let mut report = Report { images: items.len(), defects, ..Report::default() };
+
+    if defects == 0 || defects == items.len() {
+        let missing = if defects == 0 { "defect" } else { "normal" };
+        report.notes.push(format!("no image figures: there is no {missing} image"));
+    } else {
+        let ranking = Ranking::of(&scores, &labels)?;
+        report.image_auroc = Some(ranking.auroc());
+        report.image_ap = Some(ranking.average_precision());
+        report.image_f1 = Some(ranking.best_f1().f1);
+    }
+
+    let known = |i: &&Item<'_>| !i.is_defect || i.map.is_some_and(|m| m.mask.is_some());
+    let maps: Vec<Map<'_>> = items.iter().filter(known).filter_map(|i| i.map).collect();
+    let unknown = items.iter().filter(|i| !known(i)).count();
+    let any = |value: bool| maps.iter().any(|m| m.mask.map_or(!value, |mask| mask.contains(&value)));
+    if !any(true) || !any(false) {
+        let missing = if any(false) { "defect pixel in any mask" } else { "normal pixel in any map" };
+        report.notes.push(format!("no pixel figures: there is no {missing}"));
+        return Ok(report);
+    }
+    if unknown > 0 {
+        report.notes.push(format!("the pixel figures leave out {unknown} defect images without a mask"));
+    }
+    let pixels = PixelRanking::of(&maps)?;
+    report.pixel_auroc = Some(pixels.ranking.auroc());
+    report.pixel_ap = Some(pixels.ranking.average_precision());
+    report.pixel_f1 = Some(pixels.ranking.best_f1().f1);
+    report.aupro = Some(pixels.aupro(DEFAULT_FPR_LIMIT)?);
+    Ok(report)
+}
