@@ -138,19 +138,19 @@ impl Network {
     /// # Errors
     /// [`Error::InvalidOption`] where a name is unknown or none is given.
     pub fn with_taps(mut self, names: &[&str]) -> Result<Self> {
-        let mut taps = Vec::new();
         for name in names {
-            let tap = self.taps.iter().find(|t| t.name == *name).ok_or_else(|| {
+            if !self.taps.iter().any(|t| t.name == *name) {
                 let known: Vec<_> = self.taps.iter().map(|t| t.name.as_str()).collect();
-                Error::InvalidOption(format!("{} has no layer '{name}'; it has {}", self.name, known.join(", ")))
-            })?;
-            taps.push(tap.clone());
+                return Err(Error::InvalidOption(format!(
+                    "{} has no layer '{name}'; it has {}",
+                    self.name,
+                    known.join(", ")
+                )));
+            }
         }
-        taps.sort_by_key(|t| t.value);
-        taps.dedup();
-        let last = taps.last().ok_or_else(|| Error::InvalidOption("no layer is named".into()))?.value;
+        self.taps.retain(|t| names.contains(&t.name.as_str()));
+        let last = self.taps.last().ok_or_else(|| Error::InvalidOption("no layer is named".into()))?.value;
         self.layers.truncate(last);
-        self.taps = taps;
         Ok(self)
     }
 }

@@ -4,7 +4,145 @@ mod features;
 mod model_file;
 mod options;
 mod progress;
+mod score;
+mod threshold;
 
 pub use model_file::{BackboneInfo, Model, ModelInfo, VERSION};
 pub use options::{Discriminator, FitOptions};
 pub use progress::{Progress, Quiet, Stage};
+pub use score::Score;
+
+use crate::Result;
+use crate::backbone::{Network, WeightFile, efficientnet_lite};
+use crate::data::{Image, ImageSource};
+use crate::gpu::Device;
+use score::Scorer;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// A fitted model on a device. `Send + Sync`; calls from several threads take turns on the device.
+pub struct Detector {
+    model: Model,
+    device: Device,
+    scorer: Mutex<Scorer>,
+}
+
+impl std::fmt::Debug for Detector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Detector").field("info", &self.model.info).finish_non_exhaustive()
+    }
+}
+
+/// The backbone of a model with its weights.
+#[derive(Clone, Debug)]
+pub struct Backbone {
+    /// Layer table, cut after the last tap.
+    pub network: Network,
+    /// Weights for it.
+    pub weights: WeightFile,
+}
+
+impl Backbone {
+    /// EfficientNet-Lite0 up to block 10, tapped after blocks 4 and 10; the weights are in the library.
+    ///
+    /// # Errors
+    /// None in practice; the layer names are checked like any others.
+    #[cfg(feature = "embedded-weights")]
+    pub fn embedded() -> Result<Self> {
+        let network = efficientnet_lite(0).with_taps(&["block4", "block10"])?;
+        Ok(Self { network, weights: WeightFile::embedded() })
+    }
+
+    fn info(&self) -> BackboneInfo {
+        BackboneInfo {
+            arch: self.network.name.clone(),
+            layers: self.network.taps.iter().map(|t| t.name.clone()).collect(),
+            weights_sha256: self.weights.hash().to_owned(),
+        }
+    }
+}
+
+impl Detector {
+    /// Learns what normal looks like from `source`, a few of whose images may be defective.
+    ///
+    /// # Errors
+    /// [`crate::Error::InvalidOption`] for settings out of range, what `source` says of its images,
+    /// [`crate::Error::Limit`] where the features do not fit the device or the budget,
+    /// [`crate::Error::Cancelled`] where `progress` asked to stop.
+    pub fn fit(
+        device: &Device,
+        backbone: &Backbone,
+        source: &dyn ImageSource,
+        options: &FitOptions,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        let _ = (device, backbone, source, options, progress);
+        todo!()
+    }
+
+    /// Puts a model that was loaded elsewhere on a device.
+    ///
+    /// # Errors
+    /// [`crate::Error::Model`] where the model was made with another backbone.
+    pub fn new(device: &Device, backbone: &Backbone, model: Model) -> Result<Self> {
+        let scorer = Scorer::new(device, backbone, &model)?;
+        Ok(Self { model, device: device.clone(), scorer: Mutex::new(scorer) })
+    }
+
+    /// Reads and checks a model file and puts it on a device.
+    ///
+    /// # Errors
+    /// As [`Model::load`] and [`Detector::new`]; the message names the file.
+    pub fn load(device: &Device, backbone: &Backbone, path: &Path) -> Result<Self> {
+        Self::new(device, backbone, Model::load(path)?).map_err(|e| match e {
+            crate::Error::Model { reason, .. } => crate::Error::Model { path: path.to_owned(), reason },
+            other => other,
+        })
+    }
+
+    /// Writes the model whole or not at all.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`] with the path.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        self.model.save(path)
+    }
+
+    /// Scores images in memory, in order.
+    ///
+    /// # Errors
+    /// [`crate::Error::InvalidOption`] where an image is too small for the crop, [`crate::Error::Device`] where the
+    /// device failed.
+    pub fn score(&self, images: &[Image<'_>]) -> Result<Vec<Score>> {
+        self.scorer.lock().unwrap_or_else(PoisonError::into_inner).score(images, &self.model.info)
+    }
+
+    /// Scores every image of a source in order, decoding on other threads; `f` gets each score with its index.
+    ///
+    /// # Errors
+    /// What the source, the device or `f` says; [`crate::Error::Cancelled`] where `progress` asked to stop.
+    pub fn score_source(
+        &self,
+        source: &dyn ImageSource,
+        progress: &dyn Progress,
+        f: impl FnMut(usize, Score) -> Result<()>,
+    ) -> Result<()> {
+        let mut scorer = self.scorer.lock().unwrap_or_else(PoisonError::into_inner);
+        scorer.score_source(source, &self.model.info, progress, f)
+    }
+
+    /// What the model was made from and how.
+    pub fn info(&self) -> &ModelInfo {
+        &self.model.info
+    }
+
+    /// The model itself: bank, weights, provenance.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The device that scores.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+}

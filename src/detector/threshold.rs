@@ -1,0 +1,1 @@
+//! A threshold for the image score from the scores of the training images.
