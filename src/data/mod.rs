@@ -1,6 +1,7 @@
 //! Folder layouts, decoding, noise protocols, and the procedural set.
 
 mod image;
+pub mod synth;
 
 pub use image::{Image, OwnedImage, PixelFormat};
 
