@@ -2,6 +2,12 @@
 //!
 //! Activations are NHWC in plain slices. A slice whose length does not fit its shape panics: this code checks others.
 
+pub mod anomaly_map;
 pub mod conv;
 pub mod depthwise;
+pub mod gemm;
+pub mod patch;
+pub mod pool;
+pub mod projection;
+pub mod resample;
 pub mod resize;
