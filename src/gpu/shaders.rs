@@ -28,6 +28,10 @@ shaders! {
     "shared/gemm_params" &[],
     "gemm_direct" &[&[], &["CONV"], &["SUBGROUP"], &["SUBGROUP", "CONV"]],
     "gemm_tiled" &[&[], &["CONV"]],
+    "group_gather" &[&[]],
+    "group_centre" &[&[]],
+    "knn_direct" &[&[], &["SUBGROUP"]],
+    "knn_tiled" &[&[]],
 }
 
 /// The text of shader `name`.
