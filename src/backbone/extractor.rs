@@ -73,7 +73,13 @@ impl Extractor {
     /// # Errors
     /// [`Error::Weights`] where the file does not fit the network, [`Error::InvalidOption`] where the crop is too small,
     /// [`Error::Limit`] where not even one image fits.
-    pub fn new(device: &Device, network: Network, weights: &WeightFile, crop: u32, batch: u32) -> Result<Self> {
+    pub fn new(
+        device: &Device,
+        network: Network,
+        weights: &WeightFile,
+        crop: u32,
+        batch: u32,
+    ) -> Result<Self> {
         let sizes = network.sizes(crop, crop)?;
         let folded = weights.fold(&network)?;
         let (slot, lens) = assign(&network, &sizes);

@@ -106,7 +106,13 @@ impl Feed {
     ///
     /// # Errors
     /// [`Error::Limit`] and [`Error::Device`] from the device.
-    pub fn record(&mut self, recorder: &mut Recorder, image: &Image<'_>, input: &Tensor, slot: u32) -> Result<()> {
+    pub fn record(
+        &mut self,
+        recorder: &mut Recorder,
+        image: &Image<'_>,
+        input: &Tensor,
+        slot: u32,
+    ) -> Result<()> {
         self.prepare(image.width(), image.height())?;
         let Some(geometry) = self.geometries.get(&(image.width(), image.height())) else {
             return Err(Error::Device("resize tables vanished".into()));

@@ -90,7 +90,9 @@ impl Network {
             let [in_h, in_w, in_c] = sizes[layer.input];
             let out = |n: u32| match layer.padding {
                 Padding::Same => Some(n.div_ceil(layer.stride)),
-                Padding::Explicit(pad) => (n + 2 * pad).checked_sub(layer.kernel).map(|n| n / layer.stride + 1),
+                Padding::Explicit(pad) => {
+                    (n + 2 * pad).checked_sub(layer.kernel).map(|n| n / layer.stride + 1)
+                }
             };
             let out_c = match layer.kind {
                 Kind::Conv { out_c } => out_c,

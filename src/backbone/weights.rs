@@ -64,8 +64,9 @@ impl WeightFile {
     /// # Errors
     /// [`Error::Weights`] that lists every tensor that is missing or has another shape.
     pub fn fold(&self, network: &Network) -> Result<Vec<Option<Folded>>> {
-        let file = SafeTensors::deserialize(&self.bytes)
-            .map_err(|e| self.fail(format!("not a safetensors file ({e}); convert with tools/ if it is a .pth")))?;
+        let file = SafeTensors::deserialize(&self.bytes).map_err(|e| {
+            self.fail(format!("not a safetensors file ({e}); convert with tools/ if it is a .pth"))
+        })?;
         let mut problems = Vec::new();
         let mut channels = vec![3];
         let mut folded = Vec::new();
@@ -83,7 +84,8 @@ impl WeightFile {
         if problems.is_empty() {
             return Ok(folded);
         }
-        let (count, shown) = (problems.len(), problems.iter().take(8).cloned().collect::<Vec<_>>().join("; "));
+        let (count, shown) =
+            (problems.len(), problems.iter().take(8).cloned().collect::<Vec<_>>().join("; "));
         let rest = if count > 8 { format!("; and {} more", count - 8) } else { String::new() };
         Err(self.fail(format!("these are not weights of {}: {shown}{rest}", network.name)))
     }
@@ -95,7 +97,9 @@ fn values(view: &TensorView<'_>) -> Option<Vec<f32>> {
     Some(match view.dtype() {
         Dtype::F32 => data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
         Dtype::F16 => data.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
-        Dtype::BF16 => data.chunks_exact(2).map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+        Dtype::BF16 => {
+            data.chunks_exact(2).map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
+        }
         _ => return None,
     })
 }
@@ -134,7 +138,9 @@ fn fold_layer(
     let scale: Vec<f64> =
         gamma.iter().zip(&var).map(|(g, v)| f64::from(*g) / (f64::from(*v) + eps).sqrt()).collect();
     let bias = (0..out_c).map(|o| (f64::from(beta[o]) - f64::from(mean[o]) * scale[o]) as f32).collect();
-    let at = |o: usize, i: usize, tap: usize| (f64::from(weight[(o * from_c + i) * k * k + tap]) * scale[o]) as f32;
+    let at = |o: usize, i: usize, tap: usize| {
+        (f64::from(weight[(o * from_c + i) * k * k + tap]) * scale[o]) as f32
+    };
     let w = if layer.kind == Kind::Depthwise {
         (0..k * k).flat_map(|tap| (0..out_c).map(move |c| (tap, c))).map(|(tap, c)| at(c, 0, tap)).collect()
     } else {

@@ -114,7 +114,8 @@ impl Features {
         } else if bytes(r) + bytes(dim) <= options.memory {
             Embeddings::Device(Chunks::new(device, images, positions * dim, "embeddings")?)
         } else {
-            let file = tempfile::tempfile().map_err(|e| Error::io(std::env::temp_dir(), "opening a spool file", e))?;
+            let file = tempfile::tempfile()
+                .map_err(|e| Error::io(std::env::temp_dir(), "opening a spool file", e))?;
             tracing::info!("embeddings ({} MiB) wait on disk: they pass the memory budget", bytes(dim) >> 20);
             Embeddings::Disk(file)
         };

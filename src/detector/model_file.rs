@@ -118,8 +118,18 @@ impl Model {
         let columns: BTreeMap<&str, Column<'_>> = [
             ("bank", Dtype::F32, vec![rows, dim], bytemuck::cast_slice(&self.bank)),
             ("provenance", Dtype::U32, vec![rows, 3], bytemuck::cast_slice(&self.provenance)),
-            ("train_images", Dtype::U32, vec![self.train_images.len()], bytemuck::cast_slice(&self.train_images)),
-            ("train_scores", Dtype::F32, vec![self.train_scores.len()], bytemuck::cast_slice(&self.train_scores)),
+            (
+                "train_images",
+                Dtype::U32,
+                vec![self.train_images.len()],
+                bytemuck::cast_slice(&self.train_images),
+            ),
+            (
+                "train_scores",
+                Dtype::F32,
+                vec![self.train_scores.len()],
+                bytemuck::cast_slice(&self.train_scores),
+            ),
             ("weights", Dtype::F32, vec![rows], bytemuck::cast_slice(&self.weights)),
         ]
         .into_iter()
@@ -177,7 +187,9 @@ impl Model {
         let metadata = header.metadata().clone().unwrap_or_default();
         let get = |key: &str| metadata.get(key).map(String::as_str);
         if get("format") != Some(FORMAT) {
-            return Err(fail("a safetensors file, but not a softpatch model; make one with `softpatch fit`".into()));
+            return Err(fail(
+                "a safetensors file, but not a softpatch model; make one with `softpatch fit`".into(),
+            ));
         }
         match get("version").and_then(|v| v.parse::<u32>().ok()) {
             Some(VERSION) => {}
@@ -216,11 +228,13 @@ impl Model {
             train_scores: floats(column("train_scores", Dtype::F32, None)?),
             info,
         };
-        let finite = model.bank.iter().chain(&model.weights).chain(&model.train_scores).all(|v| v.is_finite());
+        let finite =
+            model.bank.iter().chain(&model.weights).chain(&model.train_scores).all(|v| v.is_finite());
         let known = model.provenance.iter().all(|[image, y, x]| {
             (*image as usize) < model.info.images.len() && *y < model.info.grid[0] && *x < model.info.grid[1]
         });
-        if rows == 0 || dim == 0 || !finite || !known || model.train_images.len() != model.train_scores.len() {
+        if rows == 0 || dim == 0 || !finite || !known || model.train_images.len() != model.train_scores.len()
+        {
             return Err(damaged("its parts do not fit together"));
         }
         Ok(model)

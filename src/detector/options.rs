@@ -93,7 +93,10 @@ impl FitOptions {
             return fail(format!("lof-k is {}, it must be 1 to 32", self.lof_k));
         }
         if !(4..=1024).contains(&self.projection) || !self.projection.is_multiple_of(4) {
-            return fail(format!("projection is {}, it must be a multiple of 4 from 4 to 1024", self.projection));
+            return fail(format!(
+                "projection is {}, it must be a multiple of 4 from 4 to 1024",
+                self.projection
+            ));
         }
         if !(1..=256).contains(&self.batch) {
             return fail(format!("batch is {}, it must be 1 to 256", self.batch));

@@ -36,6 +36,10 @@ shaders! {
     "resize_columns" &[&[]],
     "anomaly_map" &[&[]],
     "gather" &[&[]],
+    "group_gather" &[&[]],
+    "group_centre" &[&[]],
+    "knn_direct" &[&[], &["SUBGROUP"]],
+    "knn_tiled" &[&[]],
 }
 
 /// The text of shader `name`.

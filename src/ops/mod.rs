@@ -7,6 +7,8 @@ pub mod conv;
 pub mod depthwise;
 pub mod gather;
 pub mod gemm;
+pub mod group;
+pub mod knn;
 pub mod patch;
 pub mod pool;
 pub mod resample;

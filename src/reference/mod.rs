@@ -1,3 +1,13 @@
 //! Every step of the method in plain Rust with f64 accumulation: the executable specification of the shaders.
+//!
+//! Activations are NHWC in plain slices. A slice whose length does not fit its shape panics: this code checks others.
 
+pub mod anomaly_map;
+pub mod conv;
+pub mod depthwise;
+pub mod gemm;
+pub mod patch;
+pub mod pool;
+pub mod projection;
+pub mod resample;
 pub mod resize;
