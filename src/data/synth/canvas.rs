@@ -52,12 +52,7 @@ impl Bounds {
     /// The smallest rectangle around `points`, `margin` wider on every side.
     pub(super) fn of(points: &[Point], margin: f32) -> Self {
         points.iter().fold(Self(f32::MAX, f32::MAX, f32::MIN, f32::MIN), |b, p| {
-            Self(
-                b.0.min(p.0 - margin),
-                b.1.min(p.1 - margin),
-                b.2.max(p.0 + margin),
-                b.3.max(p.1 + margin),
-            )
+            Self(b.0.min(p.0 - margin), b.1.min(p.1 - margin), b.2.max(p.0 + margin), b.3.max(p.1 + margin))
         })
     }
 }
@@ -132,7 +127,12 @@ impl Canvas {
     }
 
     /// Gives every pixel within `reach` units of a polyline to `f`, once.
-    pub(super) fn stroke(&mut self, points: &[Point], reach: f32, mut f: impl FnMut(Near, f32, f32, &mut Rgb)) {
+    pub(super) fn stroke(
+        &mut self,
+        points: &[Point],
+        reach: f32,
+        mut f: impl FnMut(Near, f32, f32, &mut Rgb),
+    ) {
         if points.len() < 2 {
             return;
         }
@@ -271,11 +271,16 @@ impl Camera {
                 let corner = 1.0 - self.vignette * 2.0 * (u * u + v * v);
                 let light = self.gain * corner * (1.0 + 2.0 * (u * self.slope.0 + v * self.slope.1));
                 for c in 0..3 {
-                    let value = side * across[y * size + x][c] + self.blur * (across[up + x][c] + across[down + x][c]);
+                    let value = side * across[y * size + x][c]
+                        + self.blur * (across[up + x][c] + across[down + x][c]);
                     let tint = 1.0 + self.warmth * (1.0 - c as f32);
                     let display = (value * light * tint).max(0.0).sqrt();
                     // Soft shoulder instead of hard clipping.
-                    let display = if display > 0.9 { 0.9 + 0.1 * (1.0 - 1.0 / (1.0 + (display - 0.9) * 10.0)) } else { display };
+                    let display = if display > 0.9 {
+                        0.9 + 0.1 * (1.0 - 1.0 / (1.0 + (display - 0.9) * 10.0))
+                    } else {
+                        display
+                    };
                     // Four bytes summed: close to a Gaussian, of standard deviation 147.8.
                     let sum: i32 = rng.next_u32().to_le_bytes().iter().map(|&b| i32::from(b)).sum();
                     let grain = (sum - 510) as f32 / 147.8 * self.noise * (1.2 - 0.4 * display);

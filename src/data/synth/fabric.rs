@@ -118,7 +118,8 @@ impl Fabric {
         let pixels = self.period * unit;
         let soft = |d: f32| (0.5 - d * pixels).clamp(0.0, 1.0);
         let thread = |colour: Rgb, lane: i32, along: f32, across: f32, round: f32, up: f32, salt: u32| {
-            let slub = 1.0 + 0.09 * hash(lane, 5, seed ^ salt) + 0.11 * noise1(along * 0.16, lane, seed ^ salt);
+            let slub =
+                1.0 + 0.09 * hash(lane, 5, seed ^ salt) + 0.11 * noise1(along * 0.16, lane, seed ^ salt);
             let twist = 0.10 * (TAU * (along * 1.35 + across * 0.9 + hash(lane, 6, seed))).sin();
             let grain = 0.10 * noise(x * 1.1, y * 1.1, seed ^ salt);
             dim(colour, (0.36 + 0.5 * round + 0.16 * up - 0.16 * across + twist * round + grain) * slub)

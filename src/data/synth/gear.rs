@@ -2,7 +2,7 @@
 //! keyway, a soft shadow. It lies at any angle and a little off the middle.
 
 use super::canvas::{Bounds, Canvas, Point, Rgb, blend, dim, ink};
-use super::noise::{blob, below, fractal, mix, noise, noise1, step, uniform};
+use super::noise::{below, blob, fractal, mix, noise, noise1, step, uniform};
 use super::{Defect, Flaw, Scene, Style};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
@@ -111,7 +111,8 @@ impl Gear {
         // A fine diamond emboss.
         let (s, t) = ((x + y) * 0.62, (x - y) * 0.62);
         let emboss = s.sin() * t.sin();
-        let grain = 0.10 * noise(x * 0.9, y * 0.9, self.seed) + 0.12 * fractal(x * 0.02, y * 0.05, 2, self.seed);
+        let grain =
+            0.10 * noise(x * 0.9, y * 0.9, self.seed) + 0.12 * fractal(x * 0.02, y * 0.05, 2, self.seed);
         dim(ink(0x41584f), 1.0 + 0.16 * emboss + grain)
     }
 
@@ -174,7 +175,9 @@ impl Scene for Gear {
                     let depth = b.distance(x, y);
                     if depth < 4.5 {
                         // The fracture: rough, matt, brighter towards its edge.
-                        let rough = 0.24 + 0.20 * noise(x * 0.8, y * 0.8, b.seed) + 0.12 * noise(x * 1.7, y * 1.7, b.seed);
+                        let rough = 0.24
+                            + 0.20 * noise(x * 0.8, y * 0.8, b.seed)
+                            + 0.12 * noise(x * 1.7, y * 1.7, b.seed);
                         steel = blend(steel, dim([1.0, 0.98, 0.95], rough.max(0.05)), step(4.5, 2.5, depth));
                     }
                 }

@@ -186,7 +186,8 @@ impl Scene for Print {
                 inks = self.damage(wrong, u, v, unit, inks);
             }
             // Board fibres; ink is taken up unevenly.
-            let fibre = 0.6 * noise(u * 0.9, v * 0.35, self.seed) + 0.4 * noise(u * 0.3, v * 0.8, self.seed ^ 5);
+            let fibre =
+                0.6 * noise(u * 0.9, v * 0.35, self.seed) + 0.4 * noise(u * 0.3, v * 0.8, self.seed ^ 5);
             let uptake = self.density * (1.0 - 0.07 * noise(u * 0.8, v * 0.8, self.seed ^ 6).abs());
             let board = dim(ink(0xf1ece1), 1.0 + 0.022 * fibre);
             let through = |colour: Rgb, cover: f32| -> Rgb {
