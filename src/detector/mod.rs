@@ -1,5 +1,6 @@
 //! The order of the method: fit, denoise, select, score; nothing about GPUs.
 
+mod axes;
 mod features;
 mod model_file;
 mod options;

@@ -9,6 +9,7 @@ pub mod gather;
 pub mod gemm;
 pub mod group;
 pub mod knn;
+pub mod neighbor;
 pub mod patch;
 pub mod pool;
 pub mod resample;
