@@ -2,3 +2,4 @@
 
 pub mod coreset;
 pub mod distance;
+pub mod neighbor;
