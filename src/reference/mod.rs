@@ -2,4 +2,5 @@
 
 pub mod coreset;
 pub mod distance;
+pub mod knn;
 pub mod neighbor;
