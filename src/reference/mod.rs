@@ -3,4 +3,5 @@
 pub mod coreset;
 pub mod distance;
 pub mod knn;
+pub mod lof;
 pub mod neighbor;
