@@ -4,4 +4,7 @@ pub mod coreset;
 pub mod distance;
 pub mod knn;
 pub mod lof;
+pub mod mahalanobis;
+pub mod nearest;
 pub mod neighbor;
+pub mod quantile;
