@@ -26,6 +26,23 @@ macro_rules! shaders {
 
 shaders! {
     "shared/gemm_params" &[],
+    "shared/coreset" &[],
+    "coreset_start" &[&[], &["MEAN"]],
+    "coreset_first" &[&[]],
+    "coreset_histogram" &[&[]],
+    "coreset_threshold" &[&[]],
+    "coreset_collect" &[&[]],
+    "coreset_gather" &[&[]],
+    "coreset_greedy" &[&[]],
+    "coreset_append" &[&[]],
+    "coreset_count" &[&[]],
+    "coreset_active" &[&[]],
+    "coreset_offsets" &[&[]],
+    "coreset_scatter" &[&[]],
+    "coreset_pairs_direct" &[&[], &["CENTRES"], &["SUBGROUP"], &["SUBGROUP", "CENTRES"]],
+    "coreset_pairs_tiled" &[&[], &["CENTRES"]],
+    "coreset_update_direct" &[&[], &["SUBGROUP"]],
+    "coreset_update_tiled" &[&[]],
     "gemm_direct" &[&[], &["CONV"], &["SUBGROUP"], &["SUBGROUP", "CONV"]],
     "gemm_tiled" &[&[], &["CONV"]],
 }
