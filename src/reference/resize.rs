@@ -170,17 +170,24 @@ fn check_len(pixels: &[u8], w: u32, h: u32, channels: usize) -> Result<()> {
     Ok(())
 }
 
-/// Brings a defect mask `[h][w]` (0 sound, 255 defect, between: soft) to `[crop][crop]`, by the geometry of the image:
-/// true where the resized value is at least half.
+/// Brings a defect mask `[h][w]` to `[crop][crop]`, by the geometry of the image: true where a pixel counts as defect.
+///
+/// A hard mask (0 sound, one other value defect) is brought to 0 and 255 first, and a pixel counts where its resized value is
+/// still 255, all that it covers being defect: the published programs truncate to whole numbers. In a soft mask (other
+/// values between) it counts where the resized value is at least half of 255.
 ///
 /// # Errors
 /// As [`resize_shorter_side_geometry`]; [`Error::InvalidImage`] where `gray` is not of `w * h` bytes.
 pub fn crop_mask(gray: &[u8], w: u32, h: u32, resize: u32, crop: u32) -> Result<Vec<bool>> {
     let geometry = resize_shorter_side_geometry(w, h, resize, crop)?;
     check_len(gray, w, h, 1)?;
-    let resized = resize_gray(gray, w, h, geometry.width, geometry.height);
+    let largest = gray.iter().copied().max().unwrap_or(0);
+    let hard = gray.iter().all(|v| *v == 0 || *v == largest);
+    let full: Vec<u8> = gray.iter().map(|v| if hard && *v != 0 { 255 } else { *v }).collect();
+    let resized = resize_gray(&full, w, h, geometry.width, geometry.height);
     // value / 255 >= 0.5
-    Ok(cut(&resized, 1, geometry, crop).into_iter().map(|v| v >= 128).collect())
+    let least = if hard { 255 } else { 128 };
+    Ok(cut(&resized, 1, geometry, crop).into_iter().map(|v| v >= least).collect())
 }
 
 /// Brings RGB `[h][w][3]` to the backbone's input `[crop][crop][4]`: `(v - mean) / std` with mean and std in units of
