@@ -45,6 +45,10 @@ shaders! {
     "coreset_update_tiled" &[&[]],
     "gemm_direct" &[&[], &["CONV"], &["SUBGROUP"], &["SUBGROUP", "CONV"]],
     "gemm_tiled" &[&[], &["CONV"]],
+    "group_gather" &[&[]],
+    "group_centre" &[&[]],
+    "knn_direct" &[&[], &["SUBGROUP"]],
+    "knn_tiled" &[&[]],
 }
 
 /// The text of shader `name`.

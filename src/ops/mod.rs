@@ -4,6 +4,8 @@
 
 pub mod conv;
 pub mod gemm;
+pub mod group;
+pub mod knn;
 
 use crate::gpu::{Archetype, Caps};
 
