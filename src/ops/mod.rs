@@ -3,6 +3,7 @@
 //! An op never submits, never reads back, and allocates nothing: the caller brings every tensor.
 
 pub mod conv;
+pub mod coreset;
 pub mod gemm;
 pub mod group;
 pub mod knn;
