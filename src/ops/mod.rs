@@ -6,6 +6,7 @@ pub mod anomaly_map;
 pub mod conv;
 pub mod depthwise;
 pub mod gather;
+pub mod coreset;
 pub mod gemm;
 pub mod group;
 pub mod knn;
