@@ -6,7 +6,7 @@
 //! cluster. The picks are those of plain greedy, index by index, in the arithmetic of `add_squares` (`shared/coreset.wgsl`).
 
 use super::broadcast8;
-use super::gemm::check;
+use super::check;
 use crate::gpu::{Archetype, Device, Recorder, Tensor, grid_1d};
 use crate::{Error, Result};
 
