@@ -6,6 +6,9 @@ pub mod conv;
 pub mod gemm;
 pub mod group;
 pub mod knn;
+pub mod lof;
+pub mod mahalanobis;
+pub mod nearest;
 
 use crate::gpu::{Archetype, Caps};
 
