@@ -62,6 +62,13 @@ shaders! {
     "group_centre" &[&[]],
     "knn_direct" &[&[], &["SUBGROUP"]],
     "knn_tiled" &[&[]],
+    "lof" &[&[], &["DENSITY"]],
+    "nearest" &[&[]],
+    "covariance_direct" &[&[], &["SUBGROUP"]],
+    "covariance_tiled" &[&[]],
+    "shared/forward8" &[],
+    "cholesky" &[&[], &["SUBGROUP"]],
+    "mahalanobis" &[&[], &["SUBGROUP"]],
 }
 
 /// The text of shader `name`.

@@ -15,6 +15,9 @@ pub mod patch;
 pub mod pool;
 pub mod resample;
 pub mod resize;
+pub mod lof;
+pub mod mahalanobis;
+pub mod nearest;
 
 use crate::gpu::{Archetype, Caps, Tensor};
 use crate::{Error, Result};
