@@ -1,6 +1,6 @@
 //! Local outlier factor within groups.
 
-use super::gemm::check;
+use super::check;
 use super::group::words;
 use super::knn::Knn;
 use crate::gpu::{Recorder, Tensor, grid_1d};

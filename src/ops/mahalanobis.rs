@@ -1,7 +1,7 @@
 //! Outlier score by Mahalanobis distance, within groups: covariance, Cholesky factor, forward substitution.
 
 use super::broadcast8;
-use super::gemm::check;
+use super::check;
 use super::group::{Centre, check_depth, words};
 use super::lof::ScoreMap;
 use crate::Result;

@@ -1,6 +1,6 @@
 //! Outlier score by the distance to the nearest neighbour, within groups.
 
-use super::gemm::check;
+use super::check;
 use super::group::words;
 use super::knn::Knn;
 use super::lof::{Params, ScoreMap};
