@@ -9,7 +9,7 @@
 // subgroup broadcasts (SUBGROUP, needs subgroups of exactly 8). The lists of the K nearest stay in registers.
 // Cost: n/TN * R/4 * (TM + TN/8) vec4 loads for 8*TM*n*R differences, and n insertions into each of TM lists.
 const K: u32 = 6u;
-const TM: u32 = 4u;
+const TM: u32 = 3u;
 const TN: u32 = 16u;
 const LARGEST: f32 = 3.40282347e38;
 
@@ -90,7 +90,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
                 let d = select(LARGEST, acc[i][j], col < p.n && col != row0 + 8u * j);
                 // Columns come in ascending order, so that a strict comparison leaves ties to the smaller index. From
                 // the far end: a slot takes its neighbour's entry where that one moves up, else d where it belongs here.
-                for (var s = K - 1u; s > 0u; s--) {
+                // (Counted upwards: drivers unroll that, and a list that is indexed at run time is slow.)
+                for (var u = 1u; u < K; u++) {
+                    let s = K - u;
                     let moved = d < near[j][s - 1u];
                     let here = d < near[j][s];
                     near[j][s] = select(select(near[j][s], d, here), near[j][s - 1u], moved);
@@ -106,7 +108,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
         let row = row0 + 8u * j;
         if (row < p.n) {
             for (var s = 0u; s < K; s++) {
-                distances[(group + row) * K + s] = sqrt(near[j][s]);
+                distances[(group + row) * K + s] = select(LARGEST, sqrt(near[j][s]), near[j][s] < LARGEST);
                 indices[(group + row) * K + s] = who[j][s];
             }
         }

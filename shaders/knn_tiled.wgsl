@@ -50,7 +50,9 @@ fn before(d: f32, col: u32, s: u32) -> bool {
 
 fn insert(d: f32, col: u32) {
     if (before(d, col, K - 1u)) {
-        for (var s = K - 1u; s > 0u; s--) {
+        // Counted upwards: drivers unroll that, and a list that is indexed at run time is slow.
+        for (var u = 1u; u < K; u++) {
+            let s = K - u;
             let moved = before(d, col, s - 1u);
             let here = before(d, col, s);
             near[s] = select(select(near[s], d, here), near[s - 1u], moved);
@@ -140,7 +142,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     }
     if (part == 0u && xrow < p.n) {
         for (var s = 0u; s < K; s++) {
-            distances[(group + xrow) * K + s] = sqrt(near[s]);
+            distances[(group + xrow) * K + s] = select(LARGEST, sqrt(near[s]), near[s] < LARGEST);
             indices[(group + xrow) * K + s] = who[s];
         }
     }

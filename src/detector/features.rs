@@ -2,7 +2,7 @@
 
 use super::{FitOptions, Progress, Stage};
 use crate::backbone::{Extractor, Feed};
-use crate::data::{ImageSource, OwnedImage};
+use crate::data::{Image, ImageSource, OwnedImage};
 use crate::gpu::{Device, Recorder, Tensor};
 use crate::ops::gemm::Gemm;
 use crate::ops::{Activation, gather};
@@ -142,7 +142,8 @@ impl Features {
                 return Err(Error::Cancelled);
             }
             let count = loaded.len();
-            run_backbone(device, extractor, feed, loaded)?;
+            let views = loaded.iter().map(|i| i.as_image()).collect::<Result<Vec<_>>>()?;
+            run_backbone(device, extractor, feed, &views)?;
             let mut recorder = Recorder::new(device);
             if let Some((w, bias)) = &projection {
                 Gemm {
@@ -232,12 +233,12 @@ pub(super) fn run_backbone(
     device: &Device,
     extractor: &mut Extractor,
     feed: &mut Feed,
-    images: &[Cow<'_, OwnedImage>],
+    images: &[Image<'_>],
 ) -> Result<()> {
     let mut recorder = Recorder::new(device);
     let input = extractor.input().clone();
     for (slot, image) in images.iter().enumerate() {
-        feed.record(&mut recorder, &image.as_image()?, &input, slot as u32)?;
+        feed.record(&mut recorder, image, &input, slot as u32)?;
     }
     let feeding = recorder.finish()?;
     crate::gpu::Plan::submit_all(&[&feeding, extractor.plan(images.len() as u32)?])?;

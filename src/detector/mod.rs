@@ -1,5 +1,7 @@
 //! The order of the method: fit, denoise, select, score; nothing about GPUs.
 
+mod axes;
+mod coreset;
 mod features;
 mod model_file;
 mod options;

@@ -1,1 +1,56 @@
 //! A threshold for the image score from the scores of the training images.
+
+/// Training images that are scored for the threshold.
+pub(super) const SAMPLE: usize = 32;
+
+/// Median absolute deviations above the median that still count as normal (about 4.5 standard deviations of a normal
+/// distribution: image scores are maxima, with a long upper tail).
+const DEVIATIONS: f32 = 3.0 * 1.4826;
+
+/// Median plus three (scaled) median absolute deviations of the finite `scores`: unlike the largest score or a mean, a few
+/// contaminated training images do not move it. `None` for fewer than 3.
+pub(super) fn robust_threshold(scores: &[f32]) -> Option<f32> {
+    let finite: Vec<f32> = scores.iter().copied().filter(|s| s.is_finite()).collect();
+    if finite.len() < 3 {
+        return None;
+    }
+    let centre = median(finite.clone());
+    let spread = median(finite.iter().map(|s| (s - centre).abs()).collect());
+    Some(centre + DEVIATIONS * spread)
+}
+
+fn median(mut values: Vec<f32>) -> f32 {
+    values.sort_by(f32::total_cmp);
+    let half = values.len() / 2;
+    if values.len() % 2 == 1 { values[half] } else { (values[half - 1] + values[half]) / 2.0 }
+}
+
+/// Up to [`SAMPLE`] of `images` image numbers, evenly spread.
+pub(super) fn sample(images: usize) -> Vec<u32> {
+    let count = images.min(SAMPLE);
+    (0..count).map(|i| (i * images / count) as u32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_outliers_do_not_move_it() {
+        let mut scores: Vec<f32> = (0..30).map(|i| 1.0 + 0.01 * i as f32).collect();
+        let clean = robust_threshold(&scores).unwrap();
+        scores[3] = 1000.0;
+        scores[17] = f32::INFINITY;
+        let dirty = robust_threshold(&scores).unwrap();
+        assert!(clean > 1.3 && dirty < 1.1 * clean, "{clean} {dirty}");
+        assert_eq!(robust_threshold(&[1.0, 2.0]), None);
+    }
+
+    #[test]
+    fn the_sample_is_spread_and_distinct() {
+        assert_eq!(sample(3), [0, 1, 2]);
+        let many = sample(1000);
+        assert_eq!(many.len(), SAMPLE);
+        assert!(many.windows(2).all(|w| w[0] < w[1]) && many[SAMPLE - 1] < 1000);
+    }
+}

@@ -6,13 +6,18 @@ pub mod anomaly_map;
 pub mod conv;
 pub mod depthwise;
 pub mod gather;
+pub mod coreset;
 pub mod gemm;
 pub mod group;
 pub mod knn;
+pub mod neighbor;
 pub mod patch;
 pub mod pool;
 pub mod resample;
 pub mod resize;
+pub mod lof;
+pub mod mahalanobis;
+pub mod nearest;
 
 use crate::gpu::{Archetype, Caps, Tensor};
 use crate::{Error, Result};

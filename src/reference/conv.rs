@@ -26,8 +26,8 @@ pub fn conv2d(
     for n in 0..s.batch {
         for oy in 0..s.out_h {
             for ox in 0..s.out_w {
-                for co in 0..out_c {
-                    let mut sum = f64::from(bias[co]);
+                for (co, &b) in bias.iter().enumerate() {
+                    let mut sum = f64::from(b);
                     for ky in 0..s.kernel_h {
                         for kx in 0..s.kernel_w {
                             let Some(from) = input_pixel(s, n, [oy, ox], [ky, kx]) else { continue };

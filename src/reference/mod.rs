@@ -11,3 +11,12 @@ pub mod pool;
 pub mod projection;
 pub mod resample;
 pub mod resize;
+
+pub mod coreset;
+pub mod distance;
+pub mod knn;
+pub mod lof;
+pub mod mahalanobis;
+pub mod nearest;
+pub mod neighbor;
+pub mod quantile;

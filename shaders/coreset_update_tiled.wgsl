@@ -1,0 +1,80 @@
+// Distances of the patches to their nearest pick after a batch, and which pick that is.
+// z [rows of the chunk][r4], kept [kept], bank [picks][r4], table [picks][batch] squared distances of centres from the
+// batch's picks, sorted [tiles][8] positions + 1, distance [kept], centre [kept], state.
+//
+// For GPUs: a workgroup of 64 takes tile after tile of 8 patches with one centre; invocation (i, j) walks picks j, j + 8,
+// .. for patch i, so that its neighbours read the same patch and the same few picks. Skipping and its margin as in
+// coreset_update_direct.wgsl. Two barriers a tile.
+const MARGIN: f32 = 1.001;
+
+//#include shared/coreset.wgsl
+
+@group(0) @binding(0) var<storage, read> z: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> kept: array<u32>;
+@group(0) @binding(2) var<storage, read> bank: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> table: array<f32>;
+@group(0) @binding(4) var<storage, read> sorted: array<u32>;
+@group(0) @binding(5) var<storage, read_write> distance: array<f32>;
+@group(0) @binding(6) var<storage, read_write> centre: array<u32>;
+@group(0) @binding(7) var<storage, read_write> state: array<atomic<u32>>;
+@group(0) @binding(8) var<uniform> p: Params;
+
+var<workgroup> end: u32;
+var<workgroup> values: array<f32, 64>;
+var<workgroup> owners: array<u32, 64>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) me: u32,
+) {
+    if (me == 0u) { end = select(atomicLoad(&state[TILES]), 0u, atomicLoad(&state[TOTAL]) >= p.picks); }
+    let tiles = workgroupUniformLoad(&end);
+    let first = atomicLoad(&state[FIRST]);
+    let count = atomicLoad(&state[COUNT]);
+    var work = 0u;
+    for (var tile = wid.x; tile < tiles; tile += groups.x) {
+        let entry = sorted[8u * tile + me / 8u];
+        let position = max(entry, 1u) - 1u;
+        var best = -1.0;
+        var mine = 0u;
+        if (entry != 0u) {
+            best = distance[position];
+            mine = centre[position];
+            let base = (kept[position] - p.row0) * p.r4;
+            let row = mine * p.batch;
+            let old = sqrt(best);
+            for (var j = me % 8u; j < count; j += 8u) {
+                let reach = old + sqrt(best);
+                if (table[row + j] < reach * reach * MARGIN) {
+                    let pick = first + j;
+                    var sum = 0.0;
+                    for (var k = 0u; k < p.r4; k++) {
+                        sum = add_squares(sum, z[base + k] - bank[pick * p.r4 + k]);
+                        if (sum >= best) { break; }
+                    }
+                    work++;
+                    if (sum < best) { best = sum; mine = pick; }
+                }
+            }
+        }
+        values[me] = best;
+        owners[me] = mine;
+        workgroupBarrier();
+        if (entry != 0u && me % 8u == 0u) {
+            for (var j = 1u; j < 8u; j++) {
+                let v = values[me + j];
+                // An earlier pick wins a tie, as it does one at a time.
+                if (v < best || (v == best && owners[me + j] < mine)) { best = v; mine = owners[me + j]; }
+            }
+            distance[position] = best;
+            centre[position] = mine;
+        }
+        workgroupBarrier();
+    }
+    if (work > 0u) {
+        let before = atomicAdd(&state[WORK], work);
+        if (before + work < before) { atomicAdd(&state[WORK_HIGH], 1u); }
+    }
+}

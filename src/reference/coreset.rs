@@ -1,0 +1,121 @@
+//! Greedy k-centre: which kept patches become the rows of the memory bank. METHOD, section 5; PatchCore, section 3.2.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+use super::distance::squared_distance;
+
+/// Patches that the first row is chosen against.
+pub const START_SAMPLES: usize = 10;
+
+/// Positions into a list of `kept` patches that the first row is chosen against: [`START_SAMPLES`] distinct ones in
+/// the order drawn, or all of them, ascending, where no more than that are kept.
+///
+/// A position is `floor(u * kept / 2^64)` of the next 64-bit word `u` of `ChaCha8Rng::seed_from_u64(seed)`; one that
+/// was drawn before is drawn again. Spelled out so that no release of `rand` can move the bank of a seed.
+pub fn start_samples(kept: usize, seed: u64) -> Vec<usize> {
+    if kept <= START_SAMPLES {
+        return (0..kept).collect();
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut drawn = Vec::with_capacity(START_SAMPLES);
+    while drawn.len() < START_SAMPLES {
+        let position = ((u128::from(rng.next_u64()) * kept as u128) >> 64) as usize;
+        if !drawn.contains(&position) {
+            drawn.push(position);
+        }
+    }
+    drawn
+}
+
+/// Picks `picks` of the `kept` patches (ascending indices into the rows of Z `[patches][r]`), in greedy order.
+///
+/// The first is the kept patch whose mean distance to the [`start_samples`] is largest, each next one the patch whose
+/// squared distance to the nearest pick so far is largest. Of equals the smaller index wins, and none is picked twice:
+/// once every distance left is 0 the rest follow by index. Returns all of `kept` where `picks` is not less.
+/// METHOD, section 5 and its last table.
+pub fn greedy_coreset(z: &[f32], r: usize, kept: &[u32], picks: usize, seed: u64) -> Vec<u32> {
+    let row = |position: usize| patch(z, r, kept[position]);
+    let samples = start_samples(kept.len(), seed);
+    let start = largest(kept.len(), |position| {
+        let distances = samples.iter().map(|&s| squared_distance(row(position), row(s)).sqrt());
+        distances.sum::<f64>() / samples.len() as f64
+    });
+    greedy(z, r, kept, picks, start, squared_distance)
+}
+
+/// [`greedy_coreset`] with the rounding of a device: `squared` is the squared distance of two rows summed in `f32` in
+/// the device's order, and the mean of the start is an `f32` sum over the samples in the order drawn, times `1 / count`.
+///
+/// Picks of a device are compared with these index by index; against `f64` near-ties would part.
+pub fn greedy_coreset_f32(
+    z: &[f32],
+    r: usize,
+    kept: &[u32],
+    picks: usize,
+    seed: u64,
+    squared: impl Fn(&[f32], &[f32]) -> f32,
+) -> Vec<u32> {
+    let row = |position: usize| patch(z, r, kept[position]);
+    let samples = start_samples(kept.len(), seed);
+    let scale = 1.0 / samples.len() as f32;
+    let start = largest(kept.len(), |position| {
+        let mut sum = 0.0f32;
+        for &s in &samples {
+            sum += squared(row(position), row(s)).sqrt();
+        }
+        f64::from(sum * scale)
+    });
+    greedy(z, r, kept, picks, start, |a, b| f64::from(squared(a, b)))
+}
+
+/// Largest distance from a kept patch of Z `[patches][r]` to its nearest pick: what greedy k-centre makes small.
+/// 0 where nothing is kept, infinite where nothing is picked.
+pub fn covering_radius(z: &[f32], r: usize, kept: &[u32], picks: &[u32]) -> f64 {
+    let nearest = |&k: &u32| {
+        let distances = picks.iter().map(|&p| squared_distance(patch(z, r, k), patch(z, r, p)).sqrt());
+        distances.fold(f64::INFINITY, f64::min)
+    };
+    kept.iter().map(nearest).fold(0.0, f64::max)
+}
+
+fn greedy(
+    z: &[f32],
+    r: usize,
+    kept: &[u32],
+    picks: usize,
+    start: Option<usize>,
+    squared: impl Fn(&[f32], &[f32]) -> f64,
+) -> Vec<u32> {
+    debug_assert!(kept.is_sorted(), "ties go to the smaller index, so kept patches come in ascending order");
+    let mut order = Vec::new();
+    let mut chosen = vec![false; kept.len()];
+    let mut nearest = vec![f64::INFINITY; kept.len()];
+    let mut next = start;
+    while let Some(pick) = next.filter(|_| order.len() < picks) {
+        order.push(kept[pick]);
+        chosen[pick] = true;
+        for (position, nearest) in nearest.iter_mut().enumerate() {
+            *nearest = nearest.min(squared(patch(z, r, kept[position]), patch(z, r, kept[pick])));
+        }
+        next = largest(kept.len(), |position| if chosen[position] { -1.0 } else { nearest[position] })
+            .filter(|&position| !chosen[position]);
+    }
+    order
+}
+
+/// Smallest position of the largest value; `None` for no positions.
+fn largest(count: usize, value: impl Fn(usize) -> f64) -> Option<usize> {
+    let mut best: Option<(usize, f64)> = None;
+    for position in 0..count {
+        let v = value(position);
+        if best.is_none_or(|(_, b)| v > b) {
+            best = Some((position, v));
+        }
+    }
+    best.map(|(position, _)| position)
+}
+
+fn patch(z: &[f32], r: usize, index: u32) -> &[f32] {
+    &z[index as usize * r..][..r]
+}
