@@ -99,7 +99,7 @@ impl Scored {
             let wanted = |defect: &Option<String>| defect.as_ref().is_none_or(|d| d == kind);
             let part: Vec<Item<'_>> = (items.iter().zip(&self.set.items))
                 .filter(|(_, item)| wanted(&item.defect))
-                .map(|(item, _)| item.clone())
+                .map(|(item, _)| *item)
                 .collect();
             by_defect.push((kind.clone(), evaluate(&part)?));
         }
