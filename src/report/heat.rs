@@ -20,7 +20,10 @@ pub(super) fn place(value: f32, range: (f32, f32)) -> f32 {
 pub(super) fn check(map: &[f32], height: u32, width: u32) -> Result<()> {
     let need = (height as usize).checked_mul(width as usize);
     if height == 0 || width == 0 || need != Some(map.len()) {
-        return Err(Error::InvalidImage(format!("a map of {height}x{width} does not have {} values", map.len())));
+        return Err(Error::InvalidImage(format!(
+            "a map of {height}x{width} does not have {} values",
+            map.len()
+        )));
     }
     Ok(())
 }

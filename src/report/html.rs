@@ -3,8 +3,8 @@
 use super::heat::{heatmap, overlay};
 use super::sheet::{SheetRow, Verdict, check_row, mask_image, number, range_of};
 use super::write::{png_bytes, write_whole};
+use crate::Result;
 use crate::data::OwnedImage;
-use crate::{Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rayon::prelude::*;
@@ -40,7 +40,8 @@ impl HtmlReport {
         let range = self.range.unwrap_or_else(|| range_of(&self.items));
         let mut order: Vec<usize> = (0..self.items.len()).collect();
         // Stable, and a score that is not a number goes last.
-        let rank = |i: usize| if self.items[i].score.is_nan() { f32::NEG_INFINITY } else { self.items[i].score };
+        let rank =
+            |i: usize| if self.items[i].score.is_nan() { f32::NEG_INFINITY } else { self.items[i].score };
         order.sort_by(|&a, &b| rank(b).total_cmp(&rank(a)));
         let items: Vec<String> =
             order.par_iter().map(|&i| self.item(&self.items[i], range)).collect::<Result<_>>()?;

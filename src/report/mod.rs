@@ -11,5 +11,5 @@ pub use colormap::colormap;
 pub use heat::{contour, heatmap, overlay};
 pub use html::HtmlReport;
 pub use sheet::{SheetOptions, SheetRow, Verdict, contact_sheet};
-pub use write::{png_bytes, write_mask_png, write_png};
 pub(crate) use write::write_whole;
+pub use write::{png_bytes, write_mask_png, write_png};

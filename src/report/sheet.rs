@@ -1,8 +1,8 @@
 //! Contact sheets: one row an image, input beside truth, map and overlay.
 
+use super::colormap;
 use super::heat::{check, heatmap, overlay, place};
 use super::text::Font;
-use super::colormap;
 use crate::data::OwnedImage;
 use crate::{Error, Result};
 

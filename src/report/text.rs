@@ -48,8 +48,7 @@ impl Font {
     /// does not hold become `?`.
     pub(super) fn draw(self, image: &mut OwnedImage, text: &str, x: u32, y: u32, colour: [u8; 3]) {
         for (index, letter) in text.chars().enumerate() {
-            let Some(raster) =
-                get_raster(letter, self.0, self.1).or_else(|| get_raster('?', self.0, self.1))
+            let Some(raster) = get_raster(letter, self.0, self.1).or_else(|| get_raster('?', self.0, self.1))
             else {
                 continue;
             };

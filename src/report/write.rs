@@ -32,7 +32,13 @@ pub fn png_bytes(image: &OwnedImage) -> Result<Vec<u8>> {
     encode(&image.pixels, image.width, image.height, ExtendedColorType::Rgb8, 3)
 }
 
-fn encode(pixels: &[u8], width: u32, height: u32, colour: ExtendedColorType, bytes: usize) -> Result<Vec<u8>> {
+fn encode(
+    pixels: &[u8],
+    width: u32,
+    height: u32,
+    colour: ExtendedColorType,
+    bytes: usize,
+) -> Result<Vec<u8>> {
     let need = (width as usize).checked_mul(height as usize).and_then(|n| n.checked_mul(bytes));
     if width == 0 || height == 0 || need != Some(pixels.len()) {
         return Err(Error::InvalidImage(format!(

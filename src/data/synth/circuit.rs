@@ -205,9 +205,16 @@ impl Circuit {
         let at = self.place_at(at);
         let far = |x: f32, y: f32| ((x - at.0).powi(2) + (y - at.1).powi(2)).sqrt();
         let bounds = Bounds::around(at, outer + 1.5);
-        canvas.fill(bounds, |x, y| far(x, y) - outer, |x, y| {
-            dim(GOLD, 0.9 + 0.35 * ((at.0 - x + at.1 - y) / (outer * 2.0)) + 0.06 * noise(x, y, self.seed ^ 4))
-        });
+        canvas.fill(
+            bounds,
+            |x, y| far(x, y) - outer,
+            |x, y| {
+                dim(
+                    GOLD,
+                    0.9 + 0.35 * ((at.0 - x + at.1 - y) / (outer * 2.0)) + 0.06 * noise(x, y, self.seed ^ 4),
+                )
+            },
+        );
         if inner > 0.0 {
             canvas.fill(bounds, |x, y| far(x, y) - inner, |_, _| ink(0x0b120e));
         }
@@ -241,12 +248,21 @@ impl Circuit {
         for pad in part.pads() {
             frame.fill(canvas, pad.0, pad.1, 0.7, solder);
         }
+        if part.kind == Kind::Can {
+            let outline = |x: f32, y: f32| {
+                let (u, v) = frame.local(x, y);
+                ((u * u + v * v).sqrt() - part.half.0 - 2.2).abs() - 0.6
+            };
+            canvas.fill(Bounds::around(frame.at, part.half.0 + 4.0), outline, |_, _| SILK);
+        }
         let (w, h) = if part.upright { (part.half.1, part.half.0) } else { part.half };
         let (x, y) = part.at;
         match part.kind {
-            Kind::Can => self.text(canvas, part.label, (x - w - 9.0, y - h - 2.0), 1.25, SILK),
-            Kind::Chip(_) if part.upright => self.text(canvas, part.label, (x - 4.0, y - h - 9.5), 1.25, SILK),
-            Kind::Chip(_) => self.text(canvas, part.label, (x - w - 11.0, y - 3.0), 1.25, SILK),
+            Kind::Can => self.text(canvas, part.label, (x - 4.0, y + h + 6.0), 1.25, SILK),
+            Kind::Chip(_) if part.upright => {
+                self.text(canvas, part.label, (x - 4.0, y - h - 9.5), 1.25, SILK)
+            }
+            Kind::Chip(_) => self.text(canvas, part.label, (x + w + 4.0, y - 2.0), 1.25, SILK),
             _ if part.upright => self.text(canvas, part.label, (x + w + 3.0, y - 3.0), 1.25, SILK),
             _ => self.text(canvas, part.label, (x - 4.0, y - h - 9.5), 1.25, SILK),
         }
@@ -320,9 +336,9 @@ impl Part {
                 })
                 .collect(),
             Kind::Can => [-1.0, 1.0].map(|side| ((side * (self.half.0 + 1.0), 0.0), (4.0, 3.2))).to_vec(),
-            _ => [-1.0, 1.0]
-                .map(|side| ((side * (self.half.0 - 0.4), 0.0), (3.1, self.half.1 + 0.9)))
-                .to_vec(),
+            _ => {
+                [-1.0, 1.0].map(|side| ((side * (self.half.0 - 0.4), 0.0), (3.1, self.half.1 + 0.9))).to_vec()
+            }
         }
     }
 }
@@ -352,7 +368,14 @@ impl Frame {
         (self.at.0 + u * cos - v * sin, self.at.1 + u * sin + v * cos)
     }
 
-    fn fill(&self, canvas: &mut Canvas, at: Point, half: Point, round: f32, colour: impl Fn(f32, f32) -> Rgb) {
+    fn fill(
+        &self,
+        canvas: &mut Canvas,
+        at: Point,
+        half: Point,
+        round: f32,
+        colour: impl Fn(f32, f32) -> Rgb,
+    ) {
         let bounds = Bounds::around(self.picture(at.0, at.1), half.0.hypot(half.1) + 1.5);
         let inside = |x: f32, y: f32| {
             let (u, v) = self.local(x, y);
@@ -396,7 +419,8 @@ impl Scene for Circuit {
             let half = mix(0.8, 3.2, flaw.severity);
             let unit = canvas.unit;
             canvas.stroke(&line, half + 3.5, |near, x, y, pixel| {
-                let waist = half * (0.75 + (near.along - 0.5).powi(2) + 0.25 * noise(x * 0.4, y * 0.4, flaw.seed));
+                let waist =
+                    half * (0.75 + (near.along - 0.5).powi(2) + 0.25 * noise(x * 0.4, y * 0.4, flaw.seed));
                 let bulge = (1.0 - (near.distance / waist.max(0.1)).powi(2)).max(0.0).sqrt();
                 let light = 0.62 + 0.35 * bulge * (0.6 + 0.6 * near.side / waist.max(0.1));
                 let cover = (0.5 - (near.distance - waist) * unit).clamp(0.0, 1.0);

@@ -9,7 +9,7 @@ use rand_chacha::rand_core::RngCore;
 use std::f32::consts::{FRAC_1_SQRT_2, PI, TAU};
 
 static STYLE: Style = Style {
-    scratch: (ink(0xf6f3ec), ink(0xb9b3a6)),
+    scratch: (ink(0xe4ded0), ink(0x625c55)),
     stains: &[ink(0x5a6fa0), ink(0x8d6a43), ink(0x6a6a6a)],
     rim: true,
     tints: &[ink(0xf2dfae), ink(0xd0dcec), ink(0xf0d2cc)],
@@ -186,7 +186,8 @@ impl Scene for Print {
                 inks = self.damage(wrong, u, v, unit, inks);
             }
             // Board fibres; ink is taken up unevenly.
-            let fibre = 0.6 * noise(u * 0.9, v * 0.35, self.seed) + 0.4 * noise(u * 0.3, v * 0.8, self.seed ^ 5);
+            let fibre =
+                0.6 * noise(u * 0.9, v * 0.35, self.seed) + 0.4 * noise(u * 0.3, v * 0.8, self.seed ^ 5);
             let uptake = self.density * (1.0 - 0.07 * noise(u * 0.8, v * 0.8, self.seed ^ 6).abs());
             let board = dim(ink(0xf1ece1), 1.0 + 0.022 * fibre);
             let through = |colour: Rgb, cover: f32| -> Rgb {

@@ -23,7 +23,7 @@ pub struct SynthOptions {
     pub test_good: u32,
     /// Test images of every defect.
     pub test_per_defect: u32,
-    /// Side of the square images in pixels, 32 to 2048.
+    /// Side of the square images in pixels, 64 to 2048.
     pub size: u32,
     /// The same seed gives the same files, byte for byte.
     pub seed: u64,
@@ -147,8 +147,12 @@ fn check(options: &SynthOptions) -> Result<()> {
     if options.materials.is_empty() {
         return refuse("no material chosen".to_owned());
     }
-    if let Some(twice) =
-        options.materials.iter().enumerate().find(|(i, m)| options.materials[..*i].contains(m)).map(|(_, m)| m)
+    if let Some(twice) = options
+        .materials
+        .iter()
+        .enumerate()
+        .find(|(i, m)| options.materials[..*i].contains(m))
+        .map(|(_, m)| m)
     {
         return refuse(format!("material {twice} is listed twice"));
     }
@@ -193,7 +197,13 @@ fn plan(material: Material, options: &SynthOptions) -> (Vec<Job>, Vec<Copied>) {
     let mut good = |split: &str, count: u32| {
         for index in 0..count {
             let path = folder.join(split).join("good").join(format!("{index:03}.png"));
-            jobs.push(Job { material, defect: None, seed: seed(split, index), images: vec![path], mask: None });
+            jobs.push(Job {
+                material,
+                defect: None,
+                seed: seed(split, index),
+                images: vec![path],
+                mask: None,
+            });
         }
     };
     good("train", options.train);
@@ -285,10 +295,14 @@ fn take_over(out: &Path) -> Result<()> {
     Ok(())
 }
 
-fn write_manifest(out: &Path, options: &SynthOptions, jobs: &[Job], lists: &[(PathBuf, String)]) -> Result<()> {
-    let slashes = |path: &PathBuf| {
-        path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
-    };
+fn write_manifest(
+    out: &Path,
+    options: &SynthOptions,
+    jobs: &[Job],
+    lists: &[(PathBuf, String)],
+) -> Result<()> {
+    let slashes =
+        |path: &PathBuf| path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/");
     let files: Vec<String> = jobs
         .iter()
         .flat_map(|job| job.images.iter().chain(&job.mask))
