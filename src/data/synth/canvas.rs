@@ -275,10 +275,9 @@ impl Camera {
                 let u = (x as f32 + 0.5) / size as f32 - 0.5;
                 let corner = 1.0 - self.vignette * 2.0 * (u * u + v * v);
                 let light = self.gain * corner * (1.0 + 2.0 * (u * self.slope.0 + v * self.slope.1));
-                for c in 0..3 {
-                    let value = side * across[y * size + x][c]
-                        + self.blur * (across[up + x][c] + across[down + x][c]);
-                    let tint = 1.0 + self.warmth * (1.0 - c as f32);
+                let (above, here, under) = (across[up + x], across[y * size + x], across[down + x]);
+                for (c, tint) in [1.0 + self.warmth, 1.0, 1.0 - self.warmth].into_iter().enumerate() {
+                    let value = side * here[c] + self.blur * (above[c] + under[c]);
                     let display = (value * light * tint).max(0.0).sqrt();
                     // Soft shoulder instead of hard clipping.
                     let display = if display > 0.9 {

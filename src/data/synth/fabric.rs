@@ -78,7 +78,7 @@ impl Fabric {
             middle: v,
             reach: 2.5 + 10.0 * flaw.severity,
             severity: 0.85 + 0.15 * flaw.severity,
-            gone: flaw.seed % 3 != 0,
+            gone: !flaw.seed.is_multiple_of(3),
         }
     }
 

@@ -4,6 +4,15 @@
 //! Everything follows from the seed: picture `index` of a split draws from its own random stream, so neither
 //! the number of threads nor the other pictures change it. A mask is not drawn but measured: the scene is
 //! painted with and without the defect, and the mask is where the two differ.
+//!
+//! ```
+//! use softpatch::data::synth::{Defect, Material, render};
+//!
+//! let (image, mask) = render(Material::Gear, Some(Defect::Crack), 1, 128)?;
+//! assert_eq!((image.width, image.height, mask.len()), (128, 128, 128 * 128));
+//! assert!(mask.contains(&true));
+//! # Ok::<(), softpatch::Error>(())
+//! ```
 
 mod canvas;
 mod circuit;

@@ -126,7 +126,7 @@ impl Print {
         let angle = (bits >> 8) as f32;
         let shift = |far: f32| (angle.cos() * far, angle.sin() * far);
         if flaw.defect == Defect::Missing {
-            let level = if bits % 3 == 0 { 2.0 } else { mix(-0.05, 0.45, flaw.severity) };
+            let level = if bits.is_multiple_of(3) { 2.0 } else { mix(-0.05, 0.45, flaw.severity) };
             // Subtle ones lose only one ink.
             let only = flaw.severity < 0.6;
             let green_only = only && bits & 16 != 0;
