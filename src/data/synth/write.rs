@@ -28,7 +28,7 @@ pub struct SynthOptions {
     /// The same seed gives the same files, byte for byte.
     pub seed: u64,
     /// Share of dirty training data, 0 to 1: `floor(contamination * train)` defect images, drawn from the test
-    /// set, are also copied into `train/good` ("overlap" in METHOD, section 7).
+    /// set, are also copied into `train/good` (the "overlap" protocol of the SoftPatch paper).
     pub contamination: f32,
 }
 
