@@ -7,6 +7,7 @@ mod image;
 mod mask;
 mod noise;
 mod split_csv;
+pub mod synth;
 
 pub use affine::Affine;
 pub use decode::{

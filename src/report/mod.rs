@@ -1,1 +1,15 @@
 //! Pictures and pages that show where a part looks wrong.
+
+mod colormap;
+mod heat;
+mod html;
+mod sheet;
+mod text;
+mod write;
+
+pub use colormap::colormap;
+pub use heat::{contour, heatmap, overlay};
+pub use html::HtmlReport;
+pub use sheet::{SheetOptions, SheetRow, Verdict, contact_sheet};
+pub(crate) use write::write_whole;
+pub use write::{png_bytes, write_mask_png, write_png};

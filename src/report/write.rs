@@ -1,0 +1,71 @@
+//! Files that appear whole or not at all.
+
+use crate::data::OwnedImage;
+use crate::{Error, Result};
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ExtendedColorType, ImageEncoder};
+use std::io::Write;
+use std::path::Path;
+
+/// Writes an image as an 8-bit RGB PNG: under another name first, then renamed.
+///
+/// # Errors
+/// [`Error::InvalidImage`] where the pixels do not match the size, [`Error::Io`] naming `path`.
+pub fn write_png(path: &Path, image: &OwnedImage) -> Result<()> {
+    write_whole(path, &png_bytes(image)?)
+}
+
+/// Writes a mask (`height * width`, row-major) as an 8-bit grey PNG, 255 where set.
+///
+/// # Errors
+/// As [`write_png`].
+pub fn write_mask_png(path: &Path, mask: &[bool], width: u32, height: u32) -> Result<()> {
+    let pixels: Vec<u8> = mask.iter().map(|&m| if m { 255 } else { 0 }).collect();
+    write_whole(path, &encode(&pixels, width, height, ExtendedColorType::L8, 1)?)
+}
+
+/// The image as the bytes of an 8-bit RGB PNG.
+///
+/// # Errors
+/// [`Error::InvalidImage`] where the pixels do not match the size.
+pub fn png_bytes(image: &OwnedImage) -> Result<Vec<u8>> {
+    encode(&image.pixels, image.width, image.height, ExtendedColorType::Rgb8, 3)
+}
+
+fn encode(
+    pixels: &[u8],
+    width: u32,
+    height: u32,
+    colour: ExtendedColorType,
+    bytes: usize,
+) -> Result<Vec<u8>> {
+    let need = (width as usize).checked_mul(height as usize).and_then(|n| n.checked_mul(bytes));
+    if width == 0 || height == 0 || need != Some(pixels.len()) {
+        return Err(Error::InvalidImage(format!(
+            "{width}x{height} with {bytes} bytes a pixel does not fit {} bytes",
+            pixels.len()
+        )));
+    }
+    let mut out = Vec::new();
+    PngEncoder::new_with_quality(&mut out, CompressionType::Fast, FilterType::Adaptive)
+        .write_image(pixels, width, height, colour)
+        .map_err(|e| Error::InvalidImage(format!("{width}x{height} cannot be written as PNG: {e}")))?;
+    Ok(out)
+}
+
+/// Writes a file whole: a temporary file beside it, renamed over it at the end. The folder must exist.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".softpatch-").suffix(".part");
+    #[cfg(unix)]
+    {
+        // Temporary files are private by default; a report should be as readable as any other file (umask applies).
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(folder).map_err(|e| Error::io(path, "creating the file", e))?;
+    file.write_all(bytes).map_err(|e| Error::io(path, "writing", e))?;
+    file.persist(path).map_err(|e| Error::io(path, "renaming the finished file", e.error))?;
+    Ok(())
+}
