@@ -2,7 +2,9 @@
 
 mod axes;
 mod coreset;
+mod denoise;
 mod features;
+mod fit;
 mod model_file;
 mod options;
 mod progress;
@@ -78,8 +80,7 @@ impl Detector {
         options: &FitOptions,
         progress: &dyn Progress,
     ) -> Result<Self> {
-        let _ = (device, backbone, source, options, progress);
-        todo!()
+        Self::new(device, backbone, fit::fit(device, backbone, source, options, progress)?)
     }
 
     /// Puts a model that was loaded elsewhere on a device.

@@ -26,6 +26,7 @@ macro_rules! shaders {
 
 shaders! {
     "shared/gemm_params" &[],
+    "shared/score_key" &[],
     "shared/coreset" &[],
     "coreset_start" &[&[], &["MEAN"]],
     "coreset_first" &[&[]],
@@ -58,6 +59,8 @@ shaders! {
     "neighbor_bounds_tiled" &[&[]],
     "neighbor_finish" &[&[]],
     "patch_score" &[&[]],
+    "quantile" &[&["COUNT"], &["PICK"], &["ABOVE"], &["LERP"]],
+    "keep" &[&[], &["COUNT"], &["SCAN"]],
     "group_gather" &[&[]],
     "group_centre" &[&[]],
     "knn_direct" &[&[], &["SUBGROUP"]],

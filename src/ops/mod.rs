@@ -13,6 +13,7 @@ pub mod knn;
 pub mod neighbor;
 pub mod patch;
 pub mod pool;
+pub mod quantile;
 pub mod resample;
 pub mod resize;
 pub mod lof;

@@ -82,17 +82,6 @@ impl Canvas {
         Self { size, unit: size as f32 / SIDE, pixels: vec![[0.0; 3]; size * size] }
     }
 
-    /// How much of a pixel lies inside an edge at signed distance `d` units (negative inside).
-    pub(super) fn cover(&self, d: f32) -> f32 {
-        (0.5 - d * self.unit).clamp(0.0, 1.0)
-    }
-
-    /// Like [`Canvas::cover`] for a line of half-width `w`, thin lines becoming faint instead of vanishing.
-    pub(super) fn cover_line(&self, d: f32, w: f32) -> f32 {
-        let wide = w.max(0.5 / self.unit);
-        self.cover(d - wide) * (w / wide)
-    }
-
     fn pixel_range(&self, lo: f32, hi: f32) -> std::ops::Range<usize> {
         let lo = (lo * self.unit).floor().clamp(0.0, self.size as f32) as usize;
         let hi = (hi * self.unit).ceil().clamp(0.0, self.size as f32) as usize;
@@ -177,14 +166,30 @@ impl Canvas {
 
     /// Where `changed` differs from this picture by more than 3 of 255 display steps in a channel, as a mask with
     /// gaps of up to about 5 units closed and one pixel of margin (what the camera's blur can reach). Pixels of
-    /// `changed` outside the closed mask are set back to this picture's.
-    pub(super) fn mask_of(&self, changed: &mut Self) -> Vec<bool> {
-        const STEP: f32 = 3.0 / 255.0;
-        let differs = |a: &Rgb, b: &Rgb| {
-            a.iter().zip(b).any(|(a, b)| (a.max(0.0).sqrt() - b.max(0.0).sqrt()).abs() > STEP)
+    /// `changed` outside the closed mask are set back to this picture's. Also returns how many pixels differ by more
+    /// than 10 steps, which the eye can tell from noise.
+    pub(super) fn mask_of(&self, changed: &mut Self) -> (Vec<bool>, usize) {
+        let steps = |(a, b): (&Rgb, &Rgb)| {
+            let display = |v: f32| v.max(0.0).sqrt() * 255.0;
+            if a == b {
+                return 0.0;
+            }
+            a.iter().zip(b).map(|(&a, &b)| (display(a) - display(b)).abs()).fold(0.0, f32::max)
         };
-        let mut mask: Vec<bool> =
-            self.pixels.iter().zip(&changed.pixels).map(|(a, b)| a != b && differs(a, b)).collect();
+        let difference: Vec<f32> = self.pixels.iter().zip(&changed.pixels).map(steps).collect();
+        let raw: Vec<bool> = difference.iter().map(|&d| d > 3.0).collect();
+        let visible = difference.iter().filter(|&&d| d > 10.0).count();
+        // A lone pixel is chance, not part of a defect.
+        let alone = |at: usize| {
+            let (x, y) = (at % self.size, at / self.size);
+            let near = |v: usize| v.saturating_sub(1)..=(v + 1).min(self.size - 1);
+            near(y)
+                .flat_map(|ny| near(x).map(move |nx| (nx, ny)))
+                .filter(|n| raw[n.1 * self.size + n.0])
+                .count()
+                < 2
+        };
+        let mut mask: Vec<bool> = raw.iter().enumerate().map(|(at, &m)| m && !alone(at)).collect();
         let radius = (2.5 * self.unit).round().max(1.0) as usize;
         for square in (0..radius).map(|i| i % 2 == 1) {
             mask = grow(&mask, self.size, square);
@@ -199,7 +204,7 @@ impl Canvas {
                 *pixel = *clean;
             }
         }
-        grow(&mask, self.size, true)
+        (grow(&mask, self.size, true), visible)
     }
 }
 
@@ -270,10 +275,9 @@ impl Camera {
                 let u = (x as f32 + 0.5) / size as f32 - 0.5;
                 let corner = 1.0 - self.vignette * 2.0 * (u * u + v * v);
                 let light = self.gain * corner * (1.0 + 2.0 * (u * self.slope.0 + v * self.slope.1));
-                for c in 0..3 {
-                    let value = side * across[y * size + x][c]
-                        + self.blur * (across[up + x][c] + across[down + x][c]);
-                    let tint = 1.0 + self.warmth * (1.0 - c as f32);
+                let (above, here, under) = (across[up + x], across[y * size + x], across[down + x]);
+                for (c, tint) in [1.0 + self.warmth, 1.0, 1.0 - self.warmth].into_iter().enumerate() {
+                    let value = side * here[c] + self.blur * (above[c] + under[c]);
                     let display = (value * light * tint).max(0.0).sqrt();
                     // Soft shoulder instead of hard clipping.
                     let display = if display > 0.9 {

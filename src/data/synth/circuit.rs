@@ -248,14 +248,21 @@ impl Circuit {
         for pad in part.pads() {
             frame.fill(canvas, pad.0, pad.1, 0.7, solder);
         }
+        if part.kind == Kind::Can {
+            let outline = |x: f32, y: f32| {
+                let (u, v) = frame.local(x, y);
+                ((u * u + v * v).sqrt() - part.half.0 - 2.2).abs() - 0.6
+            };
+            canvas.fill(Bounds::around(frame.at, part.half.0 + 4.0), outline, |_, _| SILK);
+        }
         let (w, h) = if part.upright { (part.half.1, part.half.0) } else { part.half };
         let (x, y) = part.at;
         match part.kind {
-            Kind::Can => self.text(canvas, part.label, (x - w - 9.0, y - h - 2.0), 1.25, SILK),
+            Kind::Can => self.text(canvas, part.label, (x - 4.0, y + h + 6.0), 1.25, SILK),
             Kind::Chip(_) if part.upright => {
                 self.text(canvas, part.label, (x - 4.0, y - h - 9.5), 1.25, SILK)
             }
-            Kind::Chip(_) => self.text(canvas, part.label, (x - w - 11.0, y - 3.0), 1.25, SILK),
+            Kind::Chip(_) => self.text(canvas, part.label, (x + w + 4.0, y - 2.0), 1.25, SILK),
             _ if part.upright => self.text(canvas, part.label, (x + w + 3.0, y - 3.0), 1.25, SILK),
             _ => self.text(canvas, part.label, (x - 4.0, y - h - 9.5), 1.25, SILK),
         }

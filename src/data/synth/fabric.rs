@@ -13,7 +13,7 @@ static STYLE: Style = Style {
     rim: true,
     tints: &[ink(0xc4cfe6), ink(0xe6d2b4), ink(0xdccfd6)],
     fibres: &[ink(0xb3382c), ink(0xe9e4d8), ink(0x22262b), ink(0xc98a2e)],
-    hole: (ink(0x17191c), ink(0xa9b6c2)),
+    hole: (ink(0x24272b), ink(0xa9b6c2)),
     crack: (ink(0x101318), ink(0xa9b6c2)),
 };
 
@@ -76,9 +76,9 @@ impl Fabric {
         Pull {
             thread: u.floor() as i32,
             middle: v,
-            reach: 2.5 + 9.0 * flaw.severity,
-            severity: 0.45 + 0.55 * flaw.severity,
-            gone: flaw.seed % 3 != 0,
+            reach: 2.5 + 10.0 * flaw.severity,
+            severity: 0.85 + 0.15 * flaw.severity,
+            gone: !flaw.seed.is_multiple_of(3),
         }
     }
 
@@ -89,8 +89,8 @@ impl Fabric {
             let away = u - pull.thread as f32 - 0.5;
             hold = step(1.0, 0.75, (v - pull.middle).abs() / pull.reach) * pull.severity;
             // Neighbours close the gap, or give way to the slub.
-            let near = (-away * away / 5.0).exp() * hold;
-            u += away * near * if pull.gone { 0.30 } else { -0.42 };
+            let near = (-away * away / 2.0).exp() * hold;
+            u += away * near * if pull.gone { 0.10 } else { -0.42 };
         }
         let (i, j) = (u.floor() as i32, v.floor() as i32);
         let seed = self.seed;

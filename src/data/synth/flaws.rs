@@ -1,6 +1,6 @@
 //! Defects that are laid over a finished material.
 
-use super::canvas::{Bounds, Canvas, Rgb, blend, dim, filter, soft_disc};
+use super::canvas::{Bounds, Canvas, Point, Rgb, blend, dim, filter, soft_disc};
 use super::noise::{below, blob, fractal, mix, noise, noise1, sign, step, stream, uniform, wander};
 use super::{Defect, Flaw, Scene};
 use rand_chacha::ChaCha8Rng;
@@ -86,7 +86,7 @@ fn stain(canvas: &mut Canvas, flaw: &Flaw, scene: &dyn Scene, rng: &mut ChaCha8R
 
 fn discoloration(canvas: &mut Canvas, flaw: &Flaw, scene: &dyn Scene, rng: &mut ChaCha8Rng) {
     let tint = pick(rng, scene.style().tints);
-    let radius = mix(30.0, 62.0, uniform(rng, 0.0, 1.0));
+    let radius = mix(38.0, 72.0, uniform(rng, 0.0, 1.0));
     let strength = mix(0.35, 1.0, flaw.severity);
     let (sin, cos) = uniform(rng, 0.0, PI).sin_cos();
     let squash = uniform(rng, 0.5, 0.9);
@@ -94,8 +94,8 @@ fn discoloration(canvas: &mut Canvas, flaw: &Flaw, scene: &dyn Scene, rng: &mut 
     canvas.edit(Bounds::around(flaw.at, radius * 1.6), |x, y, pixel| {
         let (dx, dy) = (x - flaw.at.0, y - flaw.at.1);
         let (u, v) = (dx * cos + dy * sin, (dy * cos - dx * sin) / squash);
-        let warp = 1.0 + 0.28 * fractal(x * 0.022, y * 0.022, 3, seed);
-        let amount = strength * scene.on(x, y) * step(1.1, 0.45, (u * u + v * v).sqrt() / (radius * warp));
+        let warp = 1.0 + 0.45 * fractal(x * 0.022, y * 0.022, 3, seed);
+        let amount = strength * scene.on(x, y) * step(1.25, 0.1, (u * u + v * v).sqrt() / (radius * warp));
         let light: Rgb = std::array::from_fn(|c| 1.0 - amount * (1.0 - tint[c]));
         *pixel = filter(*pixel, light);
     });
@@ -127,9 +127,9 @@ fn fibre(canvas: &mut Canvas, flaw: &Flaw, scene: &dyn Scene, rng: &mut ChaCha8R
 
 fn hole(canvas: &mut Canvas, flaw: &Flaw, scene: &dyn Scene, rng: &mut ChaCha8Rng) {
     let (below_it, fray) = scene.style().hole;
-    let radius = mix(4.0, 15.0, flaw.severity) * uniform(rng, 0.9, 1.15);
+    let radius = mix(4.0, 17.0, flaw.severity) * uniform(rng, 0.9, 1.15);
     let seed = rng.next_u32();
-    let outline = blob(flaw.at, radius, 0.45, seed);
+    let outline = blob(flaw.at, radius, 0.3, seed);
     let bounds = Bounds::around(flaw.at, radius * 1.9 + 6.0);
     // The cloth curls up a little around the hole and catches light.
     canvas.edit(bounds, |x, y, pixel| {
@@ -151,9 +151,11 @@ fn hole(canvas: &mut Canvas, flaw: &Flaw, scene: &dyn Scene, rng: &mut ChaCha8Rn
             rim -= 0.5;
         }
         let start = (flaw.at.0 + cos * (rim + 2.0), flaw.at.1 + sin * (rim + 2.0));
-        let inward = angle + PI + uniform(rng, -0.6, 0.6);
-        let length = radius * uniform(rng, 0.25, 0.8) + 2.0;
-        let points = wander(rng, start, inward, length, 1.5, 0.25);
+        // Threads run along and across.
+        let quarter = std::f32::consts::FRAC_PI_2;
+        let inward = ((angle + PI) / quarter).round() * quarter + uniform(rng, -0.25, 0.25);
+        let length = radius * uniform(rng, 0.15, 0.5) + 2.5;
+        let points = wander(rng, start, inward, length, 1.5, 0.14);
         let shade = uniform(rng, 0.7, 1.25);
         let width = uniform(rng, 0.25, 0.6);
         let unit = canvas.unit;
@@ -172,14 +174,14 @@ fn crack(canvas: &mut Canvas, flaw: &Flaw, scene: &dyn Scene, rng: &mut ChaCha8R
     let width = mix(0.45, 1.25, flaw.severity);
     let heading = uniform(rng, 0.0, TAU);
     let start = (flaw.at.0 - heading.cos() * length * 0.45, flaw.at.1 - heading.sin() * length * 0.45);
-    let trunk = wander(rng, start, heading, length, 3.0, 0.42);
+    let trunk = jagged(rng, start, heading, length);
     let mut lines = Vec::new();
     for _ in 0..1 + (flaw.severity * 4.0) as usize {
         let index = 1 + below(rng, trunk.len().saturating_sub(2));
         let (a, b) = (trunk[index - 1], trunk[index]);
         let aside = (b.1 - a.1).atan2(b.0 - a.0) + sign(rng) * uniform(rng, 0.5, 1.1);
         let reach = length * uniform(rng, 0.15, 0.4);
-        lines.push((wander(rng, b, aside, reach, 2.5, 0.4), width * 0.6));
+        lines.push((jagged(rng, b, aside, reach), width * 0.6));
     }
     lines.push((trunk, width));
     let seed = rng.next_u32();
@@ -197,6 +199,21 @@ fn crack(canvas: &mut Canvas, flaw: &Flaw, scene: &dyn Scene, rng: &mut ChaCha8R
             *pixel = blend(*pixel, deep, line(near.distance, taper) * 0.92 * on);
         });
     }
+}
+
+/// A line that keeps its general direction but turns sharply on the way, as a crack does.
+fn jagged(rng: &mut ChaCha8Rng, start: Point, heading: f32, length: f32) -> Vec<Point> {
+    let mut points = vec![start];
+    let (mut at, mut gone, mut drift) = (start, 0.0, 0.0_f32);
+    while gone < length {
+        let pace = uniform(rng, 1.8, 6.0);
+        drift = (drift + uniform(rng, -0.25, 0.25)).clamp(-0.7, 0.7);
+        let angle = heading + drift + uniform(rng, -0.75, 0.75);
+        at = (at.0 + angle.cos() * pace, at.1 + angle.sin() * pace);
+        points.push(at);
+        gone += pace;
+    }
+    points
 }
 
 fn dent(canvas: &mut Canvas, flaw: &Flaw, rng: &mut ChaCha8Rng) {

@@ -10,7 +10,7 @@ use std::f32::consts::{PI, TAU};
 
 static STYLE: Style = Style {
     scratch: (ink(0xf2f4f6), ink(0x3a3d42)),
-    stains: &[ink(0x9a5a2c), ink(0x5e4630), ink(0x4c5058)],
+    stains: &[ink(0xb05a1e), ink(0x7d4a26), ink(0x4c5058)],
     rim: false,
     tints: &[ink(0xe2c48c), ink(0xaab4dc)],
     fibres: &[ink(0xd8dce0), ink(0xb0672f), ink(0x1c1b1a), ink(0xc23a30)],
@@ -44,12 +44,19 @@ struct Broken {
     at: Point,
     radius: f32,
     seed: u32,
+    middle: Point,
+    /// Distance of `at` from the gear's middle.
+    far: f32,
 }
 
 impl Broken {
     /// Signed distance to the broken piece, negative inside.
     fn distance(&self, x: f32, y: f32) -> f32 {
-        let jag = 0.9 * noise(x * 0.5, y * 0.5, self.seed ^ 3);
+        let jag = 1.2 * noise(x * 0.3, y * 0.3, self.seed ^ 3);
+        // Whatever lies outside the break, seen from the gear's middle, is gone with it.
+        let (dx, dy) = (x - self.middle.0, y - self.middle.1);
+        let pull = (self.far / (dx * dx + dy * dy).sqrt().max(1.0)).min(1.0);
+        let (x, y) = (self.middle.0 + dx * pull, self.middle.1 + dy * pull);
         blob(self.at, self.radius, 0.3, self.seed)(x, y) + jag
     }
 }
@@ -76,7 +83,7 @@ impl Gear {
             let phase = (angle * TEETH / TAU).rem_euclid(1.0);
             let from_middle = (phase - 0.5).abs();
             let rise = step(0.335, 0.185, from_middle);
-            let flank = if rise > 0.02 && rise < 0.98 { 2.1 } else { 1.0 };
+            let flank = 1.0 + 4.4 * rise * (1.0 - rise);
             (r - mix(ROOT, TIP, rise)) / flank
         } else {
             r - ROOT
@@ -103,7 +110,7 @@ impl Gear {
         let radius = mix(3.4, 12.0, flaw.severity);
         let far = TIP - mix(0.5, 3.5, flaw.severity);
         let at = (self.middle.0 + angle.cos() * far, self.middle.1 + angle.sin() * far);
-        Broken { at, radius, seed: flaw.seed }
+        Broken { at, radius, seed: flaw.seed, middle: self.middle, far }
     }
 
     fn belt(&self, x: f32, y: f32) -> Rgb {
@@ -175,9 +182,9 @@ impl Scene for Gear {
                     let depth = b.distance(x, y);
                     if depth < 4.5 {
                         // The fracture: rough, matt, brighter towards its edge.
-                        let rough = 0.24
-                            + 0.20 * noise(x * 0.8, y * 0.8, b.seed)
-                            + 0.12 * noise(x * 1.7, y * 1.7, b.seed);
+                        let rough = 0.27
+                            + 0.09 * noise(x * 0.5, y * 0.5, b.seed)
+                            + 0.07 * noise(x * 1.7, y * 1.7, b.seed);
                         steel = blend(steel, dim([1.0, 0.98, 0.95], rough.max(0.05)), step(4.5, 2.5, depth));
                     }
                 }

@@ -10,7 +10,7 @@ static STYLE: Style = Style {
     scratch: (ink(0xf4f5f6), ink(0x3c3f43)),
     stains: &[ink(0x8a7a5c), ink(0x5d6672), ink(0x7d5236)],
     rim: true,
-    tints: &[ink(0xe8c98c), ink(0xaab4dc), ink(0xd2b4c0)],
+    tints: &[ink(0xe6cda0), ink(0xb4bede), ink(0xd4bcc4)],
     fibres: &[ink(0x26221f), ink(0xd8d2c4)],
     hole: (ink(0x15171a), ink(0xb0b4b8)),
     crack: (ink(0x1a1b1e), ink(0xdfe2e5)),

@@ -4,6 +4,15 @@
 //! Everything follows from the seed: picture `index` of a split draws from its own random stream, so neither
 //! the number of threads nor the other pictures change it. A mask is not drawn but measured: the scene is
 //! painted with and without the defect, and the mask is where the two differ.
+//!
+//! ```
+//! use softpatch::data::synth::{Defect, Material, render};
+//!
+//! let (image, mask) = render(Material::Gear, Some(Defect::Crack), 1, 128)?;
+//! assert_eq!((image.width, image.height, mask.len()), (128, 128, 128 * 128));
+//! assert!(mask.contains(&true));
+//! # Ok::<(), softpatch::Error>(())
+//! ```
 
 mod canvas;
 mod circuit;
@@ -207,7 +216,7 @@ trait Scene {
 }
 
 /// Smallest and largest side of a picture in pixels.
-const SIZES: std::ops::RangeInclusive<u32> = 32..=2048;
+const SIZES: std::ops::RangeInclusive<u32> = 64..=2048;
 
 /// Paints one picture of `size` x `size` pixels and its mask (row-major, `size * size`, true on the defect, all
 /// false without one).
@@ -216,7 +225,7 @@ const SIZES: std::ops::RangeInclusive<u32> = 32..=2048;
 /// pictures are equal, byte for byte. How grave the defect is follows from the seed too, from obvious to subtle.
 ///
 /// # Errors
-/// [`Error::InvalidOption`] where `size` is not within 32 to 2048, or the defect cannot happen to the material.
+/// [`Error::InvalidOption`] where `size` is not within 64 to 2048, or the defect cannot happen to the material.
 pub fn render(
     material: Material,
     defect: Option<Defect>,
@@ -246,13 +255,13 @@ pub fn render(
         return Ok((camera.expose(&clean), vec![false; size * size]));
     };
     let mut rng = stream(&[seed, 3]);
-    // A placement that falls where nothing changes is drawn again; every defect shows within a few tries.
+    // A defect that falls where it hardly changes anything is drawn again, more gravely each time.
     let mut best = (0, clean.clone(), vec![false; size * size]);
-    let enough = size * size / 4000 + 3;
-    for _ in 0..6 {
+    let enough = size * size / 2000 + 3;
+    for attempt in 0..8 {
         let flaw = Flaw {
             defect,
-            severity: uniform(&mut rng, 0.12, 1.0),
+            severity: uniform(&mut rng, 0.12 + 0.11 * attempt as f32, 1.0),
             at: scene.place(&mut rng, defect),
             seed: rng.next_u32(),
         };
@@ -262,12 +271,11 @@ pub fn render(
         } else {
             flaws::apply(&mut changed, &flaw, scene.as_ref());
         }
-        let mask = clean.mask_of(&mut changed);
-        let area = mask.iter().filter(|m| **m).count();
-        if area > best.0 {
-            best = (area, changed, mask);
+        let (mask, visible) = clean.mask_of(&mut changed);
+        if visible > best.0 {
+            best = (visible, changed, mask);
         }
-        if area >= enough {
+        if visible >= enough {
             break;
         }
     }

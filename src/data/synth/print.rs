@@ -9,7 +9,7 @@ use rand_chacha::rand_core::RngCore;
 use std::f32::consts::{FRAC_1_SQRT_2, PI, TAU};
 
 static STYLE: Style = Style {
-    scratch: (ink(0xf6f3ec), ink(0xb9b3a6)),
+    scratch: (ink(0xe4ded0), ink(0x625c55)),
     stains: &[ink(0x5a6fa0), ink(0x8d6a43), ink(0x6a6a6a)],
     rim: true,
     tints: &[ink(0xf2dfae), ink(0xd0dcec), ink(0xf0d2cc)],
@@ -126,7 +126,7 @@ impl Print {
         let angle = (bits >> 8) as f32;
         let shift = |far: f32| (angle.cos() * far, angle.sin() * far);
         if flaw.defect == Defect::Missing {
-            let level = if bits % 3 == 0 { 2.0 } else { mix(-0.05, 0.45, flaw.severity) };
+            let level = if bits.is_multiple_of(3) { 2.0 } else { mix(-0.05, 0.45, flaw.severity) };
             // Subtle ones lose only one ink.
             let only = flaw.severity < 0.6;
             let green_only = only && bits & 16 != 0;

@@ -23,12 +23,12 @@ pub struct SynthOptions {
     pub test_good: u32,
     /// Test images of every defect.
     pub test_per_defect: u32,
-    /// Side of the square images in pixels, 32 to 2048.
+    /// Side of the square images in pixels, 64 to 2048.
     pub size: u32,
     /// The same seed gives the same files, byte for byte.
     pub seed: u64,
     /// Share of dirty training data, 0 to 1: `floor(contamination * train)` defect images, drawn from the test
-    /// set, are also copied into `train/good` ("overlap" in METHOD, section 7).
+    /// set, are also copied into `train/good` (the "overlap" protocol of the SoftPatch paper).
     pub contamination: f32,
 }
 

@@ -1,0 +1,120 @@
+//! Outlier scores of all training patches, the threshold, and the list of kept patches.
+
+use super::features::Features;
+use super::{Discriminator, FitOptions, Progress, Stage};
+use crate::gpu::{Device, Recorder, Tensor};
+use crate::ops::group::Gather;
+use crate::ops::knn::Knn;
+use crate::ops::lof::{Lof, ScoreMap};
+use crate::ops::mahalanobis::Mahalanobis;
+use crate::ops::nearest::Nearest;
+use crate::ops::quantile::{Keep, Quantile};
+use crate::{Error, Result};
+
+/// What is known of the training patches.
+pub(super) struct Denoised {
+    /// Score of every patch, image-major.
+    pub scores: Vec<f32>,
+    /// Patches that stay, ascending.
+    pub kept: Vec<u32>,
+    /// Scores above it were dropped; `None` where no score was computed.
+    pub threshold: Option<f32>,
+    /// Neighbours that LOF used.
+    pub lof_k: Option<u32>,
+}
+
+/// Bytes of one block of groups at most: large enough to fill a device, small beside the features.
+const BLOCK_BYTES: usize = 16 << 20;
+
+/// Scores every patch against the patches at its grid position and drops the noisiest share `tau`.
+pub(super) fn denoise(
+    device: &Device,
+    features: &Features,
+    options: &FitOptions,
+    progress: &dyn Progress,
+) -> Result<Denoised> {
+    let (n, positions, r) = (features.images, features.positions, features.r);
+    let total = u32::try_from(n * positions)
+        .map_err(|_| Error::Limit(format!("{n} images of {positions} patches are more than 2^32 patches")))?;
+    if options.discriminator == Discriminator::None {
+        let scores = vec![1.0; n * positions];
+        return Ok(Denoised { scores, kept: (0..total).collect(), threshold: None, lof_k: None });
+    }
+    let k = if options.discriminator == Discriminator::Lof { options.lof_k } else { 1 };
+    let width = Knn::width(k, n as u32);
+    let lof_k = (options.discriminator == Discriminator::Lof).then_some(width);
+    if lof_k.is_some_and(|used| used < k) {
+        progress.notice(&format!("LOF's k is lowered from {k} to {width}: there are {n} training images"));
+    }
+    let scores = device.alloc(n * positions, "outlier scores")?;
+    let gaussian = options.discriminator == Discriminator::Gaussian;
+    // A group's rows, and its covariance where there is one.
+    let group = n * r + if gaussian { r * r } else { 0 };
+    let block_groups = (BLOCK_BYTES / 4 / group).clamp(1, positions);
+    let block = device.alloc(block_groups * n * r, "group block")?;
+    let lists = block_groups * n * width.max(1) as usize;
+    let (distances, indices, density, factors);
+    if gaussian {
+        factors = device.alloc(block_groups * r * r, "group factors")?;
+        (distances, indices, density) = (factors.clone(), factors.clone(), factors.clone());
+    } else {
+        distances = device.alloc(lists, "group distances")?;
+        indices = device.alloc(lists, "group neighbours")?;
+        density = device.alloc(block_groups * n, "group density")?;
+        factors = density.clone();
+    }
+    progress.update(Stage::Denoise, 0, positions as u64);
+    for p0 in (0..positions).step_by(block_groups) {
+        if progress.cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let groups = block_groups.min(positions - p0) as u32;
+        let (n32, r32, p0) = (n as u32, r as u32, p0 as u32);
+        let mut recorder = Recorder::new(device);
+        for (c, z) in features.z.tensors.iter().enumerate() {
+            let first = c * features.z.images;
+            let images = features.z.images.min(n - first) as u32;
+            let positions = positions as u32;
+            Gather { z, block: &block, images, first: first as u32, n: n32, positions, p0, groups, r: r32 }
+                .record(&mut recorder)?;
+        }
+        let to = ScoreMap { scores: &scores, positions: positions as u32, p0 };
+        if gaussian {
+            Mahalanobis { block: &block, factors: &factors, to, groups, n: n32, r: r32 }.record(&mut recorder)?;
+        } else {
+            let (distances, indices) = (&distances, &indices);
+            Knn { block: &block, distances, indices, groups, n: n32, r: r32, k }.record(&mut recorder)?;
+            if lof_k.is_some() {
+                Lof { distances, indices, density: &density, to, groups, n: n32, k }.record(&mut recorder)?;
+            } else {
+                Nearest { distances, to, groups, n: n32, k }.record(&mut recorder)?;
+            }
+        }
+        recorder.run()?;
+        device.wait()?;
+        progress.update(Stage::Denoise, u64::from(p0 + groups), positions as u64);
+    }
+    let (threshold, kept) = select(device, &scores, total, 1.0 - options.tau)?;
+    Ok(Denoised { scores: device.read(&scores)?, kept, threshold: Some(threshold), lof_k })
+}
+
+/// The `q` quantile of the scores, and the patches whose score does not pass it.
+fn select(device: &Device, scores: &Tensor, len: u32, q: f64) -> Result<(f32, Vec<u32>)> {
+    let state = device.alloc(Quantile::STATE, "quantile state")?;
+    let threshold = device.alloc(1, "quantile")?;
+    let starts = device.alloc(Keep::starts_len(len), "kept starts")?;
+    let kept = device.alloc(len as usize, "kept patches")?;
+    let count = device.alloc(1, "kept count")?;
+    let mut recorder = Recorder::new(device);
+    Quantile { scores, len, q, state: &state, threshold: &threshold }.record(&mut recorder)?;
+    Keep { scores, threshold: &threshold, len, starts: &starts, kept: &kept, count: &count }.record(&mut recorder)?;
+    recorder.run()?;
+    let count: Vec<u32> = device.read(&count)?;
+    let threshold: Vec<f32> = device.read(&threshold)?;
+    let mut list: Vec<u32> = device.read(&kept)?;
+    list.truncate(count[0] as usize);
+    if list.is_empty() {
+        return Err(Error::Device("no training patch was kept: the outlier scores are not numbers".into()));
+    }
+    Ok((threshold[0], list))
+}

@@ -1,0 +1,135 @@
+//! Fit: features, outlier scores, memory bank, threshold.
+
+use super::coreset::select;
+use super::denoise::denoise;
+use super::features::Features;
+use super::model_file::{Model, ModelInfo};
+use super::score::Calibration;
+use super::threshold::{robust_threshold, sample};
+use super::{Backbone, FitOptions, Progress, Stage};
+use crate::backbone::{Extractor, Feed};
+use crate::data::ImageSource;
+use crate::gpu::Device;
+use crate::ops::coreset::{Chunk, CoresetShape};
+use crate::reference::coreset::start_samples;
+use crate::{Error, Result};
+use std::ops::ControlFlow;
+
+/// Makes a model from training images (METHOD, sections 1 to 5).
+pub(super) fn fit(
+    device: &Device,
+    backbone: &Backbone,
+    source: &dyn ImageSource,
+    options: &FitOptions,
+    progress: &dyn Progress,
+) -> Result<Model> {
+    options.validate()?;
+    if source.is_empty() {
+        return Err(Error::InvalidOption("there are no training images".into()));
+    }
+    let mut features = {
+        // Backbone and its buffers are done with once all features are there.
+        let mut extractor =
+            Extractor::new(device, backbone.network.clone(), &backbone.weights, options.crop, options.batch)?;
+        let mut feed = Feed::new(device, extractor.network(), options.resize, options.crop)?;
+        let features = Features::extract(device, &mut extractor, &mut feed, source, options, progress)?;
+        (features, extractor.grid())
+    };
+    let (features, grid) = (&mut features.0, features.1);
+    let denoised = denoise(device, features, options, progress)?;
+
+    let patches = features.images * features.positions;
+    // A ratio such as 0.29 of 100 patches means 29 though 0.29 * 100 is a little less in floating point.
+    let wanted = ((options.coreset_ratio * patches as f64 + 1e-9) as usize).max(1);
+    let picks = wanted.min(denoised.kept.len()) as u32;
+    if (picks as usize) < wanted {
+        progress.notice(&format!("the memory bank has {picks} rows, not {wanted}: no more patches were kept"));
+    }
+    let chunks: Vec<Chunk<'_>> = features
+        .z
+        .tensors
+        .iter()
+        .enumerate()
+        .map(|(c, rows)| Chunk {
+            rows,
+            first_row: (c * features.z.images * features.positions) as u32,
+            len: (rows.len() / features.r) as u32,
+        })
+        .collect();
+    let shape =
+        CoresetShape::new(denoised.kept.len() as u32, features.r as u32, picks, device.caps().max_binding);
+    let samples: Vec<u32> =
+        start_samples(denoised.kept.len(), options.seed).into_iter().map(|s| s as u32).collect();
+    progress.update(Stage::Coreset, 0, picks.into());
+    let selection = select(device, shape, &chunks, &denoised.kept, &samples, |p| {
+        progress.update(Stage::Coreset, p.picked.into(), picks.into());
+        if progress.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?
+    .ok_or(Error::Cancelled)?;
+    progress.update(Stage::Coreset, picks.into(), picks.into());
+    tracing::info!(
+        "coreset: {} batches, {:.2} % of the distances computed",
+        selection.progress.batches,
+        100.0 * selection.progress.distances as f64 / (denoised.kept.len() as f64 * f64::from(picks))
+    );
+
+    let rows = selection.picks;
+    let weight = |row: &u32| if options.soft_weights { denoised.scores[*row as usize].max(0.0) } else { 1.0 };
+    let bank = device.read(&features.gather(&rows)?)?;
+    let (positions, columns) = (features.positions as u32, grid[1]);
+    let mut model = Model {
+        info: ModelInfo {
+            options: options.clone(),
+            backbone: backbone.info(),
+            images: (0..source.len()).map(|i| source.name(i)).collect(),
+            grid,
+            dim: features.dim as u32,
+            rows: rows.len() as u32,
+            noise_threshold: denoised.threshold,
+            kept: denoised.kept.len() as u64,
+            lof_k: denoised.lof_k,
+            threshold: None,
+            made_by: concat!("softpatch ", env!("CARGO_PKG_VERSION")).to_owned(),
+        },
+        bank,
+        weights: rows.iter().map(weight).collect(),
+        provenance: rows
+            .iter()
+            .map(|row| {
+                let at = row % positions;
+                [row / positions, at / columns, at % columns]
+            })
+            .collect(),
+        train_images: Vec::new(),
+        train_scores: Vec::new(),
+    };
+    calibrate(device, features, &mut model, progress)?;
+    Ok(model)
+}
+
+/// Scores a sample of the training images against the bank without their own rows, and sets the threshold.
+fn calibrate(device: &Device, features: &mut Features, model: &mut Model, progress: &dyn Progress) -> Result<()> {
+    let calibration = Calibration::new(device, model)?;
+    let images = sample(features.images);
+    let total = images.len() as u64;
+    for (i, &image) in images.iter().enumerate() {
+        if progress.cancelled() {
+            return Err(Error::Cancelled);
+        }
+        progress.update(Stage::Calibrate, i as u64, total);
+        let first = image * features.positions as u32;
+        let own: Vec<u32> = (first..first + features.positions as u32).collect();
+        let x = features.gather(&own)?;
+        let score = calibration.score(device, &x, image)?;
+        if score.is_finite() {
+            model.train_images.push(image);
+            model.train_scores.push(score);
+        }
+    }
+    progress.update(Stage::Calibrate, total, total);
+    model.info.threshold = robust_threshold(&model.train_scores);
+    if model.info.threshold.is_none() {
+        progress.notice("too few training images for a threshold; scores come without a verdict");
+    }
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! Pictures and pages: what is drawn, pixel by pixel where it matters.
+
+use base64::Engine;
+use softpatch::Error;
+use softpatch::data::OwnedImage;
+use softpatch::report::{
+    HtmlReport, SheetOptions, SheetRow, Verdict, colormap, contact_sheet, contour, heatmap, overlay,
+    png_bytes, write_mask_png, write_png,
+};
+
+fn flat(width: u32, height: u32, colour: [u8; 3]) -> OwnedImage {
+    OwnedImage { width, height, pixels: colour.repeat((width * height) as usize) }
+}
+
+fn at(image: &OwnedImage, x: u32, y: u32) -> [u8; 3] {
+    let start = ((y * image.width + x) * 3) as usize;
+    image.pixels[start..start + 3].try_into().unwrap()
+}
+
+/// Perceived lightness, roughly.
+fn luma(c: [u8; 3]) -> f32 {
+    0.299 * f32::from(c[0]) + 0.587 * f32::from(c[1]) + 0.114 * f32::from(c[2])
+}
+
+/// A cone of height 10 at (x, y), falling by 1 a pixel, 0 outside.
+fn cone(width: u32, height: u32, x: f32, y: f32) -> Vec<f32> {
+    let cell = |i: u32| ((i % width) as f32, (i / width) as f32);
+    (0..width * height).map(cell).map(|(u, v)| (10.0 - (u - x).hypot(v - y)).max(0.0)).collect()
+}
+
+fn row(title: &str, score: f32, verdict: Option<Verdict>) -> SheetRow {
+    SheetRow {
+        title: title.to_owned(),
+        input: flat(64, 64, [120, 130, 140]),
+        mask: None,
+        map: cone(64, 64, 48.0, 16.0),
+        score,
+        verdict,
+    }
+}
+
+#[test]
+fn the_colour_map_grows_lighter_all_the_way() {
+    assert_eq!(colormap(0.0), [0, 0, 4]);
+    assert_eq!(colormap(1.0), [252, 255, 164]);
+    assert_eq!(colormap(f32::NAN), colormap(0.0));
+    assert_eq!(colormap(f32::INFINITY), colormap(1.0));
+    assert_eq!(colormap(-3.0), colormap(0.0));
+    let light: Vec<f32> = (0..=255).map(|i| luma(colormap(i as f32 / 255.0))).collect();
+    assert!(light.windows(2).all(|w| w[1] >= w[0] - 0.6), "{light:?}");
+}
+
+#[test]
+fn the_hottest_place_is_drawn_hottest() {
+    let image = heatmap(&cone(40, 30, 31.0, 7.0), 30, 40, (0.0, 10.0)).unwrap();
+    assert_eq!((image.width, image.height), (40, 30));
+    let places = (0..30).flat_map(|y| (0..40).map(move |x| (x, y)));
+    let hottest = places.max_by(|a, b| luma(at(&image, a.0, a.1)).total_cmp(&luma(at(&image, b.0, b.1))));
+    assert_eq!(hottest, Some((31, 7)));
+    assert_eq!(at(&image, 31, 7), colormap(1.0));
+    assert_eq!(at(&image, 0, 29), colormap(0.0));
+    assert_eq!(at(&image, 31, 12), colormap(0.5));
+}
+
+#[test]
+fn odd_ranges_and_values_do_not_break_a_heatmap() {
+    let map = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1.0];
+    let image = heatmap(&map, 2, 2, (0.0, 2.0)).unwrap();
+    assert_eq!(at(&image, 0, 0), colormap(0.0));
+    assert_eq!(at(&image, 1, 0), colormap(1.0));
+    assert_eq!(at(&image, 0, 1), colormap(0.0));
+    assert_eq!(at(&image, 1, 1), colormap(0.5));
+    let constant = heatmap(&[3.0; 4], 2, 2, (3.0, 3.0)).unwrap();
+    assert_eq!(at(&constant, 0, 0), colormap(0.0));
+    assert!(matches!(heatmap(&map, 3, 2, (0.0, 1.0)), Err(Error::InvalidImage(m)) if m.contains("3x2")));
+    assert!(heatmap(&[], 0, 0, (0.0, 1.0)).is_err());
+}
+
+#[test]
+fn an_overlay_leaves_what_is_normal_and_tints_more_where_the_map_is_higher() {
+    let grey = flat(32, 32, [90, 90, 90]);
+    let map = cone(32, 32, 20.0, 12.0);
+    let image = overlay(&grey, &map, (0.0, 10.0), None).unwrap();
+    assert_eq!(at(&image, 0, 31), [90, 90, 90]);
+    let change = |x| at(&image, x, 12).iter().map(|&v| v.abs_diff(90) as u32).sum::<u32>();
+    assert!(change(20) > change(17) && change(17) > change(14) && change(14) > change(11));
+    assert!(at(&image, 20, 12)[0] > 180, "{:?}", at(&image, 20, 12));
+    assert!(overlay(&grey, &map[1..], (0.0, 10.0), None).is_err());
+}
+
+#[test]
+fn the_contour_runs_where_the_map_crosses_the_threshold() {
+    let mut image = flat(40, 40, [0, 0, 0]);
+    contour(&mut image, &cone(40, 40, 20.0, 20.0), 4.0, [255, 255, 255]).unwrap();
+    // The cone is at 4 on a circle of radius 6.
+    for y in 0..40_u32 {
+        for x in 0..40_u32 {
+            let off = ((x as f32 - 20.0).hypot(y as f32 - 20.0) - 6.0).abs();
+            let value = at(&image, x, y)[0];
+            if off < 0.2 {
+                assert!(value > 200, "({x}, {y}) lies on the line but is {value}");
+            } else if off > 1.7 {
+                assert_eq!(value, 0, "({x}, {y}) lies {off} from the line");
+            }
+        }
+    }
+    let before = image.clone();
+    contour(&mut image, &[4.0; 1600], 4.0, [255, 0, 0]).unwrap();
+    assert_eq!(image, before, "a flat map has no line");
+}
+
+#[test]
+fn a_contact_sheet_puts_everything_in_its_place() {
+    let mut first = row("first.png", 9.5, Some(Verdict::Anomalous));
+    first.mask = Some((0..64 * 64).map(|i| i % 64 >= 32).collect());
+    let rows = [first, row("second.png", 2.0, Some(Verdict::Normal))];
+    let options = SheetOptions { cell: 128, range: Some((0.0, 10.0)), ..SheetOptions::default() };
+    let sheet = contact_sheet(&rows, &options).unwrap();
+    assert_eq!(sheet.width, 2 * 20 + 4 * 128 + 3 * 10);
+    // Columns start at 20 and are 138 apart; the first row of pictures starts at 44, the second 172 lower.
+    let (left, top) = (|column: u32| 20 + column * 138, |row: u32| 44 + row * 172);
+    assert_eq!(at(&sheet, left(0) + 64, top(0) + 64), [120, 130, 140]);
+    assert_eq!(at(&sheet, left(1) + 10, top(0) + 64), [0, 0, 0]);
+    assert_eq!(at(&sheet, left(1) + 120, top(0) + 64), [255, 255, 255]);
+    // The cone's tip lies at 3/4, 1/4 of the map, which is scaled by 2.
+    for index in 0..2 {
+        let tip = luma(at(&sheet, left(2) + 97, top(index) + 33));
+        assert!(tip > 200.0, "row {index}: the tip is drawn with lightness {tip}");
+        assert!(luma(at(&sheet, left(2) + 20, top(index) + 100)) < 5.0);
+        assert!(at(&sheet, left(3) + 97, top(index) + 33)[0] > 200);
+        assert_eq!(at(&sheet, left(3) + 20, top(index) + 100), [120, 130, 140]);
+    }
+    // Verdicts, at the right end below the pictures.
+    let pill = |row: u32| at(&sheet, sheet.width - 20 - 7, top(row) + 128 + 17);
+    assert!(pill(0)[0] > 180 && pill(0)[1] < 60, "defect is red: {:?}", pill(0));
+    assert!(pill(1)[1] > 120 && pill(1)[0] < 60, "normal is green: {:?}", pill(1));
+    // Text: dark in the line of column titles, over each column.
+    for column in 0..4 {
+        let dark = (20..40).any(|y| (0..60).any(|x| luma(at(&sheet, left(column) + x, y)) < 90.0));
+        assert!(dark, "column {column} has no title");
+    }
+    // The colour bar spans the sheet.
+    let bar = sheet.height - 62 + 8 + 6;
+    assert_eq!(at(&sheet, 20, bar), colormap(0.0));
+    assert_eq!(at(&sheet, sheet.width - 21, bar), colormap(1.0));
+}
+
+#[test]
+fn without_truth_there_is_no_column_for_it_and_pictures_keep_their_shape() {
+    let mut wide =
+        row("a name that is much longer than there is room for under the pictures of a sheet.png", 1.0, None);
+    wide.input = flat(64, 32, [200, 10, 10]);
+    wide.map = vec![0.0; 64 * 32];
+    let options =
+        SheetOptions { title: "run 7".to_owned(), cell: 64, threshold: Some(0.5), ..SheetOptions::default() };
+    let sheet = contact_sheet(&[wide], &options).unwrap();
+    assert_eq!(sheet.width, 2 * 20 + 3 * 64 + 2 * 10);
+    let top = 20 + 20 + 14 + 16 + 8;
+    assert_eq!(at(&sheet, 52, top + 32), [200, 10, 10]);
+    assert_ne!(at(&sheet, 52, top + 4), [200, 10, 10]);
+    // Nothing runs over the margin.
+    assert!((0..sheet.height).all(|y| at(&sheet, sheet.width - 3, y) == [255, 255, 255]));
+}
+
+#[test]
+fn a_row_that_does_not_fit_is_named() {
+    let mut bad = row("bad.png", 1.0, None);
+    bad.map.pop();
+    let error =
+        contact_sheet(&[row("good.png", 1.0, None), bad.clone()], &SheetOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("bad.png") && error.to_string().contains("64x64"), "{error}");
+    let error = HtmlReport { items: vec![bad], ..HtmlReport::default() }.render().unwrap_err();
+    assert!(error.to_string().contains("bad.png"), "{error}");
+    let mut bad = row("mask.png", 1.0, None);
+    bad.mask = Some(vec![true]);
+    assert!(contact_sheet(&[bad], &SheetOptions::default()).unwrap_err().to_string().contains("mask"));
+    assert!(matches!(contact_sheet(&[], &SheetOptions::default()), Err(Error::InvalidOption(_))));
+    let many = vec![row("x", 0.0, None); 400];
+    assert!(matches!(contact_sheet(&many, &SheetOptions::default()), Err(Error::Limit(_))));
+}
+
+#[test]
+fn the_page_lists_the_highest_score_first_and_holds_its_pictures() {
+    let report = HtmlReport {
+        title: "line <3> & \"co\"".to_owned(),
+        settings: vec![("tau".to_owned(), "0.15 <script>".to_owned())],
+        metrics: vec![("image AUROC".to_owned(), "0.987".to_owned())],
+        range: Some((0.0, 10.0)),
+        threshold: None,
+        items: vec![
+            row("low.png", 1.5, Some(Verdict::Normal)),
+            row("none.png", f32::NAN, None),
+            row("high.png", 8.25, Some(Verdict::Anomalous)),
+        ],
+    };
+    let page = report.render().unwrap();
+    let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is not on the page"));
+    assert!(place(">high.png<") < place(">low.png<") && place(">low.png<") < place(">none.png<"));
+    assert!(page.contains("<title>line &lt;3&gt; &amp; &quot;co&quot;</title>"));
+    assert!(page.contains("<dt>image AUROC</dt><dd>0.987</dd>"));
+    assert!(page.contains("score 8.250") && page.contains("1 defect") && page.contains("1 normal"));
+    for foreign in ["<script", "http", "url(", "@import"] {
+        assert!(!page.contains(foreign), "the page must stand alone, but has {foreign}");
+    }
+    let pictures: Vec<Vec<u8>> = page
+        .split("data:image/png;base64,")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+        .map(|data| base64::engine::general_purpose::STANDARD.decode(data).unwrap())
+        .collect();
+    assert_eq!(pictures.len(), 9);
+    let decoded = image::load_from_memory(&pictures[1]).unwrap().into_rgb8();
+    assert_eq!(decoded.into_raw(), heatmap(&report.items[2].map, 64, 64, (0.0, 10.0)).unwrap().pixels);
+}
+
+#[test]
+fn a_written_png_holds_the_same_pixels_and_leaves_nothing_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("map.png");
+    let image = heatmap(&cone(33, 17, 5.0, 5.0), 17, 33, (0.0, 10.0)).unwrap();
+    std::fs::write(&path, "old").unwrap();
+    write_png(&path, &image).unwrap();
+    let read = image::open(&path).unwrap();
+    assert_eq!((read.width(), read.height(), read.into_rgb8().into_raw()), (33, 17, image.pixels.clone()));
+    assert_eq!(std::fs::read(&path).unwrap(), png_bytes(&image).unwrap());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+
+    write_mask_png(&path, &[true, false, false, true, true, false], 3, 2).unwrap();
+    assert_eq!(image::open(&path).unwrap().into_luma8().into_raw(), [255, 0, 0, 255, 255, 0]);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let plain = folder.path().join("plain");
+        std::fs::write(&plain, "").unwrap();
+        let mode = |p| std::fs::metadata(p).unwrap().permissions().mode();
+        assert_eq!(mode(&path), mode(&plain), "as readable as any new file");
+    }
+}
+
+#[test]
+fn errors_name_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("absent").join("map.png");
+    let error = write_png(&path, &flat(2, 2, [0; 3])).unwrap_err();
+    assert!(matches!(&error, Error::Io { path: p, .. } if *p == path), "{error}");
+    let error =
+        write_png(&folder.path().join("x.png"), &OwnedImage { width: 2, height: 2, pixels: vec![0; 5] });
+    assert!(matches!(error, Err(Error::InvalidImage(_))));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
