@@ -9,6 +9,7 @@ pub mod knn;
 pub mod lof;
 pub mod mahalanobis;
 pub mod nearest;
+pub mod quantile;
 
 use crate::gpu::{Archetype, Caps};
 
