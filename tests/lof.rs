@@ -156,3 +156,19 @@ fn an_outlier_stands_out_and_a_damaged_row_scores_the_largest_float() {
         assert!(rest.into_iter().all(|(_, s)| (0.5..2.0).contains(s)), "{name}: {scores:?}");
     }
 }
+
+/// Among more than `k` equal rows the density is 1 / 1e-10: rows next to them get factors of that size.
+#[test]
+fn crowds_of_duplicates_have_the_specified_density() {
+    let _guard = serial();
+    let (n, r, k) = (15, 8, 6);
+    let mut x = vec![2.0; n * r];
+    for i in 10..n {
+        x[i * r] += (i * i) as f32;
+    }
+    let want = reference::lof::lof(&x, n, r, k);
+    assert!(want[10] > 1e9, "{want:?}");
+    for (name, device) in devices() {
+        assert_close(name, &score(device, &x, [1, n, r, k], 1, 0).scores, &want, 0.0, factor_tolerance(r, k));
+    }
+}
