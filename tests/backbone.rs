@@ -188,3 +188,70 @@ proptest! {
         }
     }
 }
+
+/// The golden image, by the formula of `tools/golden_backbone.py`.
+fn golden_image() -> Vec<u8> {
+    let mut pixels = Vec::new();
+    for y in 0..224_u32 {
+        for x in 0..224_u32 {
+            for c in 0..3_u32 {
+                let hash =
+                    x.wrapping_mul(73_856_093) ^ y.wrapping_mul(19_349_663) ^ c.wrapping_mul(83_492_791);
+                let wave = ((x * (c + 1) + y * (3 - c)) / 2) % 256;
+                let block = if (x / 28 + y / 28) % 2 == 1 { 64 } else { 0 };
+                pixels.push(((wave * 5 + (hash >> 16) % 256) / 8 + block).min(255) as u8);
+            }
+        }
+    }
+    pixels
+}
+
+/// Every block of the embedded backbone against PyTorch's activations of the same weights: 1e-3 of the tensor's norm is
+/// the project's promise; what f32 costs is about 1e-6 (`STAGE.noise` in the file), a hundred times that is held here.
+#[cfg(feature = "embedded-weights")]
+#[test]
+fn the_embedded_backbone_equals_pytorch() {
+    const RELATIVE: f64 = 1e-4;
+    let _guard = serial();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/lite0.safetensors");
+    let bytes = std::fs::read(path).unwrap();
+    let golden = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let words = |name: String| -> Vec<[u8; 4]> {
+        let data = golden.tensor(&name).unwrap_or_else(|e| panic!("{name}: {e}")).data().to_vec();
+        data.chunks_exact(4).map(|b| b.try_into().unwrap()).collect()
+    };
+    let ints = |name: String| words(name).into_iter().map(i32::from_le_bytes).collect::<Vec<_>>();
+    let floats = |name: String| words(name).into_iter().map(f32::from_le_bytes).collect::<Vec<_>>();
+    let pixels = golden_image();
+    let image =
+        softpatch::data::Image::new(&pixels, 224, 224, 672, softpatch::data::PixelFormat::Rgb8).unwrap();
+    // The kernels with checks on are the same; both families without them.
+    for (name, device) in [&devices()[1], &devices()[3]] {
+        for block in 0..=10 {
+            let stage = format!("block{block}");
+            let network = softpatch::backbone::efficientnet_lite(0).with_taps(&[&stage]).unwrap();
+            let weights = softpatch::backbone::WeightFile::embedded();
+            let mut extractor =
+                softpatch::backbone::Extractor::new(device, network, &weights, 224, 1).unwrap();
+            let mut feed = softpatch::backbone::Feed::new(device, extractor.network(), 224, 224).unwrap();
+            let input = extractor.input().clone();
+            run(device, |r| feed.record(r, &image, &input, 0));
+            extractor.plan(1).unwrap().submit().unwrap();
+            let (tensor, size) = extractor.last_value();
+            let len = size.iter().product::<u32>() as usize;
+            let got: Vec<f32> = device.read(&tensor.slice(0, len)).unwrap();
+            assert_eq!(size.map(|n| n as i32).to_vec(), ints(format!("{stage}.shape")));
+            let norm = f64::from(floats(format!("{stage}.norm"))[0]);
+            let ours: f64 = got.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+            assert!((ours - norm).abs() <= RELATIVE * norm, "{name} {stage}: norm {ours}, not {norm}");
+            let (index, value) = (ints(format!("{stage}.index")), floats(format!("{stage}.value")));
+            let worst = index
+                .iter()
+                .zip(&value)
+                .map(|(i, v)| f64::from(got[*i as usize] - v).abs())
+                .fold(0.0, f64::max);
+            let rms = norm / (len as f64).sqrt();
+            assert!(worst <= 8.0 * RELATIVE * rms, "{name} {stage}: a value is off by {worst}, rms {rms}");
+        }
+    }
+}

@@ -96,7 +96,9 @@ fn large_images_and_every_format() {
         device.read::<f32>(&input).unwrap()
     };
     let want = |rgb: &[u8]| {
-        reference::resize::preprocess(rgb, w as u32, h as u32, 64, 48, network.mean, network.std).unwrap().repeat(2)
+        reference::resize::preprocess(rgb, w as u32, h as u32, 64, 48, network.mean, network.std)
+            .unwrap()
+            .repeat(2)
     };
     let colour = want(&rgb);
     let formats: [(PixelFormat, usize, &dyn Fn(&[u8]) -> Vec<u8>); 4] = [

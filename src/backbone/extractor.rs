@@ -153,6 +153,12 @@ impl Extractor {
         &self.embedding
     }
 
+    /// The last layer's output after a plan has run, `[batch][h][w][c]`, and its `[h, w, c]`.
+    pub fn last_value(&self) -> (&Tensor, Size) {
+        let last = self.sizes.len() - 1;
+        (self.value(last), self.sizes[last])
+    }
+
     fn value(&self, value: usize) -> &Tensor {
         if value == 0 { &self.input } else { &self.pool[self.slot[value]] }
     }

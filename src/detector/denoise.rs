@@ -80,7 +80,8 @@ pub(super) fn denoise(
         }
         let to = ScoreMap { scores: &scores, positions: positions as u32, p0 };
         if gaussian {
-            Mahalanobis { block: &block, factors: &factors, to, groups, n: n32, r: r32 }.record(&mut recorder)?;
+            Mahalanobis { block: &block, factors: &factors, to, groups, n: n32, r: r32 }
+                .record(&mut recorder)?;
         } else {
             let (distances, indices) = (&distances, &indices);
             Knn { block: &block, distances, indices, groups, n: n32, r: r32, k }.record(&mut recorder)?;
@@ -107,7 +108,8 @@ fn select(device: &Device, scores: &Tensor, len: u32, q: f64) -> Result<(f32, Ve
     let count = device.alloc(1, "kept count")?;
     let mut recorder = Recorder::new(device);
     Quantile { scores, len, q, state: &state, threshold: &threshold }.record(&mut recorder)?;
-    Keep { scores, threshold: &threshold, len, starts: &starts, kept: &kept, count: &count }.record(&mut recorder)?;
+    Keep { scores, threshold: &threshold, len, starts: &starts, kept: &kept, count: &count }
+        .record(&mut recorder)?;
     recorder.run()?;
     let count: Vec<u32> = device.read(&count)?;
     let threshold: Vec<f32> = device.read(&threshold)?;

@@ -43,7 +43,8 @@ pub(super) fn fit(
     let wanted = ((options.coreset_ratio * patches as f64 + 1e-9) as usize).max(1);
     let picks = wanted.min(denoised.kept.len()) as u32;
     if (picks as usize) < wanted {
-        progress.notice(&format!("the memory bank has {picks} rows, not {wanted}: no more patches were kept"));
+        progress
+            .notice(&format!("the memory bank has {picks} rows, not {wanted}: no more patches were kept"));
     }
     let chunks: Vec<Chunk<'_>> = features
         .z
@@ -108,7 +109,12 @@ pub(super) fn fit(
 }
 
 /// Scores a sample of the training images against the bank without their own rows, and sets the threshold.
-fn calibrate(device: &Device, features: &mut Features, model: &mut Model, progress: &dyn Progress) -> Result<()> {
+fn calibrate(
+    device: &Device,
+    features: &mut Features,
+    model: &mut Model,
+    progress: &dyn Progress,
+) -> Result<()> {
     let calibration = Calibration::new(device, model)?;
     let images = sample(features.images);
     let total = images.len() as u64;

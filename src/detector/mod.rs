@@ -19,7 +19,7 @@ pub use score::Score;
 use crate::Result;
 use crate::backbone::{Network, WeightFile, efficientnet_lite};
 use crate::data::{Image, ImageSource};
-use crate::gpu::Device;
+use crate::gpu::{Device, StepTime};
 use score::Scorer;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -132,6 +132,14 @@ impl Detector {
     ) -> Result<()> {
         let mut scorer = self.scorer.lock().unwrap_or_else(PoisonError::into_inner);
         scorer.score_source(source, &self.model.info, progress, f)
+    }
+
+    /// Time of every dispatch that scoring `images` (one batch at most) takes, from GPU timestamps, in order.
+    ///
+    /// # Errors
+    /// As [`Detector::score`]; [`crate::Error::Device`] where the adapter offers no timestamps.
+    pub fn profile(&self, images: &[Image<'_>]) -> Result<Vec<StepTime>> {
+        self.scorer.lock().unwrap_or_else(PoisonError::into_inner).profile(images)
     }
 
     /// What the model was made from and how.

@@ -6,7 +6,7 @@ use super::model_file::{Model, ModelInfo};
 use super::{Backbone, Progress, Stage};
 use crate::backbone::{Extractor, Feed};
 use crate::data::{Image, ImageSource};
-use crate::gpu::{Device, Plan, Recorder, Tensor};
+use crate::gpu::{Device, Plan, Recorder, StepTime, Tensor};
 use crate::ops::anomaly_map::AnomalyMap;
 use crate::ops::neighbor::{Bank, BankData, Search, SkipOwn};
 use crate::{Error, Result};
@@ -150,6 +150,22 @@ impl Scorer {
                 map: map.to_vec(),
             })
             .collect())
+    }
+
+    /// Runs a batch with a timestamp around every dispatch.
+    pub fn profile(&mut self, images: &[Image<'_>]) -> Result<Vec<StepTime>> {
+        let count = images.len().min(self.extractor.batch() as usize);
+        let mut recorder = Recorder::new(&self.device);
+        let input = self.extractor.input().clone();
+        for (slot, image) in images[..count].iter().enumerate() {
+            self.feed.record(&mut recorder, image, &input, slot as u32)?;
+        }
+        let feeding = recorder.finish()?;
+        self.feed.submitted();
+        let mut times = feeding.profile()?;
+        times.extend(self.extractor.plan(count as u32)?.profile()?);
+        times.extend(self.plan(count as u32)?.profile()?);
+        Ok(times)
     }
 
     pub fn score(&mut self, images: &[Image<'_>], info: &ModelInfo) -> Result<Vec<Score>> {

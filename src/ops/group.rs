@@ -117,7 +117,7 @@ pub(super) fn words(sizes: &[u32]) -> u64 {
 }
 
 pub(super) fn check_depth(what: &str, r: u32) -> Result<()> {
-    if r == 0 || r % 4 != 0 {
+    if r == 0 || !r.is_multiple_of(4) {
         return Err(Error::Limit(format!("{what}: {r} values a patch, must be a multiple of 4")));
     }
     Ok(())

@@ -4,21 +4,22 @@
 
 pub mod anomaly_map;
 pub mod conv;
+pub mod coreset;
 pub mod depthwise;
 pub mod gather;
-pub mod coreset;
 pub mod gemm;
 pub mod group;
 pub mod knn;
+pub mod lof;
+pub mod mahalanobis;
+pub mod nearest;
 pub mod neighbor;
 pub mod patch;
 pub mod pool;
 pub mod quantile;
 pub mod resample;
 pub mod resize;
-pub mod lof;
-pub mod mahalanobis;
-pub mod nearest;
+pub mod quantile;
 
 use crate::gpu::{Archetype, Caps, Tensor};
 use crate::{Error, Result};

@@ -146,7 +146,13 @@ fn record_lift(
     };
     let kernel = recorder.device().kernel("neighbor_lift", &[], &[])?;
     let grid = grid_64("lift", rows.into(), recorder.device().caps())?;
-    recorder.dispatch(&kernel, &format!("{rows}x{}", bank.dim), &[x, &bank.mean, heads, lifted, norms], &params, grid)
+    recorder.dispatch(
+        &kernel,
+        &format!("{rows}x{}", bank.dim),
+        &[x, &bank.mean, heads, lifted, norms],
+        &params,
+        grid,
+    )
 }
 
 impl Bank {
@@ -161,12 +167,17 @@ impl Bank {
         let head = data.axes.len() / d;
         check_vec4("bank axes", head as u32)?;
         if rows == 0 || data.rows.len() != rows * d || data.row_image.len() != rows || data.mean.len() != d {
-            return Err(Error::Limit(format!("a bank of {} values does not have {rows} rows of {dim}", data.rows.len())));
+            return Err(Error::Limit(format!(
+                "a bank of {} values does not have {rows} rows of {dim}",
+                data.rows.len()
+            )));
         }
         let bias: Vec<f32> = data
             .axes
             .chunks_exact(d)
-            .map(|axis| -axis.iter().zip(data.mean).map(|(a, m)| f64::from(*a) * f64::from(*m)).sum::<f64>() as f32)
+            .map(|axis| {
+                -axis.iter().zip(data.mean).map(|(a, m)| f64::from(*a) * f64::from(*m)).sum::<f64>() as f32
+            })
             .collect();
         let mut this = Self {
             parts: Vec::new(),
@@ -260,11 +271,19 @@ impl Bank {
                     let flags: &[&str] = if broadcast8(&caps) { &["SUBGROUP"] } else { &[] };
                     ("neighbor_bounds_direct", flags, [q.div_ceil(32), tiles.div_ceil(DIRECT_TILES), 1])
                 }
-                Archetype::Tiled => ("neighbor_bounds_tiled", &[], [q.div_ceil(64), part.rows.div_ceil(64), 1]),
+                Archetype::Tiled => {
+                    ("neighbor_bounds_tiled", &[], [q.div_ceil(64), part.rows.div_ceil(64), 1])
+                }
             };
             let kernel = recorder.device().kernel(name, &[], flags)?;
             let shape = format!("{q}x{}x{}", part.rows, 4 * k4);
-            recorder.dispatch(&kernel, &shape, &[&search.lifted, &part.lifted, &search.products], &params, grid)?;
+            recorder.dispatch(
+                &kernel,
+                &shape,
+                &[&search.lifted, &part.lifted, &search.products],
+                &params,
+                grid,
+            )?;
             let params = FinishParams {
                 q,
                 m: part.rows,
@@ -288,7 +307,13 @@ impl Bank {
                 &search.best,
                 &search.finished,
             ];
-            recorder.dispatch(&kernel, &format!("{q}x{}x{}", part.rows, self.dim), &tensors, &params, grid)?;
+            recorder.dispatch(
+                &kernel,
+                &format!("{q}x{}x{}", part.rows, self.dim),
+                &tensors,
+                &params,
+                grid,
+            )?;
         }
         Ok(())
     }

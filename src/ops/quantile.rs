@@ -50,8 +50,7 @@ impl Quantile<'_> {
         check("quantile state", Self::STATE as u64, state)?;
         check("quantile threshold", 1, threshold)?;
         let at = q * f64::from(len - 1);
-        let params =
-            QuantileParams { len, rank: at.floor() as u32, t: (at - at.floor()) as f32, pad: 0 };
+        let params = QuantileParams { len, rank: at.floor() as u32, t: (at - at.floor()) as f32, pad: 0 };
         let shape = format!("{len}");
         // Enough workgroups to fill a large GPU; more would only add to the bins more often.
         let grid = [len.div_ceil(4096).min(1024), 1, 1];
