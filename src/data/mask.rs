@@ -1,6 +1,6 @@
 //! Ground-truth masks in the geometry of the anomaly maps.
 
-use super::decode::{DecodeOptions, decode_file};
+use super::decode::{DecodeOptions, decode_file, list_images};
 use crate::{Error, Result};
 use std::path::Path;
 
@@ -11,7 +11,8 @@ use std::path::Path;
 /// A mask of colour takes the largest channel. A hard mask (0 and one other value, or class numbers below 128) is
 /// first brought to 0 and 255, and a pixel is a defect where its resized value is still 255: all that it covers
 /// was marked, as in the published evaluation, which truncates to whole numbers. A soft mask (other grey values) is a
-/// defect where the resized value is at least half of 255.
+/// defect where the resized value is at least half of 255. A folder stands for the union of all masks in it, as
+/// MVTec LOCO has them.
 ///
 /// # Errors
 /// Those of [`decode_file`]; [`Error::InvalidOption`] where `crop` is 0 or larger than `resize`.
@@ -20,6 +21,16 @@ pub fn load_mask(path: impl AsRef<Path>, resize: u32, crop: u32) -> Result<Vec<b
         return Err(Error::InvalidOption(format!(
             "a crop of {crop} does not fit a shorter side of {resize}"
         )));
+    }
+    let path = path.as_ref();
+    if path.is_dir() {
+        let mut union = vec![false; crop as usize * crop as usize];
+        for part in list_images(path)? {
+            for (pixel, marked) in union.iter_mut().zip(load_mask(part, resize, crop)?) {
+                *pixel |= marked;
+            }
+        }
+        return Ok(union);
     }
     let image = decode_file(path, &DecodeOptions::default())?;
     let mut grey: Vec<u8> = image.pixels.chunks_exact(3).map(|p| p[0].max(p[1]).max(p[2])).collect();
