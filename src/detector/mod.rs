@@ -16,6 +16,11 @@ pub use options::{Discriminator, FitOptions};
 pub use progress::{Progress, Quiet, Stage};
 pub use score::Score;
 
+pub(crate) use denoise::{Denoised, denoise, denoise_by, outlier_scores};
+pub(crate) use features::{FeatureShape, Features, Projection, embed};
+pub(crate) use fit::{Origin, build};
+pub(crate) use score::{Stages, prepare_bank};
+
 use crate::Result;
 use crate::backbone::{Network, WeightFile, efficientnet_lite};
 use crate::data::{Image, ImageSource};
@@ -57,7 +62,7 @@ impl Backbone {
         Ok(Self { network, weights: WeightFile::embedded() })
     }
 
-    fn info(&self) -> BackboneInfo {
+    pub(crate) fn info(&self) -> BackboneInfo {
         BackboneInfo {
             arch: self.network.name.clone(),
             layers: self.network.taps.iter().map(|t| t.name.clone()).collect(),
