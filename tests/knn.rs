@@ -6,7 +6,7 @@ use common::{assert_close, devices, gamma, noise, serial};
 use proptest::prelude::*;
 use softpatch::gpu::{Device, Recorder};
 use softpatch::ops::knn::{Knn, MAX_K};
-use softpatch::reference::knn::pairwise_knn;
+use softpatch::reference::knn::knn;
 
 /// Relative error of a distance: a sum of `r` squares, none negative, each rounded at the difference and the square, is
 /// off by `gamma(r + 2)`, its root by half of that and by the 5 units in the last place that WGSL allows.
@@ -39,7 +39,7 @@ fn search(device: &Device, x: &[f32], groups: usize, n: usize, r: usize, k: usiz
 fn reference(x: &[f32], n: usize, r: usize, k: usize) -> (Vec<f32>, Vec<u32>) {
     let (mut distances, mut indices) = (Vec::new(), Vec::new());
     for group in x.chunks_exact(n * r) {
-        let (d, i) = pairwise_knn(group, n, r, k);
+        let (d, i) = knn(group, r, k);
         distances.extend(d);
         indices.extend(i);
     }

@@ -29,7 +29,7 @@ fn check(x: &[f32], groups: usize, n: usize, r: usize) {
     let mut tolerance = 0.0_f32;
     for (b, group) in x.chunks_exact(n * r).enumerate() {
         tolerance = tolerance.max(score_tolerance(group, n, r));
-        for (i, s) in reference::mahalanobis::mahalanobis(group, n, r).into_iter().enumerate() {
+        for (i, s) in reference::mahalanobis::mahalanobis(group, r).into_iter().enumerate() {
             want[i * positions + p0 + b] = s;
         }
     }

@@ -31,7 +31,7 @@ proptest! {
         let (positions, p0) = (groups + 2, 1);
         let mut want = vec![0.0; (n * positions) as usize];
         for (b, group) in x.chunks_exact((n * r) as usize).enumerate() {
-            for (i, s) in reference::nearest::nearest(group, n as usize, r as usize).into_iter().enumerate() {
+            for (i, s) in reference::nearest::nearest(group, r as usize).into_iter().enumerate() {
                 want[i * positions as usize + p0 as usize + b] = s;
             }
         }
