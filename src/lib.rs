@@ -4,6 +4,7 @@
 pub mod backbone;
 pub mod data;
 pub mod detector;
+pub mod doctor;
 mod error;
 pub mod eval;
 pub mod gpu;
