@@ -18,7 +18,7 @@ const MARGIN: f32 = 1.001;
 @group(0) @binding(0) var<storage, read> z: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> kept: array<u32>;
 @group(0) @binding(2) var<storage, read> bank: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> table: array<f32>;
+@group(0) @binding(3) var<storage, read> table: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> sorted: array<u32>;
 @group(0) @binding(5) var<storage, read_write> distance: array<f32>;
 @group(0) @binding(6) var<storage, read_write> centre: array<u32>;
@@ -53,40 +53,58 @@ fn main(
         // Lane 0 always has a patch.
         let c = subgroupBroadcast(mine, 0u);
         var loaded = false;
-        var zv: array<vec4<f32>, 8u * R8>;
-        for (var j0 = 0u; j0 < count; j0 += 8u) {
-            let reach = old + sqrt(max(best, 0.0));
-            let limit = subgroupMax(reach * reach) * MARGIN;
-            var near = false;
-            if (j0 + lane < count) { near = table[c * p.batch + j0 + lane] < limit; }
-            var left = subgroupBallot(near).x;
-            if (left == 0u) { continue; }
+        var zv: array<array<vec4<f32>, 8>, R8>;
+        var limit = subgroupMax(4.0 * max(best, 0.0)) * MARGIN;
+        for (var j0 = 0u; j0 < count; j0 += 32u) {
+            // Lane l looks at picks j0 + 4 l .. j0 + 4 l + 3.
+            var near = vec4<bool>();
+            let j = j0 + 4u * lane;
+            if (j < count) {
+                near = table[(c * p.batch + j) / 4u] < vec4(limit);
+                near &= vec4(j, j + 1u, j + 2u, j + 3u) < vec4(count);
+            }
+            if (!subgroupAny(any(near))) { continue; }
+            // Bit l + 8 i: pick j0 + 4 l + i.
+            var left = subgroupBallot(near.x).x | subgroupBallot(near.y).x << 8u
+                | subgroupBallot(near.z).x << 16u | subgroupBallot(near.w).x << 24u;
             if (!loaded) {
                 loaded = true;
-                for (var k = 0u; k < 8u * R8; k++) {
-                    zv[k] = vec4(0.0);
-                    if (k < p.r4) { zv[k] = z[base + k]; }
+                for (var b = 0u; b < R8; b++) {
+                    for (var k = 0u; k < 8u; k++) {
+                        zv[b][k] = vec4(0.0);
+                        if (8u * b + k < p.r4) { zv[b][k] = z[base + 8u * b + k]; }
+                    }
                 }
             }
+            let before = best;
             while (left != 0u) {
-                let pick = first + j0 + firstTrailingBit(left);
+                let bit = firstTrailingBit(left);
+                let pick = first + j0 + 4u * (bit % 8u) + bit / 8u;
                 left &= left - 1u;
                 var sum = 0.0;
+                var open = true;
                 for (var b = 0u; b < R8; b++) {
-                    var sv = vec4(0.0);
-                    if (8u * b + lane < p.r4) { sv = bank[pick * p.r4 + 8u * b + lane]; }
-                    sum = add_squares(sum, zv[8u * b] - subgroupBroadcast(sv, 0u));
-                    sum = add_squares(sum, zv[8u * b + 1u] - subgroupBroadcast(sv, 1u));
-                    sum = add_squares(sum, zv[8u * b + 2u] - subgroupBroadcast(sv, 2u));
-                    sum = add_squares(sum, zv[8u * b + 3u] - subgroupBroadcast(sv, 3u));
-                    sum = add_squares(sum, zv[8u * b + 4u] - subgroupBroadcast(sv, 4u));
-                    sum = add_squares(sum, zv[8u * b + 5u] - subgroupBroadcast(sv, 5u));
-                    sum = add_squares(sum, zv[8u * b + 6u] - subgroupBroadcast(sv, 6u));
-                    sum = add_squares(sum, zv[8u * b + 7u] - subgroupBroadcast(sv, 7u));
-                    if (!subgroupAny(sum < best)) { break; }
+                    if (open) {
+                        var sv = vec4(0.0);
+                        if (8u * b + lane < p.r4) { sv = bank[pick * p.r4 + 8u * b + lane]; }
+                        sum = add_squares(sum, zv[b][0] - subgroupBroadcast(sv, 0u));
+                        sum = add_squares(sum, zv[b][1] - subgroupBroadcast(sv, 1u));
+                        sum = add_squares(sum, zv[b][2] - subgroupBroadcast(sv, 2u));
+                        sum = add_squares(sum, zv[b][3] - subgroupBroadcast(sv, 3u));
+                        sum = add_squares(sum, zv[b][4] - subgroupBroadcast(sv, 4u));
+                        sum = add_squares(sum, zv[b][5] - subgroupBroadcast(sv, 5u));
+                        sum = add_squares(sum, zv[b][6] - subgroupBroadcast(sv, 6u));
+                        sum = add_squares(sum, zv[b][7] - subgroupBroadcast(sv, 7u));
+                        open = subgroupAny(sum < best);
+                    }
                 }
                 work += u32(entry != 0u);
-                if (sum < best) { best = sum; mine = pick; }
+                // Picks come out of order: the earlier one wins a tie, as it does one at a time.
+                if (sum < best || (sum == best && pick < mine)) { best = sum; mine = pick; }
+            }
+            if (subgroupAny(best < before)) {
+                let reach = old + sqrt(max(best, 0.0));
+                limit = subgroupMax(reach * reach) * MARGIN;
             }
         }
 //#else
@@ -94,7 +112,7 @@ fn main(
             let c = mine;
             for (var j = 0u; j < count; j++) {
                 let reach = old + sqrt(best);
-                if (table[c * p.batch + j] < reach * reach * MARGIN) {
+                if (table[(c * p.batch + j) / 4u][j % 4u] < reach * reach * MARGIN) {
                     var sum = 0.0;
                     for (var k = 0u; k < p.r4; k++) {
                         sum = add_squares(sum, z[base + k] - bank[(first + j) * p.r4 + k]);
