@@ -140,7 +140,10 @@ impl CoresetBuffers {
             return Err(Error::Limit(format!("coreset {shape:?}: more than 65536 patches a candidate")));
         }
         if kept.len() != shape.kept as usize || !kept.windows(2).all(|w| w[0] < w[1]) {
-            return Err(Error::InvalidOption(format!("coreset: {} kept rows that do not ascend", kept.len())));
+            return Err(Error::InvalidOption(format!(
+                "coreset: {} kept rows that do not ascend",
+                kept.len()
+            )));
         }
         if samples.is_empty() || samples.len() > MAX_SAMPLES || samples.iter().any(|&s| s >= shape.kept) {
             return Err(Error::InvalidOption("coreset: 1 to 16 start samples among the kept rows".into()));
@@ -216,11 +219,11 @@ impl Coreset<'_> {
     /// Each chunk with kept rows, and the parameters for it.
     fn spans(&self, level: u32) -> impl Iterator<Item = (&Tensor, Params)> {
         let params = self.params(level);
-        self.chunks
-            .iter()
-            .zip(&self.buffers.spans)
-            .filter(|(_, span)| span.0 < span.1)
-            .map(move |(chunk, &(pos0, pos1))| (chunk.rows, Params { pos0, pos1, row0: chunk.first_row, ..params }))
+        self.chunks.iter().zip(&self.buffers.spans).filter(|(_, span)| span.0 < span.1).map(
+            move |(chunk, &(pos0, pos1))| {
+                (chunk.rows, Params { pos0, pos1, row0: chunk.first_row, ..params })
+            },
+        )
     }
 
     fn label(&self) -> String {
@@ -265,8 +268,7 @@ impl Coreset<'_> {
         let b = self.buffers;
         let kernel = recorder.device().kernel("coreset_gather", &[], &[])?;
         let rows = if count == 0 { listed } else { count };
-        let grid =
-            grid_1d((rows * (b.shape.dims / 4)).div_ceil(64), recorder.device().caps().max_groups);
+        let grid = grid_1d((rows * (b.shape.dims / 4)).div_ceil(64), recorder.device().caps().max_groups);
         for (chunk, params) in self.spans(count) {
             let params = Params { batch: listed, ..params };
             recorder.dispatch(
