@@ -7,6 +7,7 @@ pub mod coreset;
 pub mod gemm;
 pub mod group;
 pub mod knn;
+pub mod neighbor;
 
 use crate::gpu::{Archetype, Caps};
 
