@@ -1,5 +1,6 @@
 // Nearest bank row of every query within each split of the bank, by the sum of squared differences; ties go to the smaller
-// index. With EXCLUDE rows of the query's own image are passed over.
+// index. With EXCLUDE rows of the query's own image are passed over. With BOUND, on shortened rows, it is the smallest
+// distance of every 8 rows instead, all of which go to distance [queries][rows / 8].
 // x [queries][d4], bank [rows][d4], row_image [rows], query_image [queries]; distance and index [splits][queries].
 //
 // For CPU drivers, as gemm_direct: a workgroup of 8 lanes owns 8*TM queries and walks its split TN rows at a time; the rows
@@ -77,6 +78,19 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 //#endif
             }
         }
+//#if BOUND
+        for (var t = 0u; t < TN / 8u; t++) {
+            if (row0 + 8u * t < end) {
+                for (var j = 0u; j < TM; j++) {
+                    var least = acc[8u * t][j];
+                    for (var i = 1u; i < 8u; i++) { least = min(least, acc[8u * t + i][j]); }
+                    if (query0 + 8u * j < p.queries) {
+                        distance[(query0 + 8u * j) * ((p.rows + 7u) / 8u) + row0 / 8u + t] = least;
+                    }
+                }
+            }
+        }
+//#else
         // Rows past the end repeat the last one, which loses the tie against itself.
         for (var i = 0u; i < TN; i++) {
 //#if EXCLUDE
@@ -93,7 +107,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
                 }
             }
         }
+//#endif
     }
+//#if !BOUND
     for (var j = 0u; j < TM; j++) {
         let query = query0 + 8u * j;
         if (query < p.queries) {
@@ -101,4 +117,5 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
             index[wid.y * p.queries + query] = select(p.row0 + best_row[j], NO_ROW, best_row[j] == NO_ROW);
         }
     }
+//#endif
 }

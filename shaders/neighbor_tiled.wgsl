@@ -1,5 +1,6 @@
 // Nearest bank row of every query within each split of the bank, by the sum of squared differences; ties go to the smaller
-// index. With EXCLUDE rows of the query's own image are passed over.
+// index. With EXCLUDE rows of the query's own image are passed over. With BOUND, on shortened rows, it is the smallest
+// distance of every 4 rows instead, all of which go to distance [queries][rows / 4].
 // x [queries][d4], bank [rows][d4], row_image [rows], query_image [queries]; distance and index [splits][queries].
 //
 // For GPUs, as gemm_tiled: a workgroup of 256 owns 64 queries and walks its split 64 rows at a time, an invocation 4 x 4;
@@ -41,6 +42,15 @@ fn fold(best: Best, row: u32, end: u32, query: u32, sums: vec4<f32>) -> Best {
     }
     return b;
 }
+
+//#if BOUND
+fn store(row: u32, end: u32, query: u32, sums: vec4<f32>) {
+    // Rows past the end repeat the last one.
+    if (row < end && query < p.queries) {
+        distance[query * ((p.rows + 3u) / 4u) + row / 4u] = min(min(sums.x, sums.y), min(sums.z, sums.w));
+    }
+}
+//#endif
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) me: u32) {
@@ -86,11 +96,19 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
             }
         }
         let row = row0 + 4u * tx;
+//#if BOUND
+        store(row, end, query0 + ty, acc0);
+        store(row, end, query0 + ty + 16u, acc1);
+        store(row, end, query0 + ty + 32u, acc2);
+        store(row, end, query0 + ty + 48u, acc3);
+//#else
         best0 = fold(best0, row, end, query0 + ty, acc0);
         best1 = fold(best1, row, end, query0 + ty + 16u, acc1);
         best2 = fold(best2, row, end, query0 + ty + 32u, acc2);
         best3 = fold(best3, row, end, query0 + ty + 48u, acc3);
+//#endif
     }
+//#if !BOUND
     workgroupBarrier();
     xs[me] = vec4(best0.distance, best1.distance, best2.distance, best3.distance);
     rows_found[me] = vec4(best0.row, best1.row, best2.row, best3.row);
@@ -111,4 +129,5 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
             index[wid.y * p.queries + query] = select(p.row0 + best.row, NO_ROW, best.row == NO_ROW);
         }
     }
+//#endif
 }

@@ -5,7 +5,7 @@ mod common;
 use common::{assert_close, devices, gamma, noise, serial};
 use proptest::prelude::*;
 use softpatch::gpu::{Device, Recorder};
-use softpatch::ops::neighbor::{BankPart, Neighbor, scratch_len};
+use softpatch::ops::neighbor::{BankPart, Neighbor, ShortAxes, TwoStage, bounds_len, scratch_len};
 use softpatch::reference::neighbor::{nearest_neighbor, soft_scores};
 
 struct Case {
@@ -17,8 +17,21 @@ struct Case {
     images: Option<(Vec<u32>, Vec<u32>)>,
 }
 
+/// Indices, squared distances, scores.
+type Found = (Vec<u32>, Vec<f32>, Vec<f32>);
+
 impl Case {
-    fn run(&self, device: &Device, cuts: &[usize]) -> (Vec<u32>, Vec<f32>, Vec<f32>) {
+    /// Runs on `device` with the bank split at `cuts`; in two stages where rows are long enough, too, and asserts that
+    /// these change no bit.
+    fn run(&self, device: &Device, cuts: &[usize]) -> Found {
+        let found = self.search(device, cuts, false);
+        if self.dims >= 32 {
+            assert_eq!(self.search(device, cuts, true), found, "two stages, {cuts:?}");
+        }
+        found
+    }
+
+    fn search(&self, device: &Device, cuts: &[usize], two_stages: bool) -> Found {
         let (queries, rows) = (self.x.len() / self.dims, self.bank.len() / self.dims);
         let bounds: Vec<usize> = [0].into_iter().chain(cuts.iter().copied()).chain([rows]).collect();
         let x = device.upload(&self.x, "x").unwrap();
@@ -41,7 +54,23 @@ impl Case {
         let scratch: Vec<_> =
             (0..2).map(|_| device.alloc(scratch_len(queries as u32), "scratch").unwrap()).collect();
         let mut recorder = Recorder::new(device);
+        let axes = two_stages.then(|| ShortAxes::new(device, &self.bank, self.dims as u32).unwrap());
+        let mut short_bank = Vec::new();
+        for part in bank.iter().filter(|_| two_stages) {
+            let short = device.alloc(ShortAxes::len(part.len), "short bank").unwrap();
+            axes.as_ref().unwrap().record(&mut recorder, part.rows, &short, part.len).unwrap();
+            short_bank.push(short);
+        }
+        let short_x = device.alloc(ShortAxes::len(queries as u32), "short x").unwrap();
+        let bounds = device.alloc(bounds_len(device, queries as u32, rows as u32), "bounds").unwrap();
+        let stages = axes.as_ref().map(|axes| TwoStage {
+            axes,
+            short_bank: &short_bank,
+            short_x: &short_x,
+            bounds: &bounds,
+        });
         Neighbor {
+            stages,
             x: &x,
             bank: &bank,
             weights: &weights,
@@ -140,7 +169,7 @@ fn far_from_the_origin_nothing_cancels() {
 #[test]
 fn parts_of_the_bank_change_nothing() {
     let _guard = serial();
-    let (queries, rows, dims) = (50, 1000, 8);
+    let (queries, rows, dims) = (50, 1000, 40);
     let case = Case {
         x: integers(1, queries * dims),
         bank: integers(2, rows * dims),

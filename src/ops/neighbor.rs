@@ -6,8 +6,9 @@
 
 use super::broadcast8;
 use super::gemm::check;
-use crate::gpu::{Archetype, Recorder, Tensor, grid_1d};
+use crate::gpu::{Archetype, Caps, Device, Recorder, Tensor, grid_1d};
 use crate::{Error, Result};
+use rayon::prelude::*;
 
 /// A run of the bank's rows, `[rows][dims]`; the first part starts at row 0, and each next one where the one before ends.
 #[derive(Clone, Copy, Debug)]
@@ -41,10 +42,157 @@ pub struct Neighbor<'a> {
     pub scratch_distance: &'a Tensor,
     /// Scratch of [`scratch_len`] words.
     pub scratch_index: &'a Tensor,
+    /// Finds the same rows in two stages; pays for rows of 128 values and more.
+    pub stages: Option<TwoStage<'a>>,
     /// Queries.
     pub queries: u32,
     /// Length of a row, a multiple of 4.
     pub dims: u32,
+}
+
+/// What the two-stage search needs: a lower bound of every distance from shortened rows first, then the true distance of
+/// those rows that the bound does not rule out.
+#[derive(Clone, Copy, Debug)]
+pub struct TwoStage<'a> {
+    /// The axes that rows are shortened to.
+    pub axes: &'a ShortAxes,
+    /// The shortened rows of each part of the bank, by [`ShortAxes::record`].
+    pub short_bank: &'a [Tensor],
+    /// Scratch for the shortened queries, of [`ShortAxes::len`] words.
+    pub short_x: &'a Tensor,
+    /// Scratch of [`bounds_len`] words, for the longest part.
+    pub bounds: &'a Tensor,
+}
+
+/// Coordinates that a row is shortened to, besides the norm of what is left.
+const SHORT: u32 = 28;
+
+/// Mean and principal axes of a bank, for [`TwoStage`].
+#[derive(Debug)]
+pub struct ShortAxes {
+    basis: Tensor,
+    mean: Tensor,
+    /// Word 0: largest squared norm of a centred row so far. Word 1: rows finished in full so far, modulo 2^32.
+    pub largest: Tensor,
+    dims: u32,
+}
+
+impl ShortAxes {
+    /// From rows of the bank `[..][dims]` (at most about 4 096 of them are looked at): axes of largest variance, by
+    /// subspace iteration. Any axes give exact results; better ones leave less to finish.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] where there is no row or a row has fewer than 32 values, [`Error::Device`] where memory is
+    /// out.
+    pub fn new(device: &Device, rows: &[f32], dims: u32) -> Result<Self> {
+        let d = dims as usize;
+        if dims < SHORT + 4 || rows.len() < d {
+            return Err(Error::InvalidOption(format!("axes of {} values in rows of {dims}", rows.len())));
+        }
+        let step = (rows.len() / d).div_ceil(4096).max(1);
+        let sample: Vec<&[f32]> = rows.chunks_exact(d).step_by(step).collect();
+        let mut mean = vec![0.0_f64; d];
+        for row in &sample {
+            mean.iter_mut().zip(*row).for_each(|(m, v)| *m += f64::from(*v));
+        }
+        mean.iter_mut().for_each(|m| *m /= sample.len() as f64);
+        let centred: Vec<Vec<f64>> = sample
+            .iter()
+            .map(|row| row.iter().zip(&mean).map(|(v, m)| f64::from(*v) - m).collect())
+            .collect();
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        // Starts from single coordinates spread over the row, which are orthonormal.
+        let mut basis: Vec<Vec<f64>> = (0..SHORT as usize)
+            .map(|i| (0..d).map(|k| f64::from(u8::from(k == i * d / SHORT as usize))).collect())
+            .collect();
+        for _ in 0..6 {
+            let next: Vec<Vec<f64>> = basis
+                .par_iter()
+                .map(|axis| {
+                    let mut sum = vec![0.0; d];
+                    for row in &centred {
+                        let along = dot(row, axis);
+                        sum.iter_mut().zip(row).for_each(|(s, v)| *s += along * v);
+                    }
+                    sum
+                })
+                .collect();
+            orthonormalise(&mut basis, next);
+        }
+        let flat: Vec<f32> = basis.iter().flatten().map(|v| *v as f32).collect();
+        let mean: Vec<f32> = mean.iter().map(|v| *v as f32).collect();
+        Ok(Self {
+            basis: device.upload(&flat, "neighbour axes")?,
+            mean: device.upload(&mean, "neighbour mean")?,
+            largest: device.alloc(2, "neighbour largest norm")?,
+            dims,
+        })
+    }
+
+    /// Words of `rows` shortened rows.
+    pub fn len(rows: u32) -> usize {
+        rows as usize * (SHORT as usize + 4)
+    }
+
+    /// Records shortening `rows` rows of `x` into `short`.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where a tensor is too small.
+    pub fn record(&self, recorder: &mut Recorder, x: &Tensor, short: &Tensor, rows: u32) -> Result<()> {
+        check("shortened rows", Self::len(rows) as u64, short)?;
+        check("rows to shorten", u64::from(rows) * u64::from(self.dims), x)?;
+        if rows == 0 {
+            return Ok(());
+        }
+        let kernel = recorder.device().kernel("neighbor_shorten", &[("R", SHORT)], &[])?;
+        let grid = grid_1d(rows.div_ceil(64), recorder.device().caps().max_groups);
+        let params = Params { rows, d4: self.dims / 4, ..Params::default() };
+        recorder.dispatch(
+            &kernel,
+            &format!("{rows}x{}", self.dims),
+            &[x, &self.basis, &self.mean, short, &self.largest],
+            &params,
+            grid,
+        )
+    }
+}
+
+/// Gram-Schmidt, twice for accuracy; an axis that depends on those before it keeps its old direction, if that helps.
+fn orthonormalise(basis: &mut [Vec<f64>], next: Vec<Vec<f64>>) {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    for (i, axis) in next.into_iter().enumerate() {
+        let (done, rest) = basis.split_at_mut(i);
+        let size = dot(&axis, &axis).sqrt();
+        let unit_or = |mut axis: Vec<f64>, least: f64| {
+            for _ in 0..2 {
+                for other in done.iter() {
+                    let along = dot(&axis, other);
+                    axis.iter_mut().zip(other).for_each(|(a, o)| *a -= along * o);
+                }
+            }
+            let norm = dot(&axis, &axis).sqrt();
+            (norm > least).then(|| axis.iter().map(|a| a / norm).collect::<Vec<_>>())
+        };
+        let old = rest[0].clone();
+        let d = old.len();
+        rest[0] = unit_or(axis, size * 1e-9)
+            .or_else(|| unit_or(old, 1e-3))
+            .or_else(|| {
+                // Some coordinate axis is always left over: there are fewer axes than values.
+                (0..d).find_map(|k| unit_or((0..d).map(|j| f64::from(u8::from(j == k))).collect(), 1e-3))
+            })
+            .unwrap_or_else(|| vec![0.0; d]);
+    }
+}
+
+/// Words of [`TwoStage::bounds`] for a part of `rows` rows.
+pub fn bounds_len(device: &Device, queries: u32, rows: u32) -> usize {
+    queries as usize * rows.div_ceil(block(device.caps())) as usize
+}
+
+/// Rows that share a bound.
+fn block(caps: &Caps) -> u32 {
+    if caps.archetype == Archetype::Direct { 8 } else { 4 }
 }
 
 /// The uniform of `neighbor_*.wgsl`.
@@ -120,8 +268,22 @@ impl Neighbor<'_> {
             (device.kernel("neighbor_tiled", &[], &flags)?, 64, 512)
         };
         let merge = device.kernel("neighbor_merge", &[], &[])?;
+        let mut bound_flags = flags.clone();
+        bound_flags.retain(|f| *f != "EXCLUDE");
+        bound_flags.push("BOUND");
+        let exclude = if self.query_image.is_some() { &["EXCLUDE"][..] } else { &[] };
+        let bound =
+            device.kernel(if direct { "neighbor_direct" } else { "neighbor_tiled" }, &[], &bound_flags)?;
+        let finish = if broadcast8(device.caps()) {
+            device.kernel("neighbor_finish_direct", &[], exclude)?
+        } else {
+            device.kernel("neighbor_finish_tiled", &[("BLOCK", block(device.caps()))], exclude)?
+        };
+        if let Some(stages) = self.stages {
+            stages.axes.record(recorder, self.x, stages.short_x, queries)?;
+        }
         let mut row0 = 0;
-        for part in self.bank.iter().filter(|part| part.len > 0) {
+        for (i, part) in self.bank.iter().enumerate().filter(|(_, part)| part.len > 0) {
             check("nearest neighbour bank", u64::from(part.len) * u64::from(dims), part.rows)?;
             // Without exclusion any readable buffer stands in.
             let (row_image, query_image) = match (self.query_image, part.image) {
@@ -136,7 +298,7 @@ impl Neighbor<'_> {
                     ));
                 }
             };
-            let (split, splits) = split(queries, part.len, tile, wanted);
+            let (split, mut splits) = split(queries, part.len, tile, wanted);
             let params = Params {
                 queries,
                 rows: part.len,
@@ -148,13 +310,58 @@ impl Neighbor<'_> {
                 short4: 0,
             };
             let shape = format!("{queries}x{dims} in {}", part.len);
-            recorder.dispatch(
-                &kernel,
-                &shape,
-                &[self.x, part.rows, row_image, query_image, self.scratch_distance, self.scratch_index],
-                &params,
-                [queries.div_ceil(tile), splits, 1],
-            )?;
+            let grid = [queries.div_ceil(tile), splits, 1];
+            match self.stages {
+                None => {
+                    let tensors = [
+                        self.x,
+                        part.rows,
+                        row_image,
+                        query_image,
+                        self.scratch_distance,
+                        self.scratch_index,
+                    ];
+                    recorder.dispatch(&kernel, &shape, &tensors, &params, grid)?;
+                }
+                Some(stages) => {
+                    let short_bank = stages.short_bank.get(i).ok_or_else(|| {
+                        Error::InvalidOption("nearest neighbour: a part without shortened rows".into())
+                    })?;
+                    check("shortened bank", ShortAxes::len(part.len) as u64, short_bank)?;
+                    check("bounds", bounds_len(&device, queries, part.len) as u64, stages.bounds)?;
+                    let short = Params { d4: SHORT / 4 + 1, ..params };
+                    // Nothing is excluded yet, and no row is named.
+                    let tensors = [
+                        stages.short_x,
+                        short_bank,
+                        self.weights,
+                        self.weights,
+                        stages.bounds,
+                        self.scratch_index,
+                    ];
+                    recorder.dispatch(&bound, &shape, &tensors, &short, grid)?;
+                    splits = 1;
+                    let tensors = [
+                        self.x,
+                        part.rows,
+                        stages.bounds,
+                        row_image,
+                        query_image,
+                        self.scratch_distance,
+                        self.scratch_index,
+                        &stages.axes.largest,
+                    ];
+                    let params = Params { short4: SHORT / 4 + 1, ..params };
+                    recorder.dispatch(
+                        &finish,
+                        &shape,
+                        &tensors,
+                        &params,
+                        grid_1d(queries, device.caps().max_groups),
+                    )?;
+                }
+            }
+            let params = Params { splits, ..params };
             recorder.dispatch(
                 &merge,
                 &shape,
