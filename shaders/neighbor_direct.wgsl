@@ -1,6 +1,6 @@
 // Nearest bank row of every query within each split of the bank, by the sum of squared differences; ties go to the smaller
 // index. With EXCLUDE rows of the query's own image are passed over. With BOUND, on shortened rows, it is the smallest
-// distance of every 8 rows instead, all of which go to distance [queries][rows / 8].
+// distance of every 4 rows instead, all of which go to distance [queries][bounds_pitch].
 // x [queries][d4], bank [rows][d4], row_image [rows], query_image [queries]; distance and index [splits][queries].
 //
 // For CPU drivers, as gemm_direct: a workgroup of 8 lanes owns 8*TM queries and walks its split TN rows at a time; the rows
@@ -79,13 +79,12 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
             }
         }
 //#if BOUND
-        for (var t = 0u; t < TN / 8u; t++) {
-            if (row0 + 8u * t < end) {
+        for (var t = 0u; t < TN / 4u; t++) {
+            if (row0 + 4u * t < end) {
                 for (var j = 0u; j < TM; j++) {
-                    var least = acc[8u * t][j];
-                    for (var i = 1u; i < 8u; i++) { least = min(least, acc[8u * t + i][j]); }
+                    let least = min(min(acc[4u * t][j], acc[4u * t + 1u][j]), min(acc[4u * t + 2u][j], acc[4u * t + 3u][j]));
                     if (query0 + 8u * j < p.queries) {
-                        distance[(query0 + 8u * j) * ((p.rows + 7u) / 8u) + row0 / 8u + t] = least;
+                        distance[(query0 + 8u * j) * bounds_pitch() + row0 / 4u + t] = least;
                     }
                 }
             }

@@ -49,12 +49,13 @@ fn main(
     // Groups past the end repeat the last query.
     let query = min(group, p.queries - 1u);
     let blocks = (p.rows + BLOCK - 1u) / BLOCK;
+    let from_block = query * bounds_pitch();
     let r = f32(4u * p.short4);
     let slack = 4.0 * sqrt(r) * (f32(p.d4) + r + 10.0) * 5.9604645e-8
         * 2.0 * sqrt(bitcast<f32>(atomicLoad(&largest[0])));
     // The block with the smallest bound.
     var guess = Best(NOTHING, NO_ROW);
-    for (var b = me; b < blocks; b += 64u) { guess = nearer(guess, Best(bounds[query * blocks + b], b)); }
+    for (var b = me; b < blocks; b += 64u) { guess = nearer(guess, Best(bounds[from_block + b], b)); }
     shared_best[me] = guess;
     workgroupBarrier();
     for (var i = 0u; i < 64u; i++) { guess = nearer(guess, shared_best[i]); }
@@ -70,7 +71,7 @@ fn main(
         let reach = sqrt(best.distance) + slack;
         // Without a row so far nothing may be passed over.
         let limit = select(reach * reach * 1.00001, NOTHING, best.row == NO_ROW);
-        if (b != guess.row && bounds[query * blocks + b] <= limit) {
+        if (b != guess.row && bounds[from_block + b] <= limit) {
             for (var i = 0u; i < BLOCK; i++) { best = finish(best, query, b * BLOCK + i); }
             finished += BLOCK;
         }

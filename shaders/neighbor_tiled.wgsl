@@ -1,6 +1,6 @@
 // Nearest bank row of every query within each split of the bank, by the sum of squared differences; ties go to the smaller
 // index. With EXCLUDE rows of the query's own image are passed over. With BOUND, on shortened rows, it is the smallest
-// distance of every 4 rows instead, all of which go to distance [queries][rows / 4].
+// distance of every 4 rows instead, all of which go to distance [queries][bounds_pitch].
 // x [queries][d4], bank [rows][d4], row_image [rows], query_image [queries]; distance and index [splits][queries].
 //
 // For GPUs, as gemm_tiled: a workgroup of 256 owns 64 queries and walks its split 64 rows at a time, an invocation 4 x 4;
@@ -47,7 +47,7 @@ fn fold(best: Best, row: u32, end: u32, query: u32, sums: vec4<f32>) -> Best {
 fn store(row: u32, end: u32, query: u32, sums: vec4<f32>) {
     // Rows past the end repeat the last one.
     if (row < end && query < p.queries) {
-        distance[query * ((p.rows + 3u) / 4u) + row / 4u] = min(min(sums.x, sums.y), min(sums.z, sums.w));
+        distance[query * bounds_pitch() + row / 4u] = min(min(sums.x, sums.y), min(sums.z, sums.w));
     }
 }
 //#endif

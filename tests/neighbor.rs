@@ -62,7 +62,7 @@ impl Case {
             short_bank.push(short);
         }
         let short_x = device.alloc(ShortAxes::len(queries as u32), "short x").unwrap();
-        let bounds = device.alloc(bounds_len(device, queries as u32, rows as u32), "bounds").unwrap();
+        let bounds = device.alloc(bounds_len(queries as u32, rows as u32), "bounds").unwrap();
         let stages = axes.as_ref().map(|axes| TwoStage {
             axes,
             short_bank: &short_bank,

@@ -14,3 +14,8 @@ const NO_ROW: u32 = 0xffffffffu;
 fn add_squares(sum: f32, d: vec4<f32>) -> f32 {
     return sum + fma(d.w, d.w, fma(d.z, d.z, fma(d.y, d.y, d.x * d.x)));
 }
+
+// Words of a query's lower bounds: one for every 4 rows, rounded up to a multiple of 4.
+fn bounds_pitch() -> u32 {
+    return (p.rows + 15u) / 16u * 4u;
+}

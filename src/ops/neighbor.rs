@@ -6,7 +6,7 @@
 
 use super::broadcast8;
 use super::gemm::check;
-use crate::gpu::{Archetype, Caps, Device, Recorder, Tensor, grid_1d};
+use crate::gpu::{Archetype, Device, Recorder, Tensor, grid_1d};
 use crate::{Error, Result};
 use rayon::prelude::*;
 
@@ -185,14 +185,12 @@ fn orthonormalise(basis: &mut [Vec<f64>], next: Vec<Vec<f64>>) {
     }
 }
 
-/// Words of [`TwoStage::bounds`] for a part of `rows` rows.
-pub fn bounds_len(device: &Device, queries: u32, rows: u32) -> usize {
-    queries as usize * rows.div_ceil(block(device.caps())) as usize
-}
-
 /// Rows that share a bound.
-fn block(caps: &Caps) -> u32 {
-    if caps.archetype == Archetype::Direct { 8 } else { 4 }
+const BLOCK: u32 = 4;
+
+/// Words of [`TwoStage::bounds`] for a part of `rows` rows.
+pub fn bounds_len(queries: u32, rows: u32) -> usize {
+    queries as usize * (rows.div_ceil(4 * BLOCK) * 4) as usize
 }
 
 /// The uniform of `neighbor_*.wgsl`.
@@ -277,7 +275,7 @@ impl Neighbor<'_> {
         let finish = if broadcast8(device.caps()) {
             device.kernel("neighbor_finish_direct", &[], exclude)?
         } else {
-            device.kernel("neighbor_finish_tiled", &[("BLOCK", block(device.caps()))], exclude)?
+            device.kernel("neighbor_finish_tiled", &[("BLOCK", BLOCK)], exclude)?
         };
         if let Some(stages) = self.stages {
             stages.axes.record(recorder, self.x, stages.short_x, queries)?;
@@ -328,7 +326,7 @@ impl Neighbor<'_> {
                         Error::InvalidOption("nearest neighbour: a part without shortened rows".into())
                     })?;
                     check("shortened bank", ShortAxes::len(part.len) as u64, short_bank)?;
-                    check("bounds", bounds_len(&device, queries, part.len) as u64, stages.bounds)?;
+                    check("bounds", bounds_len(queries, part.len) as u64, stages.bounds)?;
                     let short = Params { d4: SHORT / 4 + 1, ..params };
                     // Nothing is excluded yet, and no row is named.
                     let tensors = [
