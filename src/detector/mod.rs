@@ -14,7 +14,7 @@ mod threshold;
 pub use model_file::{BackboneInfo, Model, ModelInfo, VERSION};
 pub use options::{Discriminator, FitOptions};
 pub use progress::{Progress, Quiet, Stage};
-pub use score::Score;
+pub use score::{Profile, Score};
 
 pub(crate) use denoise::{Denoised, denoise, denoise_by, outlier_scores};
 pub(crate) use features::{FeatureShape, Features, Projection, embed};
@@ -24,7 +24,7 @@ pub(crate) use score::{Stages, prepare_bank};
 use crate::Result;
 use crate::backbone::{Network, WeightFile, efficientnet_lite};
 use crate::data::{Image, ImageSource};
-use crate::gpu::{Device, StepTime};
+use crate::gpu::Device;
 use score::Scorer;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -143,7 +143,7 @@ impl Detector {
     ///
     /// # Errors
     /// As [`Detector::score`]; [`crate::Error::Device`] where the adapter offers no timestamps.
-    pub fn profile(&self, images: &[Image<'_>]) -> Result<Vec<StepTime>> {
+    pub fn profile(&self, images: &[Image<'_>]) -> Result<Profile> {
         self.scorer.lock().unwrap_or_else(PoisonError::into_inner).profile(images)
     }
 

@@ -19,6 +19,7 @@ pub mod pool;
 pub mod quantile;
 pub mod resample;
 pub mod resize;
+pub mod neighbor;
 
 use crate::gpu::{Archetype, Caps, Tensor};
 use crate::{Error, Result};

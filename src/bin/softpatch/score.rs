@@ -255,7 +255,7 @@ fn create_folder(path: &Path) -> softpatch::Result<()> {
 /// Map values that are drawn coldest and hottest: fixed for a model, so that pictures can be compared.
 pub fn map_range(info: &ModelInfo, map: &[f32]) -> (f32, f32) {
     match info.threshold {
-        Some(threshold) if threshold > 0.0 => (0.25 * threshold, 1.25 * threshold),
+        Some(threshold) if threshold > 0.0 => (0.3 * threshold, 2.5 * threshold),
         _ => (0.0, map.iter().copied().fold(f32::MIN_POSITIVE, f32::max)),
     }
 }
