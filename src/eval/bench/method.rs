@@ -46,6 +46,15 @@ impl Method {
         ]
     };
 
+    /// The discriminator of its training patches; for SoftPatch+ the first of two.
+    pub const fn discriminator(self) -> Discriminator {
+        match self {
+            Self::SoftPatch { discriminator, .. } => discriminator,
+            Self::SoftPatchPlus => Discriminator::Lof,
+            Self::PatchCore | Self::Spade | Self::Padim => Discriminator::None,
+        }
+    }
+
     /// Its name, as [`FromStr`] reads it.
     pub const fn name(self) -> &'static str {
         match self {

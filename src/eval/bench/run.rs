@@ -70,7 +70,11 @@ impl BenchOptions {
         all
     }
 
-    fn validate(&self) -> Result<()> {
+    /// Checks every setting against its range.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] naming the setting.
+    pub fn validate(&self) -> Result<()> {
         self.fit.validate()?;
         let fail = |what: &str| Err(Error::InvalidOption(what.to_owned()));
         if self.methods.is_empty() || self.noise.is_empty() || self.seeds == 0 {
@@ -390,11 +394,7 @@ fn list_name(category: &str, condition: Condition, seed: u64) -> String {
 
 /// The settings of a method's fit.
 fn method_options(base: &FitOptions, method: Method, seed: u64) -> FitOptions {
-    use crate::detector::Discriminator;
-    let (discriminator, soft_weights) = match method {
-        Method::SoftPatch { discriminator, soft } => (discriminator, soft),
-        Method::SoftPatchPlus => (Discriminator::Lof, true),
-        Method::PatchCore | Method::Spade | Method::Padim => (Discriminator::None, true),
-    };
+    let soft_weights = !matches!(method, Method::SoftPatch { soft: false, .. });
+    let discriminator = method.discriminator();
     FitOptions { discriminator, soft_weights, seed, ..base.clone() }
 }
