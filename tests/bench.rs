@@ -3,17 +3,20 @@
 mod common;
 
 use common::{devices, serial};
+use softpatch::backbone::{Extractor, Feed};
 use softpatch::data::synth::{Material, SynthOptions, generate};
 use softpatch::data::{
-    Dataset, DecodeOptions, ImageSource, NoiseProtocol, OwnedImage, Split, SplitSource, TrainEntry, load_mask,
+    Dataset, DecodeOptions, ImageSource, NoiseProtocol, OwnedImage, Split, SplitSource, TrainEntry,
+    decode_file, load_mask,
 };
 use softpatch::detector::{Backbone, Detector, Discriminator, FitOptions, Progress, Quiet};
 use softpatch::eval::bench::{Bench, BenchOptions, Cell, Method, Summary};
 use softpatch::eval::{Item, Map, evaluate};
-use softpatch::{Error, Result};
+use softpatch::gpu::{Device, Recorder};
+use softpatch::{Error, Result, reference};
 use std::borrow::Cow;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const LOF: Method = Method::SoftPatch { discriminator: Discriminator::Lof, soft: true };
@@ -261,20 +264,83 @@ fn every_method_runs_within_a_small_budget() {
     let _guard = serial();
     let folder = tempfile::tempdir().unwrap();
     let set = set(&folder.path().join("set"), vec![Material::Fabric]);
-    let methods: Vec<Method> =
-        Method::ALL.into_iter().filter(|m| !matches!(m, Method::Spade | Method::Padim)).collect();
-    let mut options = options(&methods, &[0.1]);
+    let mut options = options(&Method::ALL, &[0.1]);
     let roomy = run(&set, &folder.path().join("roomy"), &options);
     // The projected patches fit, the embeddings do not: they wait in files.
     options.fit.memory = 13 * 64 * 128 * 4;
     let tight = run(&set, &folder.path().join("tight"), &options);
-    assert_eq!(roomy.cells.len(), methods.len());
+    assert_eq!(roomy.cells.len(), Method::ALL.len());
     for (a, b) in roomy.cells.iter().zip(&tight.cells) {
         assert_eq!(a.images, b.images, "{}", a.settings.method);
         assert_eq!(a.report, b.report);
         assert!(a.images.iter().all(|i| i.score.is_finite()));
         assert!(a.report.image_auroc.unwrap() > 0.5, "{}: {:?}", a.settings.method, a.report);
     }
+}
+
+/// Embeddings of images, `[images][positions][dim]`, and positions and dim.
+fn embeddings(device: &Device, paths: &[&Path], fit: &FitOptions) -> (Vec<f32>, usize, usize) {
+    let backbone = Backbone::embedded().unwrap();
+    let mut extractor = Extractor::new(device, backbone.network, &backbone.weights, fit.crop, 1).unwrap();
+    let mut feed = Feed::new(device, extractor.network(), fit.resize, fit.crop).unwrap();
+    let mut all = Vec::new();
+    for path in paths {
+        let image = decode_file(path, &DecodeOptions::default()).unwrap();
+        let mut recorder = Recorder::new(device);
+        let input = extractor.input().clone();
+        feed.record(&mut recorder, &image.as_image().unwrap(), &input, 0).unwrap();
+        recorder.run().unwrap();
+        feed.submitted();
+        extractor.plan(1).unwrap().submit().unwrap();
+        all.extend(device.read::<f32>(extractor.embedding()).unwrap());
+    }
+    let [h, w] = extractor.grid();
+    (all, (h * w) as usize, extractor.dim() as usize)
+}
+
+#[test]
+fn spade_and_padim_equal_their_references() {
+    let _guard = serial();
+    let folder = tempfile::tempdir().unwrap();
+    let set = set(&folder.path().join("set"), vec![Material::Print]);
+    let options = options(&[Method::Spade, Method::Padim], &[0.0]);
+    let summary = run(&set, &folder.path().join("out"), &options);
+    let device = &devices()[1].1;
+    let category = &set.categories[0];
+    let paths = |p: &[PathBuf]| p.to_vec();
+    let train = paths(&category.train);
+    let train: Vec<&Path> = train.iter().map(PathBuf::as_path).collect();
+    let test: Vec<&Path> = category.test.items.iter().map(|i| i.path.as_path()).collect();
+    let (train, positions, dim) = embeddings(device, &train, &options.fit);
+    let (test, _, _) = embeddings(device, &test, &options.fit);
+    let side = (positions as f64).sqrt() as usize;
+    let channels = reference::padim::channels(dim, 100, 0);
+    assert!(channels.len() == 100 && channels.windows(2).all(|w| w[0] < w[1]));
+    let (mut spade, mut padim) = (Vec::new(), Vec::new());
+    let map = |patches: &[f32]| reference::anomaly_map::anomaly_map(patches, [side, side], [64, 64]);
+    let mut spade_maps: Vec<Vec<f32>> = Vec::new();
+    for image in test.chunks_exact(positions * dim) {
+        let (score, patches) = reference::spade::spade(&train, image, positions, dim, 50);
+        spade.push(score);
+        spade_maps.push(map(&patches));
+        let patches = reference::padim::padim(&train, image, positions, dim, &channels);
+        padim.push(map(&patches).into_iter().fold(0.0, f32::max));
+    }
+    let scores = |cell: &Cell| cell.images.iter().map(|i| i.score).collect::<Vec<_>>();
+    common::assert_close("spade", &scores(&summary.cells[0]), &spade, 0.0, 1e-4);
+    common::assert_close("padim", &scores(&summary.cells[1]), &padim, 0.0, 1e-3);
+    // SPADE's map has a score of its own: its pixel figures must be those of the reference.
+    let masks: Vec<Option<Vec<bool>>> =
+        category.test.items.iter().map(|i| i.mask.as_ref().map(|m| load_mask(m, 64, 64).unwrap())).collect();
+    let items: Vec<Item<'_>> = (category.test.items.iter().zip(&spade_maps).zip(&masks))
+        .map(|((item, scores), mask)| Item {
+            score: 0.0,
+            is_defect: item.is_defect(),
+            map: Some(Map { width: 64, scores, mask: mask.as_deref() }),
+        })
+        .collect();
+    let (want, got) = (evaluate(&items).unwrap(), &summary.cells[0].report);
+    assert!((want.pixel_auroc.unwrap() - got.pixel_auroc.unwrap()).abs() < 1e-4, "{want:?} {got:?}");
 }
 
 #[test]

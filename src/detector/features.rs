@@ -74,6 +74,8 @@ enum Embeddings {
     Projected,
     /// In a temporary file, image after image.
     Disk(File),
+    /// Not kept.
+    Dropped,
 }
 
 /// Features of all training images.
@@ -133,6 +135,7 @@ impl Collector {
         projection: Option<&Projection>,
         batch: usize,
         memory: u64,
+        keep: bool,
     ) -> Result<Self> {
         let FeatureShape { images, positions, dim } = shape;
         let r = projection.map_or(dim, |p| p.r);
@@ -146,7 +149,9 @@ impl Collector {
             )));
         }
         let z = Chunks::new(device, images, positions * r, "projected patches")?;
-        let embeddings = if projection.is_none() {
+        let embeddings = if !keep {
+            Embeddings::Dropped
+        } else if projection.is_none() {
             Embeddings::Projected
         } else if bytes(r) + bytes(dim) <= memory {
             Embeddings::Device(Chunks::new(device, images, positions * dim, "embeddings")?)
@@ -247,7 +252,7 @@ impl Features {
         let shape = FeatureShape { images: source.len(), positions, dim };
         let projection = Projection::random(dim, options);
         let batch = extractor.batch() as usize;
-        let mut all = Collector::new(device, shape, projection.as_ref(), batch, options.memory)?;
+        let mut all = Collector::new(device, shape, projection.as_ref(), batch, options.memory, true)?;
         embed(device, extractor, feed, source, progress, |start, count, x| all.push(start, count, x))?;
         Ok(all.features)
     }
@@ -259,10 +264,33 @@ impl Features {
         projection: Option<&Projection>,
         batch: usize,
         memory: u64,
+        load: impl FnMut(usize, &mut [f32]) -> Result<()>,
+    ) -> Result<Self> {
+        let all = Collector::new(device, shape, projection, batch, memory, true)?;
+        Self::collect(device, shape, batch, all, load)
+    }
+
+    /// Collects the projected vectors alone; [`Features::gather`] has nothing to give then.
+    pub fn projected(
+        device: &Device,
+        shape: FeatureShape,
+        projection: &Projection,
+        batch: usize,
+        memory: u64,
+        load: impl FnMut(usize, &mut [f32]) -> Result<()>,
+    ) -> Result<Self> {
+        let all = Collector::new(device, shape, Some(projection), batch, memory, false)?;
+        Self::collect(device, shape, batch, all, load)
+    }
+
+    fn collect(
+        device: &Device,
+        shape: FeatureShape,
+        batch: usize,
+        mut all: Collector,
         mut load: impl FnMut(usize, &mut [f32]) -> Result<()>,
     ) -> Result<Self> {
         let image = shape.positions * shape.dim;
-        let mut all = Collector::new(device, shape, projection, batch, memory)?;
         let x = device.alloc(batch * image, "embeddings at hand")?;
         let mut values = vec![0.0_f32; batch * image];
         for start in (0..shape.images).step_by(batch) {
@@ -282,6 +310,7 @@ impl Features {
         let chunks = match &mut self.embeddings {
             Embeddings::Projected => &self.z,
             Embeddings::Device(chunks) => chunks,
+            Embeddings::Dropped => return Err(Error::Limit("the embeddings were not kept".into())),
             Embeddings::Disk(file) => {
                 let mut values = vec![0.0_f32; rows.len() * self.dim];
                 // In file order, so that the disk reads forward.

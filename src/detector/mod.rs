@@ -19,7 +19,7 @@ pub use score::{Profile, Score};
 pub(crate) use denoise::{Denoised, denoise, denoise_by, outlier_scores};
 pub(crate) use features::{FeatureShape, Features, Projection, embed};
 pub(crate) use fit::{Origin, build};
-pub(crate) use score::{Stages, prepare_bank};
+pub(crate) use score::{Stages, bank_axes, prepare_bank};
 
 use crate::Result;
 use crate::backbone::{Network, WeightFile, efficientnet_lite};

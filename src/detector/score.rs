@@ -41,12 +41,16 @@ pub struct Profile {
 /// Largest head of the search bounds, in values.
 const MAX_HEAD: usize = 64;
 
-/// A bank ready for search on `device`.
-pub(crate) fn prepare_bank(device: &Device, model: &Model) -> Result<Bank> {
-    let dim = model.info.dim as usize;
+/// Mean and leading axes of bank rows, as [`Bank::new`] wants them.
+pub(crate) fn bank_axes(rows: &[f32], dim: usize) -> (Vec<f32>, Vec<f32>) {
     // Measured at 152 values: a quarter is where a longer head costs what it spares.
     let head = (dim / 4).next_multiple_of(4).clamp(4, MAX_HEAD).min(dim / 4 * 4);
-    let (mean, axes) = principal_axes(&model.bank, dim, head);
+    principal_axes(rows, dim, head)
+}
+
+/// A bank ready for search on `device`.
+pub(crate) fn prepare_bank(device: &Device, model: &Model) -> Result<Bank> {
+    let (mean, axes) = bank_axes(&model.bank, model.info.dim as usize);
     let row_image: Vec<u32> = model.provenance.iter().map(|p| p[0]).collect();
     let (rows, weights, row_image) = (&model.bank, &model.weights, &row_image);
     Bank::new(device, &BankData { rows, weights, row_image, mean: &mean, axes: &axes, dim: model.info.dim })

@@ -4,10 +4,13 @@
 //! are in `splits/`, the results in `results.csv`, `results.json`, `table.md` and `report.html`.
 
 mod cell;
+mod map;
 mod method;
+mod padim;
 mod page;
 mod run;
 mod score;
+mod spade;
 mod store;
 mod tables;
 

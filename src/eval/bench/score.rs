@@ -82,9 +82,8 @@ impl<'a> Training<'a> {
                 self.score_bank(store, &model, fit, progress)?
             }
             Method::SoftPatchPlus => self.plus(store, fit, &noted)?,
-            Method::Spade | Method::Padim => {
-                return Err(Error::InvalidOption(format!("{method} is not there yet")));
-            }
+            Method::Spade => super::spade::score(self, store, fit, progress)?,
+            Method::Padim => super::padim::score(self, store, fit, progress)?,
         };
         Ok(Scored { images, notes: noted.notes.into_inner() })
     }
