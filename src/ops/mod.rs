@@ -19,7 +19,6 @@ pub mod pool;
 pub mod quantile;
 pub mod resample;
 pub mod resize;
-pub mod neighbor;
 
 use crate::gpu::{Archetype, Caps, Tensor};
 use crate::{Error, Result};
