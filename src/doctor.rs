@@ -1,5 +1,7 @@
 //! Every kernel against its plain-Rust twin on one adapter.
 
+mod method;
+
 use crate::Result;
 use crate::gpu::{Device, Recorder, Tensor};
 use crate::ops::anomaly_map::AnomalyMap;
@@ -57,6 +59,13 @@ const CHECKS: &[(&str, &str, Run)] = &[
     ("resample", "14x14x112 -> 28x28", resample),
     ("gather", "300 rows of 152", gather_rows),
     ("anomaly_map", "28x28 -> 224x224", anomaly_map),
+    ("knn", "6 groups of 67x32, k 6", method::knn),
+    ("lof", "6 groups of 67x32, k 6", method::lof),
+    ("nearest", "6 groups of 67x32", method::nearest),
+    ("mahalanobis", "6 groups of 67x32", method::mahalanobis),
+    ("quantile", "85 % of 10 000", method::quantile),
+    ("coreset", "200 of 2 000 x 32", method::coreset),
+    ("neighbor", "196 in 3 000 x 64", method::neighbor),
 ];
 
 /// Runs all checks on `device`, the kernel variants being those that its capabilities ask for; `report` gets each as it

@@ -1,7 +1,7 @@
 //! The order of the method: fit, denoise, select, score; nothing about GPUs.
 
 mod axes;
-mod coreset;
+pub mod coreset;
 mod denoise;
 mod features;
 mod fit;
