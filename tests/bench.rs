@@ -127,7 +127,7 @@ fn features_are_extracted_once_and_an_interrupted_run_goes_on() {
     let parts = folder.path().join("parts");
     let stopped = bench(&parts).run_from(&open, &Stopping(&cells, 5), count);
     assert!(matches!(stopped, Err(Error::Cancelled)), "{stopped:?}");
-    assert_eq!(fs::read_dir(parts.join("cells")).unwrap().filter(|f| is_json(f)).count(), 5);
+    assert_eq!(fs::read_dir(parts.join("cells")).unwrap().filter(is_json).count(), 5);
     let stopped = bench(&parts).run_from(&open, &Stopping(&cells, 13), count);
     assert!(matches!(stopped, Err(Error::Cancelled)), "{stopped:?}");
     let summary = bench(&parts).run_from(&open, &Quiet, count).unwrap();

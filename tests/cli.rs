@@ -402,7 +402,8 @@ fn a_benchmark_is_run_once_and_timed() {
         contamination: 0.0,
     };
     generate(&set, &options, &|_, _| {}).unwrap();
-    let tiny = ["--resize", "64", "--crop", "64", "--noise", "0,0.125", "--protocol", "overlap", "--ratio", "0.2"];
+    let tiny =
+        ["--resize", "64", "--crop", "64", "--noise", "0,0.125", "--protocol", "overlap", "--ratio", "0.2"];
     let bench = |more: &[&str]| run(["bench", arg(&set)].iter().chain(&tiny).chain(more));
     let (table, notes) = succeeds(&bench(&["-o", arg(&out), "--methods", "none,softpatch-nearest"]));
     assert!(table.contains("### image AUROC, noise 0.125 overlap"), "{table}");
