@@ -143,7 +143,7 @@ impl Features {
             }
             let count = loaded.len();
             let views = loaded.iter().map(|i| i.as_image()).collect::<Result<Vec<_>>>()?;
-            run_backbone(device, extractor, feed, &views)?;
+            run_backbone(device, extractor, feed, &views, &|slot| source.name(start + slot))?;
             let mut recorder = Recorder::new(device);
             if let Some((w, bias)) = &projection {
                 Gemm {
@@ -229,16 +229,25 @@ impl Features {
 }
 
 /// Submits a batch of decoded images through feed and backbone; the embeddings are ready when the device gets there.
+/// `name` says which image of the batch an error is about.
 pub(super) fn run_backbone(
     device: &Device,
     extractor: &mut Extractor,
     feed: &mut Feed,
     images: &[Image<'_>],
+    name: &dyn Fn(usize) -> String,
 ) -> Result<()> {
     let mut recorder = Recorder::new(device);
     let input = extractor.input().clone();
     for (slot, image) in images.iter().enumerate() {
-        feed.record(&mut recorder, image, &input, slot as u32)?;
+        feed.record(&mut recorder, image, &input, slot as u32).map_err(|e| match e {
+            Error::InvalidOption(reason) => Error::Image {
+                path: name(slot).into(),
+                reason,
+                remedy: "Leave the image out, or choose another resize and crop",
+            },
+            other => other,
+        })?;
     }
     let feeding = recorder.finish()?;
     crate::gpu::Plan::submit_all(&[&feeding, extractor.plan(images.len() as u32)?])?;
