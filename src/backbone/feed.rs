@@ -10,6 +10,8 @@ use std::collections::HashMap;
 
 /// Words of pixels on the device at once: 16 MiB. Larger images go up in strips of rows.
 const UPLOAD_WORDS: usize = 4 << 20;
+/// Longest side of a resized image: its table of taps is made whole, for the few that the crop keeps.
+const LONGEST: u32 = 1 << 20;
 /// Source sizes whose tables are kept.
 const GEOMETRIES: usize = 64;
 
@@ -84,6 +86,12 @@ impl Feed {
             self.geometries.clear();
         }
         let geometry = resize_shorter_side_geometry(width, height, self.resize, self.crop)?;
+        if geometry.width.max(geometry.height) > LONGEST {
+            return Err(Error::InvalidOption(format!(
+                "an image of {width}x{height} is too long and thin: resized, it would be {}x{}",
+                geometry.width, geometry.height
+            )));
+        }
         let (rows, first_column, columns_used) =
             axis(&self.device, &resize_table(width, geometry.width), geometry.left, self.crop)?;
         let (columns, first_row, rows_used) =

@@ -230,7 +230,7 @@ pub(crate) fn embed(
             return Err(Error::Cancelled);
         }
         let views = loaded.iter().map(|i| i.as_image()).collect::<Result<Vec<_>>>()?;
-        run_backbone(device, extractor, feed, &views)?;
+        run_backbone(device, extractor, feed, &views, &|slot| source.name(start + slot))?;
         f(start, loaded.len(), extractor.embedding())?;
         progress.update(Stage::Features, (start + loaded.len()) as u64, images);
         Ok(())
@@ -349,16 +349,25 @@ impl Features {
 }
 
 /// Submits a batch of decoded images through feed and backbone; the embeddings are ready when the device gets there.
+/// `name` says which image of the batch an error is about.
 pub(super) fn run_backbone(
     device: &Device,
     extractor: &mut Extractor,
     feed: &mut Feed,
     images: &[Image<'_>],
+    name: &dyn Fn(usize) -> String,
 ) -> Result<()> {
     let mut recorder = Recorder::new(device);
     let input = extractor.input().clone();
     for (slot, image) in images.iter().enumerate() {
-        feed.record(&mut recorder, image, &input, slot as u32)?;
+        feed.record(&mut recorder, image, &input, slot as u32).map_err(|e| match e {
+            Error::InvalidOption(reason) => Error::Image {
+                path: name(slot).into(),
+                reason,
+                remedy: "Leave the image out, or choose another resize and crop",
+            },
+            other => other,
+        })?;
     }
     let feeding = recorder.finish()?;
     crate::gpu::Plan::submit_all(&[&feeding, extractor.plan(images.len() as u32)?])?;

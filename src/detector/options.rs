@@ -54,6 +54,9 @@ pub struct FitOptions {
     pub crop: u32,
     /// Images that go through the backbone at a time.
     pub batch: u32,
+    /// Whether images were turned as their EXIF orientation says. Sources decode, not the detector: this tells whoever
+    /// scores with the model to treat images alike.
+    pub exif: bool,
     /// Device memory for the features of all training images, in bytes; past it, embeddings wait on disk.
     pub memory: u64,
 }
@@ -71,6 +74,7 @@ impl Default for FitOptions {
             resize: 256,
             crop: 224,
             batch: 8,
+            exif: false,
             memory: 1 << 30,
         }
     }

@@ -179,9 +179,14 @@ impl Scorer {
         self.plans.get(&images).ok_or_else(|| Error::Device("a plan vanished".into()))
     }
 
-    fn batch(&mut self, images: &[Image<'_>], info: &ModelInfo) -> Result<Vec<Score>> {
+    fn batch(
+        &mut self,
+        images: &[Image<'_>],
+        info: &ModelInfo,
+        name: &dyn Fn(usize) -> String,
+    ) -> Result<Vec<Score>> {
         let count = images.len();
-        run_backbone(&self.device, &mut self.extractor, &mut self.feed, images)?;
+        run_backbone(&self.device, &mut self.extractor, &mut self.feed, images, name)?;
         self.plan(count as u32)?.submit()?;
         self.stages.read(count, info.threshold)
     }
@@ -209,7 +214,8 @@ impl Scorer {
         let batch = self.extractor.batch() as usize;
         let mut scores = Vec::with_capacity(images.len());
         for images in images.chunks(batch) {
-            scores.extend(self.batch(images, info)?);
+            let first = scores.len();
+            scores.extend(self.batch(images, info, &|slot| format!("image {}", first + slot))?);
         }
         Ok(scores)
     }
@@ -228,7 +234,9 @@ impl Scorer {
                 return Err(Error::Cancelled);
             }
             let images = loaded.iter().map(|i| i.as_image()).collect::<Result<Vec<_>>>()?;
-            for (i, score) in self.batch(&images, info)?.into_iter().enumerate() {
+            for (i, score) in
+                self.batch(&images, info, &|slot| source.name(start + slot))?.into_iter().enumerate()
+            {
                 f(start + i, score)?;
             }
             progress.update(Stage::Score, (start + loaded.len()) as u64, total);

@@ -46,7 +46,7 @@ pub struct FitArgs {
     #[arg(long)]
     pub exif: bool,
     /// TOML file with any of these settings under their names here, without the dashes in front (soft-weights = false
-    /// for --no-soft-weights), and `exif` and `device`.
+    /// for --no-soft-weights), and `device`.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -55,7 +55,6 @@ pub struct FitArgs {
 #[derive(Debug)]
 pub struct Settings {
     pub fit: FitOptions,
-    pub exif: bool,
     pub device: Option<String>,
 }
 
@@ -64,7 +63,7 @@ impl FitArgs {
     pub fn settings(self, device: DeviceArgs) -> Outcome<Settings> {
         let mut all = match &self.config {
             Some(path) => read(path)?,
-            None => Settings { fit: FitOptions::default(), exif: false, device: None },
+            None => Settings { fit: FitOptions::default(), device: None },
         };
         let fit = &mut all.fit;
         let set = |to: &mut u32, from: Option<u32>| *to = from.unwrap_or(*to);
@@ -79,7 +78,7 @@ impl FitArgs {
         fit.seed = self.seed.unwrap_or(fit.seed);
         fit.memory = self.memory.unwrap_or(fit.memory);
         fit.soft_weights &= !self.no_soft_weights;
-        all.exif |= self.exif;
+        fit.exif |= self.exif;
         all.device = device.device.or(all.device);
         all.fit.validate().map_err(|e| Failure::Usage(e.to_string()))?;
         Ok(all)
@@ -95,11 +94,6 @@ fn read(path: &Path) -> Outcome<Settings> {
 
 fn parse(text: &str) -> Result<Settings, String> {
     let mut table: toml::Table = text.parse().map_err(|e: toml::de::Error| format!("not valid TOML: {e}"))?;
-    let exif = match table.remove("exif") {
-        None => false,
-        Some(toml::Value::Boolean(exif)) => exif,
-        Some(other) => return Err(format!("exif is {other}, it must be true or false")),
-    };
     let device = match table.remove("device") {
         None => None,
         Some(toml::Value::String(name)) => Some(name),
@@ -119,14 +113,14 @@ fn parse(text: &str) -> Result<Settings, String> {
         if let Err(e) = one.try_into::<FitOptions>() {
             let message = e.message().to_owned();
             return Err(if message.starts_with("unknown field") {
-                format!("unknown key `{key}`; {}, exif, device", message.split_once(", ").map_or("", |m| m.1))
+                format!("unknown key `{key}`; {}, device", message.split_once(", ").map_or("", |m| m.1))
             } else {
                 format!("{key} is {value}: {message}")
             });
         }
     }
     let fit = table.try_into::<FitOptions>().map_err(|e| e.to_string())?;
-    Ok(Settings { fit, exif, device })
+    Ok(Settings { fit, device })
 }
 
 fn discriminator(name: &str) -> Result<Discriminator, String> {
@@ -198,10 +192,10 @@ mod tests {
                 lof_k: 4,
                 discriminator: Discriminator::Nearest,
                 memory: 2 << 30,
+                exif: true,
                 ..FitOptions::default()
             }
         );
-        assert!(all.exif);
         assert_eq!(all.device.as_deref(), Some("1"));
     }
 

@@ -148,7 +148,7 @@ fn fit_and_score(
     let bars = Bars::new(quiet);
     let detector = Detector::fit(device, &Backbone::embedded()?, &train, &options, &bars)?;
     detector.save(&out.join(format!("{discriminator}.safetensors")))?;
-    let scored = score_set(&detector, TestSet::open(set)?, false, &bars)?;
+    let scored = score_set(&detector, TestSet::open(set)?, &bars)?;
     bars.finish();
     Ok((detector, scored))
 }

@@ -25,9 +25,6 @@ pub struct Args {
     /// One JSON document instead of a table.
     #[arg(long)]
     json: bool,
-    /// Turn images as their EXIF orientation says (masks are not turned).
-    #[arg(long)]
-    exif: bool,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -52,7 +49,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     let set = TestSet::open(&args.dataset)?;
     let detector = common::open_model(&args.model, &args.device)?;
     let bars = Bars::new(quiet);
-    let scored = score_set(&detector, set, args.exif, &bars)?;
+    let scored = score_set(&detector, set, &bars)?;
     bars.finish();
     let figures = scored.figures()?;
     if args.json {
@@ -66,7 +63,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
 }
 
 /// Scores a test set and reads its masks.
-pub fn score_set(detector: &Detector, set: TestSet, exif: bool, progress: &dyn Progress) -> Outcome<Scored> {
+pub fn score_set(detector: &Detector, set: TestSet, progress: &dyn Progress) -> Outcome<Scored> {
     let options = &detector.info().options;
     // Before the long work: a mask that cannot be read is said at once.
     let masks = set
@@ -74,7 +71,8 @@ pub fn score_set(detector: &Detector, set: TestSet, exif: bool, progress: &dyn P
         .par_iter()
         .map(|item| item.mask.as_ref().map(|mask| load_mask(mask, options.resize, options.crop)).transpose())
         .collect::<softpatch::Result<Vec<_>>>()?;
-    let source = set.source(DecodeOptions { exif_orientation: exif, ..DecodeOptions::default() });
+    let source = set
+        .source(DecodeOptions { exif_orientation: detector.info().options.exif, ..DecodeOptions::default() });
     let mut scores = Vec::with_capacity(set.items.len());
     detector.score_source(&source, progress, |_, score| {
         scores.push(score);

@@ -28,11 +28,11 @@ pub struct Args {
 }
 
 pub fn run(args: Args, quiet: bool) -> Outcome {
-    let Settings { fit: options, exif, device } = args.fit.settings(args.device)?;
+    let Settings { fit: options, device } = args.fit.settings(args.device)?;
     let set = TrainSet::open(&args.dir)?;
     common::check_output_file(&args.output)?;
     let device = common::open_device(device.as_deref())?;
-    let source = set.source(DecodeOptions { exif_orientation: exif, ..DecodeOptions::default() });
+    let source = set.source(DecodeOptions { exif_orientation: options.exif, ..DecodeOptions::default() });
     let bars = Bars::new(quiet);
     let started = Instant::now();
     let detector = Detector::fit(&device, &Backbone::embedded()?, &source, &options, &bars)?;

@@ -27,9 +27,6 @@ pub struct Args {
     /// CSV with a header instead of a table.
     #[arg(long)]
     csv: bool,
-    /// Turn images as their EXIF orientation says.
-    #[arg(long)]
-    exif: bool,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -88,7 +85,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     let info = detector.info();
     let (resize, crop) = (info.options.resize, info.options.crop);
     let width = paths.iter().map(|p| p.display().to_string().chars().count()).max().unwrap_or(0).clamp(4, 70);
-    let files = Files::new(paths, args.exif, resize, crop, heatmaps.is_some());
+    let files = Files::new(paths, detector.info().options.exif, resize, crop, heatmaps.is_some());
     let mut document = Document {
         model: args.model.display().to_string(),
         threshold: info.threshold,
