@@ -137,7 +137,8 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         bars.notice(&format!("{number}/{total} {}", line(cell, computed)));
     })?;
     bars.finish();
-    summary.write(out, &format!("softpatch bench {}", args.dataset.display()))?;
+    let name = args.dataset.file_name().unwrap_or(args.dataset.as_os_str()).to_string_lossy();
+    summary.write(out, &format!("{name}: anomaly detection over noise"))?;
     summary.notes.iter().for_each(|note| bars.notice(note));
     let text = format!("{}\n{}", summary.markdown(), footer(&summary, &device, started));
     common::print(&text)

@@ -17,7 +17,7 @@ const COLOURS: [&str; 8] =
 
 const WIDTH: f64 = 380.0;
 const HEIGHT: f64 = 280.0;
-const LEFT: f64 = 48.0;
+const LEFT: f64 = 58.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 28.0;
 const BOTTOM: f64 = 40.0;
@@ -205,11 +205,13 @@ fn over_noise(
     };
     let curves: Vec<Curve> = colours.iter().map(curve).filter(|c| !c.points.is_empty()).collect();
     let lowest = curves.iter().flat_map(|c| c.points.iter().map(|(_, y, bar)| y - bar)).fold(1.0, f64::min);
+    // Four round steps down from 1 that hold the lowest point.
+    let step = [0.01, 0.02, 0.05, 0.1, 0.2].into_iter().find(|s| 1.0 - 4.0 * s <= lowest).unwrap_or(0.25);
     let last = conditions.last().map_or(0.0, |c| c.noise);
     let chart = Chart {
         title: format!("{name}{}", protocol.map_or(String::new(), |p| format!(", {}", protocol_name(p)))),
         x: ("share of noise", 0.0, last),
-        y: (name, ((lowest - 0.02) * 20.0).floor().max(0.0) / 20.0, 1.0),
+        y: (name, 1.0 - 4.0 * step, 1.0),
         x_ticks: conditions.iter().map(|c| c.noise).collect(),
         dots: true,
         curves,
