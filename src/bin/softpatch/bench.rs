@@ -97,6 +97,7 @@ impl Args {
             crop: self.crop.unwrap_or(base.crop),
             batch: self.batch.unwrap_or(base.batch),
             memory: self.memory.unwrap_or(base.memory),
+            exif: self.exif,
             ..base
         };
         let methods: Vec<Method> =

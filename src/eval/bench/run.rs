@@ -32,7 +32,7 @@ pub struct BenchOptions {
     pub seeds: u32,
     /// Settings of every fit. Discriminator, soft weights and seed are the cell's.
     pub fit: FitOptions,
-    /// How images are decoded.
+    /// How images are decoded; whether they are turned is noted in the cells' settings.
     pub decode: DecodeOptions,
     /// Folder with the lists of splits to use, instead of drawing them; named as those that a run writes.
     pub splits: Option<PathBuf>,
@@ -216,7 +216,8 @@ impl Bench<'_> {
                 }
                 let mut task = Task { seed, split, missing: Vec::new() };
                 for &method in &self.options.methods {
-                    let fit = method_options(&self.options.fit, method, seed);
+                    let exif = self.options.decode.exif_orientation;
+                    let fit = FitOptions { exif, ..method_options(&self.options.fit, method, seed) };
                     let settings = CellSettings::new(
                         &category.name,
                         method.name(),
