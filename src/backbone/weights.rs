@@ -144,8 +144,13 @@ impl WeightFile {
                     .ok_or_else(|| self.fail(format!("{} cannot be read", part.name)))
             };
             let [gamma, beta, mean, var] = [get(&norm[0])?, get(&norm[1])?, get(&norm[2])?, get(&norm[3])?];
-            folded[i] =
-                Some(fold_layer(layer.kind, &weight.shape, &get(&weight)?, [gamma, beta, mean, var], network.eps));
+            folded[i] = Some(fold_layer(
+                layer.kind,
+                &weight.shape,
+                &get(&weight)?,
+                [gamma, beta, mean, var],
+                network.eps,
+            ));
         }
         Ok(folded)
     }

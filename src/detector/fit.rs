@@ -24,13 +24,21 @@ pub(super) fn fit(
     progress: &dyn Progress,
 ) -> Result<Model> {
     options.validate()?;
+    // A model says which embedding it was made with, not that it was left open.
+    let options = &FitOptions { embedding: options.embedding_for(&backbone.network.name), ..options.clone() };
     if source.is_empty() {
         return Err(Error::InvalidOption("there are no training images".into()));
     }
     let mut features = {
         // Backbone and its buffers are done with once all features are there.
-        let mut extractor =
-            Extractor::new(device, backbone.network.clone(), &backbone.weights, options.crop, options.batch)?;
+        let mut extractor = Extractor::with_patches(
+            device,
+            backbone.network.clone(),
+            &backbone.weights,
+            [options.crop; 2],
+            options.batch,
+            options.patches(&backbone.network.name),
+        )?;
         let mut feed = Feed::new(device, extractor.network(), options.resize, options.crop)?;
         let features = Features::extract(device, &mut extractor, &mut feed, source, options, progress)?;
         (features, extractor.grid())

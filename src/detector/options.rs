@@ -1,5 +1,6 @@
 //! Settings of a fit.
 
+use crate::backbone::{Patches, RESNETS};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,31 @@ impl std::fmt::Display for Discriminator {
     }
 }
 
+/// How the patches of the backbone's stages become one vector (METHOD, section 3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Embedding {
+    /// `pooled` for ResNets, as PatchCore and SoftPatch publish their numbers, `concat` for EfficientNet-Lite; a model
+    /// records which it was.
+    #[default]
+    Auto,
+    /// 3x3 means of the stages side by side: as many values as the stages have channels.
+    Concat,
+    /// 3x3 neighbourhoods, averaged adaptively to 1024 values a stage and to `embedding-dim` in all.
+    Pooled,
+}
+
+impl std::fmt::Display for Embedding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Concat => "concat",
+            Self::Pooled => "pooled",
+        })
+    }
+}
+
 /// Settings of a fit, with the published defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -44,6 +70,10 @@ pub struct FitOptions {
     pub coreset_ratio: f64,
     /// Whether bank rows keep their outlier scores as weights.
     pub soft_weights: bool,
+    /// How the stages become one vector.
+    pub embedding: Embedding,
+    /// Values of a pooled embedding: 64 to 1024, a multiple of 4. Of no account for `concat`.
+    pub embedding_dim: u32,
     /// Values of a projected patch; patches of no more values are not projected.
     pub projection: u32,
     /// Seed of the projection and of the coreset's start.
@@ -66,6 +96,8 @@ impl Default for FitOptions {
             lof_k: 6,
             coreset_ratio: 0.1,
             soft_weights: true,
+            embedding: Embedding::Auto,
+            embedding_dim: 1024,
             projection: 128,
             seed: 0,
             resize: 256,
@@ -77,6 +109,23 @@ impl Default for FitOptions {
 }
 
 impl FitOptions {
+    /// The embedding that these settings mean for a backbone of architecture `arch`: never [`Embedding::Auto`].
+    pub fn embedding_for(&self, arch: &str) -> Embedding {
+        match self.embedding {
+            Embedding::Auto if RESNETS.contains(&arch) => Embedding::Pooled,
+            Embedding::Auto => Embedding::Concat,
+            chosen => chosen,
+        }
+    }
+
+    /// The same for the extractor.
+    pub(super) fn patches(&self, arch: &str) -> Patches {
+        match self.embedding_for(arch) {
+            Embedding::Pooled => Patches::Pooled { dim: self.embedding_dim },
+            _ => Patches::Concat,
+        }
+    }
+
     /// Checks every setting against its range.
     ///
     /// # Errors
@@ -96,6 +145,12 @@ impl FitOptions {
             return fail(format!(
                 "projection is {}, it must be a multiple of 4 from 4 to 1024",
                 self.projection
+            ));
+        }
+        if !(64..=1024).contains(&self.embedding_dim) || !self.embedding_dim.is_multiple_of(4) {
+            return fail(format!(
+                "embedding-dim is {}, it must be a multiple of 4 from 64 to 1024",
+                self.embedding_dim
             ));
         }
         if !(1..=256).contains(&self.batch) {

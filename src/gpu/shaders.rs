@@ -49,6 +49,7 @@ shaders! {
     "depthwise" &[&[]],
     "pool" &[&[]],
     "patch" &[&[]],
+    "pooled" &[&[]],
     "resample" &[&[]],
     "resize_rows" &[&[]],
     "resize_columns" &[&[]],
