@@ -1,7 +1,7 @@
 //! The order of the method: fit, denoise, select, score; nothing about GPUs.
 
 mod axes;
-mod coreset;
+pub mod coreset;
 mod denoise;
 mod features;
 mod fit;
@@ -14,12 +14,12 @@ mod threshold;
 pub use model_file::{BackboneInfo, Model, ModelInfo, VERSION};
 pub use options::{Discriminator, Embedding, FitOptions};
 pub use progress::{Progress, Quiet, Stage};
-pub use score::Score;
+pub use score::{Profile, Score};
 
 use crate::Result;
 use crate::backbone::{Network, WeightFile, architecture, default_layers};
 use crate::data::{Image, ImageSource};
-use crate::gpu::{Device, StepTime};
+use crate::gpu::Device;
 use score::Scorer;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -165,7 +165,7 @@ impl Detector {
     ///
     /// # Errors
     /// As [`Detector::score`]; [`crate::Error::Device`] where the adapter offers no timestamps.
-    pub fn profile(&self, images: &[Image<'_>]) -> Result<Vec<StepTime>> {
+    pub fn profile(&self, images: &[Image<'_>]) -> Result<Profile> {
         self.scorer.lock().unwrap_or_else(PoisonError::into_inner).profile(images)
     }
 
