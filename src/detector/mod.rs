@@ -12,7 +12,7 @@ mod score;
 mod threshold;
 
 pub use model_file::{BackboneInfo, Model, ModelInfo, VERSION};
-pub use options::{Discriminator, Embedding, FitOptions};
+pub use options::{Compat, Discriminator, Embedding, FitOptions};
 pub use progress::{Progress, Quiet, Stage};
 pub use score::{Profile, Score};
 

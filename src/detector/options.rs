@@ -56,6 +56,38 @@ impl std::fmt::Display for Embedding {
     }
 }
 
+/// Whose choices stand where the method's description and the program published with SoftPatch part (METHOD, last table).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Compat {
+    /// The description's.
+    #[default]
+    None,
+    /// The published program's, for comparison with it. Of the selection of the memory bank, exactly these change:
+    ///
+    /// - The 10 start patches are drawn from all training patches, and the first row of the bank is the patch of all with
+    ///   the largest mean distance to them, dropped or not; from the second row on only kept patches are chosen.
+    /// - Those mean distances stay in the running minimum for ever: a patch's distance never counts as more than its mean
+    ///   distance to the start patches.
+    /// - The coreset works on vectors projected by a map of its own, that of `seed + 1`; the discriminators keep that
+    ///   of `seed`. Embeddings of no more than `projection` values are not projected, as ever.
+    ///
+    /// The published runs also use 5 neighbours for LOF; [`FitOptions::official`] sets both. Scores are squared distances
+    /// either way. LOF's density and the arithmetic of distances stay as described, and random numbers are this
+    /// program's, so figures compare over seeds, not digit by digit.
+    Official,
+}
+
+impl std::fmt::Display for Compat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Official => "official",
+        })
+    }
+}
+
 /// Settings of a fit, with the published defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -74,6 +106,8 @@ pub struct FitOptions {
     pub embedding: Embedding,
     /// Values of a pooled embedding: 64 to 1024, a multiple of 4. Of no account for `concat`.
     pub embedding_dim: u32,
+    /// Whether the published program's choices are followed.
+    pub compat: Compat,
     /// Values of a projected patch; patches of no more values are not projected.
     pub projection: u32,
     /// Seed of the projection and of the coreset's start.
@@ -98,6 +132,7 @@ impl Default for FitOptions {
             soft_weights: true,
             embedding: Embedding::Auto,
             embedding_dim: 1024,
+            compat: Compat::None,
             projection: 128,
             seed: 0,
             resize: 256,
@@ -109,6 +144,12 @@ impl Default for FitOptions {
 }
 
 impl FitOptions {
+    /// The settings of the published program's runs: [`Compat::Official`], and the 5 neighbours that they use because the
+    /// flag of the paper's 6 goes under a wrong name there.
+    pub fn official() -> Self {
+        Self { compat: Compat::Official, lof_k: 5, ..Self::default() }
+    }
+
     /// The embedding that these settings mean for a backbone of architecture `arch`: never [`Embedding::Auto`].
     pub fn embedding_for(&self, arch: &str) -> Embedding {
         match self.embedding {
@@ -163,5 +204,34 @@ impl FitOptions {
             ));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_older_files_parse() {
+        let old = r#"{"discriminator":"lof","tau":0.15,"lof-k":6,"coreset-ratio":0.1,"soft-weights":true,
+            "projection":128,"seed":0,"resize":256,"crop":224,"batch":8,"memory":1073741824}"#;
+        assert_eq!(serde_json::from_str::<FitOptions>(old).unwrap(), FitOptions::default());
+        let text = serde_json::to_string(&FitOptions::official()).unwrap();
+        assert!(text.contains(r#""embedding":"auto","embedding-dim":1024,"compat":"official""#), "{text}");
+        assert_eq!(serde_json::from_str::<FitOptions>(&text).unwrap(), FitOptions::official());
+    }
+
+    #[test]
+    fn embeddings_follow_the_architecture() {
+        let auto = FitOptions::default();
+        assert_eq!(auto.embedding_for("wide_resnet50_2"), Embedding::Pooled);
+        assert_eq!(auto.embedding_for("efficientnet-lite0"), Embedding::Concat);
+        let concat = FitOptions { embedding: Embedding::Concat, ..auto.clone() };
+        assert_eq!(concat.patches("resnet18"), Patches::Concat);
+        let pooled = FitOptions { embedding: Embedding::Pooled, embedding_dim: 384, ..auto.clone() };
+        assert_eq!(pooled.patches("efficientnet-lite1"), Patches::Pooled { dim: 384 });
+        for embedding_dim in [0, 60, 130, 1028] {
+            assert!(FitOptions { embedding_dim, ..auto.clone() }.validate().is_err(), "{embedding_dim}");
+        }
     }
 }

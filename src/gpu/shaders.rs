@@ -30,6 +30,7 @@ shaders! {
     "shared/coreset" &[],
     "coreset_start" &[&[], &["MEAN"]],
     "coreset_first" &[&[]],
+    "coreset_cap" &[&["START"], &["MASK"], &["CAP"]],
     "coreset_histogram" &[&[]],
     "coreset_threshold" &[&[]],
     "coreset_collect" &[&[]],
