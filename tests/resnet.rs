@@ -17,9 +17,13 @@ use std::path::Path;
 /// about 1e-6 over these depths, a hundred times that is held here.
 const RELATIVE: f64 = 1e-4;
 
+fn fnv(text: &str) -> u32 {
+    text.bytes().fold(2_166_136_261, |h, b| (h ^ u32::from(b)).wrapping_mul(16_777_619))
+}
+
 /// Values of tensor `name` by the formula of `tools/golden_resnet.py`.
 fn made_up(name: &str, shape: &[usize]) -> Vec<f32> {
-    let seed = name.bytes().fold(2_166_136_261_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(16_777_619));
+    let seed = fnv(name);
     let fan_in: usize = shape[1..].iter().product();
     let scale = (6.0 / fan_in as f64).sqrt();
     let kind = match name {
@@ -116,6 +120,26 @@ fn input(h: u32, w: u32, network: &Network) -> Vec<f32> {
         }
     }
     input
+}
+
+/// The tables add up to the tensors of torchvision and efficientnet_lite_pytorch, name by name and shape by shape.
+#[test]
+fn tables_are_those_of_the_published_packages() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/resnet.safetensors");
+    let bytes = std::fs::read(path).unwrap();
+    let golden = SafeTensors::deserialize(&bytes).unwrap();
+    for network in architectures() {
+        let mut list = tensors(&network);
+        list.sort();
+        let line = |(name, shape): &(String, Vec<usize>)| {
+            let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
+            format!("{name} {}\n", sizes.join(","))
+        };
+        let text: String = list.iter().map(line).collect();
+        let words: Vec<u32> = [list.len() as u32, fnv(&text)].to_vec();
+        let want = golden.tensor(&format!("{}.tensors", network.name)).unwrap();
+        assert_eq!(bytemuck::cast_slice::<u32, u8>(&words), want.data(), "{}", network.name);
+    }
 }
 
 /// A tensor against its samples and norm in the golden file.

@@ -22,7 +22,13 @@ The embedding `pooled` is made of layer2 and layer3 as PatchCore's published pro
 padding 1, zeros), bilinear upsampling of the later stage's unfolded maps, adaptive_avg_pool1d of each stage to 1024,
 side by side, adaptive_avg_pool1d to 1024.
 
-The file, for ARCH of resnet18, resnet50, wide_resnet50_2 and SIZE of 224x224 and 250x198 (h x w); PART is layer1, layer2,
+And for every architecture that the crate knows, resnet34, resnet101 and EfficientNet-Lite0 to 2 (from
+efficientnet_lite_pytorch) included, what its tables must add up to:
+
+    ARCH.tensors          [2] i32: number of floating-point tensors of the convolutional part (without fc., _fc., _conv_head.,
+                          _bn1.), and FNV-1a over the lines `NAME shape,shape\\n` in order of the names
+
+The rest of the file, for ARCH of resnet18, resnet50, wide_resnet50_2 and SIZE of 224x224 and 250x198 (h x w); PART is layer1, layer2,
 layer3 ([h][w][c]) or pooled ([h][w][1024]):
 
     ARCH.SIZE.PART.shape  [3] i32
@@ -39,6 +45,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
+from efficientnet_lite_pytorch import EfficientNet
 from safetensors.numpy import save_file
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,11 +55,16 @@ STAGE_VALUES = 1024
 DIM = 1024
 
 
+def fnv(text: str) -> int:
+    seed = 2166136261
+    for byte in text.encode():
+        seed = ((seed ^ byte) * 16777619) & 0xFFFFFFFF
+    return seed
+
+
 def uniform(name: str, count: int) -> np.ndarray:
     """[count] f64 in 0 .. 1, as above."""
-    seed = 2166136261
-    for byte in name.encode():
-        seed = ((seed ^ byte) * 16777619) & 0xFFFFFFFF
+    seed = fnv(name)
     h = np.arange(count, dtype=np.uint32) * np.uint32(2654435769) + np.uint32(seed)
     h ^= h >> np.uint32(16)
     h *= np.uint32(2246822507)
@@ -73,6 +85,14 @@ def made_up(name: str, shape: torch.Size) -> torch.Tensor:
     else:
         values = 0.4 * u - 0.2
     return torch.from_numpy(values.astype(np.float32)).reshape(shape)
+
+
+def tables(model: torch.nn.Module) -> np.ndarray:
+    """[2] i32 as above."""
+    head = ("fc.", "_fc.", "_conv_head.", "_bn1.")
+    state = {k: v for k, v in model.state_dict().items() if v.is_floating_point() and not k.startswith(head)}
+    lines = "".join(f"{k} {','.join(map(str, v.shape))}\n" for k, v in sorted(state.items()))
+    return np.array([len(state), fnv(lines)], np.uint32).view(np.int32)
 
 
 def image(h: int, w: int) -> np.ndarray:
@@ -107,6 +127,11 @@ def main() -> None:
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     random = np.random.default_rng(224)
     out = {}
+    for arch in [*ARCHS, "resnet34", "resnet101"]:
+        out[f"{arch}.tensors"] = tables(getattr(torchvision.models, arch)(weights=None))
+    for variant in range(3):
+        arch = f"efficientnet-lite{variant}"
+        out[f"{arch}.tensors"] = tables(EfficientNet.from_name(arch))
     for arch in ARCHS:
         model = getattr(torchvision.models, arch)(weights=None).eval()
         state = {k: made_up(k, v.shape) for k, v in model.state_dict().items() if v.is_floating_point()}
