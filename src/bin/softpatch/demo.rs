@@ -98,7 +98,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
             args.material,
             CONTAMINATION * 100.0
         ),
-        cell: 176,
+        cell: 160,
         range,
         threshold: info.threshold,
     };
