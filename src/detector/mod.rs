@@ -57,8 +57,8 @@ impl Backbone {
         Ok(Self { network, weights: WeightFile::embedded() })
     }
 
-    /// A weight file (safetensors in f32, f16 or bf16, with the tensor names of torchvision, timm or
-    /// efficientnet_lite_pytorch). `arch` names the architecture, else names and shapes of the tensors tell it; `layers`
+    /// A weight file: safetensors in f32, f16 or bf16, with the tensor names of torchvision and timm (ResNets) or of
+    /// efficientnet_lite_pytorch (EfficientNet-Lite). `arch` names the architecture, else names and shapes of the tensors tell it; `layers`
     /// are the stages that patches come from, else [`default_layers`]. The file need not go on after the last of them.
     ///
     /// # Errors
