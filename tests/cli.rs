@@ -4,7 +4,7 @@ mod common;
 
 use common::serial;
 use softpatch::data::OwnedImage;
-use softpatch::data::synth::{Defect, Material, render};
+use softpatch::data::synth::{Defect, Material, SynthOptions, generate, render};
 use softpatch::detector::Model;
 use softpatch::report::write_png;
 use std::io::Read;
@@ -385,6 +385,46 @@ fn a_set_is_painted_and_measured() {
     // A folder with something else in it stays as it is.
     std::fs::write(folder.path().join("mine.txt"), "mine").unwrap();
     fails(&run(["synth", arg(folder.path())]), 1, &["not empty"]);
+}
+
+#[test]
+fn a_benchmark_is_run_once_and_timed() {
+    let _guard = serial();
+    let folder = tempfile::tempdir().unwrap();
+    let (set, out) = (folder.path().join("set"), folder.path().join("out"));
+    let options = SynthOptions {
+        materials: vec![Material::Metal],
+        train: 8,
+        test_good: 3,
+        test_per_defect: 1,
+        size: 80,
+        seed: 1,
+        contamination: 0.0,
+    };
+    generate(&set, &options, &|_, _| {}).unwrap();
+    let tiny =
+        ["--resize", "64", "--crop", "64", "--noise", "0,0.125", "--protocol", "overlap", "--ratio", "0.2"];
+    let bench = |more: &[&str]| run(["bench", arg(&set)].iter().chain(&tiny).chain(more));
+    let (table, notes) = succeeds(&bench(&["-o", arg(&out), "--methods", "none,softpatch-nearest"]));
+    assert!(table.contains("### image AUROC, noise 0.125 overlap"), "{table}");
+    assert!(table.contains("4 cells, 4 of them computed now"), "{table}");
+    assert!(notes.contains("MVTec AD: 1 categories, 4 cells") && notes.contains("4/4 metal"), "{notes}");
+    let files = listing(&out);
+    for name in ["results.csv", "results.json", "table.md", "report.html", "splits/metal_noise0_seed0.csv"] {
+        assert!(files.iter().any(|f| f == name), "{name}: {files:?}");
+    }
+    let (table, notes) = succeeds(&bench(&["-o", arg(&out), "--methods", "none,softpatch-nearest"]));
+    assert!(table.contains("4 cells, 0 of them computed now; features of 0 images"), "{table}");
+    assert!(notes.contains("(was there)"), "{notes}");
+    let (times, _) = succeeds(&bench(&["--time"]));
+    for needle in ["fit: ", "coreset", "p50 ", "p95 ", "device memory: "] {
+        assert!(times.contains(needle), "no {needle} in: {times}");
+    }
+    fails(&bench(&["-o", arg(&out), "--methods", "knn"]), 2, &["there is no method knn", "softpatch+"]);
+    fails(&bench(&["-o", arg(&out), "--protocol", "twice"]), 2, &["there is no protocol twice"]);
+    fails(&bench(&["-o", arg(&out), "--category", "wood"]), 2, &["no category wood", "metal"]);
+    fails(&bench(&[]), 2, &["--out"]);
+    fails(&run(["bench", arg(folder.path()), "-o", arg(&out)]), 1, &["known here"]);
 }
 
 #[test]

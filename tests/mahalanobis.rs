@@ -6,7 +6,7 @@ use common::{assert_close, devices, noise, serial};
 use proptest::prelude::*;
 use softpatch::gpu::Recorder;
 use softpatch::ops::lof::ScoreMap;
-use softpatch::ops::mahalanobis::{Mahalanobis, RIDGE};
+use softpatch::ops::mahalanobis::{Mahalanobis, MahalanobisTo, RIDGE};
 use softpatch::reference;
 
 /// Relative error of a score. Covariance, factor and substitution are backward stable: together they solve with a matrix
@@ -95,4 +95,51 @@ fn correlated_values_of_unlike_sizes() {
         }
     }
     check(&x, 1, n, r);
+}
+
+/// Rows scored under a Gaussian that they had no part in.
+#[test]
+fn other_rows() {
+    let _guard = serial();
+    for (groups, n, q, r, mean) in
+        [(1, 1, 3, 4, 0.0), (3, 40, 7, 20, 0.0), (2, 30, 1, 100, 1000.0), (2, 12, 90, 36, 5.0)]
+    {
+        let (x, rows) = (noise(1, groups * n * r, mean, 1.0), noise(2, groups * q * r, mean + 0.5, 1.0));
+        let (positions, p0) = (groups + 1, 1);
+        let mut want = vec![0.0; q * positions];
+        let mut tolerance = 0.0_f32;
+        for b in 0..groups {
+            let group = &x[b * n * r..(b + 1) * n * r];
+            tolerance = tolerance.max(score_tolerance(group, n, r));
+            let own = &rows[b * q * r..(b + 1) * q * r];
+            for (i, s) in reference::mahalanobis::mahalanobis_to(group, own, r).into_iter().enumerate() {
+                want[i * positions + p0 + b] = s;
+            }
+        }
+        // Rows off the covariance's own directions divide by the ridge: the mean's rounding (1000 has 6e-5) counts ten-fold.
+        tolerance += 4e-7 * (1.0 + mean) / RIDGE.sqrt();
+        assert!(tolerance < 0.01, "a tolerance of {tolerance} would hide mistakes");
+        for (name, device) in devices() {
+            let block = device.upload(&x, "block").unwrap();
+            let others = device.upload(&rows, "rows").unwrap();
+            let factors = device.alloc(groups * r * r, "factors").unwrap();
+            let scores = device.alloc(want.len(), "scores").unwrap();
+            let mut recorder = Recorder::new(device);
+            MahalanobisTo {
+                block: &block,
+                factors: &factors,
+                rows: &others,
+                to: ScoreMap { scores: &scores, positions: positions as u32, p0: p0 as u32 },
+                groups: groups as u32,
+                n: n as u32,
+                q: q as u32,
+                r: r as u32,
+            }
+            .record(&mut recorder)
+            .unwrap();
+            recorder.run().unwrap();
+            let got = device.read::<f32>(&scores).unwrap();
+            assert_close(&format!("{name} {groups}x{n}+{q}x{r}"), &got, &want, 0.0, tolerance);
+        }
+    }
 }

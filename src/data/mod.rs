@@ -4,6 +4,7 @@ mod affine;
 mod decode;
 mod folder;
 mod image;
+mod layouts;
 mod mask;
 mod noise;
 mod split_csv;
@@ -16,6 +17,7 @@ pub use decode::{
 };
 pub use folder::{TestItem, TestSet, TrainSet};
 pub use image::{Image, OwnedImage, PixelFormat};
+pub use layouts::{Category, Dataset, Layout};
 pub use mask::load_mask;
 pub use noise::{NoiseProtocol, Split, SplitSource, TrainEntry, split};
 pub use view::center_crop;

@@ -51,7 +51,7 @@ impl Split {
         let text =
             String::from_utf8(bytes).map_err(|_| wrong(file, "the list is not UTF-8 text".to_owned()))?;
         let mut split = Self { train: Vec::new(), test: Vec::new() };
-        let mut records = Records { rest: text.trim_start_matches('\u{feff}'), line: 1 };
+        let mut records = Records::new(&text);
         let at_line = |line: usize, what: String| wrong(file, format!("line {line}: {what}"));
         let expected = || format!("expected the columns {}", HEADER.join(","));
 
@@ -117,9 +117,16 @@ fn quoted(field: &str) -> String {
 }
 
 /// The records of a CSV text, each with the number of its first line. Empty lines are skipped.
-struct Records<'a> {
+pub(super) struct Records<'a> {
     rest: &'a str,
     line: usize,
+}
+
+impl<'a> Records<'a> {
+    /// The records of `text`, a byte-order mark skipped.
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { rest: text.trim_start_matches('\u{feff}'), line: 1 }
+    }
 }
 
 impl Iterator for Records<'_> {

@@ -12,7 +12,7 @@ use crate::ops::quantile::{Keep, Quantile};
 use crate::{Error, Result};
 
 /// What is known of the training patches.
-pub(super) struct Denoised {
+pub(crate) struct Denoised {
     /// Score of every patch, image-major.
     pub scores: Vec<f32>,
     /// Patches that stay, ascending.
@@ -27,19 +27,45 @@ pub(super) struct Denoised {
 const BLOCK_BYTES: usize = 16 << 20;
 
 /// Scores every patch against the patches at its grid position and drops the noisiest share `tau`.
-pub(super) fn denoise(
+pub(crate) fn denoise(
     device: &Device,
     features: &Features,
     options: &FitOptions,
     progress: &dyn Progress,
 ) -> Result<Denoised> {
-    let (n, positions, r) = (features.images, features.positions, features.r);
-    let total = u32::try_from(n * positions)
-        .map_err(|_| Error::Limit(format!("{n} images of {positions} patches are more than 2^32 patches")))?;
+    let total = patches(features)?;
     if options.discriminator == Discriminator::None {
-        let scores = vec![1.0; n * positions];
+        let scores = vec![1.0; total as usize];
         return Ok(Denoised { scores, kept: (0..total).collect(), threshold: None, lof_k: None });
     }
+    let (scores, lof_k) = outlier_scores(device, features, options, progress)?;
+    let (threshold, kept) = select(device, &scores, total, 1.0 - options.tau)?;
+    Ok(Denoised { scores: device.read(&scores)?, kept, threshold: Some(threshold), lof_k })
+}
+
+/// Drops the share `tau` of patches with the highest of the given `scores`.
+pub(crate) fn denoise_by(device: &Device, scores: Vec<f32>, tau: f64) -> Result<Denoised> {
+    let on_device = device.upload(&scores, "outlier scores")?;
+    let (threshold, kept) = select(device, &on_device, scores.len() as u32, 1.0 - tau)?;
+    Ok(Denoised { scores, kept, threshold: Some(threshold), lof_k: None })
+}
+
+/// Number of training patches.
+fn patches(features: &Features) -> Result<u32> {
+    let (n, positions) = (features.images, features.positions);
+    u32::try_from(n * positions)
+        .map_err(|_| Error::Limit(format!("{n} images of {positions} patches are more than 2^32 patches")))
+}
+
+/// Outlier scores `[images][positions]` by the discriminator of `options` (not `None`), and the neighbours LOF used.
+pub(crate) fn outlier_scores(
+    device: &Device,
+    features: &Features,
+    options: &FitOptions,
+    progress: &dyn Progress,
+) -> Result<(Tensor, Option<u32>)> {
+    let (n, positions, r) = (features.images, features.positions, features.r);
+    patches(features)?;
     let k = if options.discriminator == Discriminator::Lof { options.lof_k } else { 1 };
     let width = Knn::width(k, n as u32);
     let lof_k = (options.discriminator == Discriminator::Lof).then_some(width);
@@ -95,8 +121,7 @@ pub(super) fn denoise(
         device.wait()?;
         progress.update(Stage::Denoise, u64::from(p0 + groups), positions as u64);
     }
-    let (threshold, kept) = select(device, &scores, total, 1.0 - options.tau)?;
-    Ok(Denoised { scores: device.read(&scores)?, kept, threshold: Some(threshold), lof_k })
+    Ok((scores, lof_k))
 }
 
 /// The `q` quantile of the scores, and the patches whose score does not pass it.

@@ -41,7 +41,7 @@ pub(super) fn stream(
 }
 
 /// `[rows][columns]` in as many buffers as binding sizes ask for, cut between images.
-pub(super) struct Chunks {
+pub(crate) struct Chunks {
     /// The buffers; all but the last hold `images` images.
     pub tensors: Vec<Tensor>,
     /// Images a buffer.
@@ -74,10 +74,12 @@ enum Embeddings {
     Projected,
     /// In a temporary file, image after image.
     Disk(File),
+    /// Not kept.
+    Dropped,
 }
 
 /// Features of all training images.
-pub(super) struct Features {
+pub(crate) struct Features {
     device: Device,
     /// Projected vectors `[images * positions][r]`.
     pub z: Chunks,
@@ -92,6 +94,149 @@ pub(super) struct Features {
     pub dim: usize,
 }
 
+/// Sizes of what is collected.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FeatureShape {
+    /// Images.
+    pub images: usize,
+    /// Grid positions an image.
+    pub positions: usize,
+    /// Values of an embedding.
+    pub dim: usize,
+}
+
+/// A linear map `[r][dim]` of embeddings.
+pub(crate) struct Projection {
+    /// Row-major.
+    pub matrix: Vec<f32>,
+    /// Values of a projected vector.
+    pub r: usize,
+}
+
+impl Projection {
+    /// The seeded random map of the method; none where the embedding is no longer than the map's result.
+    pub fn random(dim: usize, options: &FitOptions) -> Option<Self> {
+        let r = options.projection as usize;
+        (dim > r).then(|| Self { matrix: projection_matrix(dim, r, options.seed), r })
+    }
+}
+
+/// Collects features, a batch at a time.
+struct Collector {
+    features: Features,
+    projection: Option<(Tensor, Tensor)>,
+    projected: Tensor,
+}
+
+impl Collector {
+    fn new(
+        device: &Device,
+        shape: FeatureShape,
+        projection: Option<&Projection>,
+        batch: usize,
+        memory: u64,
+        keep: bool,
+    ) -> Result<Self> {
+        let FeatureShape { images, positions, dim } = shape;
+        let r = projection.map_or(dim, |p| p.r);
+        let bytes = |values: usize| images as u64 * positions as u64 * values as u64 * 4;
+        if bytes(r) > memory {
+            return Err(Error::Limit(format!(
+                "the projected patches of {images} images need {} MiB, the memory budget is {} MiB; raise --memory, or use \
+                 fewer images, a smaller crop or a smaller projection",
+                bytes(r) >> 20,
+                memory >> 20
+            )));
+        }
+        let z = Chunks::new(device, images, positions * r, "projected patches")?;
+        let embeddings = if !keep {
+            Embeddings::Dropped
+        } else if projection.is_none() {
+            Embeddings::Projected
+        } else if bytes(r) + bytes(dim) <= memory {
+            Embeddings::Device(Chunks::new(device, images, positions * dim, "embeddings")?)
+        } else {
+            let file = tempfile::tempfile()
+                .map_err(|e| Error::io(std::env::temp_dir(), "opening a spool file", e))?;
+            tracing::info!("embeddings ({} MiB) wait on disk: they pass the memory budget", bytes(dim) >> 20);
+            Embeddings::Disk(file)
+        };
+        let upload = |p: &Projection| -> Result<_> {
+            Ok((device.upload(&p.matrix, "projection")?, device.alloc(r, "no bias")?))
+        };
+        Ok(Self {
+            features: Features { device: device.clone(), z, embeddings, images, positions, r, dim },
+            projection: projection.map(upload).transpose()?,
+            projected: device.alloc(batch * positions * r, "projected batch")?,
+        })
+    }
+
+    /// Takes images `start .. start + count` from `embedding` `[count][positions][dim]`.
+    fn push(&mut self, start: usize, count: usize, embedding: &Tensor) -> Result<()> {
+        let Features { device, z, embeddings, positions, r, dim, .. } = &mut self.features;
+        let (positions, r, dim) = (*positions, *r, *dim);
+        let mut recorder = Recorder::new(device);
+        if let Some((w, bias)) = &self.projection {
+            Gemm {
+                x: embedding,
+                w,
+                bias,
+                residual: None,
+                c: &self.projected,
+                m: (count * positions) as u32,
+                k: dim as u32,
+                n: r as u32,
+                activation: Activation::None,
+            }
+            .record(&mut recorder)?;
+        }
+        let (zs, es) = (positions * r, positions * dim);
+        for i in 0..count {
+            let (to, word) = z.at(start + i, zs);
+            let from = if self.projection.is_some() { &self.projected } else { embedding };
+            recorder.copy(from, i * zs, to, word, zs);
+            if let Embeddings::Device(chunks) = embeddings {
+                let (to, word) = chunks.at(start + i, es);
+                recorder.copy(embedding, i * es, to, word, es);
+            }
+        }
+        recorder.run()?;
+        match embeddings {
+            Embeddings::Disk(file) => {
+                let values: Vec<f32> = device.read(&embedding.slice(0, count * es))?;
+                file.write_all(bytemuck::cast_slice(&values))
+                    .map_err(|e| Error::io(std::env::temp_dir(), "spooling embeddings", e))
+            }
+            // Bounds the work in flight to one batch while the next one decodes.
+            _ => device.wait(),
+        }
+    }
+}
+
+/// Runs every image of `source` through the backbone and hands out the embeddings `[count][positions][dim]`, which lie on
+/// the device, a batch at a time with the number of its first image.
+pub(crate) fn embed(
+    device: &Device,
+    extractor: &mut Extractor,
+    feed: &mut Feed,
+    source: &dyn ImageSource,
+    progress: &dyn Progress,
+    mut f: impl FnMut(usize, usize, &Tensor) -> Result<()>,
+) -> Result<()> {
+    let (batch, images) = (extractor.batch() as usize, source.len() as u64);
+    progress.update(Stage::Features, 0, images);
+    stream(source, batch, |start, loaded| {
+        if progress.cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let views = loaded.iter().map(|i| i.as_image()).collect::<Result<Vec<_>>>()?;
+        run_backbone(device, extractor, feed, &views, &|slot| source.name(start + slot))?;
+        f(start, loaded.len(), extractor.embedding())?;
+        progress.update(Stage::Features, (start + loaded.len()) as u64, images);
+        Ok(())
+    })
+}
+
 impl Features {
     /// Runs every image of `source` through the backbone.
     pub fn extract(
@@ -104,85 +249,59 @@ impl Features {
     ) -> Result<Self> {
         let [h, w] = extractor.grid();
         let (positions, dim) = (h as usize * w as usize, extractor.dim() as usize);
-        let images = source.len();
-        let project = dim > options.projection as usize;
-        let r = if project { options.projection as usize } else { dim };
-        let z = Chunks::new(device, images, positions * r, "projected patches")?;
-        let bytes = |values: usize| images as u64 * positions as u64 * values as u64 * 4;
-        let embeddings = if !project {
-            Embeddings::Projected
-        } else if bytes(r) + bytes(dim) <= options.memory {
-            Embeddings::Device(Chunks::new(device, images, positions * dim, "embeddings")?)
-        } else {
-            let file = tempfile::tempfile()
-                .map_err(|e| Error::io(std::env::temp_dir(), "opening a spool file", e))?;
-            tracing::info!("embeddings ({} MiB) wait on disk: they pass the memory budget", bytes(dim) >> 20);
-            Embeddings::Disk(file)
-        };
-        if bytes(r) > options.memory {
-            return Err(Error::Limit(format!(
-                "the projected patches of {images} images need {} MiB, the memory budget is {} MiB; raise --memory, or use \
-                 fewer images, a smaller crop or a smaller projection",
-                bytes(r) >> 20,
-                options.memory >> 20
-            )));
-        }
-        let mut this = Self { device: device.clone(), z, embeddings, images, positions, r, dim };
+        let shape = FeatureShape { images: source.len(), positions, dim };
+        let projection = Projection::random(dim, options);
         let batch = extractor.batch() as usize;
-        let projected = device.alloc(batch * positions * r, "projected batch")?;
-        let projection = if project {
-            let matrix = projection_matrix(dim, r, options.seed);
-            Some((device.upload(&matrix, "projection")?, device.alloc(r, "no bias")?))
-        } else {
-            None
-        };
-        progress.update(Stage::Features, 0, images as u64);
-        stream(source, batch, |start, loaded| {
-            if progress.cancelled() {
-                return Err(Error::Cancelled);
-            }
-            let count = loaded.len();
-            let views = loaded.iter().map(|i| i.as_image()).collect::<Result<Vec<_>>>()?;
-            run_backbone(device, extractor, feed, &views, &|slot| source.name(start + slot))?;
-            let mut recorder = Recorder::new(device);
-            if let Some((w, bias)) = &projection {
-                Gemm {
-                    x: extractor.embedding(),
-                    w,
-                    bias,
-                    residual: None,
-                    c: &projected,
-                    m: (count * positions) as u32,
-                    k: dim as u32,
-                    n: r as u32,
-                    activation: Activation::None,
-                }
-                .record(&mut recorder)?;
-            }
-            let (zs, es) = (positions * r, positions * dim);
+        let mut all = Collector::new(device, shape, projection.as_ref(), batch, options.memory, true)?;
+        embed(device, extractor, feed, source, progress, |start, count, x| all.push(start, count, x))?;
+        Ok(all.features)
+    }
+
+    /// Collects embeddings that are at hand: `load` fills `[positions][dim]` of an image.
+    pub fn from_embeddings(
+        device: &Device,
+        shape: FeatureShape,
+        projection: Option<&Projection>,
+        batch: usize,
+        memory: u64,
+        load: impl FnMut(usize, &mut [f32]) -> Result<()>,
+    ) -> Result<Self> {
+        let all = Collector::new(device, shape, projection, batch, memory, true)?;
+        Self::collect(device, shape, batch, all, load)
+    }
+
+    /// Collects the projected vectors alone; [`Features::gather`] has nothing to give then.
+    pub fn projected(
+        device: &Device,
+        shape: FeatureShape,
+        projection: &Projection,
+        batch: usize,
+        memory: u64,
+        load: impl FnMut(usize, &mut [f32]) -> Result<()>,
+    ) -> Result<Self> {
+        let all = Collector::new(device, shape, Some(projection), batch, memory, false)?;
+        Self::collect(device, shape, batch, all, load)
+    }
+
+    fn collect(
+        device: &Device,
+        shape: FeatureShape,
+        batch: usize,
+        mut all: Collector,
+        mut load: impl FnMut(usize, &mut [f32]) -> Result<()>,
+    ) -> Result<Self> {
+        let image = shape.positions * shape.dim;
+        let x = device.alloc(batch * image, "embeddings at hand")?;
+        let mut values = vec![0.0_f32; batch * image];
+        for start in (0..shape.images).step_by(batch) {
+            let count = batch.min(shape.images - start);
             for i in 0..count {
-                let (to, word) = this.z.at(start + i, zs);
-                let from = if project { &projected } else { extractor.embedding() };
-                recorder.copy(from, i * zs, to, word, zs);
-                if let Embeddings::Device(chunks) = &this.embeddings {
-                    let (to, word) = chunks.at(start + i, es);
-                    recorder.copy(extractor.embedding(), i * es, to, word, es);
-                }
+                load(start + i, &mut values[i * image..(i + 1) * image])?;
             }
-            recorder.run()?;
-            match &mut this.embeddings {
-                Embeddings::Disk(file) => {
-                    let values: Vec<f32> = device.read(&extractor.embedding().slice(0, count * es))?;
-                    file.write_all(bytemuck::cast_slice(&values))
-                        .map_err(|e| Error::io(std::env::temp_dir(), "spooling embeddings", e))?;
-                }
-                // Bounds the work in flight to one batch while the next one decodes.
-                _ => device.wait()?,
-            }
-            progress.update(Stage::Features, (start + count) as u64, images as u64);
-            Ok(())
-        })?;
-        Ok(this)
+            device.write(&x, 0, &values[..count * image]);
+            all.push(start, count, &x)?;
+        }
+        Ok(all.features)
     }
 
     /// Projects all embeddings anew, by the map of `seed`. Embeddings that were not projected stay as they are.
@@ -213,6 +332,7 @@ impl Features {
                         .map_err(|e| Error::io(std::env::temp_dir(), "reading spooled embeddings", e))?;
                     device.write(&x, 0, &values);
                 }
+                Embeddings::Dropped => return Err(Error::Limit("the embeddings were not kept".into())),
                 Embeddings::Projected => {}
             }
             let (m, k, n) = (self.positions as u32, self.dim as u32, self.r as u32);
@@ -232,6 +352,7 @@ impl Features {
         let chunks = match &mut self.embeddings {
             Embeddings::Projected => &self.z,
             Embeddings::Device(chunks) => chunks,
+            Embeddings::Dropped => return Err(Error::Limit("the embeddings were not kept".into())),
             Embeddings::Disk(file) => {
                 let mut values = vec![0.0_f32; rows.len() * self.dim];
                 // In file order, so that the disk reads forward.

@@ -1,9 +1,9 @@
 //! Fit: features, outlier scores, memory bank, threshold.
 
 use super::coreset::{select, select_official};
-use super::denoise::denoise;
+use super::denoise::{Denoised, denoise};
 use super::features::Features;
-use super::model_file::{Model, ModelInfo};
+use super::model_file::{BackboneInfo, Model, ModelInfo};
 use super::score::Calibration;
 use super::threshold::{robust_threshold, sample};
 use super::{Backbone, Compat, FitOptions, Progress, Stage};
@@ -53,7 +53,33 @@ pub(super) fn fit(
     };
     let (features, grid) = (&mut features.0, features.1);
     let denoised = denoise(device, features, options, progress)?;
+    let images = (0..source.len()).map(|i| source.name(i)).collect();
+    let origin = Origin { backbone: backbone.info(), images, grid };
+    let mut model = build(device, features, denoised, origin, options, progress)?;
+    calibrate(device, features, &mut model, progress)?;
+    Ok(model)
+}
 
+/// What a model is made from, for its description.
+pub(crate) struct Origin {
+    /// Backbone.
+    pub backbone: BackboneInfo,
+    /// Names of the training images.
+    pub images: Vec<String>,
+    /// Rows and columns of the grid of patches.
+    pub grid: [u32; 2],
+}
+
+/// Selects the memory bank from the kept patches (METHOD, section 5); the model has no threshold yet.
+pub(crate) fn build(
+    device: &Device,
+    features: &mut Features,
+    denoised: Denoised,
+    origin: Origin,
+    options: &FitOptions,
+    progress: &dyn Progress,
+) -> Result<Model> {
+    let Origin { backbone, images, grid } = origin;
     let patches = features.images * features.positions;
     // A ratio such as 0.29 of 100 patches means 29 though 0.29 * 100 is a little less in floating point.
     let wanted = ((options.coreset_ratio * patches as f64 + 1e-9) as usize).max(1);
@@ -102,11 +128,11 @@ pub(super) fn fit(
     let weight = |row: &u32| if options.soft_weights { denoised.scores[*row as usize].max(0.0) } else { 1.0 };
     let bank = device.read(&features.gather(&rows)?)?;
     let (positions, columns) = (features.positions as u32, grid[1]);
-    let mut model = Model {
+    Ok(Model {
         info: ModelInfo {
             options: options.clone(),
-            backbone: backbone.info(),
-            images: (0..source.len()).map(|i| source.name(i)).collect(),
+            backbone,
+            images,
             grid,
             dim: features.dim as u32,
             rows: rows.len() as u32,
@@ -127,9 +153,7 @@ pub(super) fn fit(
             .collect(),
         train_images: Vec::new(),
         train_scores: Vec::new(),
-    };
-    calibrate(device, features, &mut model, progress)?;
-    Ok(model)
+    })
 }
 
 /// Scores a sample of the training images against the bank without their own rows, and sets the threshold.

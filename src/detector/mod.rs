@@ -16,6 +16,11 @@ pub use options::{Compat, Discriminator, Embedding, FitOptions};
 pub use progress::{Progress, Quiet, Stage};
 pub use score::{Profile, Score};
 
+pub(crate) use denoise::{Denoised, denoise, denoise_by, outlier_scores};
+pub(crate) use features::{FeatureShape, Features, Projection, embed};
+pub(crate) use fit::{Origin, build};
+pub(crate) use score::{Stages, bank_axes, prepare_bank};
+
 use crate::Result;
 use crate::backbone::{Network, WeightFile, architecture, default_layers};
 use crate::data::{Image, ImageSource};
@@ -84,7 +89,7 @@ impl Backbone {
         Ok(Self { network, weights })
     }
 
-    fn info(&self) -> BackboneInfo {
+    pub(crate) fn info(&self) -> BackboneInfo {
         BackboneInfo {
             arch: self.network.name.clone(),
             layers: self.network.taps.iter().map(|t| t.name.clone()).collect(),

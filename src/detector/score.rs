@@ -41,19 +41,26 @@ pub struct Profile {
 /// Largest head of the search bounds, in values.
 const MAX_HEAD: usize = 64;
 
-/// A bank ready for search on `device`.
-pub(super) fn prepare_bank(device: &Device, model: &Model) -> Result<Bank> {
-    let dim = model.info.dim as usize;
+/// Mean and leading axes of bank rows, as [`Bank::new`] wants them.
+pub(crate) fn bank_axes(rows: &[f32], dim: usize) -> (Vec<f32>, Vec<f32>) {
     // Measured at 152 values: a quarter is where a longer head costs what it spares.
     let head = (dim / 4).next_multiple_of(4).clamp(4, MAX_HEAD).min(dim / 4 * 4);
-    let (mean, axes) = principal_axes(&model.bank, dim, head);
+    principal_axes(rows, dim, head)
+}
+
+/// A bank ready for search on `device`.
+pub(crate) fn prepare_bank(device: &Device, model: &Model) -> Result<Bank> {
+    let (mean, axes) = bank_axes(&model.bank, model.info.dim as usize);
     let row_image: Vec<u32> = model.provenance.iter().map(|p| p[0]).collect();
     let (rows, weights, row_image) = (&model.bank, &model.weights, &row_image);
     Bank::new(device, &BankData { rows, weights, row_image, mean: &mean, axes: &axes, dim: model.info.dim })
 }
 
 /// Features to scores for a batch, with the buffers for it.
-struct Stages {
+pub(crate) struct Stages {
+    device: Device,
+    grid: [u32; 2],
+    crop: u32,
     bank: Bank,
     search: Search,
     map: AnomalyMap,
@@ -61,6 +68,56 @@ struct Stages {
     scores: Tensor,
     top: Tensor,
     maps: Tensor,
+}
+
+impl Stages {
+    /// Buffers for `batch` images of patches `grid` and maps of `crop` x `crop` pixels.
+    pub fn new(device: &Device, bank: Bank, grid: [u32; 2], crop: u32, batch: u32) -> Result<Self> {
+        let positions = grid[0] * grid[1];
+        let map = AnomalyMap::new(device, grid, [crop; 2])?;
+        Ok(Self {
+            device: device.clone(),
+            grid,
+            crop,
+            search: bank.search(device, batch * positions)?,
+            bank,
+            scratch: device.alloc(map.scratch_len(batch), "map scratch")?,
+            map,
+            scores: device.alloc((batch * positions) as usize, "patch scores")?,
+            top: device.alloc(batch as usize, "image scores")?,
+            maps: device.alloc((batch * crop * crop) as usize, "anomaly maps")?,
+        })
+    }
+
+    /// Records embeddings `[images][positions][dim]` to scores and maps.
+    pub fn record(&self, recorder: &mut Recorder, embedding: &Tensor, images: u32) -> Result<()> {
+        let positions = self.grid[0] * self.grid[1];
+        self.bank.record(recorder, &self.search, embedding, images * positions, None)?;
+        self.bank.record_scores(recorder, &self.search, images, positions, &self.scores, &self.top)?;
+        self.map.record(recorder, &self.scores, &self.scratch, &self.maps, images)
+    }
+
+    /// Reads back what was scored.
+    pub fn read(&self, count: usize, threshold: Option<f32>) -> Result<Vec<Score>> {
+        let positions = self.grid[0] as usize * self.grid[1] as usize;
+        let pixels = self.crop as usize * self.crop as usize;
+        let top: Vec<f32> = self.device.read(&self.top.slice(0, count))?;
+        let scores: Vec<f32> = self.device.read(&self.scores.slice(0, count * positions))?;
+        let maps: Vec<f32> = self.device.read(&self.maps.slice(0, count * pixels))?;
+        let parts = scores.chunks_exact(positions).zip(maps.chunks_exact(pixels));
+        Ok(top
+            .iter()
+            .zip(parts)
+            .map(|(&score, (patches, map))| Score {
+                score,
+                anomalous: threshold.map(|t| score > t),
+                grid: self.grid,
+                patches: patches.to_vec(),
+                map_side: self.crop,
+                map: map.to_vec(),
+            })
+            .collect())
+    }
 }
 
 /// The part of a detector that works on the device.
@@ -111,28 +168,15 @@ impl Scorer {
         }
         let batch = extractor.batch();
         let feed = Feed::new(device, extractor.network(), info.options.resize, crop)?;
-        let map = AnomalyMap::new(device, info.grid, [crop; 2])?;
-        let stages = Stages {
-            search: bank.search(device, batch * positions)?,
-            bank,
-            scratch: device.alloc(map.scratch_len(batch), "map scratch")?,
-            map,
-            scores: device.alloc((batch * positions) as usize, "patch scores")?,
-            top: device.alloc(batch as usize, "image scores")?,
-            maps: device.alloc((batch * crop * crop) as usize, "anomaly maps")?,
-        };
+        let stages = Stages::new(device, bank, info.grid, crop, batch)?;
         Ok(Self { device: device.clone(), extractor, feed, stages, plans: BTreeMap::new() })
     }
 
     /// Embeddings of `images` images to scores and maps.
     fn plan(&mut self, images: u32) -> Result<&Plan> {
         if !self.plans.contains_key(&images) {
-            let [h, w] = self.extractor.grid();
-            let s = &self.stages;
             let mut recorder = Recorder::new(&self.device);
-            s.bank.record(&mut recorder, &s.search, self.extractor.embedding(), images * h * w, None)?;
-            s.bank.record_scores(&mut recorder, &s.search, images, h * w, &s.scores, &s.top)?;
-            s.map.record(&mut recorder, &s.scores, &s.scratch, &s.maps, images)?;
+            self.stages.record(&mut recorder, self.extractor.embedding(), images)?;
             self.plans.insert(images, recorder.finish()?);
         }
         self.plans.get(&images).ok_or_else(|| Error::Device("a plan vanished".into()))
@@ -147,26 +191,7 @@ impl Scorer {
         let count = images.len();
         run_backbone(&self.device, &mut self.extractor, &mut self.feed, images, name)?;
         self.plan(count as u32)?.submit()?;
-        let positions = info.grid[0] as usize * info.grid[1] as usize;
-        let side = info.options.crop;
-        let pixels = side as usize * side as usize;
-        let s = &self.stages;
-        let top: Vec<f32> = self.device.read(&s.top.slice(0, count))?;
-        let scores: Vec<f32> = self.device.read(&s.scores.slice(0, count * positions))?;
-        let maps: Vec<f32> = self.device.read(&s.maps.slice(0, count * pixels))?;
-        let parts = scores.chunks_exact(positions).zip(maps.chunks_exact(pixels));
-        Ok(top
-            .iter()
-            .zip(parts)
-            .map(|(&score, (patches, map))| Score {
-                score,
-                anomalous: info.threshold.map(|t| score > t),
-                grid: info.grid,
-                patches: patches.to_vec(),
-                map_side: side,
-                map: map.to_vec(),
-            })
-            .collect())
+        self.stages.read(count, info.threshold)
     }
 
     /// Runs a batch with a timestamp around every dispatch.

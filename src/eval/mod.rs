@@ -1,6 +1,7 @@
 //! Figures of merit and the benchmark protocol.
 
 mod aupro;
+pub mod bench;
 mod metrics;
 mod report;
 

@@ -3,7 +3,7 @@
 use super::aupro::{DEFAULT_FPR_LIMIT, PixelRanking};
 use super::metrics::{Ranking, check_finite, check_lengths};
 use crate::{Error, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// An anomaly map with its ground truth.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,7 @@ pub struct Item<'a> {
 }
 
 /// The figures of merit of a test set, each in 0..=1, and `None` where it is not defined (see `notes`).
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Test images.
     pub images: usize,

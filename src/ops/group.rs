@@ -111,6 +111,52 @@ impl Centre<'_> {
     }
 }
 
+/// Subtracts from other rows the mean of every group.
+#[derive(Debug)]
+pub struct Shift<'a> {
+    /// `[groups][n][r]`: what the mean is of, not centred yet.
+    pub block: &'a Tensor,
+    /// `[groups][q][r]`: what it is subtracted from.
+    pub rows: &'a Tensor,
+    /// Groups.
+    pub groups: u32,
+    /// Rows of a group.
+    pub n: u32,
+    /// Rows to shift, a group.
+    pub q: u32,
+    /// Values of a row, a multiple of 4.
+    pub r: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct ShiftParams {
+    groups: u32,
+    n: u32,
+    q: u32,
+    r4: u32,
+}
+
+impl Shift<'_> {
+    /// Records the subtraction.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where a tensor is too small or `r` is not a multiple of 4.
+    pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
+        let Self { groups, n, q, r, .. } = *self;
+        check_depth("shift", r)?;
+        check("shift block", words(&[groups, n, r]), self.block)?;
+        check("shift rows", words(&[groups, q, r]), self.rows)?;
+        if groups == 0 || n == 0 || q == 0 {
+            return Ok(());
+        }
+        let params = ShiftParams { groups, n, q, r4: r / 4 };
+        let kernel = recorder.device().kernel("group_shift", &[], &[])?;
+        let grid = grid_1d((groups * (r / 4)).div_ceil(64), recorder.device().caps().max_groups);
+        recorder.dispatch(&kernel, &format!("{groups}x{n}+{q}x{r}"), &[self.block, self.rows], &params, grid)
+    }
+}
+
 /// Product of sizes, without overflow for anything that fits a buffer.
 pub(super) fn words(sizes: &[u32]) -> u64 {
     sizes.iter().fold(1, |product, &s| product.saturating_mul(s.into()))

@@ -9,6 +9,8 @@ pub mod depthwise;
 pub mod gather;
 pub mod gemm;
 pub mod group;
+pub mod image_distance;
+pub mod image_mean;
 pub mod knn;
 pub mod lof;
 pub mod mahalanobis;

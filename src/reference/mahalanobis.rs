@@ -12,15 +12,24 @@ pub fn mahalanobis(x: &[f32], r: usize) -> Vec<f32> {
     if n < 2 {
         return vec![1.0; n];
     }
+    mahalanobis_to(x, x, r)
+}
+
+/// Mahalanobis distance of every row of `rows` `[q][r]` to the mean of X `[n][r]` under X's covariance (`max(n - 1, 1)` in
+/// the denominator) plus [`RIDGE`] times the identity, plus 1: `[q]`.
+pub fn mahalanobis_to(x: &[f32], rows: &[f32], r: usize) -> Vec<f32> {
+    let n = x.len() / r;
     let mean: Vec<f64> =
         (0..r).map(|j| (0..n).map(|i| f64::from(x[i * r + j])).sum::<f64>() / n as f64).collect();
-    let centred: Vec<f64> = x.iter().enumerate().map(|(at, &v)| f64::from(v) - mean[at % r]).collect();
-    let lower = cholesky(&covariance(&centred, n, r), r);
+    let centre = |x: &[f32]| -> Vec<f64> {
+        x.iter().enumerate().map(|(at, &v)| f64::from(v) - mean[at % r]).collect()
+    };
+    let lower = cholesky(&covariance(&centre(x), n, r), r);
     let score = |row: &[f64]| {
         let y = solve_lower(&lower, r, row);
         (y.iter().map(|v| v * v).sum::<f64>().sqrt() + 1.0) as f32
     };
-    centred.chunks_exact(r).map(score).collect()
+    centre(rows).chunks_exact(r).map(score).collect()
 }
 
 /// Covariance `[r][r]` of centred rows `[n][r]`, [`RIDGE`] on its diagonal.
@@ -29,7 +38,7 @@ fn covariance(centred: &[f64], n: usize, r: usize) -> Vec<f64> {
     for i in 0..r {
         for j in 0..r {
             let products = centred.chunks_exact(r).map(|row| row[i] * row[j]);
-            c[i * r + j] = products.sum::<f64>() / (n - 1) as f64 + if i == j { RIDGE } else { 0.0 };
+            c[i * r + j] = products.sum::<f64>() / (n.max(2) - 1) as f64 + if i == j { RIDGE } else { 0.0 };
         }
     }
     c

@@ -14,9 +14,13 @@ pub mod resize;
 
 pub mod coreset;
 pub mod distance;
+pub mod image_distance;
+pub mod image_mean;
 pub mod knn;
 pub mod lof;
 pub mod mahalanobis;
 pub mod nearest;
 pub mod neighbor;
+pub mod padim;
 pub mod quantile;
+pub mod spade;

@@ -28,7 +28,7 @@ pub struct HtmlReport {
     pub items: Vec<SheetRow>,
 }
 
-const STYLE: &str = include_str!("report.css");
+pub(crate) const STYLE: &str = include_str!("report.css");
 
 impl HtmlReport {
     /// The page as text. It holds three or four PNGs an item, so about 0.5 MB for each image of 256x256.
@@ -168,7 +168,7 @@ fn legend(range: (f32, f32), threshold: Option<f32>) -> String {
 }
 
 /// Text that is safe between tags and inside quotes.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

@@ -134,7 +134,7 @@ fn discriminator(name: &str) -> Result<Discriminator, String> {
 }
 
 /// `800MB`, `2GiB`, `1.5 GiB`, `1048576`.
-fn parse_bytes(text: &str) -> Result<u64, String> {
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);

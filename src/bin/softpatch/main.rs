@@ -1,5 +1,6 @@
 //! The command-line program: a thin skin over the library's public API.
 
+mod bench;
 mod common;
 mod config;
 mod demo;
@@ -43,6 +44,7 @@ enum Command {
     Synth(synth::Args),
     Devices(devices::Args),
     Doctor(doctor::Args),
+    Bench(bench::Args),
     Demo(demo::Args),
 }
 
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         Command::Synth(args) => synth::run(args, quiet),
         Command::Devices(args) => devices::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Bench(args) => bench::run(&args, quiet),
         Command::Demo(args) => demo::run(&args, quiet),
     };
     exit(outcome)

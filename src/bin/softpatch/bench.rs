@@ -1,0 +1,254 @@
+//! `softpatch bench`.
+
+use crate::common::{self, Bars, DeviceArgs, Failure, Outcome, human_bytes};
+use crate::config::parse_bytes;
+use softpatch::data::{Dataset, DecodeOptions, FileSource, ImageSource, NoiseProtocol};
+use softpatch::detector::{Backbone, Detector, FitOptions, Progress};
+use softpatch::eval::bench::{Bench, BenchOptions, Cell, Method, Summary, protocol_of};
+use softpatch::gpu::Device;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Compare methods on a data set whose training images are made dirty on purpose.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "DATASET is a set in its published layout (MVTec AD, LOCO, 3D-AD, BTAD, VisA, KolektorSDD, KolektorSDD2, MPDD, \
+                        magnetic tile), one category of it, or a plain folder with good/ and a folder for each kind of defect. \
+                        DIR gets results.csv, results.json, table.md, report.html, the lists of images in splits/, and \
+                        cells/, from which an interrupted run goes on."
+)]
+pub struct Args {
+    /// Folder of the data set.
+    dataset: PathBuf,
+    /// Folder for the results; made where it is not there.
+    #[arg(short, long, value_name = "DIR", required_unless_present = "time")]
+    out: Option<PathBuf>,
+    /// Methods, with commas between.
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "patchcore,softpatch-lof",
+        long_help = "Methods, with commas between: padim, spade, patchcore (or none), softpatch-nearest, softpatch-gaussian, \
+                     softpatch-lof, each softpatch with -hard for no soft weights, and softpatch+"
+    )]
+    methods: Vec<String>,
+    /// Shares of defect images put among the training images, with commas between.
+    #[arg(long, value_name = "SHARES", value_delimiter = ',', default_value = "0,0.05,0.1,0.15")]
+    noise: Vec<f64>,
+    /// What becomes of those images: overlap (they are tested, too), no-overlap, augmented-overlap.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "overlap,no-overlap")]
+    protocol: Vec<String>,
+    /// Runs with seeds 0, 1, ...; tables hold their mean and standard deviation.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seeds: u32,
+    /// Only these categories, with commas between.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    category: Vec<String>,
+    /// Use the lists of images in this folder, as a run writes them to splits/.
+    #[arg(long, value_name = "DIR")]
+    splits: Option<PathBuf>,
+    /// Share of the training patches that is dropped as noise [default: 0.15].
+    #[arg(long, value_name = "SHARE")]
+    tau: Option<f64>,
+    /// Neighbours of the local outlier factor [default: 6].
+    #[arg(long, value_name = "K")]
+    lof_k: Option<u32>,
+    /// Rows of the memory bank as a share of all training patches [default: 0.1].
+    #[arg(long, visible_alias = "coreset-ratio", value_name = "SHARE")]
+    ratio: Option<f64>,
+    /// Values of a projected patch, a multiple of 4 [default: 128].
+    #[arg(long, value_name = "N")]
+    projection: Option<u32>,
+    /// The shorter side of every image is brought to this many pixels [default: 256].
+    #[arg(long, value_name = "PIXELS")]
+    resize: Option<u32>,
+    /// Side of the centred square that is looked at, in pixels [default: 224].
+    #[arg(long, value_name = "PIXELS")]
+    crop: Option<u32>,
+    /// Images that go through the backbone at a time [default: 8].
+    #[arg(long, value_name = "N")]
+    batch: Option<u32>,
+    /// Memory for the features of a category, on the device and off it, e.g. 800MB or 2GiB [default: 1GiB].
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    memory: Option<u64>,
+    /// Turn images as their EXIF orientation says (masks are not turned).
+    #[arg(long)]
+    exif: bool,
+    /// Instead of measuring quality, print where the time goes when the first category is fitted and scored.
+    #[arg(long)]
+    time: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+impl Args {
+    fn options(&self) -> Outcome<BenchOptions> {
+        let usage = |e: softpatch::Error| Failure::Usage(e.to_string());
+        let base = FitOptions::default();
+        let fit = FitOptions {
+            tau: self.tau.unwrap_or(base.tau),
+            lof_k: self.lof_k.unwrap_or(base.lof_k),
+            coreset_ratio: self.ratio.unwrap_or(base.coreset_ratio),
+            projection: self.projection.unwrap_or(base.projection),
+            resize: self.resize.unwrap_or(base.resize),
+            crop: self.crop.unwrap_or(base.crop),
+            batch: self.batch.unwrap_or(base.batch),
+            memory: self.memory.unwrap_or(base.memory),
+            ..base
+        };
+        let methods: Vec<Method> =
+            self.methods.iter().map(|m| m.parse()).collect::<Result<_, _>>().map_err(usage)?;
+        let protocols: Vec<NoiseProtocol> =
+            self.protocol.iter().map(|p| protocol_of(p)).collect::<Result<_, _>>().map_err(usage)?;
+        let decode = DecodeOptions { exif_orientation: self.exif, ..DecodeOptions::default() };
+        let (noise, seeds, splits) = (self.noise.clone(), self.seeds, self.splits.clone());
+        let options = BenchOptions { methods, noise, protocols, seeds, fit, decode, splits };
+        options.validate().map_err(usage)?;
+        Ok(options)
+    }
+}
+
+pub fn run(args: &Args, quiet: bool) -> Outcome {
+    let options = args.options()?;
+    let mut set = Dataset::open(&args.dataset)?;
+    if !args.category.is_empty() {
+        set = set.only(&args.category).map_err(|e| Failure::Usage(e.to_string()))?;
+    }
+    if args.time {
+        return time(&args.device.open()?, &set, &options, quiet);
+    }
+    let Some(out) = &args.out else { return Err(Failure::Usage("--out is missing".into())) };
+    std::fs::create_dir_all(out).map_err(|e| softpatch::Error::io(out, "making the folder", e))?;
+    let device = args.device.open()?;
+    let backbone = Backbone::embedded()?;
+    let categories = &set.categories;
+    let bars = Bars::new(quiet);
+    let total =
+        options.conditions().len() * options.seeds as usize * options.methods.len() * categories.len();
+    bars.notice(&format!("{}: {} categories, {total} cells", set.layout, categories.len()));
+    let mut number = 0;
+    let started = Instant::now();
+    let bench = Bench { device: &device, backbone: &backbone, categories, out, options: &options };
+    let summary = bench.run(&bars, |cell, computed| {
+        number += 1;
+        bars.notice(&format!("{number}/{total} {}", line(cell, computed)));
+    })?;
+    bars.finish();
+    summary.write(out, &format!("softpatch bench {}", args.dataset.display()))?;
+    summary.notes.iter().for_each(|note| bars.notice(note));
+    let text = format!("{}\n{}", summary.markdown(), footer(&summary, &device, started));
+    common::print(&text)
+}
+
+/// One finished cell in a line.
+fn line(cell: &Cell, computed: bool) -> String {
+    let s = &cell.settings;
+    let figure = |v: Option<f64>| v.map_or("-".to_owned(), |v| format!("{v:.4}"));
+    format!(
+        "{} {} {} seed {}: image AUROC {}, pixel AUROC {}{}",
+        s.category,
+        s.method,
+        s.condition().name(),
+        s.seed,
+        figure(cell.report.image_auroc),
+        figure(cell.report.pixel_auroc),
+        if computed { format!(" ({:.1} s)", cell.seconds) } else { " (was there)".to_owned() }
+    )
+}
+
+fn footer(summary: &Summary, device: &Device, started: Instant) -> String {
+    format!(
+        "{} cells, {} of them computed now; features of {} images in {:.1} s, {:.1} s in all; {}, {} at most\n",
+        summary.cells.len(),
+        summary.computed,
+        summary.images,
+        summary.feature_seconds,
+        started.elapsed().as_secs_f64(),
+        device.caps().adapter,
+        human_bytes(device.peak_bytes())
+    )
+}
+
+/// Images that latencies are measured on.
+const TIMED: usize = 50;
+
+/// Fits the first category with the first method's settings and times every stage.
+fn time(device: &Device, set: &Dataset, options: &BenchOptions, quiet: bool) -> Outcome {
+    let category = &set.categories[0];
+    let bars = Bars::new(quiet);
+    let backbone = Backbone::embedded()?;
+    let decode = options.decode.clone();
+    let train = FileSource::new(category.train.clone(), decode.clone());
+    let fit = FitOptions { discriminator: options.methods[0].discriminator(), ..options.fit.clone() };
+    let started = Instant::now();
+    let detector = Detector::fit(device, &backbone, &train, &fit, &bars)?;
+    let fitted = started.elapsed();
+    let mut text = String::new();
+    let caps = device.caps();
+    let _ = writeln!(text, "{} ({}, {})", caps.adapter, caps.driver, caps.archetype);
+    let info = detector.info();
+    let _ = writeln!(
+        text,
+        "{}: {} training images, crop {}, bank of {} rows of {} values\n\nfit: {:.2} s",
+        category.name,
+        info.images.len(),
+        fit.crop,
+        info.rows,
+        info.dim,
+        fitted.as_secs_f64()
+    );
+    for (stage, spent) in bars.times() {
+        let _ = writeln!(text, "  {:<28}{:>10.1} ms", stage.name(), 1e3 * spent.as_secs_f64());
+    }
+
+    let test = category.test.source(decode);
+    let mut latencies = Vec::new();
+    let count = test.len().min(TIMED);
+    for i in 0..count {
+        let image = test.load(i)?;
+        let view = image.as_image()?;
+        if i == 0 {
+            // Pipelines and tables are built at the first call.
+            detector.score(&[view])?;
+        }
+        let began = Instant::now();
+        detector.score(&[view])?;
+        latencies.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    latencies.sort_by(f64::total_cmp);
+    // The smallest value with at least that share of all at or below it.
+    let share = |q: f64| latencies[((q * count as f64).ceil() as usize).clamp(1, count) - 1];
+    let _ = writeln!(
+        text,
+        "\nscore, one image of {count} at a time, decoded: p50 {:.1} ms, p95 {:.1} ms",
+        share(0.5),
+        share(0.95)
+    );
+    if caps.timestamps {
+        let image = test.load(0)?;
+        let times = detector.profile(&[image.as_image()?])?;
+        let all: f64 = times.steps.iter().map(|t| t.seconds).sum();
+        let mut stages: Vec<(String, f64)> = Vec::new();
+        let mut index = BTreeMap::new();
+        for step in &times.steps {
+            let name = step.label.split([' ', '+']).next().unwrap_or_default().to_owned();
+            let at = *index.entry(name.clone()).or_insert_with(|| {
+                stages.push((name, 0.0));
+                stages.len() - 1
+            });
+            stages[at].1 += step.seconds;
+        }
+        let _ = writeln!(text, "  on the device, by kernel");
+        for (name, seconds) in &stages {
+            let _ = writeln!(text, "  {name:<28}{:>10.3} ms {:>5.1} %", 1e3 * seconds, 100.0 * seconds / all);
+        }
+        let _ = writeln!(text, "  {:<28}{:>10.3} ms", "sum", 1e3 * all);
+    } else {
+        let _ = writeln!(text, "  no stages: the adapter offers no timestamp queries");
+    }
+    let _ = writeln!(text, "\ndevice memory: {} at most", human_bytes(device.peak_bytes()));
+    common::print(&text)
+}

@@ -1,0 +1,19 @@
+//! The benchmark: data set x methods x noise x seeds, one feature pass an image.
+//!
+//! Every finished cell is a file in `cells/`; a run that was interrupted goes on where it stopped. The lists of images
+//! are in `splits/`, the results in `results.csv`, `results.json`, `table.md` and `report.html`.
+
+mod cell;
+mod map;
+mod method;
+mod padim;
+mod page;
+mod run;
+mod score;
+mod spade;
+mod store;
+mod tables;
+
+pub use cell::{Cell, CellImage, CellSettings, Condition, protocol_name, protocol_of};
+pub use method::Method;
+pub use run::{Bench, BenchOptions, Open, Summary};

@@ -1,0 +1,87 @@
+//! PaDiM: a Gaussian at every position, over a random subset of channels. The image score is the highest value of the map.
+
+use super::map::Maps;
+use super::score::Training;
+use super::store::Store;
+use crate::detector::{Features, FitOptions, Progress, Projection, Stage};
+use crate::gpu::Recorder;
+use crate::ops::group::Gather;
+use crate::ops::lof::ScoreMap;
+use crate::ops::mahalanobis::MahalanobisTo;
+use crate::reference::padim::channels;
+use crate::{Error, Result};
+
+/// Channels that are kept (the paper's choice for ResNet-18).
+const CHANNELS: usize = 100;
+/// Bytes of one block of groups at most.
+const BLOCK_BYTES: usize = 16 << 20;
+
+pub(super) fn score(
+    training: &Training<'_>,
+    store: &mut Store,
+    fit: &FitOptions,
+    progress: &dyn Progress,
+) -> Result<Vec<(f32, Vec<f32>)>> {
+    let device = training.device;
+    let dim = store.dim as usize;
+    let kept = channels(dim, CHANNELS, fit.seed);
+    let r = kept.len();
+    let mut matrix = vec![0.0_f32; r * dim];
+    kept.iter().enumerate().for_each(|(row, &channel)| matrix[row * dim + channel] = 1.0);
+    let projection = Projection { matrix, r };
+    let batch = training.batch(store, fit);
+    let (n, q, positions) = (training.train.len(), training.test.len(), store.positions() as usize);
+    let mut collect = |keys: &[super::store::Key]| {
+        let shape = store.shape(keys.len());
+        Features::projected(device, shape, &projection, batch, fit.memory, |i, out| store.load(&keys[i], out))
+    };
+    let (train, test) = (collect(&training.train)?, collect(&training.test)?);
+
+    let groups = (BLOCK_BYTES / 4 / ((n + q + r) * r)).clamp(1, positions);
+    let block = device.alloc(groups * n * r, "group block")?;
+    let rows = device.alloc(groups * q * r, "group queries")?;
+    let factors = device.alloc(groups * r * r, "group factors")?;
+    let scores = device.alloc(q * positions, "patch scores")?;
+    for p0 in (0..positions).step_by(groups) {
+        if progress.cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let here = groups.min(positions - p0) as u32;
+        let mut recorder = Recorder::new(device);
+        for (features, block, n) in [(&train, &block, n), (&test, &rows, q)] {
+            for (c, z) in features.z.tensors.iter().enumerate() {
+                let first = c * features.z.images;
+                Gather {
+                    z,
+                    block,
+                    images: features.z.images.min(n - first) as u32,
+                    first: first as u32,
+                    n: n as u32,
+                    positions: positions as u32,
+                    p0: p0 as u32,
+                    groups: here,
+                    r: r as u32,
+                }
+                .record(&mut recorder)?;
+            }
+        }
+        let to = ScoreMap { scores: &scores, positions: positions as u32, p0: p0 as u32 };
+        MahalanobisTo {
+            block: &block,
+            factors: &factors,
+            rows: &rows,
+            to,
+            groups: here,
+            n: n as u32,
+            q: q as u32,
+            r: r as u32,
+        }
+        .record(&mut recorder)?;
+        recorder.run()?;
+        device.wait()?;
+        progress.update(Stage::Score, p0 as u64 + u64::from(here), positions as u64);
+    }
+    let patches: Vec<f32> = device.read::<f32>(&scores)?.into_iter().map(|s| s - 1.0).collect();
+    let maps = Maps::new(device, store.grid, fit.crop, batch)?.run(&patches)?;
+    Ok(maps.into_iter().map(|map| (map.iter().copied().fold(0.0, f32::max), map)).collect())
+}

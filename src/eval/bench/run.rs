@@ -1,0 +1,400 @@
+//! The harness: which cells there are, which are missing, and one feature pass for those.
+
+use super::cell::{Cell, CellImage, CellSettings, Condition, protocol_name};
+use super::method::Method;
+use super::score::{Scored, Training};
+use super::store::{Store, key};
+use crate::data::{
+    Category, DecodeOptions, ImageSource, NoiseProtocol, OwnedImage, Split, SplitSource, TestItem,
+    TrainEntry, center_crop, decode_file, load_mask, split,
+};
+use crate::detector::{Backbone, FitOptions, Progress};
+use crate::eval::{Item, Map, evaluate};
+use crate::gpu::Device;
+use crate::report::{overlay, png_bytes, write_whole};
+use crate::{Error, Result};
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// What is measured.
+#[derive(Clone, Debug)]
+pub struct BenchOptions {
+    /// Methods, in the order of the tables' columns.
+    pub methods: Vec<Method>,
+    /// Shares of noise.
+    pub noise: Vec<f64>,
+    /// Protocols for the noise; without noise there is nothing to choose.
+    pub protocols: Vec<NoiseProtocol>,
+    /// Seeds 0 .. `seeds` are measured.
+    pub seeds: u32,
+    /// Settings of every fit. Discriminator, soft weights and seed are the cell's.
+    pub fit: FitOptions,
+    /// How images are decoded.
+    pub decode: DecodeOptions,
+    /// Folder with the lists of splits to use, instead of drawing them; named as those that a run writes.
+    pub splits: Option<PathBuf>,
+}
+
+impl Default for BenchOptions {
+    /// PatchCore and SoftPatch with LOF; noise 0, 0.05, 0.1 and 0.15; with and without overlap; one seed.
+    fn default() -> Self {
+        Self {
+            methods: vec![Method::PatchCore, Method::ALL[7]],
+            noise: vec![0.0, 0.05, 0.1, 0.15],
+            protocols: vec![NoiseProtocol::Overlap, NoiseProtocol::NoOverlap],
+            seeds: 1,
+            fit: FitOptions::default(),
+            decode: DecodeOptions::default(),
+            splits: None,
+        }
+    }
+}
+
+impl BenchOptions {
+    /// The conditions, in the order of the tables.
+    pub fn conditions(&self) -> Vec<Condition> {
+        let mut all: Vec<Condition> = Vec::new();
+        for &noise in &self.noise {
+            let protocols: Vec<Option<NoiseProtocol>> =
+                if noise > 0.0 { self.protocols.iter().map(|p| Some(*p)).collect() } else { vec![None] };
+            for protocol in protocols {
+                let condition = Condition { noise, protocol };
+                if !all.contains(&condition) {
+                    all.push(condition);
+                }
+            }
+        }
+        all
+    }
+
+    /// Checks every setting against its range.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] naming the setting.
+    pub fn validate(&self) -> Result<()> {
+        self.fit.validate()?;
+        let fail = |what: &str| Err(Error::InvalidOption(what.to_owned()));
+        if self.methods.is_empty() || self.noise.is_empty() || self.seeds == 0 {
+            return fail("at least one method, one noise ratio and one seed are needed");
+        }
+        if self.protocols.is_empty() && self.noise.iter().any(|n| *n > 0.0) {
+            return fail("noise needs a protocol: overlap, no-overlap or augmented-overlap");
+        }
+        if let Some(noise) = self.noise.iter().find(|n| !(0.0..=1.0).contains(*n)) {
+            return Err(Error::InvalidOption(format!("the noise ratio {noise} is not in 0..=1")));
+        }
+        Ok(())
+    }
+}
+
+/// What a run leaves.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// All cells, by category, condition, seed and method.
+    pub cells: Vec<Cell>,
+    /// Cells that this run computed; the rest was there.
+    pub computed: usize,
+    /// Images that went through the backbone.
+    pub images: usize,
+    /// Seconds of the feature passes.
+    pub feature_seconds: f64,
+    /// What was left out or repeated, and why.
+    pub notes: Vec<String>,
+}
+
+/// Makes an image source for a list of images.
+pub type Open<'a> = dyn Fn(&[TrainEntry]) -> Box<dyn ImageSource + 'a> + 'a;
+
+/// A run.
+pub struct Bench<'a> {
+    /// Where it runs.
+    pub device: &'a Device,
+    /// Backbone.
+    pub backbone: &'a Backbone,
+    /// Categories.
+    pub categories: &'a [Category],
+    /// Folder for all output; made where it is not there.
+    pub out: &'a Path,
+    /// What is measured.
+    pub options: &'a BenchOptions,
+}
+
+/// A split that cells are measured on.
+struct Task {
+    seed: u64,
+    split: Split,
+    /// Cells to compute: method, settings, file.
+    missing: Vec<(Method, CellSettings, PathBuf)>,
+}
+
+impl Bench<'_> {
+    /// Computes the cells that are not in the output folder yet, each written as it is done, and returns all. `done` is
+    /// told of every cell, and whether it was computed now.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] for settings out of range, what an image or list says of itself, [`Error::Io`] where
+    /// output cannot be written, [`Error::Cancelled`] where `progress` asked to stop: what is done stays.
+    pub fn run(&self, progress: &dyn Progress, done: impl FnMut(&Cell, bool)) -> Result<Summary> {
+        let decode = self.options.decode.clone();
+        let open = move |entries: &[TrainEntry]| -> Box<dyn ImageSource> {
+            let split = Split { train: entries.to_vec(), test: Vec::new() };
+            Box::new(SplitSource::new(&split, decode.clone()))
+        };
+        self.run_from(&open, progress, done)
+    }
+
+    /// [`Bench::run`] with images from elsewhere than their files.
+    ///
+    /// # Errors
+    /// As [`Bench::run`].
+    pub fn run_from(
+        &self,
+        open: &Open<'_>,
+        progress: &dyn Progress,
+        mut done: impl FnMut(&Cell, bool),
+    ) -> Result<Summary> {
+        self.options.validate()?;
+        for folder in ["cells", "splits"] {
+            let folder = self.out.join(folder);
+            std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, "making the folder", e))?;
+        }
+        let mut summary = Summary::default();
+        for category in self.categories {
+            let (tasks, files) = self.tasks(category, &mut summary.notes)?;
+            let missing: HashSet<PathBuf> =
+                tasks.iter().flat_map(|t| t.missing.iter().map(|(_, _, file)| file.clone())).collect();
+            if !missing.is_empty() {
+                self.category(category, &tasks, open, progress, &mut summary, &mut done)?;
+            }
+            for (file, settings) in files {
+                // Read back even where it was just computed, so that a run and its continuation see the same numbers.
+                let cell = Cell::read(&file, &settings)
+                    .ok_or_else(|| Error::io(&file, "reading", std::io::ErrorKind::NotFound.into()))?;
+                if !missing.contains(&file) {
+                    done(&cell, false);
+                }
+                summary.cells.push(cell);
+            }
+        }
+        Ok(summary)
+    }
+
+    /// The splits of a category with the cells that are missing, and the files of all its cells.
+    #[allow(clippy::type_complexity, reason = "private, called once")]
+    fn tasks(
+        &self,
+        category: &Category,
+        notes: &mut Vec<String>,
+    ) -> Result<(Vec<Task>, Vec<(PathBuf, CellSettings)>)> {
+        let (mut tasks, mut files) = (Vec::new(), Vec::new());
+        for condition in self.options.conditions() {
+            for seed in 0..u64::from(self.options.seeds) {
+                let name = list_name(&category.name, condition, seed);
+                let split = match self.split(category, condition, seed, &name) {
+                    Ok(split) => split,
+                    // Too few defects to leave any for testing: the rest of the table is still worth having.
+                    Err(Error::InvalidOption(why)) if condition.protocol.is_some() => {
+                        notes.push(format!("{}, {}: left out: {why}", category.name, condition.name()));
+                        break;
+                    }
+                    Err(other) => return Err(other),
+                };
+                let list = self.out.join("splits").join(&name);
+                split.write_csv(&list)?;
+                let bytes = std::fs::read(&list).map_err(|e| Error::io(&list, "reading", e))?;
+                let digest = format!("{:x}", Sha256::digest(bytes));
+                let repeats = split.repeats_noise();
+                if repeats && seed == 0 {
+                    notes.push(format!(
+                        "{}, {}: too few defects; some are put in again after a small random affine move",
+                        category.name,
+                        condition.name()
+                    ));
+                }
+                let mut task = Task { seed, split, missing: Vec::new() };
+                for &method in &self.options.methods {
+                    let fit = method_options(&self.options.fit, method, seed);
+                    let settings = CellSettings::new(
+                        &category.name,
+                        method.name(),
+                        condition,
+                        seed,
+                        digest.clone(),
+                        &fit,
+                        self.backbone.info(),
+                        &self.device.caps().adapter,
+                    );
+                    let file = self.out.join("cells").join(format!("{}.json", settings.key()?));
+                    if Cell::read(&file, &settings).is_none() {
+                        task.missing.push((method, settings.clone(), file.clone()));
+                    }
+                    files.push((file, settings));
+                }
+                tasks.push(task);
+            }
+        }
+        Ok((tasks, files))
+    }
+
+    fn split(&self, category: &Category, condition: Condition, seed: u64, name: &str) -> Result<Split> {
+        if let Some(folder) = &self.options.splits {
+            return Split::read_csv(folder.join(name));
+        }
+        let protocol = condition.protocol.unwrap_or(NoiseProtocol::Overlap);
+        split(&category.train, &category.test, condition.noise, protocol, seed)
+    }
+
+    fn category(
+        &self,
+        category: &Category,
+        tasks: &[Task],
+        open: &Open<'_>,
+        progress: &dyn Progress,
+        summary: &mut Summary,
+        done: &mut impl FnMut(&Cell, bool),
+    ) -> Result<()> {
+        let needed = tasks.iter().filter(|t| !t.missing.is_empty());
+        let (mut entries, mut seen, mut tested) = (Vec::new(), HashSet::new(), Vec::new());
+        for task in needed.clone() {
+            for entry in task.split.train.iter().cloned().chain(task.split.test.iter().map(as_entry)) {
+                if seen.insert(key(&entry)) {
+                    entries.push(TrainEntry { is_noise: false, ..entry });
+                }
+            }
+            tested.extend(task.split.test.iter().filter(|i| i.is_defect() && i.mask.is_some()));
+        }
+        let masks = self.masks(&tested)?;
+        let began = Instant::now();
+        let source = open(&entries);
+        let budget = (self.out, self.options.fit.memory);
+        let mut store = Store::extract(
+            self.device,
+            self.backbone,
+            &entries,
+            source.as_ref(),
+            &self.options.fit,
+            budget,
+            progress,
+        )?;
+        self.device.wait()?;
+        summary.images += entries.len();
+        summary.feature_seconds += began.elapsed().as_secs_f64();
+        tracing::info!("{}: features of {} images", category.name, entries.len());
+        for task in needed {
+            let mut training = Training::new(self.device, self.backbone, &task.split);
+            for (method, settings, file) in &task.missing {
+                if progress.cancelled() {
+                    return Err(Error::Cancelled);
+                }
+                let began = Instant::now();
+                let fit = FitOptions {
+                    batch: self.options.fit.batch,
+                    memory: self.options.fit.memory,
+                    ..settings.fit.clone()
+                };
+                let scored = training.score(&mut store, *method, &fit, progress)?;
+                let mut cell = self.measure(task, settings, &scored, &masks, file)?;
+                cell.seconds = began.elapsed().as_secs_f64();
+                cell.write(file)?;
+                summary.computed += 1;
+                done(&cell, true);
+            }
+        }
+        Ok(())
+    }
+
+    fn masks(&self, items: &[&TestItem]) -> Result<HashMap<PathBuf, Vec<bool>>> {
+        let paths: HashSet<&PathBuf> = items.iter().filter_map(|i| i.mask.as_ref()).collect();
+        let fit = &self.options.fit;
+        paths.into_par_iter().map(|path| Ok((path.clone(), load_mask(path, fit.resize, fit.crop)?))).collect()
+    }
+
+    /// Figures and examples of a scored test set.
+    fn measure(
+        &self,
+        task: &Task,
+        settings: &CellSettings,
+        scored: &Scored,
+        masks: &HashMap<PathBuf, Vec<bool>>,
+        file: &Path,
+    ) -> Result<Cell> {
+        let width = self.options.fit.crop as usize;
+        let test = &task.split.test;
+        let items: Vec<Item<'_>> = (test.iter().zip(&scored.images))
+            .map(|(item, (score, map))| {
+                let mask = item.mask.as_ref().and_then(|m| masks.get(m)).map(Vec::as_slice);
+                Item {
+                    score: *score,
+                    is_defect: item.is_defect(),
+                    map: Some(Map { width, scores: map, mask }),
+                }
+            })
+            .collect();
+        let report = evaluate(&items)?;
+        let mut notes = scored.notes.clone();
+        if task.split.repeats_noise() {
+            notes.push("too few defects: some are put in again after a small random affine move".to_owned());
+        }
+        let examples = if task.seed == 0 { self.examples(test, scored, file)? } else { Vec::new() };
+        let images = (test.iter().zip(&scored.images))
+            .map(|(item, (score, _))| CellImage {
+                path: item.path.clone(),
+                defect: item.defect.clone(),
+                score: *score,
+            })
+            .collect();
+        Ok(Cell {
+            settings: settings.clone(),
+            train: task.split.train.len(),
+            noise_images: task.split.train.iter().filter(|e| e.is_noise).count(),
+            report,
+            notes,
+            images,
+            examples,
+            seconds: 0.0,
+        })
+    }
+
+    /// Overlays of the first defect of the first two kinds, the map drawn from its median to its highest value.
+    fn examples(&self, test: &[TestItem], scored: &Scored, file: &Path) -> Result<Vec<String>> {
+        let mut kinds = HashSet::new();
+        let first = |(_, i): &(usize, &TestItem)| i.defect.as_ref().is_some_and(|d| kinds.insert(d.clone()));
+        let chosen: Vec<(usize, &TestItem)> = test.iter().enumerate().filter(first).take(2).collect();
+        let fit = &self.options.fit;
+        let mut names = Vec::new();
+        for (n, (i, item)) in chosen.into_iter().enumerate() {
+            let view: OwnedImage =
+                center_crop(&decode_file(&item.path, &self.options.decode)?, fit.resize, fit.crop)?;
+            let map = &scored.images[i].1;
+            let mut sorted = map.clone();
+            sorted.sort_by(f32::total_cmp);
+            let range = (sorted[sorted.len() / 2], sorted[sorted.len() - 1]);
+            let picture = overlay(&view, map, range, None)?;
+            let name = format!("{}-{n}.png", file.file_stem().unwrap_or_default().to_string_lossy());
+            write_whole(&file.with_file_name(&name), &png_bytes(&picture)?)?;
+            names.push(name);
+        }
+        Ok(names)
+    }
+}
+
+/// A test image as something to extract.
+pub(super) fn as_entry(item: &TestItem) -> TrainEntry {
+    TrainEntry { path: item.path.clone(), augment: None, is_noise: false }
+}
+
+/// Name of a split's list.
+fn list_name(category: &str, condition: Condition, seed: u64) -> String {
+    let protocol = condition.protocol.map_or(String::new(), |p| format!("_{}", protocol_name(p)));
+    format!("{category}_noise{}{protocol}_seed{seed}.csv", condition.noise)
+}
+
+/// The settings of a method's fit.
+fn method_options(base: &FitOptions, method: Method, seed: u64) -> FitOptions {
+    let soft_weights = !matches!(method, Method::SoftPatch { soft: false, .. });
+    let discriminator = method.discriminator();
+    FitOptions { discriminator, soft_weights, seed, ..base.clone() }
+}

@@ -1,0 +1,105 @@
+//! SPADE: the training images that look most alike, then the nearest of their patches.
+//!
+//! Images are compared by the mean of their embeddings; the image score is the mean distance to the nearest images, the
+//! patch score the distance to the nearest patch of theirs.
+
+use super::map::Maps;
+use super::score::Training;
+use super::store::{Key, Store};
+use crate::detector::{FitOptions, Progress, Stage, bank_axes};
+use crate::gpu::{Recorder, Tensor};
+use crate::ops::neighbor::{Bank, BankData};
+use crate::ops::{image_distance, image_mean};
+use crate::reference::spade::nearest;
+use crate::{Error, Result};
+
+/// Nearest training images (the paper's K).
+const NEAREST: usize = 50;
+
+pub(super) fn score(
+    training: &Training<'_>,
+    store: &mut Store,
+    fit: &FitOptions,
+    progress: &dyn Progress,
+) -> Result<Vec<(f32, Vec<f32>)>> {
+    let device = training.device;
+    let (n, q, dim) = (training.train.len(), training.test.len(), store.dim as usize);
+    let (size, positions) = (store.image(), store.positions());
+    let (train, test) =
+        (pooled(training, store, &training.train, fit)?, pooled(training, store, &training.test, fit)?);
+    let distances = device.alloc(q * n, "image distances")?;
+    let mut recorder = Recorder::new(device);
+    image_distance::record(&mut recorder, &test, &train, [q as u32, n as u32, dim as u32], &distances)?;
+    recorder.run()?;
+    let distances: Vec<f32> = device.read(&distances)?;
+
+    // One set of axes for all banks: any are right, and these fit what all training images have in common.
+    let mut rows = vec![0.0_f32; size];
+    store.load(&training.train[n / 2], &mut rows)?;
+    let (mean, axes) = bank_axes(&rows, dim);
+    let k = NEAREST.min(n);
+    let mut rows = vec![0.0_f32; k * size];
+    let mut query = vec![0.0_f32; size];
+    let x = device.alloc(size, "test embedding")?;
+    let weights = vec![1.0_f32; k * positions as usize];
+    let row_image = vec![0_u32; weights.len()];
+    let (mut scores, mut patches) = (Vec::with_capacity(q), Vec::with_capacity(q * positions as usize));
+    for (i, key) in training.test.iter().enumerate() {
+        if progress.cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let own = &distances[i * n..(i + 1) * n];
+        let near = nearest(own, k);
+        scores.push((near.iter().map(|&j| f64::from(own[j])).sum::<f64>() / k as f64) as f32);
+        for (&j, slot) in near.iter().zip(rows.chunks_exact_mut(size)) {
+            store.load(&training.train[j], slot)?;
+        }
+        let data = BankData {
+            rows: &rows,
+            weights: &weights,
+            row_image: &row_image,
+            mean: &mean,
+            axes: &axes,
+            dim: dim as u32,
+        };
+        let bank = Bank::new(device, &data)?;
+        store.load(key, &mut query)?;
+        // A large bank bounds the queries of one search.
+        let step = bank.max_queries(device).min(positions).max(1) as usize;
+        let search = bank.search(device, step as u32)?;
+        for part in query.chunks(step * dim) {
+            let count = part.len() / dim;
+            device.write(&x, 0, part);
+            let mut recorder = Recorder::new(device);
+            bank.record(&mut recorder, &search, &x, count as u32, None)?;
+            recorder.run()?;
+            let best: Vec<[u32; 2]> = device.read(&search.best)?;
+            patches.extend(best[..count].iter().map(|b| f32::from_bits(b[0]).max(0.0).sqrt()));
+        }
+        progress.update(Stage::Score, i as u64 + 1, q as u64);
+    }
+    let maps = Maps::new(device, store.grid, fit.crop, training.batch(store, fit))?.run(&patches)?;
+    Ok(scores.into_iter().zip(maps).collect())
+}
+
+/// Mean embeddings `[keys][dim]`.
+fn pooled(training: &Training<'_>, store: &mut Store, keys: &[Key], fit: &FitOptions) -> Result<Tensor> {
+    let device = training.device;
+    let (size, dim, batch) = (store.image(), store.dim as usize, training.batch(store, fit));
+    let all = device.alloc(keys.len() * dim, "pooled images")?;
+    let (x, c) =
+        (device.alloc(batch * size, "embeddings at hand")?, device.alloc(batch * dim, "pooled batch")?);
+    let mut values = vec![0.0_f32; batch * size];
+    for (b, keys) in keys.chunks(batch).enumerate() {
+        for (key, slot) in keys.iter().zip(values.chunks_exact_mut(size)) {
+            store.load(key, slot)?;
+        }
+        device.write(&x, 0, &values[..keys.len() * size]);
+        let mut recorder = Recorder::new(device);
+        let shape = [keys.len() as u32, store.positions(), store.dim];
+        image_mean::record(&mut recorder, &x, shape, &c)?;
+        recorder.copy(&c, 0, &all, b * batch * dim, keys.len() * dim);
+        recorder.run()?;
+    }
+    Ok(all)
+}

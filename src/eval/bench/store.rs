@@ -1,0 +1,108 @@
+//! Embeddings of the images of a category, extracted once.
+
+use crate::backbone::{Extractor, Feed};
+use crate::data::{ImageSource, TrainEntry};
+use crate::detector::{Backbone, FeatureShape, FitOptions, Progress, embed};
+use crate::gpu::Device;
+use crate::{Error, Result};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// An image and its move, if it is moved.
+pub(super) type Key = (PathBuf, Option<[u64; 5]>);
+
+/// Under which key the features of an entry are kept.
+pub(super) fn key(entry: &TrainEntry) -> Key {
+    let bits = entry.augment.map(|a| [a.rotation, a.shift_x, a.shift_y, a.scale, a.shear].map(f64::to_bits));
+    (entry.path.clone(), bits)
+}
+
+enum Data {
+    Memory(Vec<f32>),
+    File(File, PathBuf),
+}
+
+/// `[positions][dim]` embeddings an image.
+pub(super) struct Store {
+    data: Data,
+    at: HashMap<Key, usize>,
+    /// Rows and columns of the grid of patches.
+    pub grid: [u32; 2],
+    /// Values of an embedding.
+    pub dim: u32,
+}
+
+impl Store {
+    /// Extracts `entries`, which `source` loads in the same order. Past `budget` bytes they go to a temporary file in `spool`.
+    pub fn extract(
+        device: &Device,
+        backbone: &Backbone,
+        entries: &[TrainEntry],
+        source: &dyn ImageSource,
+        options: &FitOptions,
+        spool: (&Path, u64),
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        let network = backbone.network.clone();
+        let mut extractor = Extractor::new(device, network, &backbone.weights, options.crop, options.batch)?;
+        let mut feed = Feed::new(device, extractor.network(), options.resize, options.crop)?;
+        let (grid, dim) = (extractor.grid(), extractor.dim());
+        let image = (grid[0] * grid[1] * dim) as usize;
+        let (folder, budget) = spool;
+        let mut data = if (entries.len() * image) as u64 * 4 <= budget {
+            Data::Memory(Vec::with_capacity(entries.len() * image))
+        } else {
+            let file =
+                tempfile::tempfile_in(folder).map_err(|e| Error::io(folder, "opening a spool file", e))?;
+            Data::File(file, folder.to_owned())
+        };
+        embed(device, &mut extractor, &mut feed, source, progress, |_, count, x| {
+            let values: Vec<f32> = device.read(&x.slice(0, count * image))?;
+            match &mut data {
+                Data::Memory(all) => all.extend_from_slice(&values),
+                Data::File(file, folder) => file
+                    .write_all(bytemuck::cast_slice(&values))
+                    .map_err(|e| Error::io(folder, "spooling embeddings", e))?,
+            }
+            Ok(())
+        })?;
+        let at = entries.iter().enumerate().map(|(i, entry)| (key(entry), i)).collect();
+        Ok(Self { data, at, grid, dim })
+    }
+
+    /// Grid positions of an image.
+    pub fn positions(&self) -> u32 {
+        self.grid[0] * self.grid[1]
+    }
+
+    /// Values of an image.
+    pub fn image(&self) -> usize {
+        (self.positions() * self.dim) as usize
+    }
+
+    /// Sizes of `images` images.
+    pub fn shape(&self, images: usize) -> FeatureShape {
+        FeatureShape { images, positions: self.positions() as usize, dim: self.dim as usize }
+    }
+
+    /// Fills `out` `[positions][dim]`.
+    pub fn load(&mut self, key: &Key, out: &mut [f32]) -> Result<()> {
+        let image = self.image();
+        let Some(&i) = self.at.get(key) else {
+            return Err(Error::InvalidOption(format!(
+                "{}: its features were not extracted",
+                key.0.display()
+            )));
+        };
+        match &mut self.data {
+            Data::Memory(all) => out.copy_from_slice(&all[i * image..(i + 1) * image]),
+            Data::File(file, folder) => file
+                .seek(SeekFrom::Start((i * image) as u64 * 4))
+                .and_then(|_| file.read_exact(bytemuck::cast_slice_mut(out)))
+                .map_err(|e| Error::io(folder, "reading spooled embeddings", e))?,
+        }
+        Ok(())
+    }
+}
