@@ -7,14 +7,32 @@ use crate::ops::conv::Conv;
 use crate::ops::depthwise::Depthwise;
 use crate::ops::patch::PatchMean;
 use crate::ops::pool::MaxPool;
+use crate::ops::pooled::Pooled;
 use crate::ops::resample::Upsample;
+use crate::reference::patch::STAGE_VALUES;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
+
+/// How the patches of the stages become one vector (METHOD, section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patches {
+    /// 3x3 mean of each stage, upsampled to the first stage's grid, side by side.
+    Concat,
+    /// 3x3 neighbourhood of each stage, averaged adaptively to 1024 values, upsampled, side by side, averaged adaptively.
+    Pooled {
+        /// Values of an embedding, a multiple of 4.
+        dim: u32,
+    },
+}
+
+/// Values of a stage's patch with [`Patches::Pooled`].
+const STAGE: u32 = STAGE_VALUES as u32;
 
 /// A backbone on a device, with buffers for one batch.
 pub struct Extractor {
     device: Device,
     network: Network,
+    patches: Patches,
     sizes: Vec<Size>,
     weights: Vec<Option<(Tensor, Tensor)>>,
     batch: u32,
@@ -22,14 +40,16 @@ pub struct Extractor {
     /// Buffers that layers take turns in, and which of them each value lies in.
     pool: Vec<Tensor>,
     slot: Vec<usize>,
-    /// 3x3 means of a coarse stage before upsampling.
+    /// Patches of a coarse stage before upsampling.
     coarse: Option<Tensor>,
+    /// Pooled patches of all stages, side by side; with one stage or `concat` that is the embedding, or nothing.
+    stages: Option<Tensor>,
     embedding: Tensor,
     plans: BTreeMap<u32, Plan>,
 }
 
-/// Assigns every value a buffer so that none is overwritten while still needed; returns the assignment and the words that
-/// every buffer needs an image.
+/// Assigns every value a buffer so that none is overwritten while still needed, and the tapped ones never; returns the
+/// assignment and the words that every buffer needs an image.
 fn assign(network: &Network, sizes: &[Size]) -> (Vec<usize>, Vec<usize>) {
     let words = |s: &Size| s.iter().map(|&n| n as usize).product::<usize>();
     let mut last_use = vec![0; sizes.len()];
@@ -37,6 +57,9 @@ fn assign(network: &Network, sizes: &[Size]) -> (Vec<usize>, Vec<usize>) {
         for value in [Some(layer.input), layer.residual].into_iter().flatten() {
             last_use[value] = i + 1;
         }
+    }
+    for tap in &network.taps {
+        last_use[tap.value] = usize::MAX;
     }
     // Value 0 is the input, which has a buffer of its own.
     let mut slot = vec![usize::MAX; sizes.len()];
@@ -59,7 +82,6 @@ fn assign(network: &Network, sizes: &[Size]) -> (Vec<usize>, Vec<usize>) {
             }
         }
         if last_use[value] == 0 {
-            // A tap without a consumer is read right after it is made.
             free.push(slot[value]);
         }
     }
@@ -67,12 +89,10 @@ fn assign(network: &Network, sizes: &[Size]) -> (Vec<usize>, Vec<usize>) {
 }
 
 impl Extractor {
-    /// Prepares `network` for square inputs of `crop` pixels and at most `batch` images at a time (fewer where a buffer
-    /// would pass what the device binds).
+    /// Prepares `network` for square inputs of `crop` pixels, at most `batch` images at a time, and `concat` patches.
     ///
     /// # Errors
-    /// [`Error::Weights`] where the file does not fit the network, [`Error::InvalidOption`] where the crop is too small,
-    /// [`Error::Limit`] where not even one image fits.
+    /// As [`Extractor::with_patches`].
     pub fn new(
         device: &Device,
         network: Network,
@@ -80,23 +100,58 @@ impl Extractor {
         crop: u32,
         batch: u32,
     ) -> Result<Self> {
-        let sizes = network.sizes(crop, crop)?;
+        Self::with_patches(device, network, weights, [crop; 2], batch, Patches::Concat)
+    }
+
+    /// Prepares `network` for inputs of `[height, width]` pixels and at most `batch` images at a time (fewer where a buffer
+    /// would pass what the device binds).
+    ///
+    /// # Errors
+    /// [`Error::Weights`] where the file does not fit the network, [`Error::InvalidOption`] where the crop is too small,
+    /// [`Error::Limit`] where not even one image fits.
+    pub fn with_patches(
+        device: &Device,
+        network: Network,
+        weights: &WeightFile,
+        [height, width]: [u32; 2],
+        batch: u32,
+        patches: Patches,
+    ) -> Result<Self> {
+        let sizes = network.sizes(height, width)?;
         let folded = weights.fold(&network)?;
         let (slot, lens) = assign(&network, &sizes);
         let Some(first) = network.taps.first() else {
             return Err(Error::InvalidOption(format!("{}: no layer is tapped", network.name)));
         };
         let grid = sizes[first.value];
-        let dim: u32 = network.taps.iter().map(|t| sizes[t.value][2]).sum();
         let positions = grid[0] as usize * grid[1] as usize;
+        let dim = embedding_dim(&network, &sizes, patches);
+        let joined = match patches {
+            Patches::Pooled { dim } => {
+                let joined = network.taps.len() as u32 * STAGE;
+                (joined != dim).then_some(positions * joined as usize)
+            }
+            Patches::Concat => None,
+        };
         let coarse = network
             .taps
             .iter()
             .skip(1)
-            .map(|t| sizes[t.value].iter().map(|&n| n as usize).product::<usize>())
+            .map(|t| {
+                let [h, w, c] = sizes[t.value];
+                let values = if patches == Patches::Concat { c } else { STAGE };
+                h as usize * w as usize * values as usize
+            })
             .max();
-        let input_len = crop as usize * crop as usize * 4;
-        let largest = lens.iter().copied().chain([input_len, positions * dim as usize]).max().unwrap_or(1);
+        let input_len = height as usize * width as usize * 4;
+        let largest = lens
+            .iter()
+            .copied()
+            .chain([input_len, positions * dim as usize])
+            .chain(joined)
+            .chain(coarse)
+            .max()
+            .unwrap_or(1);
         let fits = device.caps().max_binding / (largest as u64 * 4);
         let batch = batch.clamp(1, fits.max(1).min(u64::from(u32::MAX)) as u32);
         let of = |len: usize, label: &str| device.alloc(len * batch as usize, label);
@@ -112,9 +167,11 @@ impl Extractor {
             input: of(input_len, "input")?,
             pool: lens.iter().map(|&len| of(len, "activations")).collect::<Result<_>>()?,
             coarse: coarse.map(|len| of(len, "coarse patches")).transpose()?,
+            stages: joined.map(|len| of(len, "pooled stages")).transpose()?,
             embedding: of(positions * dim as usize, "embedding")?,
             device: device.clone(),
             network,
+            patches,
             sizes,
             batch,
             slot,
@@ -135,7 +192,7 @@ impl Extractor {
 
     /// Values of an embedding.
     pub fn dim(&self) -> u32 {
-        self.network.taps.iter().map(|t| self.sizes[t.value][2]).sum()
+        embedding_dim(&self.network, &self.sizes, self.patches)
     }
 
     /// The network that is run.
@@ -143,7 +200,7 @@ impl Extractor {
         &self.network
     }
 
-    /// Normalised input, `[batch][crop][crop][4]`.
+    /// Normalised input, `[batch][height][width][4]`.
     pub fn input(&self) -> &Tensor {
         &self.input
     }
@@ -157,6 +214,15 @@ impl Extractor {
     pub fn last_value(&self) -> (&Tensor, Size) {
         let last = self.sizes.len() - 1;
         (self.value(last), self.sizes[last])
+    }
+
+    /// The output of tap `tap` after a plan has run, `[batch][h][w][c]`, and its `[h, w, c]`.
+    ///
+    /// # Panics
+    /// Where the network has no such tap.
+    pub fn tap(&self, tap: usize) -> (&Tensor, Size) {
+        let value = self.network.taps[tap].value;
+        (self.value(value), self.sizes[value])
     }
 
     fn value(&self, value: usize) -> &Tensor {
@@ -195,29 +261,57 @@ impl Extractor {
                 (_, None) => MaxPool { x, c, shape }.record(recorder)?,
                 (Kind::MaxPool, Some(_)) => {}
             }
-            self.record_tap(recorder, i + 1, images)?;
         }
-        Ok(())
+        self.record_patches(recorder, images)
     }
 
-    /// Brings a tapped value into its columns of the embedding.
-    fn record_tap(&self, recorder: &mut Recorder, value: usize, images: u32) -> Result<()> {
+    /// Joins the tapped values to embeddings.
+    fn record_patches(&self, recorder: &mut Recorder, images: u32) -> Result<()> {
+        let [grid_h, grid_w] = self.grid();
+        let (c, row) = match self.patches {
+            Patches::Concat => (&self.embedding, self.dim()),
+            Patches::Pooled { .. } => {
+                (self.stages.as_ref().unwrap_or(&self.embedding), self.network.taps.len() as u32 * STAGE)
+            }
+        };
         let mut to = 0;
         for (i, tap) in self.network.taps.iter().enumerate() {
-            let [h, w, c] = self.sizes[tap.value];
-            if tap.value == value {
-                let (shape, row, x) = ([images, h, w, c], self.dim(), self.value(value));
-                match (&self.coarse, i) {
-                    (Some(coarse), 1..) => {
-                        PatchMean { x, c: coarse, shape, row: c, to: 0 }.record(recorder)?;
-                        let out = self.grid();
-                        Upsample { x: coarse, c: &self.embedding, shape, out, row, to }.record(recorder)?;
-                    }
-                    _ => PatchMean { x, c: &self.embedding, shape, row, to }.record(recorder)?,
+            let [h, w, channels] = self.sizes[tap.value];
+            let (shape, x) = ([images, h, w, channels], self.value(tap.value));
+            let values = if self.patches == Patches::Concat { channels } else { STAGE };
+            // The first stage goes to its columns, later ones take the way over their own grid.
+            let (patches, patch_row, patch_to) = match &self.coarse {
+                Some(coarse) if i > 0 => (coarse, values, 0),
+                _ => (c, row, to),
+            };
+            match self.patches {
+                Patches::Concat => {
+                    PatchMean { x, c: patches, shape, row: patch_row, to: patch_to }.record(recorder)?;
+                }
+                Patches::Pooled { .. } => {
+                    Pooled { x, c: patches, shape, side: 3, m: STAGE, row: patch_row, to: patch_to }
+                        .record(recorder)?;
                 }
             }
-            to += c;
+            if i > 0 {
+                let shape = [images, h, w, values];
+                Upsample { x: patches, c, shape, out: [grid_h, grid_w], row, to }.record(recorder)?;
+            }
+            to += values;
         }
-        Ok(())
+        match (self.patches, &self.stages) {
+            (Patches::Pooled { dim }, Some(x)) => {
+                let shape = [images, grid_h, grid_w, row];
+                Pooled { x, c: &self.embedding, shape, side: 1, m: dim, row: dim, to: 0 }.record(recorder)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn embedding_dim(network: &Network, sizes: &[Size], patches: Patches) -> u32 {
+    match patches {
+        Patches::Concat => network.taps.iter().map(|t| sizes[t.value][2]).sum(),
+        Patches::Pooled { dim } => dim,
     }
 }

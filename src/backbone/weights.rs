@@ -1,6 +1,6 @@
 //! Weight files: safetensors in f32, f16 or bf16, batch norm folded while loading.
 
-use super::network::{Kind, Layer, Network};
+use super::network::{Kind, Network};
 use crate::{Error, Result};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
@@ -40,6 +40,11 @@ impl WeightFile {
         Self::new(bytes.into(), "<embedded>".into())
     }
 
+    /// The bytes of a file that is at hand otherwise; `origin` is for messages.
+    pub fn from_bytes(bytes: Vec<u8>, origin: impl Into<PathBuf>) -> Self {
+        Self::new(bytes.into(), origin.into())
+    }
+
     fn new(bytes: std::borrow::Cow<'static, [u8]>, origin: PathBuf) -> Self {
         use std::fmt::Write;
         let hash = Sha256::digest(&bytes).iter().fold(String::new(), |mut s, b| {
@@ -59,36 +64,207 @@ impl WeightFile {
         Error::Weights { path: self.origin.clone(), reason }
     }
 
+    fn parse(&self) -> Result<SafeTensors<'_>> {
+        SafeTensors::deserialize(&self.bytes).map_err(|e| {
+            self.fail(format!(
+                "not a safetensors file, or cut short ({e}); tools/convert_pth.py converts a .pth"
+            ))
+        })
+    }
+
+    /// The architecture whose tensors these are, told by names and shapes: the whole table, whether or not the file goes
+    /// to its end. A file that is cut off where several architectures are still equal counts as the smallest.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] that names the nearest architecture and what parts the file from it.
+    pub fn recognise(&self) -> Result<Network> {
+        let file = self.parse()?;
+        let mut nearest: Option<(usize, Network, Vec<String>)> = None;
+        let mut fitting: Option<(usize, Network)> = None;
+        for network in super::architectures() {
+            let fit = Fit::new(&file, &network);
+            if fit.strange.is_empty() && fit.taps > 0 {
+                if fitting.as_ref().is_none_or(|(taps, _)| fit.taps > *taps) {
+                    fitting = Some((fit.taps, network));
+                }
+            } else if nearest.as_ref().is_none_or(|(matching, ..)| fit.matching > *matching) {
+                nearest = Some((fit.matching, network, fit.differences()));
+            }
+        }
+        if let Some((_, network)) = fitting {
+            return Ok(network);
+        }
+        let known: Vec<_> = super::architectures().into_iter().map(|n| n.name).collect();
+        Err(self.fail(match nearest {
+            Some((matching @ 1.., network, differences)) => format!(
+                "these weights are of no known architecture; {matching} tensors fit the nearest, {}, but {}; known are {}",
+                network.name,
+                listed(&differences),
+                known.join(", ")
+            ),
+            _ => format!("no tensor has a name of a known architecture; known are {}", known.join(", ")),
+        }))
+    }
+
+    /// Checks that every tensor of `network` is there, in its shape and a type that can be read.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] that lists what is missing or different.
+    pub fn check(&self, network: &Network) -> Result<()> {
+        let file = self.parse()?;
+        let problems: Vec<String> =
+            expected(network).iter().flat_map(|(_, parts)| parts).filter_map(|p| p.problem(&file)).collect();
+        if problems.is_empty() { Ok(()) } else { Err(self.misfit(network, &problems)) }
+    }
+
+    fn misfit(&self, network: &Network, problems: &[String]) -> Error {
+        let taps: Vec<_> = network.taps.iter().map(|t| t.name.as_str()).collect();
+        self.fail(format!(
+            "not the weights of {} up to {}: {}",
+            network.name,
+            taps.last().unwrap_or(&"its end"),
+            listed(problems)
+        ))
+    }
+
     /// All layers of `network`, folded; layers without weights are `None`.
     ///
     /// # Errors
     /// [`Error::Weights`] that lists every tensor that is missing or has another shape.
     pub fn fold(&self, network: &Network) -> Result<Vec<Option<Folded>>> {
-        let file = SafeTensors::deserialize(&self.bytes).map_err(|e| {
-            self.fail(format!("not a safetensors file ({e}); convert with tools/ if it is a .pth"))
-        })?;
-        let mut problems = Vec::new();
-        let mut channels = vec![3];
-        let mut folded = Vec::new();
-        for layer in &network.layers {
-            let in_c = channels[layer.input];
-            channels.push(match layer.kind {
-                Kind::Conv { out_c } => out_c as usize,
-                Kind::Depthwise | Kind::MaxPool => in_c,
-            });
-            folded.push(match layer.kind {
-                Kind::MaxPool => None,
-                _ => Some(fold_layer(&file, layer, in_c, network.eps, &mut problems)),
-            });
+        let file = self.parse()?;
+        self.check(network)?;
+        let mut folded: Vec<Option<Folded>> = vec![None; network.layers.len()];
+        for (i, [weight, norm @ ..]) in expected(network) {
+            let layer = &network.layers[i];
+            let get = |part: &Part| {
+                file.tensor(&part.name)
+                    .ok()
+                    .and_then(|view| values(&view))
+                    .ok_or_else(|| self.fail(format!("{} cannot be read", part.name)))
+            };
+            let [gamma, beta, mean, var] = [get(&norm[0])?, get(&norm[1])?, get(&norm[2])?, get(&norm[3])?];
+            folded[i] = Some(fold_layer(
+                layer.kind,
+                &weight.shape,
+                &get(&weight)?,
+                [gamma, beta, mean, var],
+                network.eps,
+            ));
         }
-        if problems.is_empty() {
-            return Ok(folded);
-        }
-        let (count, shown) =
-            (problems.len(), problems.iter().take(8).cloned().collect::<Vec<_>>().join("; "));
-        let rest = if count > 8 { format!("; and {} more", count - 8) } else { String::new() };
-        Err(self.fail(format!("these are not weights of {}: {shown}{rest}", network.name)))
+        Ok(folded)
     }
+}
+
+/// At most 8 of `problems`, and how many there are besides.
+fn listed(problems: &[String]) -> String {
+    let shown = problems.iter().take(8).cloned().collect::<Vec<_>>().join("; ");
+    match problems.len() {
+        count @ 9.. => format!("{shown}; and {} more", count - 8),
+        _ => shown,
+    }
+}
+
+/// A tensor that a network needs.
+struct Part {
+    name: String,
+    shape: Vec<usize>,
+}
+
+impl Part {
+    /// What is wrong with it in `file`.
+    fn problem(&self, file: &SafeTensors<'_>) -> Option<String> {
+        let Self { name, shape } = self;
+        match file.tensor(name) {
+            Err(_) => Some(format!("{name} is missing")),
+            Ok(view) if view.shape() != shape => Some(format!("{name} is {:?}, not {shape:?}", view.shape())),
+            Ok(view) => match view.dtype() {
+                Dtype::F32 | Dtype::F16 | Dtype::BF16 => None,
+                other => Some(format!("{name} is {other:?}, not f32, f16 or bf16")),
+            },
+        }
+    }
+}
+
+/// Every layer with weights, by index: weights, then the batch norm's weight, bias, mean, variance.
+fn expected(network: &Network) -> Vec<(usize, [Part; 5])> {
+    let mut channels = vec![3];
+    let mut parts = Vec::new();
+    for (i, layer) in network.layers.iter().enumerate() {
+        let (in_c, k) = (channels[layer.input], layer.kernel as usize);
+        let (out_c, from_c) = match layer.kind {
+            Kind::Conv { out_c } => (out_c as usize, in_c),
+            Kind::Depthwise | Kind::MaxPool => (in_c, 1),
+        };
+        channels.push(out_c);
+        if layer.kind != Kind::MaxPool {
+            let norm = |part: &str| Part { name: format!("{}.{part}", layer.norm), shape: vec![out_c] };
+            parts.push((
+                i,
+                [
+                    Part { name: layer.weight.clone(), shape: vec![out_c, from_c, k, k] },
+                    norm("weight"),
+                    norm("bias"),
+                    norm("running_mean"),
+                    norm("running_var"),
+                ],
+            ));
+        }
+    }
+    parts
+}
+
+/// How a file compares with an architecture.
+struct Fit {
+    /// Tensors of the right name and shape.
+    matching: usize,
+    /// Stages that are there whole.
+    taps: usize,
+    /// Tensors of the file that the architecture has not, or has in another shape.
+    strange: Vec<String>,
+    /// Tensors of the architecture that the file lacks.
+    missing: Vec<String>,
+}
+
+impl Fit {
+    fn new(file: &SafeTensors<'_>, network: &Network) -> Self {
+        let parts = expected(network);
+        let mut fit = Self { matching: 0, taps: 0, strange: Vec::new(), missing: Vec::new() };
+        let mut reach = network.layers.len();
+        let mut known = std::collections::HashSet::new();
+        for (i, layer) in &parts {
+            for part in layer {
+                known.insert(part.name.as_str());
+                match part.problem(file) {
+                    None => fit.matching += 1,
+                    Some(problem) => {
+                        reach = reach.min(*i);
+                        let there = file.tensor(&part.name).is_ok();
+                        if there { fit.strange.push(problem) } else { fit.missing.push(problem) }
+                    }
+                }
+            }
+        }
+        fit.taps = network.taps.iter().filter(|t| t.value <= reach).count();
+        for name in file.names() {
+            if !known.contains(name) && !is_head(name) {
+                fit.strange.push(format!("it has no {name}"));
+            }
+        }
+        fit.strange.sort_unstable();
+        fit
+    }
+
+    fn differences(self) -> Vec<String> {
+        // Tensors of the wrong shape say more than those that are merely absent.
+        self.strange.into_iter().chain(self.missing).collect()
+    }
+}
+
+/// Whether a tensor belongs to what comes after the last stage, or counts training steps.
+fn is_head(name: &str) -> bool {
+    ["fc.", "_fc.", "_conv_head.", "_bn1."].iter().any(|head| name.starts_with(head))
+        || name.ends_with("num_batches_tracked")
 }
 
 /// Values of a tensor as f32.
@@ -104,44 +280,22 @@ fn values(view: &TensorView<'_>) -> Option<Vec<f32>> {
     })
 }
 
+/// `weight` `[out][in][k][k]` with the batch norm (weight, bias, mean, variance) folded in.
 fn fold_layer(
-    file: &SafeTensors<'_>,
-    layer: &Layer,
-    in_c: usize,
+    kind: Kind,
+    shape: &[usize],
+    weight: &[f32],
+    [gamma, beta, mean, var]: [Vec<f32>; 4],
     eps: f64,
-    problems: &mut Vec<String>,
 ) -> Folded {
-    let k = layer.kernel as usize;
-    let (out_c, from_c) = match layer.kind {
-        Kind::Conv { out_c } => (out_c as usize, in_c),
-        Kind::Depthwise | Kind::MaxPool => (in_c, 1),
-    };
-    let mut get = |name: String, shape: &[usize]| -> Vec<f32> {
-        let empty = || vec![0.0; shape.iter().product()];
-        let Ok(view) = file.tensor(&name) else {
-            problems.push(format!("{name} is missing"));
-            return empty();
-        };
-        if view.shape() != shape {
-            problems.push(format!("{name} is {:?}, not {shape:?}", view.shape()));
-            return empty();
-        }
-        values(&view).unwrap_or_else(|| {
-            problems.push(format!("{name} is {:?}, not f32, f16 or bf16", view.dtype()));
-            empty()
-        })
-    };
-    let weight = get(layer.weight.clone(), &[out_c, from_c, k, k]);
-    let mut norm = |part: &str| get(format!("{}.{part}", layer.norm), &[out_c]);
-    let (gamma, beta) = (norm("weight"), norm("bias"));
-    let (mean, var) = (norm("running_mean"), norm("running_var"));
+    let (out_c, from_c, k) = (shape[0], shape[1], shape[2]);
     let scale: Vec<f64> =
         gamma.iter().zip(&var).map(|(g, v)| f64::from(*g) / (f64::from(*v) + eps).sqrt()).collect();
     let bias = (0..out_c).map(|o| (f64::from(beta[o]) - f64::from(mean[o]) * scale[o]) as f32).collect();
     let at = |o: usize, i: usize, tap: usize| {
         (f64::from(weight[(o * from_c + i) * k * k + tap]) * scale[o]) as f32
     };
-    let w = if layer.kind == Kind::Depthwise {
+    let w = if kind == Kind::Depthwise {
         (0..k * k).flat_map(|tap| (0..out_c).map(move |c| (tap, c))).map(|(tap, c)| at(c, 0, tap)).collect()
     } else {
         let padded = from_c.next_multiple_of(4);

@@ -29,13 +29,40 @@ pub fn select(
     chunks: &[Chunk<'_>],
     kept: &[u32],
     samples: &[u32],
-    mut watch: impl FnMut(Progress) -> ControlFlow<()>,
+    watch: impl FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Option<Selection>> {
     if shape.picks == 0 {
         return Ok(Some(Selection { picks: Vec::new(), progress: Progress::default() }));
     }
-    let buffers = CoresetBuffers::new(device, shape, chunks, kept, samples)?;
-    let coreset = Coreset { chunks, buffers: &buffers };
+    run(device, chunks, &CoresetBuffers::new(device, shape, chunks, kept, samples)?, shape.picks, watch)
+}
+
+/// [`select`] with the start of the published program: see [`CoresetBuffers::official`]. `shape.kept` counts all rows.
+///
+/// # Errors
+/// As [`CoresetBuffers::official`], and [`Error::Device`] where the device was lost.
+pub fn select_official(
+    device: &Device,
+    shape: CoresetShape,
+    chunks: &[Chunk<'_>],
+    kept: &[u32],
+    samples: &[u32],
+    watch: impl FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Option<Selection>> {
+    if shape.picks == 0 {
+        return Ok(Some(Selection { picks: Vec::new(), progress: Progress::default() }));
+    }
+    run(device, chunks, &CoresetBuffers::official(device, shape, chunks, kept, samples)?, shape.picks, watch)
+}
+
+fn run(
+    device: &Device,
+    chunks: &[Chunk<'_>],
+    buffers: &CoresetBuffers,
+    picks: u32,
+    mut watch: impl FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Option<Selection>> {
+    let coreset = Coreset { chunks, buffers };
     let mut recorder = Recorder::new(device);
     coreset.record_start(&mut recorder)?;
     recorder.run()?;
@@ -49,7 +76,7 @@ pub fn select(
         Plan::submit_all(&vec![&batch; repeats])?;
         let before = progress;
         progress = Progress::read(&device.read(&buffers.state)?);
-        if progress.picked >= shape.picks {
+        if progress.picked >= picks {
             break;
         }
         if progress.picked <= before.picked {

@@ -304,6 +304,48 @@ impl Features {
         Ok(all.features)
     }
 
+    /// Projects all embeddings anew, by the map of `seed`. Embeddings that were not projected stay as they are.
+    pub fn reproject(&mut self, seed: u64) -> Result<()> {
+        if matches!(self.embeddings, Embeddings::Projected) {
+            return Ok(());
+        }
+        let device = self.device.clone();
+        let (zs, es) = (self.positions * self.r, self.positions * self.dim);
+        let w = device.upload(&projection_matrix(self.dim, self.r, seed), "projection")?;
+        let bias = device.alloc(self.r, "no bias")?;
+        let x = device.alloc(es, "embeddings of an image")?;
+        let c = device.alloc(zs, "projected image")?;
+        if let Embeddings::Disk(file) = &mut self.embeddings {
+            file.rewind().map_err(|e| Error::io(std::env::temp_dir(), "reading spooled embeddings", e))?;
+        }
+        let mut values = Vec::new();
+        for image in 0..self.images {
+            let mut recorder = Recorder::new(&device);
+            match &mut self.embeddings {
+                Embeddings::Device(chunks) => {
+                    let (from, word) = chunks.at(image, es);
+                    recorder.copy(from, word, &x, 0, es);
+                }
+                Embeddings::Disk(file) => {
+                    values.resize(es, 0.0_f32);
+                    file.read_exact(bytemuck::cast_slice_mut(&mut values))
+                        .map_err(|e| Error::io(std::env::temp_dir(), "reading spooled embeddings", e))?;
+                    device.write(&x, 0, &values);
+                }
+                Embeddings::Dropped => return Err(Error::Limit("the embeddings were not kept".into())),
+                Embeddings::Projected => {}
+            }
+            let (m, k, n) = (self.positions as u32, self.dim as u32, self.r as u32);
+            let activation = Activation::None;
+            Gemm { x: &x, w: &w, bias: &bias, residual: None, c: &c, m, k, n, activation }
+                .record(&mut recorder)?;
+            let (to, word) = self.z.at(image, zs);
+            recorder.copy(&c, 0, to, word, zs);
+            recorder.run()?;
+        }
+        device.wait()
+    }
+
     /// The embeddings of the patches in `rows` (image-major numbers), `[rows][dim]`, as one tensor.
     pub fn gather(&mut self, rows: &[u32]) -> Result<Tensor> {
         let out = self.device.alloc(rows.len() * self.dim, "memory bank")?;

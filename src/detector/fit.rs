@@ -1,12 +1,12 @@
 //! Fit: features, outlier scores, memory bank, threshold.
 
-use super::coreset::select;
+use super::coreset::{select, select_official};
 use super::denoise::{Denoised, denoise};
 use super::features::Features;
 use super::model_file::{BackboneInfo, Model, ModelInfo};
 use super::score::Calibration;
 use super::threshold::{robust_threshold, sample};
-use super::{Backbone, FitOptions, Progress, Stage};
+use super::{Backbone, Compat, FitOptions, Progress, Stage};
 use crate::backbone::{Extractor, Feed};
 use crate::data::ImageSource;
 use crate::gpu::Device;
@@ -24,6 +24,8 @@ pub(super) fn fit(
     progress: &dyn Progress,
 ) -> Result<Model> {
     options.validate()?;
+    // A model says which embedding it was made with, not that it was left open.
+    let options = &FitOptions { embedding: options.embedding_for(&backbone.network.name), ..options.clone() };
     if source.is_empty() {
         return Err(Error::InvalidOption("there are no training images".into()));
     }
@@ -37,8 +39,14 @@ pub(super) fn fit(
     }
     let mut features = {
         // Backbone and its buffers are done with once all features are there.
-        let mut extractor =
-            Extractor::new(device, backbone.network.clone(), &backbone.weights, options.crop, options.batch)?;
+        let mut extractor = Extractor::with_patches(
+            device,
+            backbone.network.clone(),
+            &backbone.weights,
+            [options.crop; 2],
+            options.batch,
+            options.patches(&backbone.network.name),
+        )?;
         let mut feed = Feed::new(device, extractor.network(), options.resize, options.crop)?;
         let features = Features::extract(device, &mut extractor, &mut feed, source, options, progress)?;
         (features, extractor.grid())
@@ -80,6 +88,10 @@ pub(crate) fn build(
         progress
             .notice(&format!("the memory bank has {picks} rows, not {wanted}: no more patches were kept"));
     }
+    let official = options.compat == Compat::Official;
+    if official {
+        features.reproject(options.seed.wrapping_add(1))?;
+    }
     let chunks: Vec<Chunk<'_>> = features
         .z
         .tensors
@@ -91,15 +103,19 @@ pub(crate) fn build(
             len: (rows.len() / features.r) as u32,
         })
         .collect();
-    let shape =
-        CoresetShape::new(denoised.kept.len() as u32, features.r as u32, picks, device.caps().max_binding);
-    let samples: Vec<u32> =
-        start_samples(denoised.kept.len(), options.seed).into_iter().map(|s| s as u32).collect();
+    let open = if official { patches } else { denoised.kept.len() };
+    let shape = CoresetShape::new(open as u32, features.r as u32, picks, device.caps().max_binding);
+    let samples: Vec<u32> = start_samples(open, options.seed).into_iter().map(|s| s as u32).collect();
     progress.update(Stage::Coreset, 0, picks.into());
-    let selection = select(device, shape, &chunks, &denoised.kept, &samples, |p| {
+    let watch = |p: crate::ops::coreset::Progress| {
         progress.update(Stage::Coreset, p.picked.into(), picks.into());
         if progress.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?
+    };
+    let selection = if official {
+        select_official(device, shape, &chunks, &denoised.kept, &samples, watch)?
+    } else {
+        select(device, shape, &chunks, &denoised.kept, &samples, watch)?
+    }
     .ok_or(Error::Cancelled)?;
     progress.update(Stage::Coreset, picks.into(), picks.into());
     tracing::info!(

@@ -12,7 +12,7 @@ mod score;
 mod threshold;
 
 pub use model_file::{BackboneInfo, Model, ModelInfo, VERSION};
-pub use options::{Discriminator, FitOptions};
+pub use options::{Compat, Discriminator, Embedding, FitOptions};
 pub use progress::{Progress, Quiet, Stage};
 pub use score::{Profile, Score};
 
@@ -22,7 +22,7 @@ pub(crate) use fit::{Origin, build};
 pub(crate) use score::{Stages, bank_axes, prepare_bank};
 
 use crate::Result;
-use crate::backbone::{Network, WeightFile, efficientnet_lite};
+use crate::backbone::{Network, WeightFile, architecture, default_layers};
 use crate::data::{Image, ImageSource};
 use crate::gpu::Device;
 use score::Scorer;
@@ -58,8 +58,35 @@ impl Backbone {
     /// None in practice; the layer names are checked like any others.
     #[cfg(feature = "embedded-weights")]
     pub fn embedded() -> Result<Self> {
-        let network = efficientnet_lite(0).with_taps(&["block4", "block10"])?;
+        let network = crate::backbone::efficientnet_lite(0).with_taps(&["block4", "block10"])?;
         Ok(Self { network, weights: WeightFile::embedded() })
+    }
+
+    /// A weight file: safetensors in f32, f16 or bf16, with the tensor names of torchvision and timm (ResNets) or of
+    /// efficientnet_lite_pytorch (EfficientNet-Lite). `arch` names the architecture, else names and shapes of the tensors tell it; `layers`
+    /// are the stages that patches come from, else [`default_layers`]. The file need not go on after the last of them.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`] where the file cannot be read, [`crate::Error::Weights`] that lists what is missing,
+    /// [`crate::Error::InvalidOption`] for unknown names.
+    pub fn open(path: &Path, arch: Option<&str>, layers: Option<&[&str]>) -> Result<Self> {
+        Self::from_weights(WeightFile::open(path)?, arch, layers)
+    }
+
+    /// [`Backbone::open`] with a file that is in memory.
+    ///
+    /// # Errors
+    /// As [`Backbone::open`].
+    pub fn from_weights(weights: WeightFile, arch: Option<&str>, layers: Option<&[&str]>) -> Result<Self> {
+        let network = match arch {
+            Some(name) => architecture(name)?,
+            None => weights.recognise()?,
+        };
+        let defaults = default_layers(&network);
+        let defaults: Vec<&str> = defaults.iter().map(String::as_str).collect();
+        let network = network.with_taps(layers.unwrap_or(&defaults))?;
+        weights.check(&network)?;
+        Ok(Self { network, weights })
     }
 
     pub(crate) fn info(&self) -> BackboneInfo {

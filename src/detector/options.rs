@@ -1,5 +1,6 @@
 //! Settings of a fit.
 
+use crate::backbone::{Patches, RESNETS};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,63 @@ impl std::fmt::Display for Discriminator {
     }
 }
 
+/// How the patches of the backbone's stages become one vector (METHOD, section 3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Embedding {
+    /// `pooled` for ResNets, as PatchCore and SoftPatch publish their numbers, `concat` for EfficientNet-Lite; a model
+    /// records which it was.
+    #[default]
+    Auto,
+    /// 3x3 means of the stages side by side: as many values as the stages have channels.
+    Concat,
+    /// 3x3 neighbourhoods, averaged adaptively to 1024 values a stage and to `embedding-dim` in all.
+    Pooled,
+}
+
+impl std::fmt::Display for Embedding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Concat => "concat",
+            Self::Pooled => "pooled",
+        })
+    }
+}
+
+/// Whose choices stand where the method's description and the program published with SoftPatch part (METHOD, last table).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Compat {
+    /// The description's.
+    #[default]
+    None,
+    /// The published program's, for comparison with it. Of the selection of the memory bank, exactly these change:
+    ///
+    /// - The 10 start patches are drawn from all training patches, and the first row of the bank is the patch of all with
+    ///   the largest mean distance to them, dropped or not; from the second row on only kept patches are chosen.
+    /// - Those mean distances stay in the running minimum for ever: a patch's distance never counts as more than its mean
+    ///   distance to the start patches.
+    /// - The coreset works on vectors projected by a map of its own, that of `seed + 1`; the discriminators keep that
+    ///   of `seed`. Embeddings of no more than `projection` values are not projected, as ever.
+    ///
+    /// The published runs also use 5 neighbours for LOF; [`FitOptions::official`] sets both. Scores are squared distances
+    /// either way. LOF's density and the arithmetic of distances stay as described, and random numbers are this
+    /// program's, so figures compare over seeds, not digit by digit.
+    Official,
+}
+
+impl std::fmt::Display for Compat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Official => "official",
+        })
+    }
+}
+
 /// Settings of a fit, with the published defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -44,6 +102,12 @@ pub struct FitOptions {
     pub coreset_ratio: f64,
     /// Whether bank rows keep their outlier scores as weights.
     pub soft_weights: bool,
+    /// How the stages become one vector.
+    pub embedding: Embedding,
+    /// Values of a pooled embedding: 64 to 1024, a multiple of 4. Of no account for `concat`.
+    pub embedding_dim: u32,
+    /// Whether the published program's choices are followed.
+    pub compat: Compat,
     /// Values of a projected patch; patches of no more values are not projected.
     pub projection: u32,
     /// Seed of the projection and of the coreset's start.
@@ -69,6 +133,9 @@ impl Default for FitOptions {
             lof_k: 6,
             coreset_ratio: 0.1,
             soft_weights: true,
+            embedding: Embedding::Auto,
+            embedding_dim: 1024,
+            compat: Compat::None,
             projection: 128,
             seed: 0,
             resize: 256,
@@ -81,6 +148,29 @@ impl Default for FitOptions {
 }
 
 impl FitOptions {
+    /// The settings of the published program's runs: [`Compat::Official`], and the 5 neighbours that they use because the
+    /// flag of the paper's 6 goes under a wrong name there.
+    pub fn official() -> Self {
+        Self { compat: Compat::Official, lof_k: 5, ..Self::default() }
+    }
+
+    /// The embedding that these settings mean for a backbone of architecture `arch`: never [`Embedding::Auto`].
+    pub fn embedding_for(&self, arch: &str) -> Embedding {
+        match self.embedding {
+            Embedding::Auto if RESNETS.contains(&arch) => Embedding::Pooled,
+            Embedding::Auto => Embedding::Concat,
+            chosen => chosen,
+        }
+    }
+
+    /// The same for the extractor.
+    pub(super) fn patches(&self, arch: &str) -> Patches {
+        match self.embedding_for(arch) {
+            Embedding::Pooled => Patches::Pooled { dim: self.embedding_dim },
+            _ => Patches::Concat,
+        }
+    }
+
     /// Checks every setting against its range.
     ///
     /// # Errors
@@ -102,6 +192,12 @@ impl FitOptions {
                 self.projection
             ));
         }
+        if !(64..=1024).contains(&self.embedding_dim) || !self.embedding_dim.is_multiple_of(4) {
+            return fail(format!(
+                "embedding-dim is {}, it must be a multiple of 4 from 64 to 1024",
+                self.embedding_dim
+            ));
+        }
         if !(1..=256).contains(&self.batch) {
             return fail(format!("batch is {}, it must be 1 to 256", self.batch));
         }
@@ -112,5 +208,34 @@ impl FitOptions {
             ));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_older_files_parse() {
+        let old = r#"{"discriminator":"lof","tau":0.15,"lof-k":6,"coreset-ratio":0.1,"soft-weights":true,
+            "projection":128,"seed":0,"resize":256,"crop":224,"batch":8,"memory":1073741824}"#;
+        assert_eq!(serde_json::from_str::<FitOptions>(old).unwrap(), FitOptions::default());
+        let text = serde_json::to_string(&FitOptions::official()).unwrap();
+        assert!(text.contains(r#""embedding":"auto","embedding-dim":1024,"compat":"official""#), "{text}");
+        assert_eq!(serde_json::from_str::<FitOptions>(&text).unwrap(), FitOptions::official());
+    }
+
+    #[test]
+    fn embeddings_follow_the_architecture() {
+        let auto = FitOptions::default();
+        assert_eq!(auto.embedding_for("wide_resnet50_2"), Embedding::Pooled);
+        assert_eq!(auto.embedding_for("efficientnet-lite0"), Embedding::Concat);
+        let concat = FitOptions { embedding: Embedding::Concat, ..auto.clone() };
+        assert_eq!(concat.patches("resnet18"), Patches::Concat);
+        let pooled = FitOptions { embedding: Embedding::Pooled, embedding_dim: 384, ..auto.clone() };
+        assert_eq!(pooled.patches("efficientnet-lite1"), Patches::Pooled { dim: 384 });
+        for embedding_dim in [0, 60, 130, 1028] {
+            assert!(FitOptions { embedding_dim, ..auto.clone() }.validate().is_err(), "{embedding_dim}");
+        }
     }
 }

@@ -150,7 +150,10 @@ impl Scorer {
         let positions = info.grid[0] * info.grid[1];
         let crop = info.options.crop;
         let batch = info.options.batch.min((bank.max_queries(device) / positions).max(1));
-        let extractor = Extractor::new(device, backbone.network.clone(), &backbone.weights, crop, batch)?;
+        let network = backbone.network.clone();
+        let patches = info.options.patches(&network.name);
+        let extractor =
+            Extractor::with_patches(device, network, &backbone.weights, [crop; 2], batch, patches)?;
         if extractor.grid() != info.grid || extractor.dim() != info.dim {
             return Err(Error::Model {
                 path: "<memory>".into(),

@@ -70,6 +70,18 @@ pub struct CoresetBuffers {
     active: Tensor,
     table: Tensor,
     sorted: Tensor,
+    official: Option<Official>,
+}
+
+/// What the published program's start needs besides.
+#[derive(Debug)]
+struct Official {
+    /// 1 for rows that may be chosen first only.
+    dropped: Tensor,
+    /// Squared mean distance to the start samples.
+    cap: Tensor,
+    /// The smaller of that and the distance to the nearest pick: what the next pick is chosen by.
+    capped: Tensor,
 }
 
 /// How far a selection is.
@@ -188,7 +200,43 @@ impl CoresetBuffers {
             active: device.alloc(m, "coreset active")?,
             table: device.alloc(m * b, "coreset table")?,
             sorted: device.alloc(slots.next_multiple_of(8), "coreset sorted")?,
+            official: None,
         })
+    }
+
+    /// [`CoresetBuffers::new`] for a start as in the published program (METHOD, last table): `samples` are any rows, the
+    /// first pick is the row of all with the largest mean distance to them, those mean distances go on as an upper bound
+    /// of every row's distance, and `kept` rows are chosen from the second pick on. `shape.kept` counts all rows.
+    ///
+    /// # Errors
+    /// As [`CoresetBuffers::new`]; also where there are more picks than kept rows.
+    pub fn official(
+        device: &Device,
+        shape: CoresetShape,
+        chunks: &[Chunk<'_>],
+        kept: &[u32],
+        samples: &[u32],
+    ) -> Result<Self> {
+        let ascending = kept.windows(2).all(|w| w[0] < w[1]);
+        if !ascending || kept.last().is_some_and(|&k| k >= shape.kept) || shape.picks as usize > kept.len() {
+            return Err(Error::InvalidOption(format!(
+                "coreset: {} kept rows of {} for {} picks do not ascend or are too few",
+                kept.len(),
+                shape.kept,
+                shape.picks
+            )));
+        }
+        let all: Vec<u32> = (0..shape.kept).collect();
+        let mut dropped = vec![1_u32; all.len()];
+        for &k in kept {
+            dropped[k as usize] = 0;
+        }
+        let official = Official {
+            dropped: device.upload(&dropped, "coreset dropped")?,
+            cap: device.alloc(all.len(), "coreset cap")?,
+            capped: device.alloc(all.len(), "coreset capped")?,
+        };
+        Ok(Self { official: Some(official), ..Self::new(device, shape, chunks, &all, samples)? })
     }
 }
 
@@ -253,15 +301,36 @@ impl Coreset<'_> {
             &self.params(0),
             [1, 1, 1],
         )?;
+        if let Some(official) = &b.official {
+            let scale = (1.0 / b.sample_count as f32).to_bits();
+            self.cap(recorder, "START", &[&b.distance, &official.cap], scale)?;
+        }
         self.gather(recorder, &b.candidates, 1, listed)?;
         let start = device.kernel("coreset_start", &[("ROWS", 1)], &[])?;
         for (rows, params) in self.spans(0) {
             let grid = grid_1d((params.pos1 - params.pos0).div_ceil(64), limit);
             recorder.dispatch(&start, &label, &[rows, &b.kept, &b.rows, &b.distance], &params, grid)?;
         }
+        if let Some(official) = &b.official {
+            self.cap(recorder, "MASK", &[&official.dropped, &b.distance], 0)?;
+        }
         recorder.clear(&b.centre);
         recorder.clear(&b.bins);
         self.append(recorder)
+    }
+
+    /// One step of the published program's start.
+    fn cap(
+        &self,
+        recorder: &mut Recorder,
+        step: &'static str,
+        tensors: &[&Tensor],
+        level: u32,
+    ) -> Result<()> {
+        let kernel = recorder.device().kernel("coreset_cap", &[], &[step])?;
+        let limit = recorder.device().caps().max_groups;
+        let grid = grid_1d(self.buffers.shape.kept.div_ceil(64), limit);
+        recorder.dispatch(&kernel, &self.label(), tensors, &self.params(level), grid)
     }
 
     fn gather(&self, recorder: &mut Recorder, list: &Tensor, count: u32, listed: u32) -> Result<()> {
@@ -318,13 +387,20 @@ impl Coreset<'_> {
             device.kernel(if direct { "coreset_pairs_direct" } else { "coreset_pairs_tiled" }, &[], &flags)
         };
 
-        // The farthest patches.
+        // The farthest patches. Clusters go by the distances to picks alone: the triangle inequality knows no caps.
+        let farness = match &b.official {
+            Some(official) => {
+                self.cap(recorder, "CAP", &[&b.distance, &official.cap, &official.capped], 0)?;
+                &official.capped
+            }
+            None => &b.distance,
+        };
         for level in 1..=3 {
             let params = self.params(level);
             recorder.dispatch(
                 &kernel("coreset_histogram")?,
                 &label,
-                &[&b.distance, &b.state, &b.bins],
+                &[farness, &b.state, &b.bins],
                 &params,
                 walkers(shape.kept),
             )?;
@@ -340,7 +416,7 @@ impl Coreset<'_> {
         recorder.dispatch(
             &kernel("coreset_collect")?,
             &label,
-            &[&b.distance, &b.candidates, &b.state],
+            &[farness, &b.candidates, &b.state],
             &params,
             walkers(shape.kept),
         )?;
@@ -357,7 +433,7 @@ impl Coreset<'_> {
         recorder.dispatch(
             &device.kernel("coreset_greedy", &[("PER", shape.batch.div_ceil(64))], &[])?,
             &label,
-            &[&b.candidates, &b.distance, &b.mutual, &b.kept, &b.picks, &b.chosen, &b.state],
+            &[&b.candidates, farness, &b.mutual, &b.kept, &b.picks, &b.chosen, &b.state],
             &params,
             [1, 1, 1],
         )?;

@@ -18,6 +18,7 @@ pub mod nearest;
 pub mod neighbor;
 pub mod patch;
 pub mod pool;
+pub mod pooled;
 pub mod quantile;
 pub mod resample;
 pub mod resize;

@@ -69,6 +69,39 @@ pub fn greedy_coreset_f32(
     greedy(z, r, kept, picks, start, |a, b| f64::from(squared(a, b)))
 }
 
+/// [`greedy_coreset`] as the program published with SoftPatch does it (METHOD, last table): the [`start_samples`] are of all
+/// patches; the first pick is the patch of all, kept or not, whose mean distance to them is largest; and a kept patch's
+/// distance to the picks never counts as more than that mean. `squared` is the squared distance of two rows.
+pub fn greedy_coreset_official(
+    z: &[f32],
+    r: usize,
+    kept: &[u32],
+    picks: usize,
+    seed: u64,
+    squared: impl Fn(&[f32], &[f32]) -> f64,
+) -> Vec<u32> {
+    let all = z.len() / r;
+    let row = |index: u32| patch(z, r, index);
+    let samples = start_samples(all, seed);
+    let means: Vec<f64> = (0..all as u32)
+        .map(|i| {
+            samples.iter().map(|&s| squared(row(i), row(s as u32)).sqrt()).sum::<f64>() / samples.len() as f64
+        })
+        .collect();
+    let mut nearest: Vec<f64> = kept.iter().map(|&k| means[k as usize].powi(2)).collect();
+    let mut order = Vec::new();
+    let mut next = largest(all, |i| means[i]).map(|i| i as u32);
+    while let Some(pick) = next.filter(|_| order.len() < picks) {
+        order.push(pick);
+        for (nearest, &k) in nearest.iter_mut().zip(kept) {
+            // Below 0: chosen.
+            *nearest = if k == pick { -1.0 } else { nearest.min(squared(row(k), row(pick))) };
+        }
+        next = largest(kept.len(), |i| nearest[i]).filter(|&i| nearest[i] >= 0.0).map(|i| kept[i]);
+    }
+    order
+}
+
 /// Largest distance from a kept patch of Z `[patches][r]` to its nearest pick: what greedy k-centre makes small.
 /// 0 where nothing is kept, infinite where nothing is picked.
 pub fn covering_radius(z: &[f32], r: usize, kept: &[u32], picks: &[u32]) -> f64 {

@@ -1,6 +1,6 @@
 //! `softpatch bench`.
 
-use crate::common::{self, Bars, DeviceArgs, Failure, Outcome, human_bytes};
+use crate::common::{self, BackboneArgs, Bars, DeviceArgs, Failure, Outcome, human_bytes};
 use crate::config::parse_bytes;
 use softpatch::data::{Dataset, DecodeOptions, FileSource, ImageSource, NoiseProtocol};
 use softpatch::detector::{Backbone, Detector, FitOptions, Progress};
@@ -81,6 +81,8 @@ pub struct Args {
     #[arg(long)]
     time: bool,
     #[command(flatten)]
+    backbone: BackboneArgs,
+    #[command(flatten)]
     device: DeviceArgs,
 }
 
@@ -119,12 +121,12 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         set = set.only(&args.category).map_err(|e| Failure::Usage(e.to_string()))?;
     }
     if args.time {
-        return time(&args.device.open()?, &set, &options, quiet);
+        return time(&args.device.open()?, &args.backbone.open()?, &set, &options, quiet);
     }
     let Some(out) = &args.out else { return Err(Failure::Usage("--out is missing".into())) };
     std::fs::create_dir_all(out).map_err(|e| softpatch::Error::io(out, "making the folder", e))?;
     let device = args.device.open()?;
-    let backbone = Backbone::embedded()?;
+    let backbone = args.backbone.open()?;
     let categories = &set.categories;
     let bars = Bars::new(quiet);
     let total =
@@ -178,15 +180,14 @@ fn footer(summary: &Summary, device: &Device, started: Instant) -> String {
 const TIMED: usize = 50;
 
 /// Fits the first category with the first method's settings and times every stage.
-fn time(device: &Device, set: &Dataset, options: &BenchOptions, quiet: bool) -> Outcome {
+fn time(device: &Device, backbone: &Backbone, set: &Dataset, options: &BenchOptions, quiet: bool) -> Outcome {
     let category = &set.categories[0];
     let bars = Bars::new(quiet);
-    let backbone = Backbone::embedded()?;
     let decode = options.decode.clone();
     let train = FileSource::new(category.train.clone(), decode.clone());
     let fit = FitOptions { discriminator: options.methods[0].discriminator(), ..options.fit.clone() };
     let started = Instant::now();
-    let detector = Detector::fit(device, &backbone, &train, &fit, &bars)?;
+    let detector = Detector::fit(device, backbone, &train, &fit, &bars)?;
     let fitted = started.elapsed();
     let mut text = String::new();
     let caps = device.caps();

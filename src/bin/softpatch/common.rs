@@ -6,7 +6,7 @@ use softpatch::gpu::{Device, DeviceOptions};
 use std::cell::RefCell;
 use std::error::Error as _;
 use std::io::{ErrorKind, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Why a subcommand ends early.
@@ -106,6 +106,38 @@ impl DeviceArgs {
     }
 }
 
+/// Which network makes the features.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct BackboneArgs {
+    /// Weights of another backbone than the built-in EfficientNet-Lite0: safetensors with the names of torchvision or timm
+    /// (ResNet-18, 34, 50, 101, WideResNet-50-2) or of efficientnet_lite_pytorch.
+    #[arg(long, value_name = "FILE")]
+    pub backbone: Option<PathBuf>,
+    /// Architecture of the weights, e.g. wide_resnet50_2; without it, names and shapes in the file tell.
+    #[arg(long, value_name = "NAME", requires = "backbone")]
+    pub arch: Option<String>,
+    /// Layers that patches come from, with commas between, e.g. layer2,layer3 [default for ResNets: layer2,layer3].
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "backbone")]
+    pub layers: Vec<String>,
+}
+
+impl BackboneArgs {
+    /// Opens it.
+    pub fn open(&self) -> Outcome<Backbone> {
+        let Some(path) = &self.backbone else { return Ok(Backbone::embedded()?) };
+        let layers: Vec<&str> = self.layers.iter().map(String::as_str).collect();
+        Ok(Backbone::open(path, self.arch.as_deref(), (!layers.is_empty()).then_some(layers.as_slice()))?)
+    }
+}
+
+/// Weights for a model that was not made with the built-in backbone; the model knows the rest.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct WeightsArgs {
+    /// Weights that the model was made with, where those were not the built-in ones.
+    #[arg(long, value_name = "FILE")]
+    pub backbone: Option<PathBuf>,
+}
+
 /// Opens the adapter of that number or name, or the fastest kind.
 pub fn open_device(adapter: Option<&str>) -> Outcome<Device> {
     let options = DeviceOptions { adapter: adapter.map(str::to_owned), ..DeviceOptions::default() };
@@ -115,9 +147,17 @@ pub fn open_device(adapter: Option<&str>) -> Outcome<Device> {
 }
 
 /// Reads a model before a device is opened, so that a bad path or file is said at once.
-pub fn open_model(path: &Path, device: &DeviceArgs) -> Outcome<Detector> {
+pub fn open_model(path: &Path, weights: &WeightsArgs, device: &DeviceArgs) -> Outcome<Detector> {
     let model = softpatch::detector::Model::load(path)?;
-    let detector = Detector::new(&device.open()?, &Backbone::embedded()?, model);
+    let backbone = match &weights.backbone {
+        None => Backbone::embedded()?,
+        Some(file) => {
+            let made_with = &model.info.backbone;
+            let layers: Vec<&str> = made_with.layers.iter().map(String::as_str).collect();
+            Backbone::open(file, Some(&made_with.arch), Some(&layers))?
+        }
+    };
+    let detector = Detector::new(&device.open()?, &backbone, model);
     Ok(detector.map_err(|e| match e {
         softpatch::Error::Model { reason, .. } => softpatch::Error::Model { path: path.to_owned(), reason },
         other => other,

@@ -1,7 +1,7 @@
 //! Settings of a fit from a TOML file and the command line; the command line wins.
 
 use crate::common::{DeviceArgs, Failure, Outcome};
-use softpatch::detector::{Discriminator, FitOptions};
+use softpatch::detector::{Compat, Discriminator, Embedding, FitOptions};
 use std::path::{Path, PathBuf};
 
 /// Settings that a model is fitted with. What is not given comes from `--config`, else from the defaults.
@@ -45,6 +45,17 @@ pub struct FitArgs {
     /// Turn images as their EXIF orientation says.
     #[arg(long)]
     pub exif: bool,
+    /// How layers become one vector: concat (3x3 means side by side), pooled (as PatchCore publishes its numbers), or auto:
+    /// pooled for ResNets, concat for EfficientNet-Lite [default: auto].
+    #[arg(long, value_name = "NAME", value_parser = embedding)]
+    pub embedding: Option<Embedding>,
+    /// Values of a pooled patch, a multiple of 4 [default: 1024].
+    #[arg(long, value_name = "N")]
+    pub embedding_dim: Option<u32>,
+    /// Whose behaviour to follow where the paper and its program part: official is the published program (then 5
+    /// neighbours unless --lof-k says otherwise) [default: none].
+    #[arg(long, value_name = "NAME", value_parser = compat)]
+    pub compat: Option<Compat>,
     /// TOML file with any of these settings under their names here, without the dashes in front (soft-weights = false
     /// for --no-soft-weights), and `device`.
     #[arg(long, value_name = "FILE")]
@@ -66,9 +77,15 @@ impl FitArgs {
             None => Settings { fit: FitOptions::default(), device: None },
         };
         let fit = &mut all.fit;
+        if self.compat == Some(Compat::Official) && fit.lof_k == FitOptions::default().lof_k {
+            fit.lof_k = FitOptions::official().lof_k;
+        }
+        fit.compat = self.compat.unwrap_or(fit.compat);
+        fit.embedding = self.embedding.unwrap_or(fit.embedding);
         let set = |to: &mut u32, from: Option<u32>| *to = from.unwrap_or(*to);
         set(&mut fit.lof_k, self.lof_k);
         set(&mut fit.projection, self.projection);
+        set(&mut fit.embedding_dim, self.embedding_dim);
         set(&mut fit.resize, self.resize);
         set(&mut fit.crop, self.crop);
         set(&mut fit.batch, self.batch);
@@ -121,6 +138,23 @@ fn parse(text: &str) -> Result<Settings, String> {
     }
     let fit = table.try_into::<FitOptions>().map_err(|e| e.to_string())?;
     Ok(Settings { fit, device })
+}
+
+fn embedding(name: &str) -> Result<Embedding, String> {
+    match name {
+        "auto" => Ok(Embedding::Auto),
+        "concat" => Ok(Embedding::Concat),
+        "pooled" => Ok(Embedding::Pooled),
+        _ => Err("it is auto, concat or pooled".into()),
+    }
+}
+
+fn compat(name: &str) -> Result<Compat, String> {
+    match name {
+        "none" => Ok(Compat::None),
+        "official" => Ok(Compat::Official),
+        _ => Err("it is none or official".into()),
+    }
 }
 
 fn discriminator(name: &str) -> Result<Discriminator, String> {

@@ -1,6 +1,6 @@
 //! `softpatch eval`.
 
-use crate::common::{self, Bars, DeviceArgs, Outcome};
+use crate::common::{self, Bars, DeviceArgs, Outcome, WeightsArgs};
 use rayon::prelude::*;
 use serde::Serialize;
 use softpatch::data::{DecodeOptions, TestSet, load_mask};
@@ -26,6 +26,8 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    weights: WeightsArgs,
+    #[command(flatten)]
     device: DeviceArgs,
 }
 
@@ -47,7 +49,7 @@ pub struct Figures {
 
 pub fn run(args: &Args, quiet: bool) -> Outcome {
     let set = TestSet::open(&args.dataset)?;
-    let detector = common::open_model(&args.model, &args.device)?;
+    let detector = common::open_model(&args.model, &args.weights, &args.device)?;
     let bars = Bars::new(quiet);
     let scored = score_set(&detector, set, &bars)?;
     bars.finish();

@@ -1,9 +1,9 @@
 //! `softpatch fit`.
 
-use crate::common::{self, Bars, DeviceArgs, Outcome, human_bytes};
+use crate::common::{self, BackboneArgs, Bars, DeviceArgs, Outcome, human_bytes};
 use crate::config::{FitArgs, Settings};
 use softpatch::data::{DecodeOptions, TrainSet};
-use softpatch::detector::{Backbone, Detector};
+use softpatch::detector::Detector;
 use softpatch::gpu::Device;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -24,6 +24,8 @@ pub struct Args {
     #[command(flatten)]
     fit: FitArgs,
     #[command(flatten)]
+    backbone: BackboneArgs,
+    #[command(flatten)]
     device: DeviceArgs,
 }
 
@@ -31,11 +33,12 @@ pub fn run(args: Args, quiet: bool) -> Outcome {
     let Settings { fit: options, device } = args.fit.settings(args.device)?;
     let set = TrainSet::open(&args.dir)?;
     common::check_output_file(&args.output)?;
+    let backbone = args.backbone.open()?;
     let device = common::open_device(device.as_deref())?;
     let source = set.source(DecodeOptions { exif_orientation: options.exif, ..DecodeOptions::default() });
     let bars = Bars::new(quiet);
     let started = Instant::now();
-    let detector = Detector::fit(&device, &Backbone::embedded()?, &source, &options, &bars)?;
+    let detector = Detector::fit(&device, &backbone, &source, &options, &bars)?;
     detector.save(&args.output)?;
     common::print(&summary(&args.output.display().to_string(), &detector, &device, &bars, started))
 }

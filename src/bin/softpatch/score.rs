@@ -1,6 +1,6 @@
 //! `softpatch score`.
 
-use crate::common::{self, Bars, DeviceArgs, Failure, Outcome};
+use crate::common::{self, Bars, DeviceArgs, Failure, Outcome, WeightsArgs};
 use crate::images::Files;
 use serde::Serialize;
 use softpatch::data::list_images;
@@ -27,6 +27,8 @@ pub struct Args {
     /// CSV with a header instead of a table.
     #[arg(long)]
     csv: bool,
+    #[command(flatten)]
+    weights: WeightsArgs,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -78,7 +80,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         Some(out) => Some(plan_heatmaps(out, &args.images, &paths)?),
         None => None,
     };
-    let detector = common::open_model(&args.model, &args.device)?;
+    let detector = common::open_model(&args.model, &args.weights, &args.device)?;
     if let Some(out) = &args.heatmaps {
         create_folder(out)?;
     }
