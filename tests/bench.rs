@@ -9,7 +9,7 @@ use softpatch::data::{
     Dataset, DecodeOptions, ImageSource, NoiseProtocol, OwnedImage, Split, SplitSource, TrainEntry,
     decode_file, load_mask,
 };
-use softpatch::detector::{Backbone, Detector, Discriminator, FitOptions, Progress, Quiet};
+use softpatch::detector::{Backbone, Compat, Detector, Discriminator, FitOptions, Progress, Quiet};
 use softpatch::eval::bench::{Bench, BenchOptions, Cell, Method, Summary};
 use softpatch::eval::{Item, Map, evaluate};
 use softpatch::gpu::{Device, Recorder};
@@ -188,9 +188,15 @@ fn cells_equal_a_detector_on_the_same_split() {
     let folder = tempfile::tempdir().unwrap();
     let set = set(&folder.path().join("set"), vec![Material::Gear]);
     let hard = Method::SoftPatch { discriminator: Discriminator::Gaussian, soft: false };
-    let options = options(&[Method::PatchCore, LOF, hard], &[0.1]);
-    let out = folder.path().join("out");
-    let summary = run(&set, &out, &options);
+    let mut options = options(&[Method::PatchCore, LOF, hard], &[0.1]);
+    for compat in [Compat::None, Compat::Official] {
+        options.fit.compat = compat;
+        compare(&set, &folder.path().join(compat.to_string()), &options);
+    }
+}
+
+fn compare(set: &Dataset, out: &Path, options: &BenchOptions) {
+    let summary = run(set, out, options);
     let split = Split::read_csv(out.join("splits/gear_noise0.1_overlap_seed0.csv")).unwrap();
     assert_eq!(split.train.iter().filter(|e| e.is_noise).count(), 1);
     let device = &devices()[1].1;

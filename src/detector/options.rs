@@ -164,7 +164,7 @@ impl FitOptions {
     }
 
     /// The same for the extractor.
-    pub(super) fn patches(&self, arch: &str) -> Patches {
+    pub(crate) fn patches(&self, arch: &str) -> Patches {
         match self.embedding_for(arch) {
             Embedding::Pooled => Patches::Pooled { dim: self.embedding_dim },
             _ => Patches::Concat,

@@ -1,9 +1,9 @@
 //! `softpatch bench`.
 
 use crate::common::{self, BackboneArgs, Bars, DeviceArgs, Failure, Outcome, human_bytes};
-use crate::config::parse_bytes;
+use crate::config::{compat, embedding, parse_bytes};
 use softpatch::data::{Dataset, DecodeOptions, FileSource, ImageSource, NoiseProtocol};
-use softpatch::detector::{Backbone, Detector, FitOptions, Progress};
+use softpatch::detector::{Backbone, Compat, Detector, Embedding, FitOptions, Progress};
 use softpatch::eval::bench::{Bench, BenchOptions, Cell, Method, Summary, protocol_of};
 use softpatch::gpu::Device;
 use std::collections::BTreeMap;
@@ -59,6 +59,15 @@ pub struct Args {
     /// Rows of the memory bank as a share of all training patches [default: 0.1].
     #[arg(long, visible_alias = "coreset-ratio", value_name = "SHARE")]
     ratio: Option<f64>,
+    /// How the backbone's stages become one vector: auto, concat or pooled [default: auto].
+    #[arg(long, value_name = "NAME", value_parser = embedding)]
+    embedding: Option<Embedding>,
+    /// Values of a pooled embedding [default: 1024].
+    #[arg(long, value_name = "N")]
+    embedding_dim: Option<u32>,
+    /// `official` makes the choices of the published program where it and the paper part [default: none].
+    #[arg(long, value_name = "NAME", value_parser = compat)]
+    compat: Option<Compat>,
     /// Values of a projected patch, a multiple of 4 [default: 128].
     #[arg(long, value_name = "N")]
     projection: Option<u32>,
@@ -89,11 +98,16 @@ pub struct Args {
 impl Args {
     fn options(&self) -> Outcome<BenchOptions> {
         let usage = |e: softpatch::Error| Failure::Usage(e.to_string());
-        let base = FitOptions::default();
+        let base = match self.compat {
+            Some(Compat::Official) => FitOptions::official(),
+            _ => FitOptions::default(),
+        };
         let fit = FitOptions {
             tau: self.tau.unwrap_or(base.tau),
             lof_k: self.lof_k.unwrap_or(base.lof_k),
             coreset_ratio: self.ratio.unwrap_or(base.coreset_ratio),
+            embedding: self.embedding.unwrap_or(base.embedding),
+            embedding_dim: self.embedding_dim.unwrap_or(base.embedding_dim),
             projection: self.projection.unwrap_or(base.projection),
             resize: self.resize.unwrap_or(base.resize),
             crop: self.crop.unwrap_or(base.crop),

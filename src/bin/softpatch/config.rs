@@ -140,7 +140,7 @@ fn parse(text: &str) -> Result<Settings, String> {
     Ok(Settings { fit, device })
 }
 
-fn embedding(name: &str) -> Result<Embedding, String> {
+pub fn embedding(name: &str) -> Result<Embedding, String> {
     match name {
         "auto" => Ok(Embedding::Auto),
         "concat" => Ok(Embedding::Concat),
@@ -149,7 +149,7 @@ fn embedding(name: &str) -> Result<Embedding, String> {
     }
 }
 
-fn compat(name: &str) -> Result<Compat, String> {
+pub fn compat(name: &str) -> Result<Compat, String> {
     match name {
         "none" => Ok(Compat::None),
         "official" => Ok(Compat::Official),

@@ -217,7 +217,9 @@ impl Bench<'_> {
                 let mut task = Task { seed, split, missing: Vec::new() };
                 for &method in &self.options.methods {
                     let exif = self.options.decode.exif_orientation;
-                    let fit = FitOptions { exif, ..method_options(&self.options.fit, method, seed) };
+                    let embedding = self.options.fit.embedding_for(&self.backbone.network.name);
+                    let fit =
+                        FitOptions { exif, embedding, ..method_options(&self.options.fit, method, seed) };
                     let settings = CellSettings::new(
                         &category.name,
                         method.name(),

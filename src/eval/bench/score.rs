@@ -5,8 +5,8 @@ use super::run::as_entry;
 use super::store::{Key, Store, key};
 use crate::data::Split;
 use crate::detector::{
-    Backbone, Denoised, Discriminator, Features, FitOptions, Model, Origin, Progress, Projection, Stage,
-    Stages, build, denoise, denoise_by, outlier_scores, prepare_bank,
+    Backbone, Compat, Denoised, Discriminator, Features, FitOptions, Model, Origin, Progress, Projection,
+    Stage, Stages, build, denoise, denoise_by, outlier_scores, prepare_bank,
 };
 use crate::gpu::{Device, Plan, Recorder};
 use crate::{Error, Result};
@@ -107,6 +107,13 @@ impl<'a> Training<'a> {
         self.features.as_mut().ok_or_else(|| Error::Device("features vanished".into()))
     }
 
+    /// Selecting a bank as the published program does projects the features anew: they are no good for the next method.
+    fn used(&mut self, fit: &FitOptions) {
+        if fit.compat == Compat::Official {
+            self.features = None;
+        }
+    }
+
     /// Images at a time that fit one binding.
     pub fn batch(&self, store: &Store, fit: &FitOptions) -> usize {
         let fits = (self.device.caps().max_binding / 4) as usize / store.image();
@@ -123,6 +130,7 @@ impl<'a> Training<'a> {
             let denoised = denoise(device, features, fit, progress)?;
             let soft = FitOptions { soft_weights: true, ..fit.clone() };
             let model = build(device, features, denoised, origin, &soft, progress)?;
+            self.used(fit);
             let weights = model.weights.clone();
             self.last = Some((fit.discriminator, model, weights));
         }
@@ -163,6 +171,7 @@ impl<'a> Training<'a> {
         };
         let scores = of(fit.tau, self)?;
         let maps = of(PLUS_MAP_TAU.max(fit.tau), self)?;
+        self.used(fit);
         Ok(scores.into_iter().zip(maps).map(|((score, _), (_, map))| (score, map)).collect())
     }
 
