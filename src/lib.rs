@@ -6,6 +6,7 @@ pub mod data;
 pub mod detector;
 mod error;
 pub mod eval;
+pub mod ffi;
 pub mod gpu;
 pub mod ops;
 pub mod reference;

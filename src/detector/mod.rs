@@ -5,16 +5,21 @@ mod coreset;
 mod denoise;
 mod features;
 mod fit;
+mod job;
 mod model_file;
 mod options;
 mod progress;
 mod score;
+mod source_map;
+mod stream;
 mod threshold;
 
+pub use job::{FitEvent, FitJob};
 pub use model_file::{BackboneInfo, Model, ModelInfo, VERSION};
 pub use options::{Discriminator, FitOptions};
 pub use progress::{Progress, Quiet, Stage};
 pub use score::Score;
+pub use stream::{Busy, Finished, Scores, Stream, Ticket, Waited};
 
 use crate::Result;
 use crate::backbone::{Network, WeightFile, efficientnet_lite};
