@@ -6,8 +6,7 @@ use std::path::Path;
 #[test]
 fn the_header_is_current() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut builder =
-        cbindgen::Builder::new().with_config(cbindgen::Config::from_root_or_default(root));
+    let mut builder = cbindgen::Builder::new().with_config(cbindgen::Config::from_root_or_default(root));
     for module in ["status", "context", "fit", "model", "score", "stream"] {
         builder = builder.with_src(root.join(format!("src/ffi/{module}.rs")));
     }

@@ -2,7 +2,7 @@
 
 use super::handles;
 use super::memory::{check, copy_text, fill, read, slice_mut, text, write};
-use super::status::{Failure, SOFTPATCH_BUFFER_TOO_SMALL, SOFTPATCH_WEIGHTS, guard, softpatch_status};
+use super::status::{Failure, SOFTPATCH_BUFFER_TOO_SMALL, guard, softpatch_status};
 use crate::backbone::{WeightFile, efficientnet_lite};
 use crate::detector::{Backbone, FitJob, FitOptions};
 use crate::gpu::{Device, DeviceOptions, adapters};
@@ -134,12 +134,10 @@ fn backbone(weights: Option<&str>) -> Result<Backbone, Failure> {
     return Ok(Backbone::embedded()?);
     #[cfg(not(feature = "embedded-weights"))]
     Err(Failure::new(
-        SOFTPATCH_WEIGHTS,
+        super::SOFTPATCH_WEIGHTS,
         "this library was built without weights: name a file with them in weights_path",
     ))
 }
-#[cfg(feature = "embedded-weights")]
-const _: softpatch_status = SOFTPATCH_WEIGHTS;
 
 /// Opens a device. `options` may be null for the defaults.
 #[unsafe(no_mangle)]
