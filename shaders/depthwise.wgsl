@@ -5,7 +5,7 @@
 // Cost: K * ((TX - 1) * S + 2 K) vec4 loads for 4 * TX * K * K multiply-adds.
 const K: u32 = 3u;
 const S: u32 = 1u;
-const TX: u32 = 4u;
+const TX: u32 = 7u;
 const COLUMNS: u32 = (TX - 1u) * S + K;
 
 struct Params {

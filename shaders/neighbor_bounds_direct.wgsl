@@ -1,16 +1,16 @@
-// First stage of the exact nearest-neighbour search: for every query and every tile of 16 bank rows the largest product
-// of lifted vectors (see neighbor_lift.wgsl). X queries [q][K], W bank [m][K], C [m / 16][q].
+// First stage of the exact nearest-neighbour search: for every query and every tile of 8 bank rows the largest product
+// of lifted vectors (see neighbor_lift.wgsl). X queries [q][K], W bank [m][K], C [q][pairs] pairs of tiles.
 //
 // For CPU drivers, as gemm_direct.wgsl: 8 lanes hold 4 queries each, 16 bank rows a step are loaded by all lanes
-// together and handed round (SUBGROUP). A workgroup walks TILES tiles. The matrix of products is never written.
+// together and handed round (SUBGROUP). A workgroup walks PAIRS pairs of tiles. The matrix of products is never written.
 const TM: u32 = 4u;
-const TILES: u32 = 16u;
+const PAIRS: u32 = 16u;
 
-struct Params { q: u32, m: u32, k4: u32, tiles: u32 }
+struct Params { q: u32, m: u32, k4: u32, pairs: u32 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> c: array<f32>;
+@group(0) @binding(2) var<storage, read_write> c: array<vec2<f32>>;
 @group(0) @binding(3) var<uniform> p: Params;
 
 @compute @workgroup_size(8)
@@ -18,13 +18,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     let query0 = wid.x * (8u * TM) + lane;
     var base: array<u32, TM>;
     for (var j = 0u; j < TM; j++) { base[j] = min(query0 + 8u * j, p.q - 1u) * p.k4; }
-    for (var i = 0u; i < TILES; i++) {
-        let tile = wid.y * TILES + i;
-        if (tile < p.tiles) {
+    for (var i = 0u; i < PAIRS; i++) {
+        let pair = wid.y * PAIRS + i;
+        if (pair < p.pairs) {
             // Rows past the end repeat the last one: the tile's maximum stays that of real rows.
 //#if SUBGROUP
-            let at0 = min(16u * tile + lane, p.m - 1u) * p.k4;
-            let at1 = min(16u * tile + 8u + lane, p.m - 1u) * p.k4;
+            let at0 = min(16u * pair + lane, p.m - 1u) * p.k4;
+            let at1 = min(16u * pair + 8u + lane, p.m - 1u) * p.k4;
 //#endif
             var acc: array<array<f32, TM>, 16>;
             for (var r = 0u; r < 16u; r++) { for (var j = 0u; j < TM; j++) { acc[r][j] = 0.0; } }
@@ -53,15 +53,15 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
                 }
 //#else
                 for (var r = 0u; r < 16u; r++) {
-                    let s = w[min(16u * tile + r, p.m - 1u) * p.k4 + k];
+                    let s = w[min(16u * pair + r, p.m - 1u) * p.k4 + k];
                     for (var j = 0u; j < TM; j++) { acc[r][j] += dot(xv[j], s); }
                 }
 //#endif
             }
             for (var j = 0u; j < TM; j++) {
-                var best = acc[0][j];
-                for (var r = 1u; r < 16u; r++) { best = max(best, acc[r][j]); }
-                if (query0 + 8u * j < p.q) { c[tile * p.q + query0 + 8u * j] = best; }
+                var best = vec2(acc[0][j], acc[8][j]);
+                for (var r = 1u; r < 8u; r++) { best = max(best, vec2(acc[r][j], acc[8u + r][j])); }
+                if (query0 + 8u * j < p.q) { c[(query0 + 8u * j) * p.pairs + pair] = best; }
             }
         }
     }

@@ -1,15 +1,15 @@
-// First stage of the exact nearest-neighbour search: for every query and every tile of 16 bank rows the largest product
-// of lifted vectors (see neighbor_lift.wgsl). X queries [q][K], W bank [m][K], C [m / 16][q].
+// First stage of the exact nearest-neighbour search: for every query and every tile of 8 bank rows the largest product
+// of lifted vectors (see neighbor_lift.wgsl). X queries [q][K], W bank [m][K], C [q][pairs] pairs of tiles.
 //
-// For GPUs, as gemm_tiled.wgsl: a workgroup of 256 owns 64 queries by 64 bank rows (4 tiles), an invocation 4 x 4; the
-// products of a tile are spread over 4 neighbouring invocations, which meet in workgroup memory (the staging area is
+// For GPUs, as gemm_tiled.wgsl: a workgroup of 256 owns 64 queries by 64 bank rows (8 tiles), an invocation 4 x 4; the
+// products of a tile are spread over 2 neighbouring invocations, which meet in workgroup memory (the staging area is
 // free by then). The matrix of products is never written.
 
-struct Params { q: u32, m: u32, k4: u32, tiles: u32 }
+struct Params { q: u32, m: u32, k4: u32, pairs: u32 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> c: array<f32>;
+@group(0) @binding(2) var<storage, read_write> c: array<vec2<f32>>;
 @group(0) @binding(3) var<uniform> p: Params;
 
 const PITCH: u32 = 5u;
@@ -64,11 +64,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     // Queries ty, ty + 16, ty + 32, ty + 48 in the four values of a vector, one vector an invocation.
     xs[ty * 16u + tx] = vec4(largest(acc0), largest(acc1), largest(acc2), largest(acc3));
     workgroupBarrier();
-    // Invocation (tile, query): 4 tiles of 4 neighbours each.
-    let tile = me / 64u;
+    // Invocation (pair, query): 4 pairs of 2 x 2 neighbours each.
+    let pair = me / 64u;
     let q = me % 64u;
-    let at = (q % 16u) * 16u + 4u * tile;
+    let at = (q % 16u) * 16u + 4u * pair;
     let part = q / 16u;
-    let best = max(max(xs[at][part], xs[at + 1u][part]), max(xs[at + 2u][part], xs[at + 3u][part]));
-    if (wid.y * 4u + tile < p.tiles && query0 + q < p.q) { c[(wid.y * 4u + tile) * p.q + query0 + q] = best; }
+    let best = max(vec2(xs[at][part], xs[at + 2u][part]), vec2(xs[at + 1u][part], xs[at + 3u][part]));
+    if (wid.y * 4u + pair < p.pairs && query0 + q < p.q) { c[(query0 + q) * p.pairs + wid.y * 4u + pair] = best; }
 }

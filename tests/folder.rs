@@ -159,8 +159,10 @@ fn class_numbers_and_any_one_value_are_hard_masks() {
 
 #[test]
 fn mask_settings_are_checked() {
+    let dir = tempfile::tempdir().unwrap();
     for (resize, crop) in [(20, 0), (20, 21), (0, 0)] {
-        assert!(matches!(load_mask("absent.png", resize, crop), Err(Error::InvalidOption(_))));
+        let mask = mask_file(dir.path(), 90, 60, |_, _| 255);
+        assert!(matches!(load_mask(mask, resize, crop), Err(Error::InvalidOption(_))), "{resize} {crop}");
     }
     assert!(matches!(load_mask("absent.png", 20, 16), Err(Error::Image { .. })));
 }

@@ -101,7 +101,8 @@ fn large_images_and_every_format() {
             .repeat(2)
     };
     let colour = want(&rgb);
-    let formats: [(PixelFormat, usize, &dyn Fn(&[u8]) -> Vec<u8>); 4] = [
+    type FromRgb<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
+    let formats: [(PixelFormat, usize, FromRgb<'_>); 4] = [
         (PixelFormat::Rgb8, 3, &|p| p.to_vec()),
         (PixelFormat::Bgr8, 3, &|p| vec![p[2], p[1], p[0]]),
         (PixelFormat::Rgba8, 4, &|p| vec![p[0], p[1], p[2], 9]),

@@ -8,6 +8,7 @@ mod mask;
 mod noise;
 mod split_csv;
 pub mod synth;
+mod view;
 
 pub use affine::Affine;
 pub use decode::{
@@ -17,6 +18,7 @@ pub use folder::{TestItem, TestSet, TrainSet};
 pub use image::{Frame, Image, OwnedImage, PixelFormat};
 pub use mask::load_mask;
 pub use noise::{NoiseProtocol, Split, SplitSource, TrainEntry, split};
+pub use view::center_crop;
 
 use crate::Result;
 use std::borrow::Cow;

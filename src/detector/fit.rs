@@ -27,6 +27,14 @@ pub(super) fn fit(
     if source.is_empty() {
         return Err(Error::InvalidOption("there are no training images".into()));
     }
+    if source.len() == 1 && options.discriminator != super::Discriminator::None {
+        return Err(Error::InvalidOption(format!(
+            "{} is the only training image, and the discriminator {} compares images with each other; add images, or use \
+             the discriminator none",
+            source.name(0),
+            options.discriminator
+        )));
+    }
     let mut features = {
         // Backbone and its buffers are done with once all features are there.
         let mut extractor =

@@ -1,7 +1,7 @@
 //! The order of the method: fit, denoise, select, score; nothing about GPUs.
 
 mod axes;
-mod coreset;
+pub mod coreset;
 mod denoise;
 mod features;
 mod fit;
@@ -18,13 +18,13 @@ pub use job::{FitEvent, FitJob};
 pub use model_file::{BackboneInfo, Model, ModelInfo, VERSION};
 pub use options::{Discriminator, FitOptions};
 pub use progress::{Progress, Quiet, Stage};
-pub use score::Score;
+pub use score::{Profile, Score};
 pub use stream::{Busy, Finished, Scores, Stream, Ticket, Waited};
 
 use crate::Result;
 use crate::backbone::{Network, WeightFile, efficientnet_lite};
 use crate::data::{Image, ImageSource};
-use crate::gpu::{Device, StepTime};
+use crate::gpu::Device;
 use score::Scorer;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -143,7 +143,7 @@ impl Detector {
     ///
     /// # Errors
     /// As [`Detector::score`]; [`crate::Error::Device`] where the adapter offers no timestamps.
-    pub fn profile(&self, images: &[Image<'_>]) -> Result<Vec<StepTime>> {
+    pub fn profile(&self, images: &[Image<'_>]) -> Result<Profile> {
         self.scorer.lock().unwrap_or_else(PoisonError::into_inner).profile(images)
     }
 

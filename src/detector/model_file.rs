@@ -157,7 +157,15 @@ impl Model {
             _ => Path::new("."),
         };
         let fail = |e| Error::io(path, "writing the model", e);
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".softpatch-").suffix(".part");
+        #[cfg(unix)]
+        {
+            // Temporary files are private by default; a model should be as readable as any other file (umask applies).
+            use std::os::unix::fs::PermissionsExt;
+            builder.permissions(std::fs::Permissions::from_mode(0o666));
+        }
+        let mut file = builder.tempfile_in(folder).map_err(fail)?;
         file.write_all(&bytes).map_err(fail)?;
         file.as_file().sync_all().map_err(fail)?;
         file.persist(path).map_err(|e| fail(e.error))?;

@@ -186,6 +186,6 @@ mod tests {
         // SAFETY: the message is good until the next call on this thread.
         let text = unsafe { CStr::from_ptr(softpatch_last_error_message()) };
         assert!(text.to_str().unwrap().contains("the axle broke"));
-        assert_eq!(std::thread::spawn(softpatch_last_error_code).join().unwrap(), SOFTPATCH_OK);
+        assert_eq!(std::thread::spawn(|| softpatch_last_error_code()).join().unwrap(), SOFTPATCH_OK);
     }
 }

@@ -299,6 +299,14 @@ impl Device {
         kernel::cached(self, name, constants, flags)
     }
 
+    /// Labels of the pipelines built so far, `shader+FLAG CONST=value`, sorted: which variants are in use.
+    pub fn built_kernels(&self) -> Vec<String> {
+        let kernels = self.0.kernels.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut labels: Vec<String> = kernels.keys().cloned().collect();
+        labels.sort();
+        labels
+    }
+
     /// A new buffer of `len` 4-byte words, zeroed.
     ///
     /// # Errors

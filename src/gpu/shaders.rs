@@ -42,7 +42,7 @@ shaders! {
     "coreset_scatter" &[&[]],
     "coreset_pairs_direct" &[&[], &["CENTRES"], &["SUBGROUP"], &["SUBGROUP", "CENTRES"]],
     "coreset_pairs_tiled" &[&[], &["CENTRES"]],
-    "coreset_update_direct" &[&[], &["SUBGROUP"]],
+    "coreset_update_direct" &[&[], &["SUBGROUP"], &["SUBGROUP", "TAIL"]],
     "coreset_update_tiled" &[&[]],
     "gemm_direct" &[&[], &["CONV"], &["SUBGROUP"], &["SUBGROUP", "CONV"]],
     "gemm_tiled" &[&[], &["CONV"]],

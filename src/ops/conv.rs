@@ -78,7 +78,7 @@ impl Conv<'_> {
     /// Records the convolution.
     ///
     /// # Errors
-    /// [`Error::Limit`] where a tensor is too small or a channel count is not a multiple of 4.
+    /// [`crate::Error::Limit`] where a tensor is too small or a channel count is not a multiple of 4.
     pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
         let s = self.shape;
         check_vec4("convolution input channels", s.in_c)?;

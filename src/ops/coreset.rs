@@ -393,11 +393,13 @@ impl Coreset<'_> {
         )?;
 
         // The patches of those clusters.
-        let blocks = (shape.dims / 4).div_ceil(8);
-        let update = match (direct, flags.is_empty() || blocks > 8) {
-            (true, true) => kernel("coreset_update_direct")?,
-            (true, false) => device.kernel("coreset_update_direct", &[("R8", blocks)], &flags)?,
-            (false, _) => kernel("coreset_update_tiled")?,
+        let update = if direct {
+            if !flags.is_empty() && (shape.dims / 4) % 8 != 0 {
+                flags.push("TAIL");
+            }
+            device.kernel("coreset_update_direct", &[], &flags)?
+        } else {
+            kernel("coreset_update_tiled")?
         };
         for (rows, params) in self.spans(0) {
             if !one {

@@ -38,8 +38,11 @@ struct Params {
     hi: f32,
 }
 
-/// Outputs of a row that one invocation owns (`TX` in the shader).
-const RUN: u32 = 4;
+/// Outputs of a row that one invocation owns (`TX` in the shader): 7 or 8, whichever leaves less of the last run unused.
+/// Rows at a crop of 224 are multiples of 7.
+fn run_length(out_w: u32) -> u32 {
+    if out_w.next_multiple_of(8) < out_w.next_multiple_of(7) { 8 } else { 7 }
+}
 
 impl Depthwise<'_> {
     /// Records the convolution.
@@ -71,8 +74,10 @@ impl Depthwise<'_> {
             lo,
             hi,
         };
-        let kernel = recorder.device().kernel("depthwise", &[("K", s.kernel_h), ("S", s.stride)], &[])?;
-        let items = words(&[s.batch, s.out_h, s.out_w.div_ceil(RUN), s.in_c / 4]);
+        let run = run_length(s.out_w);
+        let kernel =
+            recorder.device().kernel("depthwise", &[("K", s.kernel_h), ("S", s.stride), ("TX", run)], &[])?;
+        let items = words(&[s.batch, s.out_h, s.out_w.div_ceil(run), s.in_c / 4]);
         let grid = grid_64("depthwise", items, recorder.device().caps())?;
         recorder.dispatch(
             &kernel,

@@ -83,7 +83,7 @@ impl Gemm<'_> {
     /// Records the product.
     ///
     /// # Errors
-    /// [`Error::Limit`] where a tensor is too small or `k` or `n` is not a multiple of 4.
+    /// [`crate::Error::Limit`] where a tensor is too small or `k` or `n` is not a multiple of 4.
     pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
         let Self { m, k, n, .. } = *self;
         check_vec4("gemm k", k)?;

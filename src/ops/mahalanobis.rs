@@ -41,7 +41,7 @@ impl Mahalanobis<'_> {
     /// Records the scores.
     ///
     /// # Errors
-    /// [`Error::Limit`] where a tensor is too small, `r` is not a multiple of 4, or there are more groups than a
+    /// [`crate::Error::Limit`] where a tensor is too small, `r` is not a multiple of 4, or there are more groups than a
     /// dispatch has workgroups in one dimension.
     pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
         let Self { block, factors, to, groups, n, r } = *self;

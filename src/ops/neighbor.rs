@@ -6,9 +6,14 @@ use crate::gpu::{Archetype, Device, Recorder, Tensor};
 use crate::{Error, Result};
 
 /// Bank rows of one bound (fixed in the shaders).
-const TILE: u32 = 16;
-/// Tiles that one workgroup of the `direct` variant walks (`TILES` in its shader).
-const DIRECT_TILES: u32 = 16;
+const TILE: u32 = 8;
+/// Pairs of tiles that one workgroup of the `direct` variant walks (`PAIRS` in its shader).
+const DIRECT_PAIRS: u32 = 16;
+
+/// Bounds of a query over `rows` bank rows: tiles, padded to whole vec4s.
+fn bounds(rows: u32) -> u32 {
+    rows.div_ceil(TILE).next_multiple_of(4)
+}
 
 /// A part of the bank that fits one binding.
 struct Part {
@@ -87,7 +92,7 @@ struct BoundParams {
     q: u32,
     m: u32,
     k4: u32,
-    tiles: u32,
+    pairs: u32,
 }
 
 #[repr(C)]
@@ -96,7 +101,7 @@ struct FinishParams {
     q: u32,
     m: u32,
     d4: u32,
-    tiles: u32,
+    quads: u32,
     first_row: u32,
     skip: u32,
     query_image: u32,
@@ -216,7 +221,7 @@ impl Bank {
     pub fn max_queries(&self, device: &Device) -> u32 {
         let largest = self.parts.iter().map(|p| p.rows).max().unwrap_or(1);
         let words = device.caps().max_binding / 4;
-        (words / u64::from(largest.div_ceil(TILE)).max(u64::from(self.dim))).min(u64::from(u32::MAX)) as u32
+        (words / u64::from(bounds(largest)).max(u64::from(self.dim))).min(u64::from(u32::MAX)) as u32
     }
 
     /// Buffers for searches of at most `queries` queries.
@@ -224,7 +229,7 @@ impl Bank {
     /// # Errors
     /// [`Error::Limit`] where they pass the device's bindings.
     pub fn search(&self, device: &Device, queries: u32) -> Result<Search> {
-        let tiles = self.parts.iter().map(|p| p.rows.div_ceil(TILE)).max().unwrap_or(1) as usize;
+        let tiles = self.parts.iter().map(|p| bounds(p.rows)).max().unwrap_or(4) as usize;
         let q = queries as usize;
         let unset: Vec<[u32; 2]> = vec![[f32::INFINITY.to_bits(), u32::MAX]; q];
         Ok(Search {
@@ -264,16 +269,14 @@ impl Bank {
         let caps = recorder.device().caps().clone();
         let k4 = self.head / 4 + 1;
         for part in &self.parts {
-            let tiles = part.rows.div_ceil(TILE);
-            let params = BoundParams { q, m: part.rows, k4, tiles };
+            let pairs = bounds(part.rows) / 2;
+            let params = BoundParams { q, m: part.rows, k4, pairs };
             let (name, flags, grid): (_, &[&str], _) = match caps.archetype {
                 Archetype::Direct => {
                     let flags: &[&str] = if broadcast8(&caps) { &["SUBGROUP"] } else { &[] };
-                    ("neighbor_bounds_direct", flags, [q.div_ceil(32), tiles.div_ceil(DIRECT_TILES), 1])
+                    ("neighbor_bounds_direct", flags, [q.div_ceil(32), pairs.div_ceil(DIRECT_PAIRS), 1])
                 }
-                Archetype::Tiled => {
-                    ("neighbor_bounds_tiled", &[], [q.div_ceil(64), part.rows.div_ceil(64), 1])
-                }
+                Archetype::Tiled => ("neighbor_bounds_tiled", &[], [q.div_ceil(64), pairs.div_ceil(4), 1]),
             };
             let kernel = recorder.device().kernel(name, &[], flags)?;
             let shape = format!("{q}x{}x{}", part.rows, 4 * k4);
@@ -288,7 +291,7 @@ impl Bank {
                 q,
                 m: part.rows,
                 d4: self.dim / 4,
-                tiles,
+                quads: pairs / 2,
                 first_row: part.first,
                 skip: skip.is_some().into(),
                 query_image: skip.map_or(0, |s| s.first_image),

@@ -2,7 +2,8 @@
 //!
 //! Source: Pillow's `Image.resize(..., BILINEAR)` for 8-bit images (two passes, rows first, rounded to 8 bit after each;
 //! coefficients with 22 fractional bits) and torchvision's `Resize(int)` + `CenterCrop(int)` for the geometry. Results
-//! are bit-equal to those two.
+//! are bit-equal to those two up to Pillow 12; Pillow 13 filters columns first where an image shrinks much more in
+//! height than in width, which moves some pixels of tall images by one level.
 
 use crate::{Error, Result};
 
@@ -170,17 +171,23 @@ fn check_len(pixels: &[u8], w: u32, h: u32, channels: usize) -> Result<()> {
     Ok(())
 }
 
-/// Brings a defect mask `[h][w]` (0 sound, 255 defect, between: soft) to `[crop][crop]`, by the geometry of the image:
-/// true where the resized value is at least half.
+/// Brings a defect mask `[h][w]` to `[crop][crop]`, by the geometry of the image: true for defect pixels.
+///
+/// A hard mask (0 and one other value, or class numbers below 128) is first brought to 0 and 255, and a pixel is a defect
+/// where its resized value is still 255: all that it covers was marked, as in the published evaluation, which truncates
+/// to whole numbers. A soft mask (other grey values) is a defect where the resized value is at least half of 255.
 ///
 /// # Errors
 /// As [`resize_shorter_side_geometry`]; [`Error::InvalidImage`] where `gray` is not of `w * h` bytes.
 pub fn crop_mask(gray: &[u8], w: u32, h: u32, resize: u32, crop: u32) -> Result<Vec<bool>> {
     let geometry = resize_shorter_side_geometry(w, h, resize, crop)?;
     check_len(gray, w, h, 1)?;
-    let resized = resize_gray(gray, w, h, geometry.width, geometry.height);
-    // value / 255 >= 0.5
-    Ok(cut(&resized, 1, geometry, crop).into_iter().map(|v| v >= 128).collect())
+    let largest = gray.iter().copied().max().unwrap_or(0);
+    let hard = largest < 128 || gray.iter().all(|&v| v == 0 || v == largest);
+    let gray: Vec<u8> = gray.iter().map(|&v| if hard && v != 0 { 255 } else { v }).collect();
+    let resized = resize_gray(&gray, w, h, geometry.width, geometry.height);
+    let threshold = if hard { 255 } else { 128 };
+    Ok(cut(&resized, 1, geometry, crop).into_iter().map(|v| v >= threshold).collect())
 }
 
 /// Brings RGB `[h][w][3]` to the backbone's input `[crop][crop][4]`: `(v - mean) / std` with mean and std in units of

@@ -1,1 +1,96 @@
-fn main() {}
+//! The command-line program: a thin skin over the library's public API.
+
+mod common;
+mod config;
+mod demo;
+mod devices;
+mod doctor;
+mod eval;
+mod fit;
+mod images;
+mod score;
+mod synth;
+
+use clap::{Parser, Subcommand};
+use common::{Failure, Outcome};
+use std::process::ExitCode;
+
+/// Learns what normal parts look like from a folder of images, a few of which may be defective, then finds the
+/// images that look wrong and shows where.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    arg_required_else_help = true,
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Say more on standard error; twice for every step.
+    #[arg(short, long, global = true, help_heading = "Global options", action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Say nothing on standard error but errors.
+    #[arg(short, long, global = true, help_heading = "Global options", conflicts_with = "verbose")]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Fit(fit::Args),
+    Score(score::Args),
+    Eval(eval::Args),
+    Synth(synth::Args),
+    Devices(devices::Args),
+    Doctor(doctor::Args),
+    Demo(demo::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let level = match (cli.quiet, cli.verbose) {
+        (true, _) => "error",
+        (false, 0) => "softpatch=warn,error",
+        (false, 1) => "softpatch=info,warn",
+        (false, _) => "softpatch=trace,info",
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("SOFTPATCH_LOG").unwrap_or_else(|_| level.into()),
+        )
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+    let quiet = cli.quiet;
+    let outcome = match cli.command {
+        Command::Fit(args) => fit::run(args, quiet),
+        Command::Score(args) => score::run(&args, quiet),
+        Command::Eval(args) => eval::run(&args, quiet),
+        Command::Synth(args) => synth::run(args, quiet),
+        Command::Devices(args) => devices::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Demo(args) => demo::run(&args, quiet),
+    };
+    exit(outcome)
+}
+
+/// Says what went wrong, if anything did.
+fn exit(outcome: Outcome) -> ExitCode {
+    match outcome {
+        // Whoever read our output has seen enough: `softpatch score ... | head` is no failure.
+        Ok(()) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Failed(error)) => {
+            common::print_error(&error);
+            ExitCode::FAILURE
+        }
+        Err(Failure::Output(error)) => {
+            eprintln!("error: writing to standard output failed: {error}");
+            ExitCode::FAILURE
+        }
+        Err(Failure::Reported) => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,67 @@
+//! `softpatch fit`.
+
+use crate::common::{self, Bars, DeviceArgs, Outcome, human_bytes};
+use crate::config::{FitArgs, Settings};
+use softpatch::data::{DecodeOptions, TrainSet};
+use softpatch::detector::{Backbone, Detector};
+use softpatch::gpu::Device;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Learn what normal looks like from a folder of images and write a model file.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "DIR is a plain folder of images (all below it are used), or a category in the layout of MVTec AD, of which \
+                        train/ is used. PNG, JPEG, BMP, TIFF and WebP are read."
+)]
+pub struct Args {
+    /// Folder of training images.
+    dir: PathBuf,
+    /// Model file to write; its folder must exist.
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    #[command(flatten)]
+    fit: FitArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+pub fn run(args: Args, quiet: bool) -> Outcome {
+    let Settings { fit: options, exif, device } = args.fit.settings(args.device)?;
+    let set = TrainSet::open(&args.dir)?;
+    common::check_output_file(&args.output)?;
+    let device = common::open_device(device.as_deref())?;
+    let source = set.source(DecodeOptions { exif_orientation: exif, ..DecodeOptions::default() });
+    let bars = Bars::new(quiet);
+    let started = Instant::now();
+    let detector = Detector::fit(&device, &Backbone::embedded()?, &source, &options, &bars)?;
+    detector.save(&args.output)?;
+    common::print(&summary(&args.output.display().to_string(), &detector, &device, &bars, started))
+}
+
+/// What a fit made, in a few lines.
+fn summary(name: &str, detector: &Detector, device: &Device, bars: &Bars, started: Instant) -> String {
+    let info = detector.info();
+    let patches = info.images.len() as u64 * u64::from(info.grid[0]) * u64::from(info.grid[1]);
+    let mut text = format!("{name}\n");
+    let mut line = |key: &str, value: String| {
+        let _ = writeln!(text, "  {key:<12}{value}");
+    };
+    line("images", info.images.len().to_string());
+    line("patches", format!("{patches} ({}x{} an image)", info.grid[0], info.grid[1]));
+    let by = info.options.discriminator;
+    let k = info.lof_k.map_or(String::new(), |k| format!(", k {k}"));
+    let over = info.noise_threshold.map_or(String::new(), |t| format!(", outlier score over {t:.4}"));
+    line("kept", format!("{} ({} dropped by {by}{k}{over})", info.kept, patches.saturating_sub(info.kept)));
+    line("bank", format!("{} rows of {} values", info.rows, info.dim));
+    line(
+        "threshold",
+        info.threshold.map_or("none (it takes more training images)".into(), |t| format!("{t:.4}")),
+    );
+    let stages =
+        bars.times().iter().map(|(s, t)| format!("{} {:.1}", s.name(), t.as_secs_f64())).collect::<Vec<_>>();
+    line("seconds", format!("{}; {:.1} in all", stages.join(", "), started.elapsed().as_secs_f64()));
+    line("device", format!("{}, {} at most", device.caps().adapter, human_bytes(device.peak_bytes())));
+    text
+}

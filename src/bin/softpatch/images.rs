@@ -1,0 +1,81 @@
+//! Image files on their way into the library.
+
+use softpatch::data::{DecodeOptions, ImageSource, OwnedImage, center_crop, decode_file};
+use softpatch::{Error, Result};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Files that are scored whatever state they are in: one that does not decode is noted and stood in for by a single
+/// grey pixel, whose score the caller throws away.
+pub struct Files {
+    pub paths: Vec<PathBuf>,
+    decode: DecodeOptions,
+    resize: u32,
+    crop: u32,
+    /// Whether what the detector sees of each image is kept for [`Files::take_view`].
+    keep_views: bool,
+    damaged: Mutex<BTreeMap<usize, Error>>,
+    views: Mutex<HashMap<usize, OwnedImage>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Files {
+    pub fn new(paths: Vec<PathBuf>, exif: bool, resize: u32, crop: u32, keep_views: bool) -> Self {
+        let decode = DecodeOptions { exif_orientation: exif, ..DecodeOptions::default() };
+        Self { paths, decode, resize, crop, keep_views, damaged: Mutex::default(), views: Mutex::default() }
+    }
+
+    /// The error of image `index`, once.
+    pub fn take_error(&self, index: usize) -> Option<Error> {
+        lock(&self.damaged).remove(&index)
+    }
+
+    /// What the detector saw of image `index`, once.
+    pub fn take_view(&self, index: usize) -> Option<OwnedImage> {
+        lock(&self.views).remove(&index)
+    }
+
+    fn read(&self, index: usize) -> Result<OwnedImage> {
+        let path = &self.paths[index];
+        let image = decode_file(path, &self.decode)?;
+        check_shape(path, &image, self.resize, self.crop)?;
+        if self.keep_views {
+            let view = center_crop(&image, self.resize, self.crop)?;
+            lock(&self.views).insert(index, view);
+        }
+        Ok(image)
+    }
+}
+
+impl ImageSource for Files {
+    fn len(&self) -> usize {
+        self.paths.len()
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.paths[index].display().to_string()
+    }
+
+    fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>> {
+        Ok(Cow::Owned(self.read(index).unwrap_or_else(|error| {
+            lock(&self.damaged).insert(index, error);
+            OwnedImage { width: 1, height: 1, pixels: vec![127; 3] }
+        })))
+    }
+}
+
+/// Refuses an image whose sides are so unequal that bringing the shorter one to `resize` gives no usable size.
+fn check_shape(path: &std::path::Path, image: &OwnedImage, resize: u32, crop: u32) -> Result<()> {
+    softpatch::reference::resize::resize_shorter_side_geometry(image.width, image.height, resize, crop)
+        .map(|_| ())
+        .map_err(|e| Error::Image {
+            path: path.to_owned(),
+            reason: e.to_string(),
+            remedy: "Cut it into pieces nearer to a square",
+        })
+}
