@@ -107,8 +107,5 @@ fn backbone() -> softpatch::Result<Backbone> {
 #[cfg(not(feature = "embedded-weights"))]
 fn backbone() -> softpatch::Result<Backbone> {
     let path = std::env::var("SOFTPATCH_WEIGHTS").unwrap_or_default();
-    Ok(Backbone {
-        network: softpatch::backbone::efficientnet_lite(0).with_taps(&["block4", "block10"])?,
-        weights: softpatch::backbone::WeightFile::open(Path::new(&path))?,
-    })
+    Backbone::lite0(softpatch::backbone::WeightFile::open(Path::new(&path))?)
 }

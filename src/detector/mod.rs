@@ -58,8 +58,16 @@ impl Backbone {
     /// None in practice; the layer names are checked like any others.
     #[cfg(feature = "embedded-weights")]
     pub fn embedded() -> Result<Self> {
+        Self::lite0(WeightFile::embedded())
+    }
+
+    /// The backbone of [`Backbone::embedded`] with weights from elsewhere: for a library that was built without them.
+    ///
+    /// # Errors
+    /// None in practice; whether the weights fit is found out when they are used.
+    pub fn lite0(weights: WeightFile) -> Result<Self> {
         let network = efficientnet_lite(0).with_taps(&["block4", "block10"])?;
-        Ok(Self { network, weights: WeightFile::embedded() })
+        Ok(Self { network, weights })
     }
 
     fn info(&self) -> BackboneInfo {

@@ -3,7 +3,7 @@
 use super::handles;
 use super::memory::{check, copy_text, fill, read, slice_mut, text, write};
 use super::status::{Failure, SOFTPATCH_BUFFER_TOO_SMALL, guard, softpatch_status};
-use crate::backbone::{WeightFile, efficientnet_lite};
+use crate::backbone::WeightFile;
 use crate::detector::{Backbone, FitJob, FitOptions};
 use crate::gpu::{Device, DeviceOptions, adapters};
 use std::ffi::c_char;
@@ -127,8 +127,7 @@ pub unsafe extern "C" fn softpatch_context_options_init(
 
 fn backbone(weights: Option<&str>) -> Result<Backbone, Failure> {
     if let Some(path) = weights {
-        let network = efficientnet_lite(0).with_taps(&["block4", "block10"])?;
-        return Ok(Backbone { network, weights: WeightFile::open(Path::new(path))? });
+        return Ok(Backbone::lite0(WeightFile::open(Path::new(path))?)?);
     }
     #[cfg(feature = "embedded-weights")]
     return Ok(Backbone::embedded()?);
