@@ -68,12 +68,22 @@ pub enum Error {
     /// The work does not fit the device's limits or the memory budget.
     #[error("limit: {0}")]
     Limit(String),
+    /// Something in the library broke: please report it.
+    #[error("internal error: {0}")]
+    Internal(String),
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,
 }
 
 impl Error {
+    /// What a caught panic said.
+    pub(crate) fn from_panic(panic: &(dyn std::any::Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Self::Internal(text.unwrap_or_else(|| "a panic without a message".into()))
+    }
+
     /// Wraps an [`std::io::Error`] with the path and the action it belongs to.
     pub fn io(path: impl AsRef<Path>, action: &'static str, source: std::io::Error) -> Self {
         Self::Io { path: path.as_ref().to_owned(), action, source }

@@ -36,6 +36,8 @@
 //! - [`Detector`]: fit, save, load, score; [`FitOptions`]: every setting with the published default.
 //! - [`Device`]: adapter choice, or the wgpu device that the application already owns.
 //! - [`data`]: decoding, folder layouts, noise protocols, the procedural set; [`eval`]: metrics; [`report`]: pictures.
+//! - [`detector::Stream`]: frames in, scores out, in order; [`detector::FitJob`]: a fit that can be watched and left.
+//! - [`ffi`]: the C ABI, `include/softpatch.h`.
 //! - [`ops`] and [`mod@reference`]: every step as a kernel and in plain Rust; [`backbone`]: the networks.
 #![warn(missing_docs)]
 
@@ -45,6 +47,7 @@ pub mod detector;
 pub mod doctor;
 mod error;
 pub mod eval;
+pub mod ffi;
 pub mod gpu;
 pub mod ops;
 pub mod reference;

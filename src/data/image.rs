@@ -84,6 +84,31 @@ impl<'a> Image<'a> {
         self.height
     }
 
+    /// Order and depth of the values of a pixel.
+    pub fn format(&self) -> PixelFormat {
+        self.format
+    }
+
+    /// The bytes of row `y`, without the gap after it.
+    ///
+    /// # Panics
+    /// Where the row lies outside the image.
+    pub fn row(&self, y: u32) -> &'a [u8] {
+        assert!(y < self.height, "row {y} of {}", self.height);
+        &self.pixels[y as usize * self.stride..][..self.width as usize * self.format.bytes()]
+    }
+
+    /// A copy in 8-bit RGB.
+    pub fn to_rgb8(&self) -> OwnedImage {
+        let mut pixels = Vec::with_capacity(self.width as usize * self.height as usize * 3);
+        let mut words = vec![0; self.width as usize];
+        for y in 0..self.height {
+            self.pack_row(y, 0, &mut words);
+            pixels.extend(words.iter().flat_map(|w| [*w as u8, (w >> 8) as u8, (w >> 16) as u8]));
+        }
+        OwnedImage { width: self.width, height: self.height, pixels }
+    }
+
     /// Writes columns `x0 .. x0 + out.len()` of row `y` as words `r | g << 8 | b << 16`.
     ///
     /// # Panics
@@ -125,5 +150,38 @@ impl OwnedImage {
     /// [`Error::InvalidImage`] where `pixels` does not have `height * width * 3` bytes.
     pub fn as_image(&self) -> Result<Image<'_>> {
         Image::new(&self.pixels, self.width, self.height, self.width as usize * 3, PixelFormat::Rgb8)
+    }
+}
+
+/// An image that owns its pixels in the format that they came in, rows without gaps: what waits in a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    pixels: Vec<u8>,
+    width: u32,
+    height: u32,
+    format: PixelFormat,
+}
+
+impl Frame {
+    /// Copies `image`, whose rows may have gaps.
+    pub fn copy_of(image: &Image<'_>) -> Self {
+        let mut frame = Self { pixels: Vec::new(), width: 0, height: 0, format: image.format };
+        frame.refill(image);
+        frame
+    }
+
+    /// Copies `image` into the memory that is there already.
+    pub fn refill(&mut self, image: &Image<'_>) {
+        self.pixels.clear();
+        (self.width, self.height, self.format) = (image.width, image.height, image.format);
+        for y in 0..image.height {
+            self.pixels.extend_from_slice(image.row(y));
+        }
+    }
+
+    /// Borrows the pixels.
+    pub fn as_image(&self) -> Image<'_> {
+        let stride = self.width as usize * self.format.bytes();
+        Image { pixels: &self.pixels, width: self.width, height: self.height, stride, format: self.format }
     }
 }

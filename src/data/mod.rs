@@ -16,7 +16,7 @@ pub use decode::{
     DecodeOptions, FileSource, IMAGE_EXTENSIONS, MemorySource, decode_bytes, decode_file, list_images,
 };
 pub use folder::{TestItem, TestSet, TrainSet};
-pub use image::{Image, OwnedImage, PixelFormat};
+pub use image::{Frame, Image, OwnedImage, PixelFormat};
 pub use layouts::{Category, Dataset, Layout};
 pub use mask::load_mask;
 pub use noise::{NoiseProtocol, Split, SplitSource, TrainEntry, split};

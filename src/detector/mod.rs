@@ -5,16 +5,21 @@ pub mod coreset;
 mod denoise;
 mod features;
 mod fit;
+mod job;
 mod model_file;
 mod options;
 mod progress;
 mod score;
+mod source_map;
+mod stream;
 mod threshold;
 
+pub use job::{FitEvent, FitJob};
 pub use model_file::{BackboneInfo, Model, ModelInfo, VERSION};
 pub use options::{Compat, Discriminator, Embedding, FitOptions};
 pub use progress::{Progress, Quiet, Stage};
 pub use score::{Profile, Score};
+pub use stream::{Busy, Finished, Scores, Stream, Ticket, Waited};
 
 pub(crate) use denoise::{Denoised, denoise, denoise_by, outlier_scores};
 pub(crate) use features::{FeatureShape, Features, Projection, embed};

@@ -62,6 +62,8 @@ pub struct Caps {
 pub struct DeviceOptions {
     /// Adapter index as listed by [`adapters`], or a part of its name (case ignored); the fastest kind if `None`.
     pub adapter: Option<String>,
+    /// Prefers an integrated GPU to a discrete one where `adapter` is `None`.
+    pub low_power: bool,
     /// Forces a kernel family; by adapter type if `None`.
     pub archetype: Option<Archetype>,
     /// Forces shaders with (`Some(false)`) or without (`Some(true)`) injected checks; by build type if `None`.
@@ -122,6 +124,10 @@ fn rank(kind: wgpu::DeviceType) -> u8 {
 }
 
 fn enumerate() -> Vec<wgpu::Adapter> {
+    if wgpu::Instance::enabled_backend_features().is_empty() {
+        // wgpu panics where it was built without any backend.
+        return Vec::new();
+    }
     let mut all = pollster::block_on(instance().enumerate_adapters(wgpu::Backends::PRIMARY));
     all.retain(|a| a.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS));
     all.sort_by_key(|a| rank(a.get_info().device_type));
@@ -171,11 +177,16 @@ impl Device {
         if all.is_empty() {
             return Err(Error::Device(
                 "no Vulkan, Metal or DX12 adapter found. Install a GPU driver, or on a machine without a GPU a software \
-                 one (Debian, Ubuntu: apt install mesa-vulkan-drivers libvulkan1)"
+                 one (Debian, Ubuntu: apt install mesa-vulkan-drivers libvulkan1). A library built without the features \
+                 vulkan, metal and dx12 finds none"
                     .into(),
             ));
         }
         let adapter = match &options.adapter {
+            None if options.low_power => all
+                .iter()
+                .find(|a| a.get_info().device_type == wgpu::DeviceType::IntegratedGpu)
+                .unwrap_or(&all[0]),
             None => &all[0],
             Some(wanted) => {
                 let by_index = wanted.parse::<usize>().ok().and_then(|i| all.get(i));

@@ -1,0 +1,458 @@
+/* softpatch: unsupervised visual anomaly detection. Generated from the library's source; do not edit.
+ *
+ * Handles are numbers; 0 is none. A handle that was freed, never given, or is of another kind yields
+ * SOFTPATCH_INVALID_HANDLE. Null pointers are refused unless a function says that they may be null. Nothing is kept after a
+ * function returns. Every handle may be used from every thread at once; calls that score with one detector take turns. The last
+ * error belongs to the thread whose call failed. Texts are UTF-8. A callback must return: it may neither throw nor longjmp.
+ * Results are written only where a function returns SOFTPATCH_OK, but handles are set to 0 on failure, and `needed` and `count`
+ * are also set where a buffer is too small. SPDX-License-Identifier: MIT OR Apache-2.0 */
+
+#ifndef SOFTPATCH_H
+#define SOFTPATCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Version of the interface that this header describes.
+#define SOFTPATCH_ABI_VERSION 1
+
+// The fastest kind of adapter.
+#define SOFTPATCH_POWER_HIGH 0
+
+// An integrated GPU where there is one.
+#define SOFTPATCH_POWER_LOW 1
+
+// Local outlier factor against the patches at the same position.
+#define SOFTPATCH_DISCRIMINATOR_LOF 0
+
+// Distance to the nearest other patch at the same position.
+#define SOFTPATCH_DISCRIMINATOR_NEAREST 1
+
+// Mahalanobis distance to the patches at the same position.
+#define SOFTPATCH_DISCRIMINATOR_GAUSSIAN 2
+
+// No patch is dropped: PatchCore.
+#define SOFTPATCH_DISCRIMINATOR_NONE 3
+
+// Images through the backbone; counted in images.
+#define SOFTPATCH_STAGE_FEATURES 0
+
+// Outlier scores of the training patches; counted in grid positions.
+#define SOFTPATCH_STAGE_DENOISE 1
+
+// Choice of the memory bank; counted in rows.
+#define SOFTPATCH_STAGE_CORESET 2
+
+// Scores of training images against the bank without their own rows; counted in images.
+#define SOFTPATCH_STAGE_CALIBRATE 3
+
+// One byte of grey.
+#define SOFTPATCH_GRAY8 0
+
+// Two bytes of grey in native order.
+#define SOFTPATCH_GRAY16 1
+
+// Red, green, blue.
+#define SOFTPATCH_RGB8 2
+
+// Blue, green, red, as OpenCV has it.
+#define SOFTPATCH_BGR8 3
+
+// Red, green, blue, alpha; alpha is ignored.
+#define SOFTPATCH_RGBA8 4
+
+// Blue, green, red, alpha; alpha is ignored.
+#define SOFTPATCH_BGRA8 5
+
+// No map.
+#define SOFTPATCH_MAP_NONE 0
+
+// The patch scores: `grid_rows * grid_columns` values.
+#define SOFTPATCH_MAP_GRID 1
+
+// The map of the crop: `crop * crop` values.
+#define SOFTPATCH_MAP_CROP 2
+
+// The map of the crop brought back to the size of the source image: `width * height` values, 0 outside the crop. Bilinear,
+// computed on the CPU as a convenience; the map of the crop has all the information.
+#define SOFTPATCH_MAP_SOURCE 3
+
+// The score passes the threshold.
+#define SOFTPATCH_VERDICT_ANOMALOUS 1
+
+// The score does not pass the threshold.
+#define SOFTPATCH_VERDICT_NORMAL 0
+
+// The model has no threshold.
+#define SOFTPATCH_VERDICT_UNKNOWN -1
+
+// What a function came to: one of the `SOFTPATCH_*` codes.
+typedef int32_t softpatch_status;
+
+// An adapter. Texts that are too long are cut.
+typedef struct {
+    // Index for `softpatch_context_options`.
+    uint32_t index;
+    // Name as the driver gives it.
+    char name[256];
+    // Driver name and version.
+    char driver[256];
+    // "vulkan", "metal" or "dx12".
+    char backend[16];
+    // "discrete", "integrated", "virtual", "cpu" or "other".
+    char kind[16];
+} softpatch_adapter;
+
+// How to make a context. Fill it with `softpatch_context_options_init` first, then change what you like.
+typedef struct {
+    // Size of this struct, set by `softpatch_context_options_init`.
+    size_t struct_size;
+    // Part of the adapter's name (case does not matter); null: choose by `adapter_index` and `power`.
+    const char *adapter_name;
+    // Index of the adapter in the list; -1: choose by `power`. Not both a name and an index.
+    int32_t adapter_index;
+    // `SOFTPATCH_POWER_HIGH` or `SOFTPATCH_POWER_LOW`.
+    uint32_t power;
+    // Device memory in bytes for the features of all training images in a fit; past it they wait on disk.
+    uint64_t memory_budget;
+    // File with EfficientNet-Lite0 weights up to block 10; null: those in the library.
+    const char *weights_path;
+} softpatch_context_options;
+
+// A device with a backbone and a memory budget. 0 is none.
+typedef uint64_t softpatch_context;
+
+// Settings of a fit. Fill it with `softpatch_fit_options_init` first, then change what you like.
+typedef struct {
+    // Size of this struct, set by `softpatch_fit_options_init`.
+    size_t struct_size;
+    // Share of training patches that is dropped as noise, in [0, 1).
+    double tau;
+    // Rows of the memory bank as a share of all training patches, in (0, 1].
+    double coreset_ratio;
+    // Seed of the projection and of the coreset's start.
+    uint64_t seed;
+    // Outlier score of the training patches: one of `SOFTPATCH_DISCRIMINATOR_*`.
+    uint32_t discriminator;
+    // Neighbours of the local outlier factor, 1 to 32.
+    uint32_t lof_k;
+    // Whether bank rows keep their outlier scores as weights: 0 or 1.
+    uint32_t soft_weights;
+    // Values of a projected patch, a multiple of 4 from 4 to 1024.
+    uint32_t projection;
+    // The shorter side of an image is brought to this many pixels.
+    uint32_t resize;
+    // Side of the centred square that is looked at, in pixels.
+    uint32_t crop;
+    // Images that go through the backbone at a time, 1 to 256.
+    uint32_t batch;
+    // For later use: 0.
+    uint32_t reserved;
+} softpatch_fit_options;
+
+// Hears how far a fit is: `done` of `total` units of `stage` (one of `SOFTPATCH_STAGE_*`) are finished. Called on the thread
+// that fits, at least ten times a second, also where nothing has changed. Anything but 0 cancels the fit.
+typedef int32_t (*softpatch_progress_fn)(void *user_data, uint32_t stage, uint64_t done, uint64_t total);
+
+// A fitted model on a device. 0 is none.
+typedef uint64_t softpatch_detector;
+
+// An image in the caller's memory.
+typedef struct {
+    // The first pixel of the first row.
+    const void *pixels;
+    // Bytes that may be read from `pixels` on.
+    size_t size;
+    // Bytes from the start of a row to the start of the next; 0: rows without gaps.
+    size_t stride;
+    // Width in pixels.
+    uint32_t width;
+    // Height in pixels.
+    uint32_t height;
+    // One of `SOFTPATCH_GRAY8`, `SOFTPATCH_GRAY16`, `SOFTPATCH_RGB8`, `SOFTPATCH_BGR8`, `SOFTPATCH_RGBA8`,
+    // `SOFTPATCH_BGRA8`.
+    uint32_t format;
+    // For later use: 0.
+    uint32_t reserved;
+} softpatch_image;
+
+// Figures of a model.
+typedef struct {
+    // Training patches that were kept.
+    uint64_t kept;
+    // Rows of the grid of patches.
+    uint32_t grid_rows;
+    // Columns of the grid of patches.
+    uint32_t grid_columns;
+    // The shorter side of an image is brought to this many pixels.
+    uint32_t resize;
+    // Side of the centred square that is looked at, in pixels.
+    uint32_t crop;
+    // Values of an embedding.
+    uint32_t dim;
+    // Rows of the memory bank.
+    uint32_t bank_rows;
+    // Training images.
+    uint32_t images;
+    // Images that are scored at a time at most.
+    uint32_t batch;
+    // 1 where there is a threshold, else 0.
+    uint32_t has_threshold;
+    // Scores above it are anomalous.
+    float threshold;
+} softpatch_model_info;
+
+// The score of an image.
+typedef struct {
+    // The frame of a stream; the index in a batch.
+    uint64_t ticket;
+    // Nanoseconds from submission to stream to the result; 0 where there was no stream.
+    uint64_t latency_ns;
+    // Largest patch score; not bounded above.
+    float score;
+    // `SOFTPATCH_VERDICT_ANOMALOUS`, `SOFTPATCH_VERDICT_NORMAL` or `SOFTPATCH_VERDICT_UNKNOWN`.
+    int32_t verdict;
+    // Width of the map that was written; 0 for none.
+    uint32_t map_width;
+    // Height of the map that was written; 0 for none.
+    uint32_t map_height;
+} softpatch_result;
+
+// A queue of frames in front of a detector. 0 is none.
+typedef uint64_t softpatch_stream;
+
+// All went well.
+#define SOFTPATCH_OK 0
+
+// A pointer that must not be null is null.
+#define SOFTPATCH_NULL_POINTER 1
+
+// The handle was never given, was freed, or is of another kind.
+#define SOFTPATCH_INVALID_HANDLE 2
+
+// A value is out of its range, or a text is not UTF-8.
+#define SOFTPATCH_INVALID_ARGUMENT 3
+
+// The caller's buffer is too small; nothing was written to it.
+#define SOFTPATCH_BUFFER_TOO_SMALL 4
+
+// Pixels in memory do not have the size or layout that they claim.
+#define SOFTPATCH_INVALID_IMAGE 5
+
+// A file or folder could not be read or written.
+#define SOFTPATCH_IO 6
+
+// A file that should hold an image does not, or holds a damaged one.
+#define SOFTPATCH_IMAGE_FILE 7
+
+// A folder does not hold what a data set needs.
+#define SOFTPATCH_DATASET 8
+
+// A model is damaged, of another version, made with another backbone, or not a model at all.
+#define SOFTPATCH_MODEL 9
+
+// A weights file does not fit the backbone, or none is there.
+#define SOFTPATCH_WEIGHTS 10
+
+// No usable adapter, or the device refused or lost its work.
+#define SOFTPATCH_DEVICE 11
+
+// The work does not fit the device's limits or the memory budget.
+#define SOFTPATCH_LIMIT 12
+
+// The progress callback asked to stop.
+#define SOFTPATCH_CANCELLED 13
+
+// As many frames as the limit allows are in flight; the frame was not taken in.
+#define SOFTPATCH_BUSY 14
+
+// The oldest frame is not done yet.
+#define SOFTPATCH_PENDING 15
+
+// No frame is in flight.
+#define SOFTPATCH_EMPTY 16
+
+// Something in the library broke: please report it.
+#define SOFTPATCH_INTERNAL 17
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// The code of this thread's last call that failed; `SOFTPATCH_OK` where none did. A call that succeeds does not reset it.
+softpatch_status softpatch_last_error_code(void);
+
+// What this thread's last call that failed has to say, in English; empty where none did. Never null; good until the next call
+// on this thread.
+const char *softpatch_last_error_message(void);
+
+// A short English name of a status code, e.g. "invalid handle". Never null, good for ever.
+const char *softpatch_status_name(softpatch_status status);
+
+// Version of the library, e.g. "0.1.0". Never null, good for ever.
+const char *softpatch_version(void);
+
+// Version of this interface, counted up where a program has to be compiled anew. Compare it with `SOFTPATCH_ABI_VERSION` of
+// the header.
+uint32_t softpatch_abi_version(void);
+
+// Lists the usable adapters, the fastest kind first.
+//
+// Writes up to `capacity` adapters to `adapters` (which may be null for capacity 0) and how many there are to `count`. Fails
+// with `SOFTPATCH_BUFFER_TOO_SMALL`, `count` set, where `capacity` is neither 0 nor enough.
+softpatch_status softpatch_adapter_list(softpatch_adapter *adapters_out,
+                                        size_t capacity,
+                                        size_t *count);
+
+// Fills `options` with the defaults.
+softpatch_status softpatch_context_options_init(softpatch_context_options *options);
+
+// Opens a device. `options` may be null for the defaults.
+softpatch_status softpatch_context_create(const softpatch_context_options *options,
+                                          softpatch_context *context);
+
+// Frees a context. Detectors and streams made in it live on. Waits for the last step of fits that were cancelled.
+softpatch_status softpatch_context_free(softpatch_context context);
+
+// What the device offers and what of it is used, as a JSON object with `adapter`, `driver`, `backend`, `archetype`, `f16`,
+// `max_binding`, `peak_bytes` among others. Buffer and `needed` as in `softpatch_detector_info_json`.
+softpatch_status softpatch_context_info_json(softpatch_context context,
+                                             char *buffer,
+                                             size_t capacity,
+                                             size_t *needed);
+
+// Fills `options` with the published defaults.
+softpatch_status softpatch_fit_options_init(softpatch_fit_options *options);
+
+// Learns what normal looks like from the images in a folder (`folder/train` where that exists, else all below `folder`), a
+// few of which may be defective.
+//
+// `options` may be null for the defaults, `progress` may be null; `user_data` is passed to it. A fit that the callback cancels
+// returns `SOFTPATCH_CANCELLED` within half a second; what it was computing ends in the background.
+softpatch_status softpatch_fit_folder(softpatch_context context,
+                                      const char *folder,
+                                      const softpatch_fit_options *options,
+                                      softpatch_progress_fn progress,
+                                      void *user_data,
+                                      softpatch_detector *detector);
+
+// As `softpatch_fit_folder`, from `count` images in memory, which are copied first.
+softpatch_status softpatch_fit_images(softpatch_context context,
+                                      const softpatch_image *images,
+                                      size_t count,
+                                      const softpatch_fit_options *options,
+                                      softpatch_progress_fn progress,
+                                      void *user_data,
+                                      softpatch_detector *detector);
+
+// Writes the model to a file, whole or not at all.
+softpatch_status softpatch_detector_save(softpatch_detector detector, const char *path);
+
+// Copies the bytes of the model's file to `buffer` and their number to `needed`. `needed` may be null; a null `buffer`
+// with capacity 0 only asks for the number.
+softpatch_status softpatch_detector_to_bytes(softpatch_detector detector,
+                                             uint8_t *buffer,
+                                             size_t capacity,
+                                             size_t *needed);
+
+// Reads and checks a model file and puts it on the context's device.
+softpatch_status softpatch_detector_load(softpatch_context context,
+                                         const char *path,
+                                         softpatch_detector *detector);
+
+// As `softpatch_detector_load`, from the bytes of a model file.
+softpatch_status softpatch_detector_load_bytes(softpatch_context context,
+                                               const uint8_t *bytes,
+                                               size_t len,
+                                               softpatch_detector *detector);
+
+// Frees a detector. Streams made with it live on.
+softpatch_status softpatch_detector_free(softpatch_detector detector);
+
+// Figures of the model.
+softpatch_status softpatch_detector_info(softpatch_detector detector, softpatch_model_info *info);
+
+// All that is known about the model (settings, backbone, training images, ...) as a JSON object.
+//
+// Copies the text with its zero byte to `buffer` and the number of bytes to `needed`. `needed` may be null; a null `buffer` with
+// capacity 0 only asks for the number.
+softpatch_status softpatch_detector_info_json(softpatch_detector detector,
+                                              char *buffer,
+                                              size_t capacity,
+                                              size_t *needed);
+
+// Width and height of the map of `kind` (one of `SOFTPATCH_MAP_*`) for a source image of `width` x `height` pixels; 0 and 0
+// for `SOFTPATCH_MAP_NONE`.
+softpatch_status softpatch_map_size(softpatch_detector detector,
+                                    uint32_t kind,
+                                    uint32_t width,
+                                    uint32_t height,
+                                    uint32_t *map_width,
+                                    uint32_t *map_height);
+
+// Scores an image.
+//
+// `map` takes the map of `map_kind` row by row, and has room for `map_len` values; it may be null for
+// `SOFTPATCH_MAP_NONE`.
+softpatch_status softpatch_score(softpatch_detector detector,
+                                 const softpatch_image *image,
+                                 uint32_t map_kind,
+                                 float *map,
+                                 size_t map_len,
+                                 softpatch_result *result);
+
+// Scores `count` images.
+//
+// `maps[i]` takes the map of image `i` and has room for `map_lens[i]` values; both may be null for `SOFTPATCH_MAP_NONE`.
+// `results` has room for `count` results.
+softpatch_status softpatch_score_batch(softpatch_detector detector,
+                                       const softpatch_image *images,
+                                       size_t count,
+                                       uint32_t map_kind,
+                                       float *const *maps,
+                                       const size_t *map_lens,
+                                       softpatch_result *results);
+
+// Makes a stream with at most `limit` frames in flight (1 to 4096), counting results that were not taken.
+softpatch_status softpatch_stream_create(softpatch_detector detector, size_t limit, softpatch_stream *stream);
+
+// Copies a frame into the queue and returns at once. `ticket` (may be null) takes its number: 0, 1, 2, ...
+//
+// `SOFTPATCH_BUSY` where as many frames as the limit allows are in flight; then nothing was taken in, and whether to wait or
+// to drop the frame is the caller's choice.
+softpatch_status softpatch_stream_submit(softpatch_stream stream,
+                                         const softpatch_image *frame,
+                                         uint64_t *ticket);
+
+// Takes the oldest frame's result, waiting for it up to `timeout_ms` milliseconds (0: not at all), also where no frame is in
+// flight yet.
+//
+// `SOFTPATCH_PENDING` where it is not done yet, `SOFTPATCH_EMPTY` where no frame is in flight. Any other code but
+// `SOFTPATCH_OK` and those for wrong arguments is what scoring the frame came to; `result->ticket` says which frame, and its
+// result is taken. Where `map` is null or too small the result stays, and can be taken with a larger one. Map as in
+// `softpatch_score`.
+softpatch_status softpatch_stream_wait(softpatch_stream stream,
+                                       uint64_t timeout_ms,
+                                       uint32_t map_kind,
+                                       float *map,
+                                       size_t map_len,
+                                       softpatch_result *result);
+
+// Takes a frame back that still waits: no result will come for it. `discarded` takes 1, or 0 where the frame is being scored,
+// is done, or was never submitted.
+softpatch_status softpatch_stream_discard(softpatch_stream stream,
+                                          uint64_t ticket,
+                                          uint32_t *discarded);
+
+// Number of frames that were submitted and whose results were not taken.
+softpatch_status softpatch_stream_in_flight(softpatch_stream stream, size_t *count);
+
+// Frees a stream: frames that wait are dropped, those being scored are waited for, and other threads that wait for a result
+// return.
+softpatch_status softpatch_stream_free(softpatch_stream stream);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* SOFTPATCH_H */

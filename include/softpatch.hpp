@@ -1,0 +1,273 @@
+// softpatch for C++17: owning handles, exceptions, and scores in std::vector. A thin skin over softpatch.h.
+//
+// Objects move and do not copy. Every object may be used from several threads at once; see softpatch.h.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+#ifndef SOFTPATCH_HPP
+#define SOFTPATCH_HPP
+
+#include "softpatch.h"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace softpatch {
+
+// What a call that failed has to say; `code()` is one of SOFTPATCH_*.
+class Error : public std::runtime_error {
+public:
+    Error(softpatch_status code, const std::string &text) : std::runtime_error(text), code_(code) {}
+    softpatch_status code() const noexcept { return code_; }
+
+private:
+    softpatch_status code_;
+};
+
+inline void check(softpatch_status status) {
+    if (status != SOFTPATCH_OK) throw Error(status, softpatch_last_error_message());
+}
+
+namespace detail {
+template <softpatch_status (*Free)(std::uint64_t)> class Handle {
+public:
+    Handle() noexcept = default;
+    explicit Handle(std::uint64_t id) noexcept : id_(id) {}
+    Handle(Handle &&other) noexcept : id_(std::exchange(other.id_, 0)) {}
+    Handle &operator=(Handle &&other) noexcept {
+        if (this != &other) {
+            if (id_) Free(id_);
+            id_ = std::exchange(other.id_, 0);
+        }
+        return *this;
+    }
+    ~Handle() {
+        if (id_) Free(id_);
+    }
+    std::uint64_t get() const noexcept { return id_; }
+
+private:
+    std::uint64_t id_ = 0;
+};
+
+template <class F> std::string text(F call) {
+    std::size_t size = 0;
+    check(call(nullptr, 0, &size));
+    std::string out(size, '\0');
+    check(call(out.data(), size, nullptr));
+    out.resize(size - 1);
+    return out;
+}
+} // namespace detail
+
+// Pixels in memory that somebody else owns.
+inline softpatch_image view(const void *pixels, std::uint32_t width, std::uint32_t height, std::uint32_t format,
+                            std::size_t stride, std::size_t size) {
+    return softpatch_image{pixels, size, stride, width, height, format, 0};
+}
+
+enum class Map : std::uint32_t {
+    none = SOFTPATCH_MAP_NONE,
+    grid = SOFTPATCH_MAP_GRID,
+    crop = SOFTPATCH_MAP_CROP,
+    source = SOFTPATCH_MAP_SOURCE
+};
+
+struct Score {
+    softpatch_result result{};
+    std::vector<float> map;
+    std::uint64_t ticket() const noexcept { return result.ticket; }
+    float score() const noexcept { return result.score; }
+    // Nothing where the model has no threshold.
+    std::optional<bool> anomalous() const noexcept {
+        if (result.verdict == SOFTPATCH_VERDICT_UNKNOWN) return std::nullopt;
+        return result.verdict == SOFTPATCH_VERDICT_ANOMALOUS;
+    }
+};
+
+inline softpatch_fit_options fit_options() {
+    softpatch_fit_options options;
+    check(softpatch_fit_options_init(&options));
+    return options;
+}
+
+inline softpatch_context_options context_options() {
+    softpatch_context_options options;
+    check(softpatch_context_options_init(&options));
+    return options;
+}
+
+inline std::vector<softpatch_adapter> adapters() {
+    std::size_t count = 0;
+    check(softpatch_adapter_list(nullptr, 0, &count));
+    std::vector<softpatch_adapter> all(count);
+    if (count) check(softpatch_adapter_list(all.data(), all.size(), &count));
+    return all;
+}
+
+class Context {
+public:
+    Context() : Context(context_options()) {}
+    explicit Context(const softpatch_context_options &options) {
+        std::uint64_t id = 0;
+        check(softpatch_context_create(&options, &id));
+        handle_ = detail::Handle<softpatch_context_free>(id);
+    }
+    softpatch_context get() const noexcept { return handle_.get(); }
+    std::string info_json() const {
+        return detail::text([this](char *b, std::size_t c, std::size_t *n) {
+            return softpatch_context_info_json(get(), b, c, n);
+        });
+    }
+
+private:
+    detail::Handle<softpatch_context_free> handle_;
+};
+
+// Returns false to cancel. An exception cancels, too, and comes out of the fit.
+using Progress = std::function<bool(std::uint32_t stage, std::uint64_t done, std::uint64_t total)>;
+
+class Detector {
+public:
+    static Detector load(const Context &context, const std::string &path) {
+        std::uint64_t id = 0;
+        check(softpatch_detector_load(context.get(), path.c_str(), &id));
+        return Detector(id);
+    }
+    static Detector load(const Context &context, const std::vector<std::uint8_t> &bytes) {
+        std::uint64_t id = 0;
+        check(softpatch_detector_load_bytes(context.get(), bytes.data(), bytes.size(), &id));
+        return Detector(id);
+    }
+    static Detector fit(const Context &context, const std::string &folder,
+                        const softpatch_fit_options &options = fit_options(), const Progress &progress = {}) {
+        return fitted(progress, [&](auto callback, void *user, std::uint64_t *id) {
+            return softpatch_fit_folder(context.get(), folder.c_str(), &options, callback, user, id);
+        });
+    }
+    static Detector fit(const Context &context, const std::vector<softpatch_image> &images,
+                        const softpatch_fit_options &options = fit_options(), const Progress &progress = {}) {
+        return fitted(progress, [&](auto callback, void *user, std::uint64_t *id) {
+            return softpatch_fit_images(context.get(), images.data(), images.size(), &options, callback, user, id);
+        });
+    }
+
+    void save(const std::string &path) const { check(softpatch_detector_save(get(), path.c_str())); }
+    softpatch_model_info info() const {
+        softpatch_model_info info;
+        check(softpatch_detector_info(get(), &info));
+        return info;
+    }
+    std::string info_json() const {
+        return detail::text([this](char *b, std::size_t c, std::size_t *n) {
+            return softpatch_detector_info_json(get(), b, c, n);
+        });
+    }
+    Score score(const softpatch_image &image, Map kind = Map::none) const {
+        Score score;
+        score.map.resize(map_len(image, kind));
+        check(softpatch_score(get(), &image, static_cast<std::uint32_t>(kind), score.map.data(), score.map.size(),
+                              &score.result));
+        return score;
+    }
+    std::vector<Score> score(const std::vector<softpatch_image> &images, Map kind = Map::none) const {
+        std::vector<Score> scores(images.size());
+        std::vector<softpatch_result> results(images.size());
+        std::vector<float *> maps;
+        std::vector<std::size_t> lens;
+        for (std::size_t i = 0; i < images.size(); i++) {
+            scores[i].map.resize(map_len(images[i], kind));
+            maps.push_back(scores[i].map.data());
+            lens.push_back(scores[i].map.size());
+        }
+        check(softpatch_score_batch(get(), images.data(), images.size(), static_cast<std::uint32_t>(kind), maps.data(),
+                                    lens.data(), results.data()));
+        for (std::size_t i = 0; i < images.size(); i++) scores[i].result = results[i];
+        return scores;
+    }
+    std::size_t map_len(const softpatch_image &image, Map kind) const {
+        std::uint32_t width = 0, height = 0;
+        check(softpatch_map_size(get(), static_cast<std::uint32_t>(kind), image.width, image.height, &width, &height));
+        return static_cast<std::size_t>(width) * height;
+    }
+    softpatch_detector get() const noexcept { return handle_.get(); }
+
+private:
+    explicit Detector(std::uint64_t id) : handle_(id) {}
+
+    struct Watch {
+        const Progress &progress;
+        std::exception_ptr thrown;
+    };
+    // Runs across the C border, which no exception may cross.
+    static std::int32_t watch(void *user, std::uint32_t stage, std::uint64_t done, std::uint64_t total) noexcept {
+        auto &self = *static_cast<Watch *>(user);
+        try {
+            return self.progress(stage, done, total) ? 0 : 1;
+        } catch (...) {
+            self.thrown = std::current_exception();
+            return 1;
+        }
+    }
+    template <class F> static Detector fitted(const Progress &progress, F call) {
+        std::uint64_t id = 0;
+        Watch state{progress, nullptr};
+        softpatch_progress_fn callback = nullptr;
+        if (progress) callback = watch;
+        const softpatch_status status = call(callback, &state, &id);
+        if (state.thrown) std::rethrow_exception(state.thrown);
+        check(status);
+        return Detector(id);
+    }
+
+    detail::Handle<softpatch_detector_free> handle_;
+};
+
+// Frames in flight; one thread may submit while another takes results.
+class Stream {
+public:
+    Stream(const Detector &detector, std::size_t limit) {
+        std::uint64_t id = 0;
+        check(softpatch_stream_create(detector.get(), limit, &id));
+        handle_ = detail::Handle<softpatch_stream_free>(id);
+    }
+    // The frame's ticket; nothing where the stream is busy: the frame was not taken in.
+    std::optional<std::uint64_t> submit(const softpatch_image &frame) const {
+        std::uint64_t ticket = 0;
+        const softpatch_status status = softpatch_stream_submit(get(), &frame, &ticket);
+        if (status == SOFTPATCH_BUSY) return std::nullopt;
+        check(status);
+        return ticket;
+    }
+    // The oldest frame's result; nothing where it is not done in time, or no frame is in flight. `map_len` values have to be
+    // enough for the map.
+    std::optional<Score> wait(std::chrono::milliseconds timeout, Map kind = Map::none, std::size_t map_len = 0) const {
+        Score score;
+        score.map.resize(map_len);
+        const softpatch_status status =
+            softpatch_stream_wait(get(), static_cast<std::uint64_t>(timeout.count()), static_cast<std::uint32_t>(kind),
+                                  score.map.data(), map_len, &score.result);
+        if (status == SOFTPATCH_PENDING || status == SOFTPATCH_EMPTY) return std::nullopt;
+        check(status);
+        return score;
+    }
+    std::size_t in_flight() const {
+        std::size_t count = 0;
+        check(softpatch_stream_in_flight(get(), &count));
+        return count;
+    }
+    softpatch_stream get() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<softpatch_stream_free> handle_;
+};
+
+} // namespace softpatch
+
+#endif // SOFTPATCH_HPP

@@ -1,0 +1,45 @@
+//! The C ABI: `include/softpatch.h`, generated from this module.
+//!
+//! **Handles** are numbers, looked up in a table of live handles on every call and never given twice, so a handle that was
+//! freed, never given, or is of another kind yields [`SOFTPATCH_INVALID_HANDLE`] rather than undefined behaviour. That table
+//! and the last error of each thread are the only state of the process; there is no global setting, device or model.
+//!
+//! **Pointers**: null is refused with [`SOFTPATCH_NULL_POINTER`] unless the function says that it may be null. A pointer
+//! that is not null must be good for the length that comes with it until the function returns; that is the one thing
+//! that cannot be checked here. Nothing is kept after a function returns: pixels are copied where they are needed longer.
+//! Strings are UTF-8 and end with a zero byte.
+//!
+//! **Threads**: every handle may be used from every thread at once, and may be freed while other threads use it (their calls
+//! finish first, or fail with an invalid handle). Calls that score with the same detector take turns. Detectors of one
+//! context share its device. The last error belongs to the thread whose call failed.
+//!
+//! **Panics** do not cross the border: they become [`SOFTPATCH_INTERNAL`]. A callback must return: it may neither throw
+//! an exception nor `longjmp` out.
+//!
+//! Every function that can fail returns a [`softpatch_status`], and writes its results only where that is [`SOFTPATCH_OK`]
+//! (handles are set to 0 on failure, and `needed` is also set where a buffer is too small).
+#![allow(non_camel_case_types, reason = "types have in Rust the names that they have in C")]
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "one contract for every function, the one about pointers in the text of the module"
+)]
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "every function returns a status; the codes say what they mean"
+)]
+
+mod context;
+mod fit;
+mod handles;
+mod memory;
+mod model;
+mod score;
+mod status;
+mod stream;
+
+pub use context::*;
+pub use fit::*;
+pub use model::*;
+pub use score::*;
+pub use status::*;
+pub use stream::*;

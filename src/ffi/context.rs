@@ -1,0 +1,237 @@
+//! Adapters, and contexts: a device with a backbone and a memory budget.
+
+use super::handles;
+use super::memory::{check, copy_text, fill, read, slice_mut, text, write};
+use super::status::{Failure, SOFTPATCH_BUFFER_TOO_SMALL, guard, softpatch_status};
+use crate::detector::{Backbone, FitJob, FitOptions};
+use crate::gpu::{Device, DeviceOptions, adapters};
+use std::ffi::c_char;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// A device with a backbone and a memory budget. 0 is none.
+pub type softpatch_context = u64;
+
+/// The fastest kind of adapter.
+pub const SOFTPATCH_POWER_HIGH: u32 = 0;
+/// An integrated GPU where there is one.
+pub const SOFTPATCH_POWER_LOW: u32 = 1;
+
+/// An adapter. Texts that are too long are cut.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct softpatch_adapter {
+    /// Index for `softpatch_context_options`.
+    pub index: u32,
+    /// Name as the driver gives it.
+    pub name: [c_char; 256],
+    /// Driver name and version.
+    pub driver: [c_char; 256],
+    /// "vulkan", "metal" or "dx12".
+    pub backend: [c_char; 16],
+    /// "discrete", "integrated", "virtual", "cpu" or "other".
+    pub kind: [c_char; 16],
+}
+
+/// How to make a context. Fill it with `softpatch_context_options_init` first, then change what you like.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct softpatch_context_options {
+    /// Size of this struct, set by `softpatch_context_options_init`.
+    pub struct_size: usize,
+    /// Part of the adapter's name (case does not matter); null: choose by `adapter_index` and `power`.
+    pub adapter_name: *const c_char,
+    /// Index of the adapter in the list; -1: choose by `power`. Not both a name and an index.
+    pub adapter_index: i32,
+    /// `SOFTPATCH_POWER_HIGH` or `SOFTPATCH_POWER_LOW`.
+    pub power: u32,
+    /// Device memory in bytes for the features of all training images in a fit; past it they wait on disk.
+    pub memory_budget: u64,
+    /// File with EfficientNet-Lite0 weights up to block 10; null: those in the library.
+    pub weights_path: *const c_char,
+}
+
+pub(super) struct Context {
+    pub device: Device,
+    pub backbone: Backbone,
+    pub memory: u64,
+    /// Cancelled fits whose last step was still running when their call returned.
+    leftovers: Mutex<Vec<FitJob>>,
+}
+
+impl Context {
+    /// Keeps a cancelled fit until its thread has ended.
+    pub fn leave(&self, job: FitJob) {
+        let mut leftovers = self.leftovers.lock().unwrap_or_else(PoisonError::into_inner);
+        leftovers.retain(|job| !job.is_finished());
+        leftovers.push(job);
+    }
+}
+
+/// Lists the usable adapters, the fastest kind first.
+///
+/// Writes up to `capacity` adapters to `adapters` (which may be null for capacity 0) and how many there are to `count`. Fails
+/// with `SOFTPATCH_BUFFER_TOO_SMALL`, `count` set, where `capacity` is neither 0 nor enough.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn softpatch_adapter_list(
+    adapters_out: *mut softpatch_adapter,
+    capacity: usize,
+    count: *mut usize,
+) -> softpatch_status {
+    guard(|| {
+        check(count, "count")?;
+        // SAFETY: the caller's pointers, by the module's contract.
+        let out = unsafe { slice_mut(adapters_out, capacity, "adapters") }?;
+        let all = adapters();
+        // SAFETY: as above.
+        unsafe { write(count, all.len(), "count") }?;
+        if capacity > 0 && capacity < all.len() {
+            return Err(Failure::new(
+                SOFTPATCH_BUFFER_TOO_SMALL,
+                format!("there are {} adapters, and room for {capacity}", all.len()),
+            ));
+        }
+        for (to, adapter) in out.iter_mut().zip(&all) {
+            *to = softpatch_adapter {
+                index: adapter.index as u32,
+                name: fill(&adapter.name),
+                driver: fill(&adapter.driver),
+                backend: fill(&adapter.backend),
+                kind: fill(adapter.kind),
+            };
+        }
+        Ok(())
+    })
+}
+
+fn defaults() -> softpatch_context_options {
+    softpatch_context_options {
+        struct_size: size_of::<softpatch_context_options>(),
+        adapter_name: std::ptr::null(),
+        adapter_index: -1,
+        power: SOFTPATCH_POWER_HIGH,
+        memory_budget: FitOptions::default().memory,
+        weights_path: std::ptr::null(),
+    }
+}
+
+/// Fills `options` with the defaults.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn softpatch_context_options_init(
+    options: *mut softpatch_context_options,
+) -> softpatch_status {
+    // SAFETY: the caller's pointer, by the module's contract.
+    guard(|| unsafe { write(options, defaults(), "options") })
+}
+
+fn backbone(weights: Option<&str>) -> Result<Backbone, Failure> {
+    if let Some(path) = weights {
+        return Ok(Backbone::open(Path::new(path), None, None)?);
+    }
+    #[cfg(feature = "embedded-weights")]
+    return Ok(Backbone::embedded()?);
+    #[cfg(not(feature = "embedded-weights"))]
+    Err(Failure::new(
+        super::SOFTPATCH_WEIGHTS,
+        "this library was built without weights: name a file with them in weights_path",
+    ))
+}
+
+/// Opens a device. `options` may be null for the defaults.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn softpatch_context_create(
+    options: *const softpatch_context_options,
+    context: *mut softpatch_context,
+) -> softpatch_status {
+    guard(|| {
+        // SAFETY: the caller's pointers, by the module's contract.
+        unsafe { write(context, 0, "context") }?;
+        let options = if options.is_null() {
+            defaults()
+        } else {
+            // SAFETY: as above.
+            unsafe { read(options, "options") }?
+        };
+        check_size(options.struct_size, size_of::<softpatch_context_options>())?;
+        let optional = |pointer: *const c_char, what| {
+            // SAFETY: as above.
+            if pointer.is_null() { Ok(None) } else { unsafe { text(pointer, what) }.map(Some) }
+        };
+        let adapter = match (optional(options.adapter_name, "adapter_name")?, options.adapter_index) {
+            (None, -1) => None,
+            (Some(name), -1) => Some(name.to_owned()),
+            (None, index @ 0..) if (index as usize) < adapters().len() => Some(index.to_string()),
+            (None, index) => {
+                return Err(Failure::argument(format!(
+                    "adapter_index is {index}, and there are {} adapters",
+                    adapters().len()
+                )));
+            }
+            (Some(_), _) => return Err(Failure::argument("adapter_name and adapter_index are both set")),
+        };
+        let low_power = match options.power {
+            SOFTPATCH_POWER_HIGH => false,
+            SOFTPATCH_POWER_LOW => true,
+            other => return Err(Failure::argument(format!("power is {other}, it must be 0 or 1"))),
+        };
+        let backbone = backbone(optional(options.weights_path, "weights_path")?)?;
+        let device = Device::open(&DeviceOptions { adapter, low_power, ..DeviceOptions::default() })?;
+        let made = Context { device, backbone, memory: options.memory_budget, leftovers: Mutex::default() };
+        // SAFETY: as above.
+        unsafe { write(context, handles::insert(made), "context") }
+    })
+}
+
+/// Refuses an options struct that was not initialised or comes from another version.
+pub(super) fn check_size(size: usize, expected: usize) -> Result<(), Failure> {
+    if size == expected {
+        return Ok(());
+    }
+    Err(Failure::argument(format!(
+        "struct_size is {size}, it must be {expected}: fill the options with their _init function first"
+    )))
+}
+
+/// Frees a context. Detectors and streams made in it live on. Waits for the last step of fits that were cancelled.
+#[unsafe(no_mangle)]
+pub extern "C" fn softpatch_context_free(context: softpatch_context) -> softpatch_status {
+    guard(|| {
+        let context = handles::remove::<Context>(context)?;
+        // Dropping a fit waits for it; not under the lock, which a detector's fit might want.
+        let leftovers =
+            std::mem::take(&mut *context.leftovers.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(leftovers);
+        Ok(())
+    })
+}
+
+/// What the device offers and what of it is used, as a JSON object with `adapter`, `driver`, `backend`, `archetype`, `f16`,
+/// `max_binding`, `peak_bytes` among others. Buffer and `needed` as in `softpatch_detector_info_json`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn softpatch_context_info_json(
+    context: softpatch_context,
+    buffer: *mut c_char,
+    capacity: usize,
+    needed: *mut usize,
+) -> softpatch_status {
+    guard(|| {
+        let context = handles::get::<Context>(context)?;
+        let caps = context.device.caps();
+        let json = serde_json::json!({
+            "adapter": caps.adapter,
+            "driver": caps.driver,
+            "backend": caps.backend,
+            "archetype": caps.archetype.to_string(),
+            "f16": caps.f16,
+            "subgroup": caps.subgroup,
+            "coop": caps.coop,
+            "unchecked": caps.unchecked,
+            "timestamps": caps.timestamps,
+            "max_binding": caps.max_binding,
+            "peak_bytes": context.device.peak_bytes(),
+            "memory_budget": context.memory,
+        });
+        // SAFETY: the caller's pointers, by the module's contract.
+        unsafe { copy_text(&json.to_string(), buffer, capacity, needed) }
+    })
+}

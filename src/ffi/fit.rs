@@ -1,0 +1,269 @@
+//! Fitting from a folder or from images in memory, with progress and cancellation.
+
+use super::context::{Context, check_size, softpatch_context};
+use super::handles;
+use super::memory::{read, slice, text, write};
+use super::model::{Loaded, softpatch_detector};
+use super::score::softpatch_image;
+use super::status::{Failure, SOFTPATCH_CANCELLED, guard, softpatch_status};
+use crate::Error;
+use crate::data::{DecodeOptions, ImageSource, OwnedImage, TrainSet};
+use crate::detector::{Discriminator, FitEvent, FitJob, FitOptions, Stage};
+use std::borrow::Cow;
+use std::ffi::{c_char, c_void};
+use std::time::{Duration, Instant};
+
+/// Local outlier factor against the patches at the same position.
+pub const SOFTPATCH_DISCRIMINATOR_LOF: u32 = 0;
+/// Distance to the nearest other patch at the same position.
+pub const SOFTPATCH_DISCRIMINATOR_NEAREST: u32 = 1;
+/// Mahalanobis distance to the patches at the same position.
+pub const SOFTPATCH_DISCRIMINATOR_GAUSSIAN: u32 = 2;
+/// No patch is dropped: PatchCore.
+pub const SOFTPATCH_DISCRIMINATOR_NONE: u32 = 3;
+
+/// Images through the backbone; counted in images.
+pub const SOFTPATCH_STAGE_FEATURES: u32 = 0;
+/// Outlier scores of the training patches; counted in grid positions.
+pub const SOFTPATCH_STAGE_DENOISE: u32 = 1;
+/// Choice of the memory bank; counted in rows.
+pub const SOFTPATCH_STAGE_CORESET: u32 = 2;
+/// Scores of training images against the bank without their own rows; counted in images.
+pub const SOFTPATCH_STAGE_CALIBRATE: u32 = 3;
+
+/// Settings of a fit. Fill it with `softpatch_fit_options_init` first, then change what you like.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct softpatch_fit_options {
+    /// Size of this struct, set by `softpatch_fit_options_init`.
+    pub struct_size: usize,
+    /// Share of training patches that is dropped as noise, in [0, 1).
+    pub tau: f64,
+    /// Rows of the memory bank as a share of all training patches, in (0, 1].
+    pub coreset_ratio: f64,
+    /// Seed of the projection and of the coreset's start.
+    pub seed: u64,
+    /// Outlier score of the training patches: one of `SOFTPATCH_DISCRIMINATOR_*`.
+    pub discriminator: u32,
+    /// Neighbours of the local outlier factor, 1 to 32.
+    pub lof_k: u32,
+    /// Whether bank rows keep their outlier scores as weights: 0 or 1.
+    pub soft_weights: u32,
+    /// Values of a projected patch, a multiple of 4 from 4 to 1024.
+    pub projection: u32,
+    /// The shorter side of an image is brought to this many pixels.
+    pub resize: u32,
+    /// Side of the centred square that is looked at, in pixels.
+    pub crop: u32,
+    /// Images that go through the backbone at a time, 1 to 256.
+    pub batch: u32,
+    /// For later use: 0.
+    pub reserved: u32,
+}
+
+/// Hears how far a fit is: `done` of `total` units of `stage` (one of `SOFTPATCH_STAGE_*`) are finished. Called on the thread
+/// that fits, at least ten times a second, also where nothing has changed. Anything but 0 cancels the fit.
+pub type softpatch_progress_fn =
+    Option<unsafe extern "C" fn(user_data: *mut c_void, stage: u32, done: u64, total: u64) -> i32>;
+
+/// How often the callback is called at least.
+const HEARTBEAT: Duration = Duration::from_millis(50);
+/// How long a cancelled fit may take to end before it is left to end on its own.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+fn defaults() -> softpatch_fit_options {
+    let defaults = FitOptions::default();
+    softpatch_fit_options {
+        struct_size: size_of::<softpatch_fit_options>(),
+        tau: defaults.tau,
+        coreset_ratio: defaults.coreset_ratio,
+        seed: defaults.seed,
+        discriminator: SOFTPATCH_DISCRIMINATOR_LOF,
+        lof_k: defaults.lof_k,
+        soft_weights: u32::from(defaults.soft_weights),
+        projection: defaults.projection,
+        resize: defaults.resize,
+        crop: defaults.crop,
+        batch: defaults.batch,
+        reserved: 0,
+    }
+}
+
+/// Fills `options` with the published defaults.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn softpatch_fit_options_init(options: *mut softpatch_fit_options) -> softpatch_status {
+    // SAFETY: the caller's pointer, by the module's contract.
+    guard(|| unsafe { write(options, defaults(), "options") })
+}
+
+/// # Safety
+/// `options` is null or good for one struct.
+unsafe fn fit_options(options: *const softpatch_fit_options, memory: u64) -> Result<FitOptions, Failure> {
+    let o = if options.is_null() {
+        defaults()
+    } else {
+        // SAFETY: passed on.
+        unsafe { read(options, "options") }?
+    };
+    check_size(o.struct_size, size_of::<softpatch_fit_options>())?;
+    let discriminator = match o.discriminator {
+        SOFTPATCH_DISCRIMINATOR_LOF => Discriminator::Lof,
+        SOFTPATCH_DISCRIMINATOR_NEAREST => Discriminator::Nearest,
+        SOFTPATCH_DISCRIMINATOR_GAUSSIAN => Discriminator::Gaussian,
+        SOFTPATCH_DISCRIMINATOR_NONE => Discriminator::None,
+        other => return Err(Failure::argument(format!("discriminator is {other}, it must be 0 to 3"))),
+    };
+    let soft_weights = match o.soft_weights {
+        0 => false,
+        1 => true,
+        other => return Err(Failure::argument(format!("soft_weights is {other}, it must be 0 or 1"))),
+    };
+    let options = FitOptions {
+        discriminator,
+        tau: o.tau,
+        lof_k: o.lof_k,
+        coreset_ratio: o.coreset_ratio,
+        soft_weights,
+        projection: o.projection,
+        seed: o.seed,
+        resize: o.resize,
+        crop: o.crop,
+        batch: o.batch,
+        memory,
+        ..FitOptions::default()
+    };
+    options.validate()?;
+    Ok(options)
+}
+
+/// Images that a fit owns.
+struct Owned(Vec<OwnedImage>);
+
+impl ImageSource for Owned {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    fn name(&self, index: usize) -> String {
+        format!("<memory>[{index}]")
+    }
+    fn load(&self, index: usize) -> crate::Result<Cow<'_, OwnedImage>> {
+        Ok(Cow::Borrowed(&self.0[index]))
+    }
+}
+
+/// The caller's callback with what it is given.
+struct Watcher {
+    callback: softpatch_progress_fn,
+    user_data: *mut c_void,
+}
+
+impl Watcher {
+    /// Whether the caller wants to go on.
+    fn tell(&self, (stage, done, total): (u32, u64, u64)) -> bool {
+        let Some(callback) = self.callback else { return true };
+        // SAFETY: a function of this type by the module's contract, called on the thread that gave it, before the call
+        // to which it was given returns.
+        unsafe { callback(self.user_data, stage, done, total) == 0 }
+    }
+}
+
+fn fit(
+    context: &Context,
+    source: impl ImageSource + Send + 'static,
+    options: &FitOptions,
+    watcher: &Watcher,
+) -> Result<Loaded, Failure> {
+    let cancelled = || Failure::new(SOFTPATCH_CANCELLED, "the progress callback cancelled the fit");
+    let mut last = (SOFTPATCH_STAGE_FEATURES, 0, source.len() as u64);
+    if !watcher.tell(last) {
+        return Err(cancelled());
+    }
+    let job = FitJob::start(&context.device, &context.backbone, source, options)?;
+    loop {
+        match job.next_event(HEARTBEAT) {
+            Some(FitEvent::Update { stage, done, total }) => {
+                let stage = match stage {
+                    Stage::Features => SOFTPATCH_STAGE_FEATURES,
+                    Stage::Denoise => SOFTPATCH_STAGE_DENOISE,
+                    Stage::Coreset => SOFTPATCH_STAGE_CORESET,
+                    Stage::Calibrate | Stage::Score => SOFTPATCH_STAGE_CALIBRATE,
+                };
+                last = (stage, done, total);
+            }
+            Some(FitEvent::Notice(text)) => tracing::warn!("{text}"),
+            None if job.is_finished() => break,
+            None => {}
+        }
+        if !watcher.tell(last) {
+            job.cancel();
+            let since = Instant::now();
+            while !job.is_finished() && since.elapsed() < PATIENCE {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            context.leave(job);
+            return Err(cancelled());
+        }
+    }
+    let detector = job.wait().map_err(|e| match e {
+        Error::Cancelled => cancelled(),
+        other => other.into(),
+    })?;
+    Ok(Loaded::new(detector))
+}
+
+/// Learns what normal looks like from the images in a folder (`folder/train` where that exists, else all below `folder`), a
+/// few of which may be defective.
+///
+/// `options` may be null for the defaults, `progress` may be null; `user_data` is passed to it. A fit that the callback cancels
+/// returns `SOFTPATCH_CANCELLED` within half a second; what it was computing ends in the background.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn softpatch_fit_folder(
+    context: softpatch_context,
+    folder: *const c_char,
+    options: *const softpatch_fit_options,
+    progress: softpatch_progress_fn,
+    user_data: *mut c_void,
+    detector: *mut softpatch_detector,
+) -> softpatch_status {
+    guard(|| {
+        // SAFETY: the caller's pointers, by the module's contract.
+        unsafe { write(detector, 0, "detector") }?;
+        let context = handles::get::<Context>(context)?;
+        // SAFETY: as above.
+        let (folder, options) = unsafe { (text(folder, "folder")?, fit_options(options, context.memory)?) };
+        let source = TrainSet::open(folder)?.source(DecodeOptions::default());
+        let made = fit(&context, source, &options, &Watcher { callback: progress, user_data })?;
+        // SAFETY: as above.
+        unsafe { write(detector, handles::insert(made), "detector") }
+    })
+}
+
+/// As `softpatch_fit_folder`, from `count` images in memory, which are copied first.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn softpatch_fit_images(
+    context: softpatch_context,
+    images: *const softpatch_image,
+    count: usize,
+    options: *const softpatch_fit_options,
+    progress: softpatch_progress_fn,
+    user_data: *mut c_void,
+    detector: *mut softpatch_detector,
+) -> softpatch_status {
+    guard(|| {
+        // SAFETY: the caller's pointers, by the module's contract.
+        unsafe { write(detector, 0, "detector") }?;
+        let context = handles::get::<Context>(context)?;
+        // SAFETY: as above.
+        let (images, options) =
+            unsafe { (slice(images, count, "images")?, fit_options(options, context.memory)?) };
+        let owned = images
+            .iter()
+            .enumerate()
+            // SAFETY: as above.
+            .map(|(i, image)| unsafe { image.borrow(&format!("images[{i}]")) }.map(|i| i.to_rgb8()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let made = fit(&context, Owned(owned), &options, &Watcher { callback: progress, user_data })?;
+        // SAFETY: as above.
+        unsafe { write(detector, handles::insert(made), "detector") }
+    })
+}

@@ -1,0 +1,283 @@
+//! Images in the caller's memory to scores and maps in the caller's memory.
+
+use super::handles;
+use super::memory::{check, slice, slice_mut, write};
+use super::model::{Loaded, softpatch_detector};
+use super::status::{Failure, SOFTPATCH_BUFFER_TOO_SMALL, SOFTPATCH_INVALID_IMAGE, guard, softpatch_status};
+use crate::data::{Image, PixelFormat};
+use crate::detector::{Detector, Score};
+use std::ffi::c_void;
+
+/// One byte of grey.
+pub const SOFTPATCH_GRAY8: u32 = 0;
+/// Two bytes of grey in native order.
+pub const SOFTPATCH_GRAY16: u32 = 1;
+/// Red, green, blue.
+pub const SOFTPATCH_RGB8: u32 = 2;
+/// Blue, green, red, as OpenCV has it.
+pub const SOFTPATCH_BGR8: u32 = 3;
+/// Red, green, blue, alpha; alpha is ignored.
+pub const SOFTPATCH_RGBA8: u32 = 4;
+/// Blue, green, red, alpha; alpha is ignored.
+pub const SOFTPATCH_BGRA8: u32 = 5;
+
+/// No map.
+pub const SOFTPATCH_MAP_NONE: u32 = 0;
+/// The patch scores: `grid_rows * grid_columns` values.
+pub const SOFTPATCH_MAP_GRID: u32 = 1;
+/// The map of the crop: `crop * crop` values.
+pub const SOFTPATCH_MAP_CROP: u32 = 2;
+/// The map of the crop brought back to the size of the source image: `width * height` values, 0 outside the crop. Bilinear,
+/// computed on the CPU as a convenience; the map of the crop has all the information.
+pub const SOFTPATCH_MAP_SOURCE: u32 = 3;
+
+/// The score passes the threshold.
+pub const SOFTPATCH_VERDICT_ANOMALOUS: i32 = 1;
+/// The score does not pass the threshold.
+pub const SOFTPATCH_VERDICT_NORMAL: i32 = 0;
+/// The model has no threshold.
+pub const SOFTPATCH_VERDICT_UNKNOWN: i32 = -1;
+
+/// An image in the caller's memory.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct softpatch_image {
+    /// The first pixel of the first row.
+    pub pixels: *const c_void,
+    /// Bytes that may be read from `pixels` on.
+    pub size: usize,
+    /// Bytes from the start of a row to the start of the next; 0: rows without gaps.
+    pub stride: usize,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// One of `SOFTPATCH_GRAY8`, `SOFTPATCH_GRAY16`, `SOFTPATCH_RGB8`, `SOFTPATCH_BGR8`, `SOFTPATCH_RGBA8`,
+    /// `SOFTPATCH_BGRA8`.
+    pub format: u32,
+    /// For later use: 0.
+    pub reserved: u32,
+}
+
+/// The score of an image.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct softpatch_result {
+    /// The frame of a stream; the index in a batch.
+    pub ticket: u64,
+    /// Nanoseconds from submission to stream to the result; 0 where there was no stream.
+    pub latency_ns: u64,
+    /// Largest patch score; not bounded above.
+    pub score: f32,
+    /// `SOFTPATCH_VERDICT_ANOMALOUS`, `SOFTPATCH_VERDICT_NORMAL` or `SOFTPATCH_VERDICT_UNKNOWN`.
+    pub verdict: i32,
+    /// Width of the map that was written; 0 for none.
+    pub map_width: u32,
+    /// Height of the map that was written; 0 for none.
+    pub map_height: u32,
+}
+
+impl softpatch_image {
+    /// # Safety
+    /// `pixels` is null or good for `size` bytes for the lifetime.
+    pub(super) unsafe fn borrow<'a>(&self, what: &str) -> Result<Image<'a>, Failure> {
+        let format = match self.format {
+            SOFTPATCH_GRAY8 => PixelFormat::Gray8,
+            SOFTPATCH_GRAY16 => PixelFormat::Gray16,
+            SOFTPATCH_RGB8 => PixelFormat::Rgb8,
+            SOFTPATCH_BGR8 => PixelFormat::Bgr8,
+            SOFTPATCH_RGBA8 => PixelFormat::Rgba8,
+            SOFTPATCH_BGRA8 => PixelFormat::Bgra8,
+            other => return Err(Failure::argument(format!("{what}: format is {other}, it must be 0 to 5"))),
+        };
+        let pixels: *const u8 = self.pixels.cast();
+        check(pixels, &format!("{what}: pixels"))?;
+        // SAFETY: passed on.
+        let bytes = unsafe { slice(pixels, self.size, what) }?;
+        let row = (self.width as usize).checked_mul(format.bytes());
+        let stride = if self.stride == 0 { row.unwrap_or(0) } else { self.stride };
+        Image::new(bytes, self.width, self.height, stride, format)
+            .map_err(|e| Failure::new(SOFTPATCH_INVALID_IMAGE, format!("{what}: {e}")))
+    }
+}
+
+/// Width and height of a map.
+pub(super) fn map_size(detector: &Detector, kind: u32, source: [u32; 2]) -> Result<[u32; 2], Failure> {
+    let info = detector.info();
+    match kind {
+        SOFTPATCH_MAP_NONE => Ok([0, 0]),
+        SOFTPATCH_MAP_GRID => Ok([info.grid[1], info.grid[0]]),
+        SOFTPATCH_MAP_CROP => Ok([info.options.crop; 2]),
+        SOFTPATCH_MAP_SOURCE => Ok(source),
+        other => Err(Failure::argument(format!("map kind is {other}, it must be 0 to 3"))),
+    }
+}
+
+/// Borrows the caller's map after checking that it is large enough; of exactly the map's size.
+///
+/// # Safety
+/// `map` is null or good for `len` floats that nobody else uses for the lifetime.
+pub(super) unsafe fn map_buffer<'a>(
+    map: *mut f32,
+    len: usize,
+    [width, height]: [u32; 2],
+    what: &str,
+) -> Result<&'a mut [f32], Failure> {
+    let need = (width as usize).saturating_mul(height as usize);
+    if need == 0 {
+        return Ok(&mut []);
+    }
+    check(map, what)?;
+    if len < need {
+        return Err(Failure::new(
+            SOFTPATCH_BUFFER_TOO_SMALL,
+            format!("{what}: {width}x{height} values are needed, there is room for {len}"),
+        ));
+    }
+    // SAFETY: passed on.
+    unsafe { slice_mut(map, need, what) }
+}
+
+/// Writes the map of a score, whose buffer has the right size.
+pub(super) fn write_map(
+    detector: &Detector,
+    score: &Score,
+    kind: u32,
+    [width, height]: [u32; 2],
+    out: &mut [f32],
+) -> Result<(), Failure> {
+    match kind {
+        SOFTPATCH_MAP_GRID => out.copy_from_slice(&score.patches),
+        SOFTPATCH_MAP_CROP => out.copy_from_slice(&score.map),
+        SOFTPATCH_MAP_SOURCE => detector.map_in_source(score, width, height, out)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+pub(super) fn verdict(score: &Score) -> i32 {
+    match score.anomalous {
+        None => SOFTPATCH_VERDICT_UNKNOWN,
+        Some(false) => SOFTPATCH_VERDICT_NORMAL,
+        Some(true) => SOFTPATCH_VERDICT_ANOMALOUS,
+    }
+}
+
+/// Width and height of the map of `kind` (one of `SOFTPATCH_MAP_*`) for a source image of `width` x `height` pixels; 0 and 0
+/// for `SOFTPATCH_MAP_NONE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn softpatch_map_size(
+    detector: softpatch_detector,
+    kind: u32,
+    width: u32,
+    height: u32,
+    map_width: *mut u32,
+    map_height: *mut u32,
+) -> softpatch_status {
+    guard(|| {
+        let loaded = handles::get::<Loaded>(detector)?;
+        check(map_width, "map_width")?;
+        check(map_height, "map_height")?;
+        let [w, h] = map_size(&loaded.detector, kind, [width, height])?;
+        // SAFETY: the caller's pointers, by the module's contract.
+        unsafe {
+            write(map_width, w, "map_width")?;
+            write(map_height, h, "map_height")
+        }
+    })
+}
+
+/// Scores an image.
+///
+/// `map` takes the map of `map_kind` row by row, and has room for `map_len` values; it may be null for
+/// `SOFTPATCH_MAP_NONE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn softpatch_score(
+    detector: softpatch_detector,
+    image: *const softpatch_image,
+    map_kind: u32,
+    map: *mut f32,
+    map_len: usize,
+    result: *mut softpatch_result,
+) -> softpatch_status {
+    guard(|| {
+        check(image, "image")?;
+        check(result, "result")?;
+        // SAFETY: the caller's pointers, by the module's contract.
+        unsafe { score(detector, image, 1, map_kind, &[(map, map_len)], result) }
+    })
+}
+
+/// Scores `count` images.
+///
+/// `maps[i]` takes the map of image `i` and has room for `map_lens[i]` values; both may be null for `SOFTPATCH_MAP_NONE`.
+/// `results` has room for `count` results.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn softpatch_score_batch(
+    detector: softpatch_detector,
+    images: *const softpatch_image,
+    count: usize,
+    map_kind: u32,
+    maps: *const *mut f32,
+    map_lens: *const usize,
+    results: *mut softpatch_result,
+) -> softpatch_status {
+    guard(|| {
+        let maps = if map_kind == SOFTPATCH_MAP_NONE {
+            Vec::new()
+        } else {
+            // SAFETY: the caller's pointers, by the module's contract.
+            let (maps, lens) = unsafe { (slice(maps, count, "maps")?, slice(map_lens, count, "map_lens")?) };
+            maps.iter().copied().zip(lens.iter().copied()).collect()
+        };
+        // SAFETY: as above.
+        unsafe { score(detector, images, count, map_kind, &maps, results) }
+    })
+}
+
+/// # Safety
+/// The caller's pointers, by the module's contract.
+unsafe fn score(
+    detector: softpatch_detector,
+    images: *const softpatch_image,
+    count: usize,
+    map_kind: u32,
+    maps: &[(*mut f32, usize)],
+    results: *mut softpatch_result,
+) -> Result<(), Failure> {
+    let loaded = handles::get::<Loaded>(detector)?;
+    let detector = &loaded.detector;
+    // SAFETY: passed on.
+    let (descriptions, results) =
+        unsafe { (slice(images, count, "images")?, slice_mut(results, count, "results")?) };
+    let mut images = Vec::with_capacity(count);
+    let mut buffers = Vec::with_capacity(count);
+    for (i, description) in descriptions.iter().enumerate() {
+        // SAFETY: passed on.
+        images.push(unsafe { description.borrow(&format!("images[{i}]")) }?);
+        let size = map_size(detector, map_kind, [description.width, description.height])?;
+        let (map, len) = maps.get(i).copied().unwrap_or((std::ptr::null_mut(), 0));
+        // Checked now, before any work; borrowed again one by one, since a caller may give one buffer twice.
+        // SAFETY: passed on.
+        unsafe { map_buffer(map, len, size, &format!("maps[{i}]")) }?;
+        buffers.push((size, map, len));
+    }
+    map_size(detector, map_kind, [1, 1])?;
+    let scores = detector.score(&images)?;
+    for (i, ((score, (size, map, len)), result)) in
+        scores.iter().zip(buffers).zip(results.iter_mut()).enumerate()
+    {
+        // SAFETY: passed on.
+        let out = unsafe { map_buffer(map, len, size, "map") }?;
+        write_map(detector, score, map_kind, size, out)?;
+        *result = softpatch_result {
+            ticket: i as u64,
+            latency_ns: 0,
+            score: score.score,
+            verdict: verdict(score),
+            map_width: size[0],
+            map_height: size[1],
+        };
+    }
+    Ok(())
+}

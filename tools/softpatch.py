@@ -1,0 +1,414 @@
+"""softpatch for Python: the shared library through ctypes, NumPy arrays in and out.
+
+    import softpatch
+    context = softpatch.Context()
+    detector = context.fit([image, ...], crop=224)       # or context.fit("folder"), context.load("model")
+    score = detector.score(image, map="source")           # score.score, score.anomalous, score.map
+    with detector.stream(limit=4) as stream:
+        for score in stream.scores(frames): ...
+
+An image is an array [height, width] of uint8 or uint16 (grey), or [height, width, 3 or 4] of uint8; `order="bgr"` for
+OpenCV's. Rows may have gaps (slices work); other layouts are copied. The library is found through the environment variable
+SOFTPATCH_LIBRARY, next to this file, or where the system looks. Calls release the GIL.
+"""
+
+import ctypes as c
+import ctypes.util
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+BUSY, PENDING, EMPTY, CANCELLED = 14, 15, 16, 13
+DISCRIMINATORS = {"lof": 0, "nearest": 1, "gaussian": 2, "none": 3}
+STAGES = ("features", "denoise", "coreset", "calibrate")
+MAPS = {None: 0, "grid": 1, "crop": 2, "source": 3}
+ABI_VERSION = 1
+
+
+class _ContextOptions(c.Structure):
+    _fields_ = [
+        ("struct_size", c.c_size_t),
+        ("adapter_name", c.c_char_p),
+        ("adapter_index", c.c_int32),
+        ("power", c.c_uint32),
+        ("memory_budget", c.c_uint64),
+        ("weights_path", c.c_char_p),
+    ]
+
+
+class _FitOptions(c.Structure):
+    _fields_ = [
+        ("struct_size", c.c_size_t),
+        ("tau", c.c_double),
+        ("coreset_ratio", c.c_double),
+        ("seed", c.c_uint64),
+        ("discriminator", c.c_uint32),
+        ("lof_k", c.c_uint32),
+        ("soft_weights", c.c_uint32),
+        ("projection", c.c_uint32),
+        ("resize", c.c_uint32),
+        ("crop", c.c_uint32),
+        ("batch", c.c_uint32),
+        ("reserved", c.c_uint32),
+    ]
+
+
+class _Image(c.Structure):
+    _fields_ = [
+        ("pixels", c.c_void_p),
+        ("size", c.c_size_t),
+        ("stride", c.c_size_t),
+        ("width", c.c_uint32),
+        ("height", c.c_uint32),
+        ("format", c.c_uint32),
+        ("reserved", c.c_uint32),
+    ]
+
+
+class _Result(c.Structure):
+    _fields_ = [
+        ("ticket", c.c_uint64),
+        ("latency_ns", c.c_uint64),
+        ("score", c.c_float),
+        ("verdict", c.c_int32),
+        ("map_width", c.c_uint32),
+        ("map_height", c.c_uint32),
+    ]
+
+
+class _Adapter(c.Structure):
+    _fields_ = [
+        ("index", c.c_uint32),
+        ("name", c.c_char * 256),
+        ("driver", c.c_char * 256),
+        ("backend", c.c_char * 16),
+        ("kind", c.c_char * 16),
+    ]
+
+
+_Progress = c.CFUNCTYPE(c.c_int32, c.c_void_p, c.c_uint32, c.c_uint64, c.c_uint64)
+_Floats = c.POINTER(c.c_float)
+
+
+class SoftpatchError(Exception):
+    """A call failed; `code` is one of the SOFTPATCH_* codes of softpatch.h."""
+
+    def __init__(self, code, text):
+        super().__init__(text)
+        self.code = code
+
+
+class Cancelled(SoftpatchError):
+    """The progress callback returned False."""
+
+
+def _load():
+    name = {"win32": "softpatch.dll", "darwin": "libsoftpatch.dylib"}.get(sys.platform, "libsoftpatch.so")
+    beside = Path(__file__).with_name(name)
+    path = os.environ.get("SOFTPATCH_LIBRARY") or (str(beside) if beside.exists() else None)
+    library = c.CDLL(path or ctypes.util.find_library("softpatch") or name)
+    handle, status, out = c.c_uint64, c.c_int32, c.POINTER
+    image, result, size = out(_Image), out(_Result), c.c_size_t
+    text = [c.c_char_p, size, out(size)]
+    signatures = {
+        "last_error_message": (c.c_char_p, []),
+        "version": (c.c_char_p, []),
+        "abi_version": (c.c_uint32, []),
+        "adapter_list": (status, [out(_Adapter), size, out(size)]),
+        "context_options_init": (status, [out(_ContextOptions)]),
+        "context_create": (status, [out(_ContextOptions), out(handle)]),
+        "context_free": (status, [handle]),
+        "context_info_json": (status, [handle, *text]),
+        "fit_options_init": (status, [out(_FitOptions)]),
+        "fit_folder": (status, [handle, c.c_char_p, out(_FitOptions), _Progress, c.c_void_p, out(handle)]),
+        "fit_images": (status, [handle, image, size, out(_FitOptions), _Progress, c.c_void_p, out(handle)]),
+        "detector_save": (status, [handle, c.c_char_p]),
+        "detector_to_bytes": (status, [handle, c.c_char_p, size, out(size)]),
+        "detector_load": (status, [handle, c.c_char_p, out(handle)]),
+        "detector_load_bytes": (status, [handle, c.c_char_p, size, out(handle)]),
+        "detector_free": (status, [handle]),
+        "detector_info_json": (status, [handle, *text]),
+        "map_size": (status, [handle, c.c_uint32, c.c_uint32, c.c_uint32, out(c.c_uint32), out(c.c_uint32)]),
+        "score_batch": (status, [handle, image, size, c.c_uint32, out(_Floats), out(size), result]),
+        "stream_create": (status, [handle, size, out(handle)]),
+        "stream_submit": (status, [handle, image, out(c.c_uint64)]),
+        "stream_wait": (status, [handle, c.c_uint64, c.c_uint32, _Floats, size, result]),
+        "stream_in_flight": (status, [handle, out(size)]),
+        "stream_free": (status, [handle]),
+    }
+    for name, (returns, takes) in signatures.items():
+        function = getattr(library, f"softpatch_{name}")
+        function.restype, function.argtypes = returns, takes
+    if library.softpatch_abi_version() != ABI_VERSION:
+        raise ImportError(f"{path}: interface {library.softpatch_abi_version()}, this module is for {ABI_VERSION}")
+    return library
+
+
+_library = _load()
+version = _library.softpatch_version().decode()
+
+
+def _call(name, *arguments):
+    status = getattr(_library, f"softpatch_{name}")(*arguments)
+    if status:
+        kind = Cancelled if status == CANCELLED else SoftpatchError
+        raise kind(status, _library.softpatch_last_error_message().decode())
+
+
+def _text(name, handle):
+    size = c.c_size_t()
+    _call(name, handle, None, 0, c.byref(size))
+    buffer = c.create_string_buffer(size.value)
+    _call(name, handle, buffer, size, None)
+    return json.loads(buffer.value.decode())
+
+
+def adapters():
+    """The usable adapters, the fastest kind first, as dictionaries."""
+    count = c.c_size_t()
+    _call("adapter_list", None, 0, c.byref(count))
+    found = (_Adapter * count.value)()
+    if count.value:
+        _call("adapter_list", found, count, c.byref(count))
+    names = ("name", "driver", "backend", "kind")
+    return [{"index": a.index, **{n: getattr(a, n).decode(errors="replace") for n in names}} for a in found]
+
+
+def _view(array, order):
+    """The image and the array that owns its pixels, which must outlive it."""
+    array = np.asarray(array)
+    formats = {("uint8", None): 0, ("uint16", None): 1, ("uint8", 3): 2, ("uint8", 4): 4}
+    channels = array.shape[2] if array.ndim == 3 else None
+    kind = formats.get((array.dtype.name, channels)) if array.ndim in (2, 3) else None
+    if kind is None or order not in ("rgb", "bgr"):
+        raise ValueError(f"an image is [h, w] uint8 or uint16, or [h, w, 3 or 4] uint8; not {array.shape} {array.dtype}")
+    height, width = array.shape[:2]
+    row = width * (channels or 1) * array.itemsize
+    pixel = row // width if width else 0
+    inner = array.strides[1:] == ((pixel,) if channels is None else (pixel, 1))
+    if not inner or array.strides[0] < row or array.dtype.byteorder not in "=|":
+        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    stride = max(array.strides[0], row)
+    size = stride * (height - 1) + row if height else 0
+    kind += channels is not None and order == "bgr"
+    return _Image(array.ctypes.data, size, stride, width, height, kind, 0), array
+
+
+class Score:
+    """`score`, `anomalous` (None without a threshold), `map` (array or None), `ticket`, `latency` in seconds."""
+
+    def __init__(self, result, map):
+        self.score, self.map, self.ticket = result.score, map, result.ticket
+        self.anomalous = None if result.verdict < 0 else bool(result.verdict)
+        self.latency = result.latency_ns * 1e-9
+
+    def __repr__(self):
+        return f"Score(score={self.score}, anomalous={self.anomalous})"
+
+
+class _Owner:
+    _free = None
+    _id = 0
+
+    def close(self):
+        """Frees it; using it afterwards raises SoftpatchError."""
+        if self._id:
+            getattr(_library, self._free)(self._id)
+            self._id = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def __del__(self):
+        self.close()
+
+
+class Context(_Owner):
+    """A device with a backbone and a memory budget."""
+
+    _free = "softpatch_context_free"
+
+    def __init__(self, adapter=None, low_power=False, memory_budget=None, weights=None):
+        options = _ContextOptions()
+        _call("context_options_init", c.byref(options))
+        if isinstance(adapter, int):
+            options.adapter_index = adapter
+        elif adapter is not None:
+            options.adapter_name = adapter.encode()
+        options.power = int(low_power)
+        if memory_budget is not None:
+            options.memory_budget = memory_budget
+        if weights is not None:
+            options.weights_path = os.fsencode(weights)
+        made = c.c_uint64()
+        _call("context_create", c.byref(options), c.byref(made))
+        self._id = made.value
+
+    @property
+    def info(self):
+        return _text("context_info_json", self._id)
+
+    def fit(self, images, progress=None, order="rgb", **settings):
+        """Fits on a folder or on a list of arrays. `progress(stage, done, total)` cancels by returning False; settings are
+        those of softpatch_fit_options."""
+        options = _FitOptions()
+        _call("fit_options_init", c.byref(options))
+        known = {name for name, _ in _FitOptions._fields_} - {"struct_size", "reserved"}
+        for name, value in settings.items():
+            if name not in known:
+                raise TypeError(f"no setting {name}; there are {', '.join(sorted(known))}")
+            setattr(options, name, DISCRIMINATORS[value] if name == "discriminator" else value)
+        if "crop" in settings and "resize" not in settings:
+            options.resize = settings["crop"] * 8 // 7
+        thrown = []
+
+        def watch(_, stage, done, total):
+            try:
+                return int(progress(STAGES[stage], done, total) is False)
+            except BaseException as error:  # passed on below: it may not cross the border
+                thrown.append(error)
+                return 1
+
+        callback = _Progress(watch) if progress else _Progress()
+        made = c.c_uint64()
+        try:
+            if isinstance(images, (str, os.PathLike)):
+                path = os.fsencode(images)
+                _call("fit_folder", self._id, path, c.byref(options), callback, None, c.byref(made))
+            else:
+                views = [_view(i, order) for i in images]
+                array = (_Image * len(views))(*(v for v, _ in views))
+                _call("fit_images", self._id, array, len(views), c.byref(options), callback, None, c.byref(made))
+        except Cancelled:
+            if thrown:
+                raise thrown[0] from None
+            raise
+        return Detector(made.value)
+
+    def load(self, model):
+        """A model from a path or from bytes."""
+        made = c.c_uint64()
+        if isinstance(model, (bytes, bytearray)):
+            _call("detector_load_bytes", self._id, bytes(model), len(model), c.byref(made))
+        else:
+            _call("detector_load", self._id, os.fsencode(model), c.byref(made))
+        return Detector(made.value)
+
+
+class Detector(_Owner):
+    """A fitted model on a device."""
+
+    _free = "softpatch_detector_free"
+
+    def __init__(self, id):
+        self._id = id
+
+    @property
+    def info(self):
+        return _text("detector_info_json", self._id)
+
+    def save(self, path):
+        _call("detector_save", self._id, os.fsencode(path))
+
+    def to_bytes(self):
+        size = c.c_size_t()
+        _call("detector_to_bytes", self._id, None, 0, c.byref(size))
+        buffer = c.create_string_buffer(size.value)
+        _call("detector_to_bytes", self._id, buffer, size, None)
+        return buffer.raw
+
+    def _map(self, kind, width, height):
+        w, h = c.c_uint32(), c.c_uint32()
+        _call("map_size", self._id, MAPS[kind], width, height, c.byref(w), c.byref(h))
+        return np.empty((h.value, w.value), np.float32)
+
+    def score(self, images, map=None, order="rgb"):
+        """Scores an image or a list of images. `map` is None, "grid", "crop" or "source"."""
+        single = isinstance(images, np.ndarray)
+        views = [_view(i, order) for i in ([images] if single else images)]
+        count = len(views)
+        maps = [self._map(map, v.width, v.height) for v, _ in views]
+        results = (_Result * count)()
+        _call(
+            "score_batch",
+            self._id,
+            (_Image * count)(*(v for v, _ in views)),
+            count,
+            MAPS[map],
+            (_Floats * count)(*(m.ctypes.data_as(_Floats) for m in maps)),
+            (c.c_size_t * count)(*(m.size for m in maps)),
+            results,
+        )
+        scores = [Score(r, None if map is None else m) for r, m in zip(results, maps)]
+        return scores[0] if single else scores
+
+    def stream(self, limit=4, map=None, order="rgb"):
+        return Stream(self, limit, map, order)
+
+
+class Stream(_Owner):
+    """Frames in flight to a detector; results come in order."""
+
+    _free = "softpatch_stream_free"
+
+    def __init__(self, detector, limit, map, order):
+        self._detector, self._kind, self._order, self._sizes = detector, map, order, {}
+        made = c.c_uint64()
+        _call("stream_create", detector._id, limit, c.byref(made))
+        self._id = made.value
+        self._next = 0
+
+    def submit(self, frame):
+        """The frame's ticket, or None where the stream is busy: it was not taken in."""
+        view, owner = _view(frame, self._order)
+        ticket = c.c_uint64()
+        try:
+            _call("stream_submit", self._id, c.byref(view), c.byref(ticket))
+        except SoftpatchError as error:
+            if error.code == BUSY:
+                return None
+            raise
+        del owner  # copied
+        self._sizes[ticket.value] = (view.width, view.height)
+        return ticket.value
+
+    def wait(self, timeout=60.0):
+        """The oldest frame's score; None where it is not done in time or no frame is in flight."""
+        width, height = self._sizes.get(self._next, (1, 1))
+        map, result = self._detector._map(self._kind, width, height), _Result()
+        pointer, milliseconds = map.ctypes.data_as(_Floats), int(timeout * 1000)
+        try:
+            _call("stream_wait", self._id, milliseconds, MAPS[self._kind], pointer, map.size, c.byref(result))
+        except SoftpatchError as error:
+            if error.code in (PENDING, EMPTY):
+                return None
+            self._taken()
+            raise
+        self._taken()
+        return Score(result, None if self._kind is None else map)
+
+    def _taken(self):
+        self._sizes.pop(self._next, None)
+        self._next += 1
+
+    def in_flight(self):
+        count = c.c_size_t()
+        _call("stream_in_flight", self._id, c.byref(count))
+        return count.value
+
+    def scores(self, frames):
+        """Scores of all frames, in order, keeping the stream full."""
+        frames = iter(frames)
+        held = next(frames, None)
+        while held is not None or self.in_flight():
+            while held is not None and self.submit(held) is not None:
+                held = next(frames, None)
+            score = self.wait()
+            if score is not None:
+                yield score
