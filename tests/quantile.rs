@@ -85,6 +85,16 @@ proptest! {
     }
 }
 
+/// Negative zeros equal zeros: the threshold is one of them, and all of both stay.
+#[test]
+fn zeros_of_both_signs() {
+    let _guard = serial();
+    for q in [0.0, 0.5, 1.0] {
+        check(&[0.0, -0.0, 1.0, -0.0, 0.0, -1.0, 0.0], q);
+        check(&[-0.0, 0.0, -0.0], q);
+    }
+}
+
 #[test]
 fn hundreds_of_thousands() {
     let _guard = serial();
