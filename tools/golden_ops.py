@@ -10,7 +10,6 @@ to f32 once. One group of tensors a case:
     resize.N      .x [h][w][c] u8 (c is 3 or 1), .y [oh][ow][c] u8
     geometry      [cases][8]: w, h, resize, crop -> width, height, left, top
     preprocess.N  .x [h][w][3] u8, .size [resize, crop], .mean [3], .std [3] in 8-bit units, .y [crop][crop][3]
-    mask.N        .x [h][w] u8, .size [resize, crop], .y [crop][crop] u8 (0 or 1)
     conv.N        .x, .w [out_c][kh][kw][in_c], .bias, .residual (where there is one), .y, .shape: the 12 fields of
                   ConvShape in order, then the activation (0 none, 1 relu, 2 relu6)
     depthwise.N   the same with .w [k][k][c]
@@ -114,16 +113,6 @@ def preprocess() -> None:
         put(f"preprocess.{i}.mean", mean)
         put(f"preprocess.{i}.std", std)
         put(f"preprocess.{i}.y", (y - mean.astype(np.float64)) / std.astype(np.float64))
-
-
-def mask() -> None:
-    for i, (w, h, size, crop) in enumerate([(90, 61, 32, 28), (25, 40, 32, 31)]):
-        yy, xx = np.mgrid[:h, :w]
-        x = (255 * (((yy - h / 2) ** 2 + (xx - w / 2) ** 2 < (h / 4) ** 2) ^ (random.random((h, w)) < 0.1))).astype(np.uint8)
-        y = T.ToTensor()(T.CenterCrop(crop)(T.Resize(size)(Image.fromarray(x))))[0] >= 0.5
-        put(f"mask.{i}.x", x, np.uint8)
-        put(f"mask.{i}.size", [size, crop], np.int32)
-        put(f"mask.{i}.y", y.numpy(), np.uint8)
 
 
 def same_padding(n: int, kernel: int, stride: int) -> tuple[int, int, int]:
@@ -230,7 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "tests" / "golden" / "ops.safetensors")
     args = parser.parse_args()
-    for part in (resize, geometry, preprocess, mask, convs, pool, upsample, embed, anomaly_map):
+    for part in (resize, geometry, preprocess, convs, pool, upsample, embed, anomaly_map):
         part()
     save_file(out, args.out)
     print(f"{args.out.name}: {len(out)} tensors, {args.out.stat().st_size} bytes")
