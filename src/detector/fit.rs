@@ -47,6 +47,8 @@ pub(super) fn fit(
             options.batch,
             options.patches(&backbone.network.name),
         )?;
+        let [h, w] = extractor.grid();
+        check_bank(device, source.len() as u64 * u64::from(h * w), extractor.dim(), options)?;
         let mut feed = Feed::new(device, extractor.network(), options.resize, options.crop)?;
         let features = Features::extract(device, &mut extractor, &mut feed, source, options, progress)?;
         (features, extractor.grid())
@@ -58,6 +60,25 @@ pub(super) fn fit(
     let mut model = build(device, features, denoised, origin, options, progress)?;
     calibrate(device, features, &mut model, progress)?;
     Ok(model)
+}
+
+/// Refuses a memory bank that will not fit one binding before the long work rather than after it.
+fn check_bank(device: &Device, patches: u64, dim: u32, options: &FitOptions) -> Result<()> {
+    let kept = if options.discriminator == super::Discriminator::None { 1.0 } else { 1.0 - options.tau };
+    let share = options.coreset_ratio.min(kept);
+    let bytes = share * patches as f64 * f64::from(dim) * 4.0;
+    let most = device.caps().max_binding as f64;
+    if bytes > most {
+        return Err(Error::Limit(format!(
+            "a memory bank of {:.0} rows of {dim} values needs {:.0} MiB, the device binds at most {:.0} MiB; use a \
+             coreset ratio of at most {:.4}",
+            share * patches as f64,
+            bytes / f64::from(1 << 20),
+            most / f64::from(1 << 20),
+            (share * most / bytes * 1e4).floor() / 1e4
+        )));
+    }
+    Ok(())
 }
 
 /// What a model is made from, for its description.
