@@ -38,13 +38,13 @@ pub struct Profile {
     pub finished_share: f64,
 }
 
-/// Largest head of the search bounds, in values.
-const MAX_HEAD: usize = 64;
+/// Most values that rows of a bank are compared by before they are measured: a head and three more.
+const MAX_LIFTED: usize = 64;
 
 /// Mean and leading axes of bank rows, as [`Bank::new`] wants them.
 pub(crate) fn bank_axes(rows: &[f32], dim: usize) -> (Vec<f32>, Vec<f32>) {
     // Measured at 152 values: a quarter is where a longer head costs what it spares.
-    let head = (dim / 4).next_multiple_of(4).clamp(4, MAX_HEAD).min(dim / 4 * 4);
+    let head = ((dim / 4 + 3).next_multiple_of(4).clamp(8, MAX_LIFTED) - 3).min(dim);
     principal_axes(rows, dim, head)
 }
 

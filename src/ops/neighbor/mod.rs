@@ -1,39 +1,62 @@
-//! Exact nearest neighbour in two stages, and the soft-weighted patch score.
+//! Exact nearest neighbour over a tree of the bank, and the soft-weighted patch score.
+
+mod tree;
 
 use super::gemm::Gemm;
 use super::{Activation, broadcast8, check, check_vec4, grid_64, words};
-use crate::gpu::{Archetype, Device, Recorder, Tensor};
+use crate::gpu::{Archetype, Caps, Device, Recorder, Tensor};
 use crate::{Error, Result};
 
-/// Bank rows of one bound (fixed in the shaders).
-const TILE: u32 = 8;
-/// Pairs of tiles that one workgroup of the `direct` variant walks (`PAIRS` in its shader).
-const DIRECT_PAIRS: u32 = 16;
+/// Pairs of 4 tiles that one workgroup of the `direct` variant walks (`PAIRS` in its shader).
+const DIRECT_PAIRS: u32 = 8;
 
-/// Bounds of a query over `rows` bank rows: tiles, padded to whole vec4s.
-fn bounds(rows: u32) -> u32 {
-    rows.div_ceil(TILE).next_multiple_of(4)
+/// How the device searches.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    /// Rows of a tile.
+    tile: u32,
+    /// Lanes that work on a query.
+    lanes: u32,
+    /// The lanes are exactly a subgroup.
+    subgroup: bool,
 }
 
-/// A part of the bank that fits one binding.
+impl Shape {
+    fn new(caps: &Caps) -> Self {
+        let (tile, lanes) = match caps.archetype {
+            Archetype::Direct => (16, 8),
+            Archetype::Tiled => (32, 32),
+        };
+        Self { tile, lanes, subgroup: caps.subgroup == Some((lanes, lanes)) }
+    }
+
+    /// Tiles of `rows` bank rows, padded to whole vec4s.
+    fn tiles(self, rows: u32) -> u32 {
+        rows.div_ceil(self.tile).next_multiple_of(4)
+    }
+}
+
+/// A part of the bank that fits one binding, its rows in the order of the tree.
 struct Part {
     rows: u32,
-    first: u32,
     bank: Tensor,
     lifted: Tensor,
+    boxes: Tensor,
+    /// `[rows][2]`: row of the whole bank, training image that it comes from.
+    info: Tensor,
 }
 
-/// A memory bank prepared for search: lifted rows for the bounds, weights for the score.
+/// A memory bank prepared for search: rows in tiles of neighbours with bounding boxes, weights for the score.
 pub struct Bank {
     parts: Vec<Part>,
     weights: Tensor,
-    row_image: Tensor,
     mean: Tensor,
     axes: Tensor,
     axes_bias: Tensor,
     rows: u32,
     dim: u32,
-    head: u32,
+    lifted: u32,
+    shape: Shape,
 }
 
 /// What a bank is made of.
@@ -47,7 +70,8 @@ pub struct BankData<'a> {
     pub row_image: &'a [u32],
     /// `[dim]`: what is subtracted before the axes are applied; any value is right, the bank's mean is fast.
     pub mean: &'a [f32],
-    /// `[head][dim]` orthonormal axes, `head` a multiple of 4; the bank's principal axes are fast.
+    /// `[head][dim]` orthonormal axes, at least one; the bank's principal axes are fast. One more than a multiple of 4 fills
+    /// whole vectors.
     pub axes: &'a [f32],
     /// Values of a row.
     pub dim: u32,
@@ -55,10 +79,8 @@ pub struct BankData<'a> {
 
 /// Buffers of a search of at most `queries` queries.
 pub struct Search {
-    heads: Tensor,
     lifted: Tensor,
-    norms: Tensor,
-    products: Tensor,
+    boxes: Tensor,
     /// `[queries][2]`: squared distance (f32 bits) and bank row of the nearest neighbour.
     pub best: Tensor,
     /// One counter: bank rows that were measured in full.
@@ -81,28 +103,25 @@ pub struct SkipOwn {
 struct LiftParams {
     rows: u32,
     d4: u32,
-    r4: u32,
-    bank: u32,
+    k4: u32,
     slack: f32,
 }
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct BoundParams {
+struct BoxParams {
     q: u32,
-    m: u32,
+    quads: u32,
     k4: u32,
-    pairs: u32,
 }
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct FinishParams {
+struct SearchParams {
     q: u32,
     m: u32,
     d4: u32,
     quads: u32,
-    first_row: u32,
     skip: u32,
     query_image: u32,
     queries_per_image: u32,
@@ -117,47 +136,26 @@ struct ScoreParams {
     m: u32,
 }
 
-/// Heads of `x` (a GEMM with the axes) and from them the lifted vectors and squared norms.
-#[allow(clippy::too_many_arguments, reason = "private, called twice")]
-fn record_lift(
-    recorder: &mut Recorder,
-    bank: &Bank,
-    x: &Tensor,
-    rows: u32,
-    heads: &Tensor,
-    lifted: &Tensor,
-    norms: &Tensor,
-    is_bank: bool,
-) -> Result<()> {
+/// Lifted vectors of `x` `[rows][dim]`: heads by a GEMM with the axes, then what the rest needs.
+fn record_lift(recorder: &mut Recorder, bank: &Bank, x: &Tensor, rows: u32, lifted: &Tensor) -> Result<()> {
     Gemm {
         x,
         w: &bank.axes,
         bias: &bank.axes_bias,
         residual: None,
-        c: heads,
+        c: lifted,
         m: rows,
         k: bank.dim,
-        n: bank.head,
+        n: bank.lifted,
         activation: Activation::None,
     }
     .record(recorder)?;
-    let params = LiftParams {
-        rows,
-        d4: bank.dim / 4,
-        r4: bank.head / 4,
-        bank: is_bank.into(),
-        // gamma(d) each for the two sums and for the heads, doubled.
-        slack: 4.0 * bank.dim as f32 * f32::EPSILON,
-    };
+    // gamma(d) each for the two sums and for the heads, doubled.
+    let slack = 4.0 * bank.dim as f32 * f32::EPSILON;
+    let params = LiftParams { rows, d4: bank.dim / 4, k4: bank.lifted / 4, slack };
     let kernel = recorder.device().kernel("neighbor_lift", &[], &[])?;
     let grid = grid_64("lift", rows.into(), recorder.device().caps())?;
-    recorder.dispatch(
-        &kernel,
-        &format!("{rows}x{}", bank.dim),
-        &[x, &bank.mean, heads, lifted, norms],
-        &params,
-        grid,
-    )
+    recorder.dispatch(&kernel, &format!("{rows}x{}", bank.dim), &[x, &bank.mean, lifted], &params, grid)
 }
 
 impl Bank {
@@ -169,16 +167,20 @@ impl Bank {
         let dim = data.dim;
         check_vec4("bank values", dim)?;
         let (d, rows) = (dim as usize, data.weights.len());
-        let head = data.axes.len() / d;
-        check_vec4("bank axes", head as u32)?;
         if rows == 0 || data.rows.len() != rows * d || data.row_image.len() != rows || data.mean.len() != d {
             return Err(Error::Limit(format!(
                 "a bank of {} values does not have {rows} rows of {dim}",
                 data.rows.len()
             )));
         }
-        let bias: Vec<f32> = data
-            .axes
+        if data.axes.is_empty() || !data.axes.len().is_multiple_of(d) {
+            return Err(Error::Limit(format!("{} values are no axes of {dim}", data.axes.len())));
+        }
+        // Three values follow the head; what is between is zero.
+        let lifted = (data.axes.len() / d + 3).next_multiple_of(4);
+        let mut axes = data.axes.to_vec();
+        axes.resize(lifted * d, 0.0);
+        let bias: Vec<f32> = axes
             .chunks_exact(d)
             .map(|axis| {
                 -axis.iter().zip(data.mean).map(|(a, m)| f64::from(*a) * f64::from(*m)).sum::<f64>() as f32
@@ -187,29 +189,53 @@ impl Bank {
         let mut this = Self {
             parts: Vec::new(),
             weights: device.upload(data.weights, "bank weights")?,
-            row_image: device.upload(data.row_image, "bank images")?,
             mean: device.upload(data.mean, "bank mean")?,
-            axes: device.upload(data.axes, "bank axes")?,
+            axes: device.upload(&axes, "bank axes")?,
             axes_bias: device.upload(&bias, "bank axes bias")?,
             rows: rows as u32,
             dim,
-            head: head as u32,
+            lifted: lifted as u32,
+            shape: Shape::new(device.caps()),
         };
-        let per = ((device.caps().max_binding / 4) as usize / d.max(head + 4)).min(rows);
+        let per = ((device.caps().max_binding / 4) as usize / d.max(lifted)).min(rows);
         if per == 0 {
             return Err(Error::Limit(format!("one bank row of {dim} values passes what the device binds")));
         }
-        let (heads, norms) = (device.alloc(per * head, "bank heads")?, device.alloc(per, "bank norms")?);
         for first in (0..rows).step_by(per) {
-            let count = per.min(rows - first);
-            let bank = device.upload(&data.rows[first * d..(first + count) * d], "bank")?;
-            let lifted = device.alloc(count * (head + 4), "bank lifted")?;
-            let mut recorder = Recorder::new(device);
-            record_lift(&mut recorder, &this, &bank, count as u32, &heads, &lifted, &norms, true)?;
-            recorder.run()?;
-            this.parts.push(Part { rows: count as u32, first: first as u32, bank, lifted });
+            let part = first..(first + per).min(rows);
+            this.parts.push(this.part(device, data, part)?);
         }
         Ok(this)
+    }
+
+    /// Brings rows `range` of the bank into the order of the tree.
+    fn part(&self, device: &Device, data: &BankData<'_>, range: std::ops::Range<usize>) -> Result<Part> {
+        let (d, k, count) = (self.dim as usize, self.lifted as usize, range.len());
+        let rows = &data.rows[range.start * d..range.end * d];
+        let bank = device.upload(rows, "bank")?;
+        let lifted = device.alloc(count * k, "bank lifted")?;
+        let mut recorder = Recorder::new(device);
+        record_lift(&mut recorder, self, &bank, count as u32, &lifted)?;
+        recorder.run()?;
+        let values: Vec<f32> = device.read(&lifted)?;
+        let order = tree::order(&values, k, self.shape.tile as usize);
+        let ordered = |values: &[f32], width: usize| -> Vec<f32> {
+            order.iter().flat_map(|&row| &values[row as usize * width..][..width]).copied().collect()
+        };
+        let values = ordered(&values, k);
+        device.write(&bank, 0, &ordered(rows, d));
+        device.write(&lifted, 0, &values);
+        let boxes =
+            tree::boxes(&values, k, self.shape.tile as usize, self.shape.tiles(count as u32) as usize);
+        let about = |row: &u32| [range.start as u32 + row, data.row_image[range.start + *row as usize]];
+        let info: Vec<[u32; 2]> = order.iter().map(about).collect();
+        Ok(Part {
+            rows: count as u32,
+            bank,
+            lifted,
+            boxes: device.upload(&boxes, "tile boxes")?,
+            info: device.upload(&info, "bank rows")?,
+        })
     }
 
     /// Rows of the bank.
@@ -221,7 +247,8 @@ impl Bank {
     pub fn max_queries(&self, device: &Device) -> u32 {
         let largest = self.parts.iter().map(|p| p.rows).max().unwrap_or(1);
         let words = device.caps().max_binding / 4;
-        (words / u64::from(bounds(largest)).max(u64::from(self.dim))).min(u64::from(u32::MAX)) as u32
+        (words / u64::from(self.shape.tiles(largest)).max(u64::from(self.dim))).min(u64::from(u32::MAX))
+            as u32
     }
 
     /// Buffers for searches of at most `queries` queries.
@@ -229,14 +256,12 @@ impl Bank {
     /// # Errors
     /// [`Error::Limit`] where they pass the device's bindings.
     pub fn search(&self, device: &Device, queries: u32) -> Result<Search> {
-        let tiles = self.parts.iter().map(|p| bounds(p.rows)).max().unwrap_or(4) as usize;
+        let tiles = self.parts.iter().map(|p| self.shape.tiles(p.rows)).max().unwrap_or(4) as usize;
         let q = queries as usize;
         let unset: Vec<[u32; 2]> = vec![[f32::INFINITY.to_bits(), u32::MAX]; q];
         Ok(Search {
-            heads: device.alloc(q * self.head as usize, "query heads")?,
-            lifted: device.alloc(q * (self.head as usize + 4), "query lifted")?,
-            norms: device.alloc(q, "query norms")?,
-            products: device.alloc(q * tiles, "tile products")?,
+            lifted: device.alloc(q * self.lifted as usize, "query lifted")?,
+            boxes: device.alloc(q * tiles, "tile bounds")?,
             best: device.alloc(q * 2, "neighbours")?,
             finished: device.alloc(1, "finished rows")?,
             unset: device.upload(&unset, "no neighbour")?,
@@ -265,48 +290,53 @@ impl Bank {
         check("queries", words(&[q, self.dim]), x)?;
         recorder.copy(&search.unset, 0, &search.best, 0, 2 * q as usize);
         recorder.clear(&search.finished);
-        record_lift(recorder, self, x, q, &search.heads, &search.lifted, &search.norms, false)?;
-        let caps = recorder.device().caps().clone();
-        let k4 = self.head / 4 + 1;
+        record_lift(recorder, self, x, q, &search.lifted)?;
+        let device = recorder.device().clone();
+        let caps = device.caps();
+        let k4 = self.lifted / 4;
         for part in &self.parts {
-            let pairs = bounds(part.rows) / 2;
-            let params = BoundParams { q, m: part.rows, k4, pairs };
+            let quads = self.shape.tiles(part.rows) / 4;
             let (name, flags, grid): (_, &[&str], _) = match caps.archetype {
                 Archetype::Direct => {
-                    let flags: &[&str] = if broadcast8(&caps) { &["SUBGROUP"] } else { &[] };
-                    ("neighbor_bounds_direct", flags, [q.div_ceil(32), pairs.div_ceil(DIRECT_PAIRS), 1])
+                    let flags: &[&str] = if broadcast8(caps) { &["SUBGROUP"] } else { &[] };
+                    ("neighbor_boxes_direct", flags, [q.div_ceil(32), quads.div_ceil(2 * DIRECT_PAIRS), 1])
                 }
-                Archetype::Tiled => ("neighbor_bounds_tiled", &[], [q.div_ceil(64), pairs.div_ceil(4), 1]),
+                Archetype::Tiled => ("neighbor_boxes_tiled", &[], [q.div_ceil(64), quads.div_ceil(16), 1]),
             };
-            let kernel = recorder.device().kernel(name, &[], flags)?;
-            let shape = format!("{q}x{}x{}", part.rows, 4 * k4);
+            let kernel = device.kernel(name, &[], flags)?;
+            let shape = format!("{q}x{}x{}", 4 * quads, self.lifted);
+            let params = BoxParams { q, quads, k4 };
             recorder.dispatch(
                 &kernel,
                 &shape,
-                &[&search.lifted, &part.lifted, &search.products],
+                &[&search.lifted, &part.boxes, &search.boxes],
                 &params,
                 grid,
             )?;
-            let params = FinishParams {
+            let params = SearchParams {
                 q,
                 m: part.rows,
                 d4: self.dim / 4,
-                quads: pairs / 2,
-                first_row: part.first,
+                quads,
                 skip: skip.is_some().into(),
                 query_image: skip.map_or(0, |s| s.first_image),
                 queries_per_image: skip.map_or(1, |s| s.queries_per_image),
-                // A product of k values errs by gamma(k) |x| |y|; |y|^2 of a neighbour is at most 2 (|x|^2 + distance).
-                slack: 4.0 * (4 * k4 + 8) as f32 * f32::EPSILON,
+                // A head errs by gamma(d) of its vector's length, a distance by sqrt(k) times that for both vectors; doubled.
+                slack: 2.0 * (self.lifted as f32).sqrt() * (self.dim + self.lifted + 8) as f32 * f32::EPSILON,
             };
-            let kernel = recorder.device().kernel("neighbor_finish", &[], &[])?;
-            let grid = grid_64("neighbour", q.into(), &caps)?;
+            let Shape { tile, lanes, subgroup } = self.shape;
+            let steps = (self.dim / 4).div_ceil(lanes).min(8);
+            let constants = [("LANES", lanes), ("TILE", tile), ("K4", k4), ("STEPS", steps)];
+            let flags: &[&str] = if subgroup { &["SUBGROUP"] } else { &[] };
+            let kernel = device.kernel("neighbor_search", &constants, flags)?;
+            let grid = crate::gpu::grid_1d(q, caps.max_groups);
             let tensors = [
                 x,
                 &part.bank,
-                &search.products,
-                &search.norms,
-                &self.row_image,
+                &search.boxes,
+                &search.lifted,
+                &part.lifted,
+                &part.info,
                 &search.best,
                 &search.finished,
             ];
