@@ -7,8 +7,7 @@
 // searched one after the other. With `skip`, rows whose image is the query's are left out.
 //
 // LANES lanes work on one query, a subgroup (SUBGROUP) or a small workgroup: tiles and rows go round the lanes for the bounds,
-// a row's values for the distance, so no lane waits for another query's longer list. A CPU driver runs both sides of an `if`
-// and the body of every loop at least once; so the loops are built that each turn of them has work. Cost a lane:
+// a row's values for the distance, so no lane waits for another query's longer list. Cost a lane:
 // m / (2 TILE LANES) loads, K/4 a row looked at, d/2 / LANES a row measured; `finished` counts the rows measured to the end.
 const LANES: u32 = 8u;
 const TILE: u32 = 16u;
@@ -17,6 +16,8 @@ const K4: u32 = 7u;
 const STEPS: u32 = 5u;
 // Tiles of a block that a lane looks at.
 const PER: u32 = 32u / LANES;
+// Share of the first tile's best distance (squared) up to which boxes go first.
+const SHARE: f32 = 0.25;
 const NONE: u32 = 0xffffffffu;
 
 struct Params {
@@ -124,6 +125,10 @@ fn main(
     let blocks = (4u * p.quads + 31u) / 32u;
     let end = select(1u << (32u - countLeadingZeros(blocks - 1u)), 1u, blocks == 1u);
     var turn = 0u;
+    // Boxes up to half as far as the first tile's best go first, then those beyond.
+    var after = NONE;
+    var until = 0u;
+    var round = 0u;
     var block = first / 32u;
     var tiles = 1u << (first % 32u);
     var tile = 0u;
@@ -140,8 +145,16 @@ fn main(
                 loop {
                     if (tiles == 0u) {
                         if (turn == end) {
-                            over = true;
-                            break;
+                            turn = 0u;
+                            round++;
+                            if (round == 2u) {
+                                over = true;
+                                break;
+                            }
+                        }
+                        if (turn == 0u) {
+                            after = select(until, NONE, round == 0u);
+                            until = select(NONE, bitcast<u32>(SHARE * bitcast<f32>(need)), round == 0u);
                         }
                         block = (first / 32u) ^ turn;
                         turn++;
@@ -150,7 +163,7 @@ fn main(
                         if (t < 4u * p.quads) {
                             let v = boxes[base + t / 4u];
                             for (var i = 0u; i < PER; i++) {
-                                if (v[t % 4u + i] <= need && t + i != first) { hits |= 1u << (PER * lane + i); }
+                                if (v[t % 4u + i] <= min(need, until) && (round == 0u || v[t % 4u + i] > after) && t + i != first) { hits |= 1u << (PER * lane + i); }
                             }
                         }
                         tiles = joined(hits, lane);
