@@ -24,6 +24,7 @@ The file; CASE is lof, nearest, gaussian or official:
     CASE.outlier     [20 * 64] f32          outlier scores; official: LOF with k = 5
     CASE.threshold   [1] f32                their 0.85 quantile
     CASE.kept        u32                    patches that are not above it
+    gaussian.condition  [1] f32             largest condition number of a group's covariance
 
 and but for gaussian, whose scores lie closer together than the f32 inverse of a covariance of 20 rows in 128 dimensions
 tells apart:
@@ -169,13 +170,15 @@ def nearest(p: Projected, n: int) -> np.ndarray:
     return (distances.min(2) + 1).T.ravel()
 
 
-def gaussian(p: Projected, n: int) -> np.ndarray:
+def gaussian(p: Projected, n: int) -> tuple[np.ndarray, float]:
+    """Scores and the largest condition number."""
     positions = len(p.z) // n
-    scores = []
+    scores, condition = [], 0.0
     for g in p.z.reshape(n, positions, R).transpose(1, 0, 2):
-        inverse = np.linalg.inv(np.cov(g, rowvar=False, ddof=1) + RIDGE * np.eye(R))
-        scores.append(cdist(g, g.mean(0, keepdims=True), "mahalanobis", VI=inverse)[:, 0] + 1)
-    return np.stack(scores, 1).ravel()
+        covariance = np.cov(g, rowvar=False, ddof=1) + RIDGE * np.eye(R)
+        condition = max(condition, np.linalg.cond(covariance))
+        scores.append(cdist(g, g.mean(0, keepdims=True), "mahalanobis", VI=np.linalg.inv(covariance))[:, 0] + 1)
+    return np.stack(scores, 1).ravel(), condition
 
 
 def denoise(scores: np.ndarray, error: float) -> tuple[float, np.ndarray]:
@@ -264,9 +267,10 @@ def compute(train: np.ndarray, test: np.ndarray, seed: int) -> dict[str, np.ndar
         # A quotient of two densities, each with the error of a distance, and about 4 k roundings.
         finish(case, scores, 2 * error + 4 * k * U, p, case == "official")
     finish("nearest", nearest(ours, n), worst, ours)
-    scores = gaussian(ours, n)
+    scores, condition = gaussian(ours, n)
     threshold, kept = denoise(scores, 0.0)
     out.update({"gaussian.outlier": scores, "gaussian.threshold": [threshold], "gaussian.kept": kept})
+    out["gaussian.condition"] = [condition]
     out["error"] = [worst]
     out["seed"] = np.array([seed], np.uint32)
     return out
