@@ -2,11 +2,13 @@
 
 mod common;
 
-use common::{assert_close, devices, noise, serial};
+use common::{assert_close, devices, gamma, noise, serial};
+use softpatch::detector::{FitOptions, Quiet, fit_embeddings, score_embeddings};
 use softpatch::gpu::{Archetype, Device, DeviceOptions, Recorder, adapters, grid_1d};
 use softpatch::ops::Activation;
 use softpatch::ops::gemm::Gemm;
 use softpatch::ops::patch::PatchMean;
+use softpatch::reference::neighbor::{nearest_neighbor, soft_scores};
 use softpatch::{Error, reference};
 
 #[test]
@@ -143,4 +145,63 @@ fn an_application_lends_its_device() {
     assert_eq!(ours.read::<f32>(&x).unwrap(), [1.0, 2.0, 3.0, 4.0]);
     drop(ours);
     device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+}
+
+/// A bank of 30 000 rows of 1024 values, the whole way on WebGPU's default limits: it is 117 MiB of the 128 that bind.
+#[test]
+fn a_bank_that_nearly_fills_a_binding_is_found_and_searched() {
+    const DIM: usize = 1024;
+    const ROWS: usize = 30_000;
+    let (grid, images, positions) = ([8, 8], 496, 64);
+    let _guard = serial();
+    let (_, device) = &devices()[1];
+    assert_eq!(device.caps().max_binding, 128 << 20);
+    // Points of a curved surface: every pick has few patches near it, as real ones have.
+    let slopes = noise(1, 3 * DIM, 0.0, 3.0);
+    let point = |t: &[f32]| -> Vec<f32> {
+        slopes.chunks_exact(3).map(|s| (s[0] * t[0] + s[1] * t[1] + s[2]).sin()).collect()
+    };
+    let train: Vec<f32> =
+        noise(2, 2 * images * positions, 0.0, 1.0).chunks_exact(2).flat_map(point).collect();
+    let options = FitOptions {
+        tau: 0.05,
+        coreset_ratio: ROWS as f64 / (images * positions) as f64,
+        resize: 64,
+        crop: 64,
+        ..FitOptions::default()
+    };
+    let fitted = fit_embeddings(device, &train, grid, DIM as u32, &options, &Quiet).unwrap();
+    let model = fitted.model;
+    assert_eq!((model.info.rows as usize, model.weights.len()), (ROWS, ROWS));
+    // No row twice, all of them kept ones, and each with its own embedding and weight.
+    let mut kept = vec![false; images * positions];
+    fitted.kept.iter().for_each(|&k| kept[k as usize] = true);
+    for (i, [image, y, x]) in model.provenance.iter().enumerate() {
+        let patch = *image as usize * positions + (y * grid[1] + x) as usize;
+        assert!(std::mem::take(&mut kept[patch]), "row {i} is patch {patch}");
+        assert_eq!(model.bank[i * DIM..][..DIM], train[patch * DIM..][..DIM], "row {i}");
+        assert_eq!(model.weights[i], fitted.outlier[patch], "row {i}");
+    }
+    assert_eq!(model.train_scores.len(), 32);
+    assert!(model.train_scores.iter().all(|s| *s > 0.0 && s.is_finite()));
+
+    let aside = noise(4, positions * DIM, 0.0, 0.1);
+    let on: Vec<f32> = noise(3, 2 * positions, 0.0, 1.0).chunks_exact(2).flat_map(point).collect();
+    let query: Vec<f32> = on.iter().zip(aside).map(|(a, b)| a + b).collect();
+    let (index, squared) = nearest_neighbor(&query, &model.bank, DIM, |_, _| false);
+    let want = soft_scores(&squared, &index, &model.weights);
+    let load = |_, out: &mut [f32]| {
+        out.copy_from_slice(&query);
+        Ok(())
+    };
+    for (name, device) in [&devices()[1], &devices()[3]] {
+        let mut found = Vec::new();
+        score_embeddings(device, &model, 1, load, |score| {
+            found.push(score);
+            Ok(())
+        })
+        .unwrap();
+        assert_close(name, &found[0].patches, &want, 0.0, gamma(DIM + 4));
+        assert_eq!(found[0].score, found[0].patches.iter().copied().fold(0.0, f32::max), "{name}");
+    }
 }

@@ -6,7 +6,7 @@
 
 Names stay as torchvision, timm and efficientnet_lite_pytorch write them; a prefix that all names share (`module.`,
 `model.`) and a wrapping `state_dict` are taken off, `num_batches_tracked` and the classifier are left out. With --last
-the stages after that one are left out too (layer3: no layer4; block10: no _blocks.11 and later), which saves more
+the stages after that one are left out too (layer3: no layer4; block10: no block 11 and later), which saves more
 than half of a ResNet. Batch norm stays as it is: softpatch folds it when it loads.
 
 Only tensors are read from the file (weights_only), so a file from elsewhere can run no code.
@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save_file
 
 DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
-HEAD = re.compile(r"(fc|_fc|_conv_head|_bn1|classifier|head)\.")
+HEAD = re.compile(r"(fc|_fc|_?conv_head|_bn1|bn2|classifier|head)\.")
 PREFIXES = ("module.", "model.", "backbone.", "encoder.")
 
 
@@ -34,10 +34,13 @@ def plain(state: dict) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def stage(name: str) -> int:
-    """Number of the stage (ResNet) or block (EfficientNet-Lite) that a tensor belongs to; the stem is -1."""
-    found = re.match(r"(?:layer|_blocks\.)(\d+)\.", name)
-    return int(found[1]) if found else -1
+def stages(names: list[str]) -> dict[str, int]:
+    """Number of the stage (ResNet) or block (EfficientNet-Lite) that each tensor belongs to; the stem is -1."""
+    # timm counts blocks by stage and repeat: blocks.2.1 is the fifth of Lite0.
+    pairs = {n: tuple(map(int, m.groups())) for n in names if (m := re.match(r"blocks\.(\d+)\.(\d+)\.", n))}
+    order = sorted(set(pairs.values()))
+    numbers = {n: int(m[1]) for n in names if (m := re.match(r"(?:layer|_blocks\.)(\d+)\.", n))}
+    return {n: order.index(pairs[n]) if n in pairs else numbers.get(n, -1) for n in names}
 
 
 def main() -> None:
@@ -55,8 +58,10 @@ def main() -> None:
             raise SystemExit(f"--last {args.last}: expected layerN or blockN")
         last = int(found[1])
     tensors = {}
-    for name, value in plain(torch.load(args.source, map_location="cpu", weights_only=True)).items():
-        if name.endswith("num_batches_tracked") or HEAD.match(name) or (last is not None and stage(name) > last):
+    source = plain(torch.load(args.source, map_location="cpu", weights_only=True))
+    stage = stages(list(source))
+    for name, value in source.items():
+        if name.endswith("num_batches_tracked") or HEAD.match(name) or (last is not None and stage[name] > last):
             continue
         converted = value.to(DTYPES[args.dtype]).contiguous()
         if not torch.isfinite(converted).all():

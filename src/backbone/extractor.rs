@@ -13,6 +13,10 @@ use crate::reference::patch::STAGE_VALUES;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
+/// Multiplications of a submission at most, unless a single layer has more: a third of a second on two CPU cores, less on
+/// any GPU.
+const SUBMISSION: u64 = 5_000_000_000;
+
 /// How the patches of the stages become one vector (METHOD, section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patches {
@@ -246,8 +250,16 @@ impl Extractor {
         if images > self.batch {
             return Err(Error::Limit(format!("{images} images in a batch of {}", self.batch)));
         }
+        let mut since_cut = 0;
         for (i, layer) in self.network.layers.iter().enumerate() {
             let shape = self.network.conv_shape(i, &self.sizes, images);
+            let from_c = if matches!(layer.kind, Kind::Conv { .. }) { shape.in_c } else { 1 };
+            let work = shape.output_len() as u64 * u64::from(layer.kernel.pow(2) * from_c);
+            if since_cut > 0 && since_cut + work > SUBMISSION {
+                recorder.cut();
+                since_cut = 0;
+            }
+            since_cut += work;
             let (x, c) = (self.value(layer.input), self.value(i + 1));
             let activation = layer.activation;
             match (layer.kind, &self.weights[i]) {

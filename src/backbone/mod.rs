@@ -9,16 +9,17 @@ pub mod network;
 mod resnet;
 mod weights;
 
-pub use efficientnet_lite::efficientnet_lite;
+pub use efficientnet_lite::{efficientnet_lite, efficientnet_lite0_ra, tf_efficientnet_lite};
 pub use extractor::{Extractor, Patches};
 pub use feed::Feed;
 pub use network::Network;
 pub use resnet::{RESNETS, resnet};
 pub use weights::{Folded, WeightFile};
 
-/// Every architecture, smaller ones first.
+/// Every architecture, smaller ones first; of two with equal tensors the one that a file is taken for comes first.
 pub fn architectures() -> Vec<Network> {
-    RESNETS.iter().filter_map(|name| resnet(name)).chain((0..3).map(efficientnet_lite)).collect()
+    let lite = (0..3).map(efficientnet_lite).chain((0..3).map(tf_efficientnet_lite));
+    RESNETS.iter().filter_map(|name| resnet(name)).chain(lite).chain([efficientnet_lite0_ra()]).collect()
 }
 
 /// The architecture of that name as torchvision, timm or this crate write it (`wide_resnet50_2`, `wide-resnet50-2`).
@@ -63,6 +64,8 @@ mod tests {
             ("efficientnet_lite0", ["block4", "block10"]),
             ("efficientnet-lite1", ["block6", "block14"]),
             ("efficientnet-lite2", ["block6", "block14"]),
+            ("tf_efficientnet_lite2", ["block6", "block14"]),
+            ("efficientnet-lite0.ra-in1k", ["block4", "block10"]),
         ] {
             assert_eq!(default_layers(&architecture(name).unwrap()), layers, "{name}");
         }

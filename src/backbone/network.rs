@@ -4,6 +4,11 @@ use crate::ops::Activation;
 use crate::ops::conv::ConvShape;
 use crate::{Error, Result};
 
+/// Mean of every channel over ImageNet, in 8-bit units.
+pub(super) const IMAGENET_MEAN: [f32; 3] = [0.485 * 255.0, 0.456 * 255.0, 0.406 * 255.0];
+/// Standard deviation of every channel over ImageNet, in 8-bit units.
+pub(super) const IMAGENET_STD: [f32; 3] = [0.229 * 255.0, 0.224 * 255.0, 0.225 * 255.0];
+
 /// How a layer pads its input with zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Padding {

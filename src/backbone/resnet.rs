@@ -1,6 +1,6 @@
 //! ResNets and WideResNet-50-2 as layer tables, with the tensor names of torchvision and timm.
 
-use super::network::{Kind, Layer, Network, Padding, Tap};
+use super::network::{IMAGENET_MEAN, IMAGENET_STD, Kind, Layer, Network, Padding, Tap};
 use crate::ops::Activation;
 
 /// Blocks a stage, whether they are bottlenecks, and the bottleneck's width as a multiple of the stage's planes
@@ -107,8 +107,8 @@ pub fn resnet(name: &str) -> Option<Network> {
         name: name.to_owned(),
         layers: b.layers,
         taps,
-        mean: [0.485 * 255.0, 0.456 * 255.0, 0.406 * 255.0],
-        std: [0.229 * 255.0, 0.224 * 255.0, 0.225 * 255.0],
+        mean: IMAGENET_MEAN,
+        std: IMAGENET_STD,
         eps: 1e-5,
     })
 }

@@ -73,7 +73,8 @@ impl WeightFile {
     }
 
     /// The architecture whose tensors these are, told by names and shapes: the whole table, whether or not the file goes
-    /// to its end. A file that is cut off where several architectures are still equal counts as the smallest.
+    /// to its end. A file that is cut off where several architectures are still equal counts as the smallest; timm's
+    /// `efficientnet_lite0.ra_in1k`, which has the tensors of `tf_efficientnet_lite0`, counts as that and has to be named.
     ///
     /// # Errors
     /// [`Error::Weights`] that names the nearest architecture and what parts the file from it.
@@ -263,7 +264,9 @@ impl Fit {
 
 /// Whether a tensor belongs to what comes after the last stage, or counts training steps.
 fn is_head(name: &str) -> bool {
-    ["fc.", "_fc.", "_conv_head.", "_bn1."].iter().any(|head| name.starts_with(head))
+    ["fc.", "_fc.", "_conv_head.", "_bn1.", "conv_head.", "bn2.", "classifier."]
+        .iter()
+        .any(|head| name.starts_with(head))
         || name.ends_with("num_batches_tracked")
 }
 

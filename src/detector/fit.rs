@@ -63,7 +63,7 @@ pub(super) fn fit(
 }
 
 /// Refuses a memory bank that will not fit one binding before the long work rather than after it.
-fn check_bank(device: &Device, patches: u64, dim: u32, options: &FitOptions) -> Result<()> {
+pub(super) fn check_bank(device: &Device, patches: u64, dim: u32, options: &FitOptions) -> Result<()> {
     let kept = if options.discriminator == super::Discriminator::None { 1.0 } else { 1.0 - options.tau };
     let share = options.coreset_ratio.min(kept);
     let bytes = share * patches as f64 * f64::from(dim) * 4.0;
@@ -178,7 +178,7 @@ pub(crate) fn build(
 }
 
 /// Scores a sample of the training images against the bank without their own rows, and sets the threshold.
-fn calibrate(
+pub(super) fn calibrate(
     device: &Device,
     features: &mut Features,
     model: &mut Model,

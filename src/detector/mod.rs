@@ -1,5 +1,6 @@
 //! The order of the method: fit, denoise, select, score; nothing about GPUs.
 
+mod at_hand;
 mod axes;
 pub mod coreset;
 mod denoise;
@@ -14,6 +15,8 @@ mod source_map;
 mod stream;
 mod threshold;
 
+#[doc(hidden)]
+pub use at_hand::{Fitted, fit_embeddings, score_embeddings};
 pub use job::{FitEvent, FitJob};
 pub use model_file::{BackboneInfo, Model, ModelInfo, VERSION};
 pub use options::{Compat, Discriminator, Embedding, FitOptions};
@@ -21,10 +24,11 @@ pub use progress::{Progress, Quiet, Stage};
 pub use score::{Profile, Score};
 pub use stream::{Busy, Finished, Scores, Stream, Ticket, Waited};
 
+pub(crate) use at_hand::batch_of;
 pub(crate) use denoise::{Denoised, denoise, denoise_by, outlier_scores};
 pub(crate) use features::{FeatureShape, Features, Projection, embed};
 pub(crate) use fit::{Origin, build};
-pub(crate) use score::{Stages, bank_axes, prepare_bank};
+pub(crate) use score::bank_axes;
 
 use crate::Result;
 use crate::backbone::{Network, WeightFile, architecture, default_layers};
@@ -67,9 +71,10 @@ impl Backbone {
         Ok(Self { network, weights: WeightFile::embedded() })
     }
 
-    /// A weight file: safetensors in f32, f16 or bf16, with the tensor names of torchvision and timm (ResNets) or of
-    /// efficientnet_lite_pytorch (EfficientNet-Lite). `arch` names the architecture, else names and shapes of the tensors tell it; `layers`
-    /// are the stages that patches come from, else [`default_layers`]. The file need not go on after the last of them.
+    /// A weight file: safetensors in f32, f16 or bf16, with the tensor names of torchvision (ResNets), efficientnet_lite_pytorch
+    /// (EfficientNet-Lite) or timm (both). `arch` names the architecture, else names and shapes of the tensors tell it (all
+    /// but timm's `efficientnet_lite0.ra_in1k`, see [`WeightFile::recognise`]); `layers` are the stages that patches come
+    /// from, else [`default_layers`]. The file need not go on after the last of them.
     ///
     /// # Errors
     /// [`crate::Error::Io`] where the file cannot be read, [`crate::Error::Weights`] that lists what is missing,

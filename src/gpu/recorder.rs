@@ -8,6 +8,7 @@ enum Recorded {
     Dispatch { kernel: Arc<Kernel>, label: String, tensors: Vec<Tensor>, params: Vec<u8>, grid: [u32; 3] },
     Copy { from: Tensor, to: Tensor, from_word: usize, to_word: usize, words: usize },
     Clear { tensor: Tensor },
+    Cut,
 }
 
 /// Collects steps in order. Nothing reaches the device before [`Plan::submit`].
@@ -17,9 +18,26 @@ pub struct Recorder {
 }
 
 enum Step {
-    Dispatch { pipeline: wgpu::ComputePipeline, group: wgpu::BindGroup, grid: [u32; 3], label: String },
-    Copy { from: wgpu::Buffer, from_byte: u64, to: wgpu::Buffer, to_byte: u64, bytes: u64 },
-    Clear { buffer: wgpu::Buffer, byte: u64, bytes: u64 },
+    Dispatch {
+        pipeline: wgpu::ComputePipeline,
+        group: wgpu::BindGroup,
+        grid: [u32; 3],
+        label: String,
+    },
+    Copy {
+        from: wgpu::Buffer,
+        from_byte: u64,
+        to: wgpu::Buffer,
+        to_byte: u64,
+        bytes: u64,
+    },
+    Clear {
+        buffer: wgpu::Buffer,
+        byte: u64,
+        bytes: u64,
+    },
+    /// What follows is a submission of its own.
+    Cut,
 }
 
 /// Recorded work with its bind groups and parameters: submitting it allocates nothing but an encoder.
@@ -104,6 +122,11 @@ impl Recorder {
         self.steps.push(Recorded::Clear { tensor: tensor.clone() });
     }
 
+    /// Ends a submission: what is recorded later goes to the device as another one. Watchdogs count by submission.
+    pub fn cut(&mut self) {
+        self.steps.push(Recorded::Cut);
+    }
+
     /// Builds bind groups and the parameter buffer.
     ///
     /// # Errors
@@ -138,6 +161,7 @@ impl Recorder {
                         byte: tensor.offset(),
                         bytes: tensor.len() as u64 * 4,
                     },
+                    Recorded::Cut => Step::Cut,
                     Recorded::Dispatch { kernel, label, tensors, params, grid } => {
                         let mut storage = tensors.iter();
                         let entries: Vec<_> = kernel
@@ -187,7 +211,7 @@ impl Recorder {
 }
 
 impl Plan {
-    /// Encodes all steps and submits them in one command buffer. Does not wait.
+    /// Encodes all steps and submits them, in one command buffer unless it was [cut](Recorder::cut). Does not wait.
     ///
     /// # Errors
     /// [`Error::Device`] where wgpu refuses the work.
@@ -195,7 +219,7 @@ impl Plan {
         Self::submit_all(&[self])
     }
 
-    /// Submits several plans of one device, in order, in one command buffer. Does not wait.
+    /// Submits several plans of one device, in order, in one command buffer unless they were cut. Does not wait.
     ///
     /// # Errors
     /// As [`Plan::submit`].
@@ -203,32 +227,27 @@ impl Plan {
         let Some(first) = plans.first() else { return Ok(()) };
         let shared = &first.device.0;
         first.device.scoped("submitting", || {
-            let mut encoder = shared.wgpu.create_command_encoder(&Default::default());
+            let encoder = || shared.wgpu.create_command_encoder(&Default::default());
+            let mut open = encoder();
             for plan in plans {
-                plan.encode(&mut encoder);
+                for (i, part) in plan.parts().enumerate() {
+                    if i > 0 {
+                        shared.queue.submit([std::mem::replace(&mut open, encoder()).finish()]);
+                    }
+                    encode(part, &mut open);
+                }
             }
-            shared.queue.submit([encoder.finish()]);
+            shared.queue.submit([open.finish()]);
         })
     }
 
-    fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
-        let mut steps = self.steps.iter().peekable();
-        while let Some(step) = steps.peek() {
-            if !matches!(step, Step::Dispatch { .. }) {
-                if let Some(step) = steps.next() {
-                    encode_transfer(encoder, step);
-                }
-                continue;
-            }
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            while let Some(Step::Dispatch { pipeline, group, grid, .. }) =
-                steps.next_if(|s| matches!(s, Step::Dispatch { .. }))
-            {
-                pass.set_pipeline(pipeline);
-                pass.set_bind_group(0, group, &[]);
-                pass.dispatch_workgroups(grid[0], grid[1], grid[2]);
-            }
-        }
+    fn parts(&self) -> impl Iterator<Item = &[Step]> {
+        self.steps.split(|s| matches!(s, Step::Cut))
+    }
+
+    /// Submissions that [`Plan::submit`] makes.
+    pub fn submissions(&self) -> usize {
+        self.parts().count()
     }
 
     /// Runs the plan with a timestamp around every dispatch and waits.
@@ -299,12 +318,32 @@ impl Plan {
     }
 }
 
+fn encode(steps: &[Step], encoder: &mut wgpu::CommandEncoder) {
+    let mut steps = steps.iter().peekable();
+    while let Some(step) = steps.peek() {
+        if !matches!(step, Step::Dispatch { .. }) {
+            if let Some(step) = steps.next() {
+                encode_transfer(encoder, step);
+            }
+            continue;
+        }
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        while let Some(Step::Dispatch { pipeline, group, grid, .. }) =
+            steps.next_if(|s| matches!(s, Step::Dispatch { .. }))
+        {
+            pass.set_pipeline(pipeline);
+            pass.set_bind_group(0, group, &[]);
+            pass.dispatch_workgroups(grid[0], grid[1], grid[2]);
+        }
+    }
+}
+
 fn encode_transfer(encoder: &mut wgpu::CommandEncoder, step: &Step) {
     match step {
         Step::Copy { from, from_byte, to, to_byte, bytes } => {
             encoder.copy_buffer_to_buffer(from, *from_byte, to, *to_byte, *bytes);
         }
         Step::Clear { buffer, byte, bytes } => encoder.clear_buffer(buffer, *byte, Some(*bytes)),
-        Step::Dispatch { .. } => {}
+        Step::Dispatch { .. } | Step::Cut => {}
     }
 }

@@ -4,6 +4,8 @@
 //! uses every core.
 #![allow(dead_code, reason = "every test binary includes this file and uses its own part")]
 
+pub mod weights;
+
 use rand::{Rng, SeedableRng};
 use softpatch::gpu::{Archetype, Device, DeviceOptions};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};

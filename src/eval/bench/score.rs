@@ -6,12 +6,11 @@ use super::store::{Key, Store, key};
 use crate::data::Split;
 use crate::detector::{
     Backbone, Compat, Denoised, Discriminator, Features, FitOptions, Model, Origin, Progress, Projection,
-    Stage, Stages, build, denoise, denoise_by, outlier_scores, prepare_bank,
+    Stage, batch_of, build, denoise, denoise_by, outlier_scores, score_embeddings,
 };
-use crate::gpu::{Device, Plan, Recorder};
+use crate::gpu::Device;
 use crate::{Error, Result};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 /// What a method says of the test images.
 pub(super) struct Scored {
@@ -79,7 +78,7 @@ impl<'a> Training<'a> {
         let images = match method {
             Method::PatchCore | Method::SoftPatch { .. } => {
                 let model = self.bank(store, fit, &noted)?;
-                self.score_bank(store, &model, fit, progress)?
+                self.score_bank(store, &model, progress)?
             }
             Method::SoftPatchPlus => self.plus(store, fit, &noted)?,
             Method::Spade => super::spade::score(self, store, fit, progress)?,
@@ -116,8 +115,7 @@ impl<'a> Training<'a> {
 
     /// Images at a time that fit one binding.
     pub fn batch(&self, store: &Store, fit: &FitOptions) -> usize {
-        let fits = (self.device.caps().max_binding / 4) as usize / store.image();
-        (fit.batch as usize).min(fits).max(1)
+        batch_of(self.device, store.image(), fit)
     }
 
     /// The model of `fit`, without a threshold.
@@ -167,7 +165,7 @@ impl<'a> Training<'a> {
             let origin = this.origin(store);
             let denoised: Denoised = denoise_by(device, ranks.clone(), tau)?;
             let model = build(device, this.features(store, fit)?, denoised, origin, fit, progress)?;
-            this.score_bank(store, &model, fit, progress)
+            this.score_bank(store, &model, progress)
         };
         let scores = of(fit.tau, self)?;
         let maps = of(PLUS_MAP_TAU.max(fit.tau), self)?;
@@ -180,34 +178,16 @@ impl<'a> Training<'a> {
         &self,
         store: &mut Store,
         model: &Model,
-        fit: &FitOptions,
         progress: &dyn Progress,
     ) -> Result<Vec<(f32, Vec<f32>)>> {
-        let device = self.device;
-        let bank = prepare_bank(device, model)?;
-        let positions = store.positions();
-        let batch = self.batch(store, fit).min((bank.max_queries(device) / positions).max(1) as usize);
-        let stages = Stages::new(device, bank, store.grid, fit.crop, batch as u32)?;
-        let image = store.image();
-        let x = device.alloc(batch * image, "test embeddings")?;
-        let mut values = vec![0.0_f32; batch * image];
-        let mut plans: BTreeMap<usize, Plan> = BTreeMap::new();
-        let mut out = Vec::with_capacity(self.test.len());
-        for keys in self.test.chunks(batch) {
-            for (key, slot) in keys.iter().zip(values.chunks_exact_mut(image)) {
-                store.load(key, slot)?;
-            }
-            let count = keys.len();
-            device.write(&x, 0, &values[..count * image]);
-            if let std::collections::btree_map::Entry::Vacant(slot) = plans.entry(count) {
-                let mut recorder = Recorder::new(device);
-                stages.record(&mut recorder, &x, count as u32)?;
-                slot.insert(recorder.finish()?);
-            }
-            plans[&count].submit()?;
-            out.extend(stages.read(count, None)?.into_iter().map(|s| (s.score, s.map)));
-            progress.update(Stage::Score, out.len() as u64, self.test.len() as u64);
-        }
+        let total = self.test.len();
+        let mut out = Vec::with_capacity(total);
+        let load = |i: usize, slot: &mut [f32]| store.load(&self.test[i], slot);
+        score_embeddings(self.device, model, total, load, |score| {
+            out.push((score.score, score.map));
+            progress.update(Stage::Score, out.len() as u64, total as u64);
+            Ok(())
+        })?;
         Ok(out)
     }
 }

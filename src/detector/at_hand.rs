@@ -1,0 +1,107 @@
+//! Fit and score from embeddings at hand: no images, no backbone.
+
+use super::denoise::denoise;
+use super::features::{FeatureShape, Features, Projection};
+use super::fit::{Origin, build, calibrate, check_bank};
+use super::model_file::{BackboneInfo, Model};
+use super::score::{Score, Stages, prepare_bank};
+use super::{FitOptions, Progress};
+use crate::gpu::{Device, Plan, Recorder};
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+
+/// What a fit from embeddings found.
+#[derive(Clone, Debug)]
+pub struct Fitted {
+    /// The model; its backbone is nameless, so that no detector takes it.
+    pub model: Model,
+    /// Outlier score of every training patch, image by image.
+    pub outlier: Vec<f32>,
+    /// Patches that were kept, ascending.
+    pub kept: Vec<u32>,
+}
+
+/// Images of a batch that fit one binding.
+pub(crate) fn batch_of(device: &Device, image_words: usize, options: &FitOptions) -> usize {
+    let fits = (device.caps().max_binding / 4) as usize / image_words;
+    (options.batch as usize).min(fits).max(1)
+}
+
+/// [`super::Detector::fit`] after the backbone: `embeddings` `[images][positions of grid][dim]`.
+///
+/// # Errors
+/// As there; [`Error::InvalidOption`] where the sizes do not fit together.
+pub fn fit_embeddings(
+    device: &Device,
+    embeddings: &[f32],
+    grid: [u32; 2],
+    dim: u32,
+    options: &FitOptions,
+    progress: &dyn Progress,
+) -> Result<Fitted> {
+    options.validate()?;
+    let positions = grid[0] as usize * grid[1] as usize;
+    let image = positions * dim as usize;
+    if image == 0 || embeddings.is_empty() || !embeddings.len().is_multiple_of(image) {
+        return Err(Error::InvalidOption(format!(
+            "{} values are not whole images of {positions} patches of {dim}",
+            embeddings.len()
+        )));
+    }
+    let shape = FeatureShape { images: embeddings.len() / image, positions, dim: dim as usize };
+    check_bank(device, (shape.images * positions) as u64, dim, options)?;
+    let projection = Projection::random(shape.dim, options);
+    let batch = batch_of(device, image, options);
+    let load = |i: usize, out: &mut [f32]| {
+        out.copy_from_slice(&embeddings[i * image..][..image]);
+        Ok(())
+    };
+    let mut features =
+        Features::from_embeddings(device, shape, projection.as_ref(), batch, options.memory, load)?;
+    let denoised = denoise(device, &features, options, progress)?;
+    let (outlier, kept) = (denoised.scores.clone(), denoised.kept.clone());
+    let backbone = BackboneInfo { arch: String::new(), layers: Vec::new(), weights_sha256: String::new() };
+    let images = (0..shape.images).map(|i| format!("embeddings {i}")).collect();
+    let mut model =
+        build(device, &mut features, denoised, Origin { backbone, images, grid }, options, progress)?;
+    calibrate(device, &mut features, &mut model, progress)?;
+    Ok(Fitted { model, outlier, kept })
+}
+
+/// Scores `images` images by `model`: `load` fills `[positions][dim]` of each, `f` gets the scores in order.
+///
+/// # Errors
+/// What `load` and `f` say; [`Error::Limit`] where a buffer passes what the device binds.
+pub fn score_embeddings(
+    device: &Device,
+    model: &Model,
+    images: usize,
+    mut load: impl FnMut(usize, &mut [f32]) -> Result<()>,
+    mut f: impl FnMut(Score) -> Result<()>,
+) -> Result<()> {
+    let info = &model.info;
+    let positions = info.grid[0] * info.grid[1];
+    let image = positions as usize * info.dim as usize;
+    let bank = prepare_bank(device, model)?;
+    let searched = (bank.max_queries(device) / positions).max(1) as usize;
+    let batch = batch_of(device, image, &info.options).min(searched);
+    let stages = Stages::new(device, bank, info.grid, info.options.crop, batch as u32)?;
+    let x = device.alloc(batch * image, "embeddings at hand")?;
+    let mut values = vec![0.0_f32; batch * image];
+    let mut plans: BTreeMap<usize, Plan> = BTreeMap::new();
+    for start in (0..images).step_by(batch) {
+        let count = batch.min(images - start);
+        for (i, slot) in values.chunks_exact_mut(image).take(count).enumerate() {
+            load(start + i, slot)?;
+        }
+        device.write(&x, 0, &values[..count * image]);
+        if let std::collections::btree_map::Entry::Vacant(slot) = plans.entry(count) {
+            let mut recorder = Recorder::new(device);
+            stages.record(&mut recorder, &x, count as u32)?;
+            slot.insert(recorder.finish()?);
+        }
+        plans[&count].submit()?;
+        stages.read(count, info.threshold)?.into_iter().try_for_each(&mut f)?;
+    }
+    Ok(())
+}
