@@ -5,7 +5,8 @@ mod common;
 use common::{devices, serial};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use softpatch::backbone::{
-    Extractor, Network, Patches, WeightFile, architectures, efficientnet_lite, network::Kind, resnet,
+    Extractor, Network, Patches, Precision, WeightFile, architectures, efficientnet_lite, network::Kind,
+    resnet,
 };
 use softpatch::data::{DecodeOptions, TestSet, TrainSet};
 use softpatch::detector::{Backbone, Detector, Embedding, FitOptions, Quiet};
@@ -180,8 +181,16 @@ fn parity(name: &str, devices: &[&Device]) {
                     continue;
                 }
                 let patches = Patches::Pooled { dim: 1024 };
-                let mut extractor =
-                    Extractor::with_patches(device, network.clone(), &weights, [h, w], 1, patches).unwrap();
+                let mut extractor = Extractor::with_patches(
+                    device,
+                    network.clone(),
+                    &weights,
+                    [h, w],
+                    1,
+                    patches,
+                    Precision::F32,
+                )
+                .unwrap();
                 device.write(extractor.input(), 0, &input(h, w, network));
                 let began = std::time::Instant::now();
                 extractor.plan(1).unwrap().submit().unwrap();

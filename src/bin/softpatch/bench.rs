@@ -1,9 +1,9 @@
 //! `softpatch bench`.
 
 use crate::common::{self, BackboneArgs, Bars, DeviceArgs, Failure, Outcome, human_bytes};
-use crate::config::{compat, embedding, parse_bytes};
+use crate::config::{compat, embedding, parse_bytes, precision};
 use softpatch::data::{Dataset, DecodeOptions, FileSource, ImageSource, NoiseProtocol};
-use softpatch::detector::{Backbone, Compat, Detector, Embedding, FitOptions, Progress};
+use softpatch::detector::{Backbone, Compat, Detector, Embedding, FitOptions, Precision, Progress};
 use softpatch::eval::bench::{Bench, BenchOptions, Cell, Method, Summary, protocol_of};
 use softpatch::gpu::Device;
 use std::collections::BTreeMap;
@@ -68,6 +68,9 @@ pub struct Args {
     /// `official` makes the choices of the published program where it and the paper part [default: none].
     #[arg(long, value_name = "NAME", value_parser = compat)]
     compat: Option<Compat>,
+    /// How the backbone stores weights and activations: f32 or f16 [default: f32].
+    #[arg(long, value_name = "NAME", value_parser = precision)]
+    precision: Option<Precision>,
     /// Values of a projected patch, a multiple of 4 [default: 128].
     #[arg(long, value_name = "N")]
     projection: Option<u32>,
@@ -108,6 +111,7 @@ impl Args {
             coreset_ratio: self.ratio.unwrap_or(base.coreset_ratio),
             embedding: self.embedding.unwrap_or(base.embedding),
             embedding_dim: self.embedding_dim.unwrap_or(base.embedding_dim),
+            precision: self.precision.unwrap_or(base.precision),
             projection: self.projection.unwrap_or(base.projection),
             resize: self.resize.unwrap_or(base.resize),
             crop: self.crop.unwrap_or(base.crop),
