@@ -89,6 +89,7 @@ fn main(
 //#if SOFT
     let sg = me / LANES;
     let lane = me % LANES;
+    own = lane;
 //#endif
     let row0 = (wid.y + wid.z * groups.y) * TILE;
     let col0 = wid.x * TILE;

@@ -25,58 +25,44 @@ fn put_w(at: u32, v: Staged) { ws[at] = v; }
 var<workgroup> sums: array<f32, SUBGROUPS * SIDE * SIDE>;
 
 //#if SOFT
-// The same in ordinary registers, a whole fragment an invocation: for tests of the addressing on machines without
-// cooperative matrices.
-alias FragmentX = array<f32, SIDE * SIDE>;
-alias FragmentW = array<f32, SIDE * SIDE>;
-alias FragmentC = array<f32, SIDE * SIDE>;
+// The same in ordinary registers, for tests of the addressing on machines without cooperative matrices: an operand is its
+// address, a lane owns PER neighbouring sums.
+alias FragmentX = u32;
+alias FragmentW = u32;
+const PER: u32 = SIDE * SIDE / LANES;
+alias FragmentC = array<f32, PER>;
+var<private> own: u32;
 
-fn fragment_x(at: u32) -> FragmentX {
-    var f: FragmentX;
-    for (var i = 0u; i < SIDE * SIDE; i++) {
-        let k = i % SIDE;
-//#if EIGHT
-        f[i] = f32(xs[4u * (at + i / SIDE * PITCH) + k]);
-//#else
-        f[i] = f32(xs[at + i / SIDE * PITCH + k / 4u][k % 4u]);
-//#endif
-    }
-    return f;
-}
+fn fragment_x(at: u32) -> FragmentX { return at; }
+fn fragment_w(at: u32) -> FragmentW { return at; }
 
-// W lies with a column of the product a row: element (k, j) of the fragment is at row j.
-fn fragment_w(at: u32) -> FragmentW {
-    var f: FragmentW;
-    for (var i = 0u; i < SIDE * SIDE; i++) {
-        let k = i % SIDE;
 //#if EIGHT
-        f[k * SIDE + i / SIDE] = f32(ws[4u * (at + i / SIDE * PITCH) + k]);
+fn x_at(at: u32, k: u32) -> f32 { return f32(xs[4u * at + k]); }
+fn w_at(at: u32, k: u32) -> f32 { return f32(ws[4u * at + k]); }
 //#else
-        f[k * SIDE + i / SIDE] = f32(ws[at + i / SIDE * PITCH + k / 4u][k % 4u]);
+fn x_at(at: u32, k: u32) -> f32 { return f32(xs[at + k / 4u][k % 4u]); }
+fn w_at(at: u32, k: u32) -> f32 { return f32(ws[at + k / 4u][k % 4u]); }
 //#endif
-    }
-    return f;
-}
 
 fn multiply_add(a: FragmentX, b: FragmentW, sum: FragmentC) -> FragmentC {
-    var x_ = a;
-    var w_ = b;
     var f = sum;
-    for (var i = 0u; i < SIDE * SIDE; i++) {
-        for (var k = 0u; k < SIDE; k++) { f[i] += x_[i / SIDE * SIDE + k] * w_[k * SIDE + i % SIDE]; }
+    for (var j = 0u; j < PER; j++) {
+        let e = own * PER + j;
+        // Column e % SIDE of the product is a row of W.
+        for (var k = 0u; k < SIDE; k++) { f[j] += x_at(a + e / SIDE * PITCH, k) * w_at(b + e % SIDE * PITCH, k); }
     }
     return f;
 }
 
 fn load_sum(base: u32) -> FragmentC {
     var f: FragmentC;
-    for (var i = 0u; i < SIDE * SIDE; i++) { f[i] = sums[base + i]; }
+    for (var j = 0u; j < PER; j++) { f[j] = sums[base + own * PER + j]; }
     return f;
 }
 
 fn store_sum(base: u32, sum: FragmentC) {
     var f = sum;
-    for (var i = 0u; i < SIDE * SIDE; i++) { sums[base + i] = f[i]; }
+    for (var j = 0u; j < PER; j++) { sums[base + own * PER + j] = f[j]; }
 }
 //#else
 //#if EIGHT

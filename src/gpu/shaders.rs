@@ -62,6 +62,8 @@ shaders! {
         &["SOFT"], &["CONV", "SOFT"], &["BIG", "SOFT"], &["CONV", "BIG", "SOFT"],
         &["EIGHT", "SOFT"], &["CONV", "EIGHT", "SOFT"], &["BIG", "EIGHT", "SOFT"], &["CONV", "BIG", "EIGHT", "SOFT"],
     ],
+    "probe" &[&[], &["F16"], &["COPY"]],
+    "probe_coop" &[&[], &["EIGHT"]],
     "depthwise" &[&[], &["F16"]],
     "pool" &[&[], &["F16"]],
     "patch" &[&[], &["F16"]],

@@ -21,9 +21,10 @@ use std::time::Instant;
 )]
 pub struct Args {
     /// Folder of the data set.
-    dataset: PathBuf,
+    #[arg(required_unless_present = "roofline")]
+    dataset: Option<PathBuf>,
     /// Folder for the results; made where it is not there.
-    #[arg(short, long, value_name = "DIR", required_unless_present = "time")]
+    #[arg(short, long, value_name = "DIR", required_unless_present_any = ["time", "roofline"])]
     out: Option<PathBuf>,
     /// Methods, with commas between.
     #[arg(
@@ -93,6 +94,8 @@ pub struct Args {
     #[arg(long)]
     time: bool,
     #[command(flatten)]
+    roofline: crate::roofline::Args,
+    #[command(flatten)]
     backbone: BackboneArgs,
     #[command(flatten)]
     device: DeviceArgs,
@@ -133,8 +136,12 @@ impl Args {
 }
 
 pub fn run(args: &Args, quiet: bool) -> Outcome {
+    if args.roofline.roofline {
+        return crate::roofline::run(&args.roofline, &args.device.open()?, quiet);
+    }
     let options = args.options()?;
-    let mut set = Dataset::open(&args.dataset)?;
+    let Some(dataset) = &args.dataset else { return Err(Failure::Usage("DATASET is missing".into())) };
+    let mut set = Dataset::open(dataset)?;
     if !args.category.is_empty() {
         set = set.only(&args.category).map_err(|e| Failure::Usage(e.to_string()))?;
     }
@@ -158,7 +165,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         bars.notice(&format!("{number}/{total} {}", line(cell, computed)));
     })?;
     bars.finish();
-    let name = args.dataset.file_name().unwrap_or(args.dataset.as_os_str()).to_string_lossy();
+    let name = dataset.file_name().unwrap_or(dataset.as_os_str()).to_string_lossy();
     summary.write(out, &format!("{name}: anomaly detection over noise"))?;
     summary.notes.iter().for_each(|note| bars.notice(note));
     let text = format!("{}\n{}", summary.markdown(), footer(&summary, &device, started));
