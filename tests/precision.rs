@@ -119,8 +119,12 @@ fn products_in_f16_equal_the_reference() {
             (None, Archetype::Tiled) => "gemm_tiled",
             (None, Archetype::Direct) => "gemm_direct",
         };
-        assert!(built.iter().all(|k| k.starts_with(expected)), "{name}: {built:?}");
-        assert_eq!(built.iter().any(|k| k.contains("BIG")), name.contains("big"), "{name}: {built:?}");
+        let used: Vec<&String> = built
+            .iter()
+            .filter(|k| k.starts_with("gemm_coop") || k.starts_with("gemm") && k.contains("F16"))
+            .collect();
+        assert!(!used.is_empty() && used.iter().all(|k| k.starts_with(expected)), "{name}: {built:?}");
+        assert_eq!(used.iter().any(|k| k.contains("BIG")), name.contains("big"), "{name}: {built:?}");
     }
 }
 
@@ -291,4 +295,38 @@ fn a_backbone_in_f16_stays_near_its_twin_in_f32() {
     let (half, got) = embed(&Device::from_wgpu(device, queue), Precision::F16);
     assert!(!half);
     assert_close("without f16", &got, &want, 1e-3, 1e-3);
+}
+
+/// A model remembers its precision, and scores in it.
+#[cfg(feature = "embedded-weights")]
+#[test]
+fn a_model_remembers_its_precision() {
+    use softpatch::data::synth::{Defect, Material, render};
+    use softpatch::data::{Image, MemorySource, PixelFormat};
+    use softpatch::{Backbone, Detector, FitOptions, Quiet};
+    let _guard = serial();
+    let device = &devices()[1].1;
+    let good: Vec<_> = (0..4).map(|i| render(Material::Gear, None, i, 64).unwrap().0).collect();
+    let backbone = Backbone::embedded().unwrap();
+    let (frame, _) = render(Material::Gear, Some(Defect::Stain), 9, 64).unwrap();
+    let image = Image::new(&frame.pixels, 64, 64, 3 * 64, PixelFormat::Rgb8).unwrap();
+    let score = |precision: Precision| {
+        let options =
+            FitOptions { resize: 64, crop: 64, coreset_ratio: 0.5, precision, ..FitOptions::default() };
+        let fitted = Detector::fit(device, &backbone, &MemorySource(&good), &options, &Quiet).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.safetensors");
+        fitted.save(&path).unwrap();
+        let loaded = Detector::load(device, &backbone, &path).unwrap();
+        assert_eq!(loaded.info().options.precision, precision);
+        let (a, b) = (fitted.score(&[image]).unwrap(), loaded.score(&[image]).unwrap());
+        assert_eq!(a, b, "{precision}");
+        a[0].score
+    };
+    let (full, half) = (score(Precision::F32), score(Precision::F16));
+    if device.caps().f16 {
+        assert_ne!(full, half, "f16 was not used");
+    }
+    // Distances of vectors that are off by up to 1 % of their length each, where neighbours are about as far as that.
+    assert!((full - half).abs() < 0.1 * full, "{full} and {half}");
 }

@@ -232,6 +232,11 @@ mod tests {
         let text = serde_json::to_string(&FitOptions::official()).unwrap();
         assert!(text.contains(r#""embedding":"auto","embedding-dim":1024,"compat":"official""#), "{text}");
         assert_eq!(serde_json::from_str::<FitOptions>(&text).unwrap(), FitOptions::official());
+        assert!(!text.contains("precision"), "a model in f32 is for older programs, too: {text}");
+        let half = FitOptions { precision: Precision::F16, ..FitOptions::default() };
+        let text = serde_json::to_string(&half).unwrap();
+        assert!(text.contains(r#""precision":"f16""#), "{text}");
+        assert_eq!(serde_json::from_str::<FitOptions>(&text).unwrap(), half);
     }
 
     #[test]

@@ -206,7 +206,7 @@ fn suitable_coop(adapter: &wgpu::Adapter, features: wgpu::Features) -> Option<Co
     };
     let side = [16, 8].into_iter().find(|&side| offers(side))?;
     // A row of a tile is staged in whole fragments.
-    (lanes >= 16 && lanes <= 64).then_some(Coop { side, lanes, emulated: false })
+    (16..=64).contains(&lanes).then_some(Coop { side, lanes, emulated: false })
 }
 
 /// Features that a user turned off: `SOFTPATCH_DISABLE=f16,subgroup,coop,unchecked`.

@@ -327,7 +327,8 @@ fn coreset(device: &Device, rows: u32, r: u32, picks: u32) -> Result<Case> {
 }
 
 fn neighbor(device: &Device, q: u32, m: u32, d: u32) -> Result<Case> {
-    let head = (d as usize / 4).min(64) / 4 * 4;
+    // As a detector chooses it.
+    let head = (d as usize / 4).next_multiple_of(4).clamp(4, 64).min(d as usize / 4 * 4);
     let width = d as usize;
     // Variance falls along the values, as it does along the principal axes of real features.
     let rows = |len: u32, seed| -> Vec<f32> {

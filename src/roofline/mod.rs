@@ -8,7 +8,7 @@ mod cases;
 mod probe;
 pub mod tune;
 
-pub use cases::{Case, Scale, backbone, method, products};
+pub use cases::{Case, Make, Scale, Work, backbone, method, products};
 pub use probe::{Roof, probe};
 
 use crate::Result;

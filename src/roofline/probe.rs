@@ -61,6 +61,11 @@ fn long_enough(device: &Device, plan: impl Fn(u32) -> Result<Plan>) -> Result<(u
     }
 }
 
+/// Whether `got` is not near `want`; a NaN never is.
+fn far(got: f64, want: f64, by: f64) -> bool {
+    (got - want).is_nan() || (got - want).abs() > by
+}
+
 fn wrong(what: &str, got: f32, want: f32) -> Error {
     Error::Device(format!("the probe {what} left {got} instead of {want}; update the driver"))
 }
@@ -80,7 +85,7 @@ fn arithmetic(device: &Device, flags: &[&str]) -> Result<f64> {
     };
     let (rounds, seconds) = long_enough(device, plan)?;
     let (got, want) = (device.read::<f32>(&c)?, 4.0);
-    if let Some(&bad) = got.iter().find(|v| !((**v - want).abs() < 0.01)) {
+    if let Some(&bad) = got.iter().find(|v| far(f64::from(**v), f64::from(want), 0.01)) {
         return Err(wrong("of arithmetic", bad, want));
     }
     Ok(128.0 * f64::from(n) * f64::from(rounds) / seconds)
@@ -108,7 +113,7 @@ fn cooperative(device: &Device, side: u32, lanes: u32) -> Result<f64> {
     for (i, &got) in got.iter().enumerate() {
         let [at, sum, subgroup] = [i % size, i / size % 8, i / size / 8 % subgroups as usize];
         let want = (at + subgroup) as f64 + (f64::from(rounds) + sum as f64) * product;
-        if !((f64::from(got) - want).abs() <= 0.05 * want + 0.01) {
+        if far(f64::from(got), want, 0.05 * want + 0.01) {
             return Err(wrong("of cooperative matrices", got, want as f32));
         }
     }

@@ -4,13 +4,13 @@ use crate::common::{self, Failure, Outcome};
 use serde_json::json;
 use softpatch::backbone::{efficientnet_lite, resnet};
 use softpatch::gpu::{Archetype, Caps, Device};
-use softpatch::roofline::{Case, Roof, Row, Scale, backbone, measure, method, probe, products};
+use softpatch::roofline::{Make, Roof, Row, Scale, backbone, measure, method, probe, products};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// How `bench --roofline` reports.
 #[derive(Debug, Default, clap::Args)]
-pub struct Args {
+pub struct RooflineArgs {
     /// Instead of measuring quality, measure the adapter and how near each kernel comes to what it can do.
     #[arg(long, help_heading = "Roofline")]
     pub roofline: bool,
@@ -29,7 +29,7 @@ pub struct Args {
 struct Group {
     title: String,
     images: Option<u32>,
-    cases: Vec<Box<dyn Fn(&Device) -> softpatch::Result<Case>>>,
+    cases: Vec<Make>,
 }
 
 fn groups(caps: &Caps, scale: Scale) -> Outcome<Vec<Group>> {
@@ -54,7 +54,7 @@ fn groups(caps: &Caps, scale: Scale) -> Outcome<Vec<Group>> {
     Ok(all)
 }
 
-pub fn run(args: &Args, device: &Device, quiet: bool) -> Outcome {
+pub fn run(args: &RooflineArgs, device: &Device, quiet: bool) -> Outcome {
     if let Some(path) = &args.csv {
         common::check_output_file(path)?;
     }
@@ -137,16 +137,17 @@ fn line(row: &Row) -> String {
     if row.count > 1 {
         let _ = write!(shape, " ({} times)", row.count);
     }
+    let variants = row.variant.split(", ").count();
+    let variant = if variants > 4 { format!("{variants} shaders") } else { row.variant.clone() };
     let mark = if row.passed() { "" } else { "  WRONG" };
     format!(
-        "{:<12} {shape:<40} {:>9.3} {:>9.1} {:>8.1} {:>4.0} % {:>4.0} %  {}{mark}\n",
+        "{:<12} {shape:<40} {:>9.3} {:>9.1} {:>8.1} {:>4.0} % {:>4.0} %  {variant}{mark}\n",
         row.kernel,
         1e3 * row.seconds,
         row.gflops,
         row.gbs,
         100.0 * row.peak_share,
         100.0 * row.roof_share,
-        row.variant,
     )
 }
 
