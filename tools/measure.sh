@@ -50,8 +50,10 @@ keep() {
     "$program" devices
 } | tee "$out/machine.txt"
 
-keep doctor "$program" doctor "${device[@]}"
-keep roofline "$program" bench --roofline --large --csv "$out/roofline.csv" "${device[@]}"
+# A wrong answer is said at the end and spoils no other figure.
+failed=0
+keep doctor "$program" doctor ${device[@]+"${device[@]}"} || failed=1
+keep roofline "$program" bench --roofline --large --csv "$out/roofline.csv" ${device[@]+"${device[@]}"} || failed=1
 
 set="$out/set"
 "$program" --quiet synth "$set" --materials circuit --train 48 --test-good 8 --test-per-defect 4 --size 256
@@ -62,7 +64,7 @@ pipeline() {
     local name=$1 precision=$2 batch=$3
     shift 3
     keep "pipeline-$name-$precision" "$program" --quiet bench "$set" --time --methods patchcore --precision "$precision" \
-        --batch "$batch" "${device[@]}" "$@"
+        --batch "$batch" ${device[@]+"${device[@]}"} "$@"
     awk -v row="$name,$precision,$batch" '
         /^fit:/ { fit = $2 }
         /one image of/ { for (i = 1; i <= NF; i++) if ($i == "p50") p50 = $(i + 1) }
@@ -80,3 +82,5 @@ done
 rm -r "$set"
 echo "== $out/pipeline.csv"
 cat "$out/pipeline.csv"
+if [ $failed -ne 0 ]; then echo "error: some answers are wrong, see $out/doctor.txt and roofline.txt" >&2; fi
+exit $failed
