@@ -1,8 +1,10 @@
 // C = clamp(depthwise convolution(X, W) + bias, lo, hi). X [batch][in_h][in_w][c], W [K][K][c], C [batch][out_h][out_w][c].
+// With F16, X, W and C are stored as f16.
 //
 // An invocation owns 4 channels of TX neighbouring outputs of a row, so that a loaded row serves K taps of TX outputs;
 // neighbouring invocations take neighbouring channels. No workgroup memory.
 // Cost: K * ((TX - 1) * S + 2 K) vec4 loads for 4 * TX * K * K multiply-adds.
+//#include shared/stored.wgsl
 const K: u32 = 3u;
 const S: u32 = 1u;
 const TX: u32 = 7u;
@@ -14,10 +16,10 @@ struct Params {
     lo: f32, hi: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
+@group(0) @binding(1) var<storage, read> w: array<Stored>;
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> c: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> c: array<Stored>;
 @group(0) @binding(4) var<uniform> p: Params;
 
 @compute @workgroup_size(64)
@@ -47,18 +49,19 @@ fn main(
             for (var i = 0u; i < COLUMNS; i++) {
                 let ix = ox * S + i - p.pad_left;
                 let inside = ix < p.in_w;
-                let v = x[(base + select(0u, ix, inside)) * p.c4 + channel];
+                let v = vec4<f32>(x[(base + select(0u, ix, inside)) * p.c4 + channel]);
                 line[i] = select(vec4(0.0), v, inside);
             }
             for (var kx = 0u; kx < K; kx++) {
-                let wv = w[(ky * K + kx) * p.c4 + channel];
+                let wv = vec4<f32>(w[(ky * K + kx) * p.c4 + channel]);
                 for (var t = 0u; t < TX; t++) { acc[t] += line[t * S + kx] * wv; }
             }
         }
     }
     for (var t = 0u; t < TX; t++) {
         if (ox + t < p.out_w) {
-            c[((image * p.out_h + oy) * p.out_w + ox + t) * p.c4 + channel] = clamp(acc[t], vec4(p.lo), vec4(p.hi));
+            c[((image * p.out_h + oy) * p.out_w + ox + t) * p.c4 + channel] =
+                Stored(clamp(acc[t], vec4(p.lo), vec4(p.hi)));
         }
     }
 }

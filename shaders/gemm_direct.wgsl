@@ -1,20 +1,22 @@
 // C = clamp(X * W^T + bias + residual, lo, hi): matrix product, and with CONV convolution as implicit GEMM.
 // X [m][k] (CONV: NHWC activations), W [n][k] (CONV: [co][kh][kw][ci]), bias [n], residual and C [m][n]; k, n % 4 = 0.
+// With F16, X, W, residual and C are stored as f16.
 //
 // For CPU drivers: no workgroup memory, no barrier. A workgroup is one SIMD register of 8 lanes and owns 8*TM rows by
 // TN columns: every lane holds TM rows, and the columns' weights are loaded once by all lanes together and handed
 // round with subgroup broadcasts (SUBGROUP, needs subgroups of exactly 8), since on such drivers a load costs as much
 // as dozens of multiply-adds. Cost: k/4 * (TM + TN/8) vec4 loads for 8*TM*TN*k multiply-adds.
+//#include shared/stored.wgsl
 const TM: u32 = 4u;
 const TN: u32 = 16u;
 
 //#include shared/gemm_params.wgsl
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
+@group(0) @binding(1) var<storage, read> w: array<Stored>;
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> residual: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> c: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> residual: array<Stored>;
+@group(0) @binding(4) var<storage, read_write> c: array<Stored>;
 @group(0) @binding(5) var<uniform> p: Params;
 
 @compute @workgroup_size(8)
@@ -67,14 +69,14 @@ fn main(
         for (var k = 0u; k < p.k4; k++) {
             var xv: array<vec4<f32>, TM>;
             for (var j = 0u; j < TM; j++) {
-                xv[j] = x[base[j] + k];
+                xv[j] = vec4<f32>(x[base[j] + k]);
 //#if CONV
                 xv[j] = select(vec4(0.0), xv[j], inside[j]);
 //#endif
             }
             for (var t = 0u; t < TN / 8u; t++) {
 //#if SUBGROUP
-                let wv = w[at[t] + k];
+                let wv = vec4<f32>(w[at[t] + k]);
                 // The lane of a broadcast must be a constant expression, hence no loop.
                 let s0 = subgroupBroadcast(wv, 0u);
                 for (var j = 0u; j < TM; j++) { acc[8u * t][j] += dot(xv[j], s0); }
@@ -94,7 +96,7 @@ fn main(
                 for (var j = 0u; j < TM; j++) { acc[8u * t + 7u][j] += dot(xv[j], s7); }
 //#else
                 for (var i = 0u; i < 8u; i++) {
-                    let s = w[min(at[t] + i * p.w_row4, (p.n - 1u) * p.w_row4) + k];
+                    let s = vec4<f32>(w[min(at[t] + i * p.w_row4, (p.n - 1u) * p.w_row4) + k]);
                     for (var j = 0u; j < TM; j++) { acc[8u * t + i][j] += dot(xv[j], s); }
                 }
 //#endif
@@ -113,8 +115,8 @@ fn main(
                 if (row0 + 8u * j < p.m) {
                     let to = (row0 + 8u * j) * (p.n / 4u) + col4;
                     var v = b + vec4(acc[4u * i][j], acc[4u * i + 1u][j], acc[4u * i + 2u][j], acc[4u * i + 3u][j]);
-                    if (p.residual != 0u) { v += residual[to]; }
-                    c[to] = clamp(v, vec4(p.lo), vec4(p.hi));
+                    if (p.residual != 0u) { v += vec4<f32>(residual[to]); }
+                    c[to] = Stored(clamp(v, vec4(p.lo), vec4(p.hi)));
                 }
             }
         }

@@ -1,9 +1,11 @@
 // 3x3 mean of every position, zero padding counted. X [batch][h][w][c] -> channels `to ..` of C [batch][h][w][row].
-// An invocation owns 4 channels of one position. Cost: 9 vec4 loads.
+// An invocation owns 4 channels of one position. Cost: 9 vec4 loads. With F16, X is stored as f16.
+
+//#include shared/stored.wgsl
 
 struct Params { batch: u32, h: u32, w: u32, c4: u32, row4: u32, to4: u32 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
 @group(0) @binding(1) var<storage, read_write> c: array<vec4<f32>>;
 @group(0) @binding(2) var<uniform> p: Params;
 
@@ -25,7 +27,9 @@ fn main(
         let iy = py + dy - 1u;
         for (var dx = 0u; dx < 3u; dx++) {
             let ix = px + dx - 1u;
-            if (iy < p.h && ix < p.w) { sum += x[((image * p.h + iy) * p.w + ix) * p.c4 + channel]; }
+            if (iy < p.h && ix < p.w) {
+                sum += vec4<f32>(x[((image * p.h + iy) * p.w + ix) * p.c4 + channel]);
+            }
         }
     }
     c[pixel * p.row4 + p.to4 + channel] = sum / 9.0;

@@ -1,5 +1,7 @@
 // C = maximum over K x K windows; padding never wins. X [batch][in_h][in_w][c], C [batch][out_h][out_w][c].
-// An invocation owns 4 channels of one output. Cost: K * K vec4 loads.
+// An invocation owns 4 channels of one output. Cost: K * K vec4 loads. With F16, X and C are stored as f16.
+
+//#include shared/stored.wgsl
 
 struct Params {
     batch: u32, c4: u32, in_h: u32, in_w: u32,
@@ -7,8 +9,8 @@ struct Params {
     pad: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read_write> c: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
+@group(0) @binding(1) var<storage, read_write> c: array<Stored>;
 @group(0) @binding(2) var<uniform> p: Params;
 
 @compute @workgroup_size(64)
@@ -24,15 +26,16 @@ fn main(
     let ox = pixel % p.out_w;
     let oy = pixel / p.out_w % p.out_h;
     let image = pixel / (p.out_w * p.out_h);
-    var best = vec4(-3.4028235e38);
+    // The lowest number that is stored: a window in the padding alone has it.
+    var best = LOWEST;
     for (var ky = 0u; ky < p.kernel; ky++) {
         let iy = oy * p.stride + ky - p.pad;
         for (var kx = 0u; kx < p.kernel; kx++) {
             let ix = ox * p.stride + kx - p.pad;
             if (iy < p.in_h && ix < p.in_w) {
-                best = max(best, x[((image * p.in_h + iy) * p.in_w + ix) * p.c4 + channel]);
+                best = max(best, vec4<f32>(x[((image * p.in_h + iy) * p.in_w + ix) * p.c4 + channel]));
             }
         }
     }
-    c[id] = best;
+    c[id] = Stored(best);
 }

@@ -3,7 +3,7 @@
 mod method;
 
 use crate::Result;
-use crate::gpu::{Device, Recorder, Tensor};
+use crate::gpu::{Device, Recorder, Tensor, Tuning};
 use crate::ops::anomaly_map::AnomalyMap;
 use crate::ops::conv::{Conv, ConvShape};
 use crate::ops::depthwise::Depthwise;
@@ -52,6 +52,9 @@ type Run = fn(&Device) -> Result<Measured>;
 const CHECKS: &[(&str, &str, Run)] = &[
     ("resize", "640x480 -> 256, crop 224", resize),
     ("gemm", "197x152x128", gemm),
+    ("gemm", "197x152x128, large tiles", gemm_large),
+    ("gemm", "197x152x128, f16", gemm_f16),
+    ("gemm", "197x152x128, f16, large tiles", gemm_f16_large),
     ("conv", "3x3 stride 2, 57x57x32 -> 48", conv),
     ("depthwise", "5x5, 28x28x240", depthwise),
     ("pool", "3x3 stride 2, 56x56x64", pool),
@@ -76,6 +79,9 @@ const CHECKS: &[(&str, &str, Run)] = &[
 pub fn run(device: &Device, report: &mut dyn FnMut(&Check)) -> Result<bool> {
     let mut all = true;
     for &(name, shape, check) in CHECKS {
+        if shape.contains("f16") && !device.caps().f16 {
+            continue;
+        }
         let check = Check { name, shape, outcome: check(device) };
         all &= check.passed();
         report(&check);
@@ -120,7 +126,7 @@ fn measure(
     plan.submit()?;
     device.wait()?;
     let seconds = started.elapsed().as_secs_f64();
-    let got: Vec<f32> = device.read(c)?;
+    let got = device.read_values(c)?;
     // A NaN on either side is as wrong as can be.
     let difference = |(g, w): (&f32, &f32)| {
         let d = (f64::from(*g) - f64::from(*w)).abs();
@@ -166,14 +172,42 @@ fn resize(device: &Device) -> Result<Measured> {
 }
 
 fn gemm(device: &Device) -> Result<Measured> {
+    product(device, false)
+}
+
+fn gemm_f16(device: &Device) -> Result<Measured> {
+    product(device, true)
+}
+
+/// The device with the largest tiles that its kernels have, however small the product.
+fn large(device: &Device) -> Result<Device> {
+    device.with_tuning(Tuning { big_from: 1, coop_big_from: 1, ..device.tuning().clone() })
+}
+
+fn gemm_large(device: &Device) -> Result<Measured> {
+    product(&large(device)?, false)
+}
+
+fn gemm_f16_large(device: &Device) -> Result<Measured> {
+    product(&large(device)?, true)
+}
+
+fn product(device: &Device, f16: bool) -> Result<Measured> {
     let [m, k, n] = [197_u32, 152, 128];
     let sizes = [m as usize, k as usize, n as usize];
-    let (x, w) = (noise(2, sizes[0] * sizes[1]), noise(3, sizes[2] * sizes[1]));
+    let (mut x, mut w) = (noise(2, sizes[0] * sizes[1]), noise(3, sizes[2] * sizes[1]));
+    if f16 {
+        x.iter_mut().chain(&mut w).for_each(|v| *v = half::f16::from_f32(*v).to_f32());
+    }
     let want = plain::gemm::gemm(&x, &w, sizes[0], sizes[1], sizes[2]);
     let size = largest(&plain::gemm::gemm(&absolute(&x), &absolute(&w), sizes[0], sizes[1], sizes[2]));
-    let (x, w) = (device.upload(&x, "x")?, device.upload(&w, "w")?);
-    let (bias, c) = (device.alloc(sizes[2], "bias")?, device.alloc(want.len(), "c")?);
-    measure(device, &c, &want, gamma(k + 2) * size, |recorder| {
+    let up = |v: &[f32]| if f16 { device.upload_f16(v, "operand") } else { device.upload(v, "operand") };
+    let (x, w, bias) = (up(&x)?, up(&w)?, device.alloc(sizes[2], "bias")?);
+    let c = if f16 { device.alloc_f16(want.len(), "c")? } else { device.alloc(want.len(), "c")? };
+    // Tensor cores may cut off where others round; what is stored as f16 is rounded by up to 2^-11.
+    let tolerance =
+        if f16 { 4.0 * gamma(k + 2) * size + largest(&want) / 2048.0 } else { gamma(k + 2) * size };
+    measure(device, &c, &want, tolerance, |recorder| {
         Gemm { x: &x, w: &w, bias: &bias, residual: None, c: &c, m, k, n, activation: Activation::None }
             .record(recorder)
     })

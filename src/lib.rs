@@ -37,6 +37,7 @@
 //! - [`Device`]: adapter choice, or the wgpu device that the application already owns.
 //! - [`data`]: decoding, folder layouts, noise protocols, the procedural set; [`eval`]: metrics; [`report`]: pictures.
 //! - [`detector::Stream`]: frames in, scores out, in order; [`detector::FitJob`]: a fit that can be watched and left.
+//! - [`roofline`]: what the adapter can do, and how near each kernel comes.
 //! - [`ffi`]: the C ABI, `include/softpatch.h`.
 //! - [`ops`] and [`mod@reference`]: every step as a kernel and in plain Rust; [`backbone`]: the networks.
 #![warn(missing_docs)]
@@ -52,6 +53,7 @@ pub mod gpu;
 pub mod ops;
 pub mod reference;
 pub mod report;
+pub mod roofline;
 
 pub use detector::{Backbone, Detector, Discriminator, FitOptions, Progress, Quiet, Score};
 pub use error::{Error, Result};

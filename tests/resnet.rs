@@ -5,7 +5,9 @@ mod common;
 use common::weights::{compare, empty, file, fnv, input, tensors};
 use common::{devices, serial};
 use safetensors::tensor::{Dtype, SafeTensors};
-use softpatch::backbone::{Extractor, Patches, WeightFile, architectures, efficientnet_lite, resnet};
+use softpatch::backbone::{
+    Extractor, Patches, Precision, WeightFile, architectures, efficientnet_lite, resnet,
+};
 use softpatch::data::{DecodeOptions, TestSet, TrainSet};
 use softpatch::detector::{Backbone, Detector, Embedding, FitOptions, Quiet};
 use softpatch::eval::auroc;
@@ -52,8 +54,16 @@ fn parity(name: &str, devices: &[&Device]) {
                     continue;
                 }
                 let patches = Patches::Pooled { dim: 1024 };
-                let mut extractor =
-                    Extractor::with_patches(device, network.clone(), &weights, [h, w], 1, patches).unwrap();
+                let mut extractor = Extractor::with_patches(
+                    device,
+                    network.clone(),
+                    &weights,
+                    [h, w],
+                    1,
+                    patches,
+                    Precision::F32,
+                )
+                .unwrap();
                 device.write(extractor.input(), 0, &input(h, w, network));
                 let began = std::time::Instant::now();
                 let plan = extractor.plan(1).unwrap();

@@ -10,6 +10,11 @@ const WORKGROUP_BYTES: u32 = 16 * 1024;
 const INVOCATIONS: u32 = 256;
 const STORAGE_BUFFERS: usize = 8;
 
+/// Whether a variant uses cooperative matrices: naga writes none in HLSL, and wgpu offers none on DX12.
+fn cooperative(module: &naga::Module) -> bool {
+    module.types.iter().any(|(_, t)| matches!(t.inner, naga::TypeInner::CooperativeMatrix { .. }))
+}
+
 fn each(mut f: impl FnMut(&str, &naga::Module, &ModuleInfo)) {
     let mut count = 0;
     for Shader { name, text, variants } in ALL {
@@ -50,7 +55,12 @@ fn translates_to_msl() {
 
 #[test]
 fn translates_to_hlsl() {
+    let mut skipped = 0;
     each(|label, module, info| {
+        if cooperative(module) {
+            skipped += 1;
+            return;
+        }
         let options = hlsl::Options {
             shader_model: hlsl::ShaderModel::V6_2,
             fake_missing_bindings: true,
@@ -62,6 +72,7 @@ fn translates_to_hlsl() {
             .unwrap_or_else(|e| panic!("{label}: {e}"));
         assert!(text.contains("numthreads"), "{label}");
     });
+    println!("skipped {skipped} variants with cooperative matrices, which HLSL does not have");
 }
 
 #[test]
@@ -77,7 +88,10 @@ fn stays_within_the_default_limits() {
                 _ => {}
             }
         }
-        assert!(memory <= WORKGROUP_BYTES, "{label}: {memory} bytes of workgroup memory");
+        // The one kernel that takes more is used where the adapter has it only.
+        let most =
+            if label.starts_with("gemm_coop") && label.contains("BIG") { 2 } else { 1 } * WORKGROUP_BYTES;
+        assert!(memory <= most, "{label}: {memory} bytes of workgroup memory");
         assert!(buffers <= STORAGE_BUFFERS, "{label}: {buffers} storage buffers");
         let [main] = module.entry_points.as_slice() else { panic!("{label}: one entry point") };
         assert_eq!(main.name, "main", "{label}");
@@ -99,11 +113,15 @@ fn every_file_is_listed_and_every_flag_used() {
         }
     }
     for shader in ALL {
+        // The flags of a shared file are those of the files that include it.
+        let include = format!("//#include {}.wgsl", shader.name);
+        let users: Vec<&Shader> =
+            ALL.iter().filter(|s| s.name == shader.name || s.text.contains(&include)).collect();
         for line in shader.text.lines() {
             if let Some(flag) = line.trim().strip_prefix("//#if ") {
                 let flag = flag.trim_start_matches('!');
                 assert!(
-                    shader.variants.iter().any(|v| v.contains(&flag)),
+                    users.iter().any(|s| s.variants.iter().any(|v| v.contains(&flag))),
                     "{}: no variant sets {flag}",
                     shader.name
                 );

@@ -29,8 +29,16 @@ fn parity(network: &Network, devices: &[&Device]) {
     for device in devices {
         for [h, w] in [[224, 224], [139, 122]] {
             let patches = softpatch::backbone::Patches::Concat;
-            let mut extractor =
-                Extractor::with_patches(device, network.clone(), &weights, [h, w], 1, patches).unwrap();
+            let mut extractor = Extractor::with_patches(
+                device,
+                network.clone(),
+                &weights,
+                [h, w],
+                1,
+                patches,
+                Precision::F32,
+            )
+            .unwrap();
             device.write(extractor.input(), 0, &input(h, w, &network));
             extractor.plan(1).unwrap().submit().unwrap();
             for (i, tap) in network.taps.iter().enumerate() {

@@ -11,6 +11,7 @@ use crate::ops::pooled::Pooled;
 use crate::ops::resample::Upsample;
 use crate::reference::patch::STAGE_VALUES;
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Multiplications of a submission at most, unless a single layer has more: a third of a second on two CPU cores, less on
@@ -27,6 +28,28 @@ pub enum Patches {
         /// Values of an embedding, a multiple of 4.
         dim: u32,
     },
+}
+
+/// How the backbone's weights and activations are stored. Sums are f32 either way, and so are embeddings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits: half the memory traffic, and cooperative matrices where the adapter has them. A value is rounded by up
+    /// to 2^-11 of itself wherever it is stored; values past 65 504 become 65 504.
+    F16,
+}
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        })
+    }
 }
 
 /// Values of a stage's patch with [`Patches::Pooled`].
@@ -104,11 +127,12 @@ impl Extractor {
         crop: u32,
         batch: u32,
     ) -> Result<Self> {
-        Self::with_patches(device, network, weights, [crop; 2], batch, Patches::Concat)
+        Self::with_patches(device, network, weights, [crop; 2], batch, Patches::Concat, Precision::F32)
     }
 
     /// Prepares `network` for inputs of `[height, width]` pixels and at most `batch` images at a time (fewer where a buffer
-    /// would pass what the device binds).
+    /// would pass what the device binds). On a device without f16 storage, [`Precision::F16`] is said to be missing and f32
+    /// is used.
     ///
     /// # Errors
     /// [`Error::Weights`] where the file does not fit the network, [`Error::InvalidOption`] where the crop is too small,
@@ -120,7 +144,16 @@ impl Extractor {
         [height, width]: [u32; 2],
         batch: u32,
         patches: Patches,
+        precision: Precision,
     ) -> Result<Self> {
+        let f16 = precision == Precision::F16 && device.caps().f16;
+        if precision == Precision::F16 && !f16 {
+            tracing::warn!(
+                "{} has no f16 (or it is turned off): the backbone computes in f32, and scores differ in their last digits \
+                 from those of a device that has it",
+                device.caps().adapter
+            );
+        }
         let sizes = network.sizes(height, width)?;
         let folded = weights.fold(&network)?;
         let (slot, lens) = assign(&network, &sizes);
@@ -159,17 +192,25 @@ impl Extractor {
         let fits = device.caps().max_binding / (largest as u64 * 4);
         let batch = batch.clamp(1, fits.max(1).min(u64::from(u32::MAX)) as u32);
         let of = |len: usize, label: &str| device.alloc(len * batch as usize, label);
+        let stored = |len: usize, label: &str| match f16 {
+            true => device.alloc_f16(len * batch as usize, label),
+            false => of(len, label),
+        };
         Ok(Self {
             weights: folded
                 .iter()
                 .zip(&network.layers)
                 .map(|(f, layer)| {
                     let Some(f) = f else { return Ok(None) };
-                    Ok(Some((device.upload(&f.w, &layer.weight)?, device.upload(&f.bias, &layer.norm)?)))
+                    let w = match f16 {
+                        true => device.upload_f16(&f.w, &layer.weight)?,
+                        false => device.upload(&f.w, &layer.weight)?,
+                    };
+                    Ok(Some((w, device.upload(&f.bias, &layer.norm)?)))
                 })
                 .collect::<Result<_>>()?,
-            input: of(input_len, "input")?,
-            pool: lens.iter().map(|&len| of(len, "activations")).collect::<Result<_>>()?,
+            input: stored(input_len, "input")?,
+            pool: lens.iter().map(|&len| stored(len, "activations")).collect::<Result<_>>()?,
             coarse: coarse.map(|len| of(len, "coarse patches")).transpose()?,
             stages: joined.map(|len| of(len, "pooled stages")).transpose()?,
             embedding: of(positions * dim as usize, "embedding")?,

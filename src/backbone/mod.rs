@@ -10,7 +10,7 @@ mod resnet;
 mod weights;
 
 pub use efficientnet_lite::{efficientnet_lite, efficientnet_lite0_ra, tf_efficientnet_lite};
-pub use extractor::{Extractor, Patches};
+pub use extractor::{Extractor, Patches, Precision};
 pub use feed::Feed;
 pub use network::Network;
 pub use resnet::{RESNETS, resnet};

@@ -46,6 +46,7 @@ pub(super) fn fit(
             [options.crop; 2],
             options.batch,
             options.patches(&backbone.network.name),
+            options.precision,
         )?;
         let [h, w] = extractor.grid();
         check_bank(device, source.len() as u64 * u64::from(h * w), extractor.dim(), options)?;

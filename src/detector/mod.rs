@@ -31,6 +31,7 @@ pub(crate) use fit::{Origin, build};
 pub(crate) use score::bank_axes;
 
 use crate::Result;
+pub use crate::backbone::Precision;
 use crate::backbone::{Network, WeightFile, architecture, default_layers};
 use crate::data::{Image, ImageSource};
 use crate::gpu::Device;

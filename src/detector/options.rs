@@ -1,6 +1,6 @@
 //! Settings of a fit.
 
-use crate::backbone::{Patches, RESNETS};
+use crate::backbone::{Patches, Precision, RESNETS};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -121,8 +121,16 @@ pub struct FitOptions {
     /// Whether images were turned as their EXIF orientation says. Sources decode, not the detector: this tells whoever
     /// scores with the model to treat images alike.
     pub exif: bool,
+    /// How the backbone stores weights and activations; a bank fitted in one precision is scored in the same.
+    #[serde(skip_serializing_if = "is_f32")]
+    pub precision: Precision,
     /// Device memory for the features of all training images, in bytes; past it, embeddings wait on disk.
     pub memory: u64,
+}
+
+/// Models in f32 stay readable to programs from before there was a choice.
+fn is_f32(precision: &Precision) -> bool {
+    *precision == Precision::F32
 }
 
 impl Default for FitOptions {
@@ -142,6 +150,7 @@ impl Default for FitOptions {
             crop: 224,
             batch: 8,
             exif: false,
+            precision: Precision::F32,
             memory: 1 << 30,
         }
     }
@@ -223,6 +232,11 @@ mod tests {
         let text = serde_json::to_string(&FitOptions::official()).unwrap();
         assert!(text.contains(r#""embedding":"auto","embedding-dim":1024,"compat":"official""#), "{text}");
         assert_eq!(serde_json::from_str::<FitOptions>(&text).unwrap(), FitOptions::official());
+        assert!(!text.contains("precision"), "a model in f32 is for older programs, too: {text}");
+        let half = FitOptions { precision: Precision::F16, ..FitOptions::default() };
+        let text = serde_json::to_string(&half).unwrap();
+        assert!(text.contains(r#""precision":"f16""#), "{text}");
+        assert_eq!(serde_json::from_str::<FitOptions>(&text).unwrap(), half);
     }
 
     #[test]

@@ -153,8 +153,15 @@ impl Scorer {
         let batch = info.options.batch.min((bank.max_queries(device) / positions).max(1));
         let network = backbone.network.clone();
         let patches = info.options.patches(&network.name);
-        let extractor =
-            Extractor::with_patches(device, network, &backbone.weights, [crop; 2], batch, patches)?;
+        let extractor = Extractor::with_patches(
+            device,
+            network,
+            &backbone.weights,
+            [crop; 2],
+            batch,
+            patches,
+            info.options.precision,
+        )?;
         if extractor.grid() != info.grid || extractor.dim() != info.dim {
             return Err(Error::Model {
                 path: "<memory>".into(),

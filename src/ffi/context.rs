@@ -224,7 +224,7 @@ pub unsafe extern "C" fn softpatch_context_info_json(
             "archetype": caps.archetype.to_string(),
             "f16": caps.f16,
             "subgroup": caps.subgroup,
-            "coop": caps.coop,
+            "coop": caps.coop.is_some(),
             "unchecked": caps.unchecked,
             "timestamps": caps.timestamps,
             "max_binding": caps.max_binding,

@@ -1,7 +1,8 @@
 //! Adapter choice and what the chosen device can do, decided once.
 
-use super::{Kernel, Tensor, kernel};
+use super::{Kernel, Tensor, Tuning, kernel};
 use crate::{Error, Result};
+use half::f16;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -39,8 +40,8 @@ pub struct Caps {
     pub f16: bool,
     /// Smallest and largest subgroup, where subgroup operations are offered.
     pub subgroup: Option<(u32, u32)>,
-    /// Cooperative matrices.
-    pub coop: bool,
+    /// Cooperative matrices with f16 operands and f32 sums; none where the adapter offers no shape that the kernels have.
+    pub coop: Option<Coop>,
     /// Shaders run without wgpu's injected bounds and loop checks (release builds).
     pub unchecked: bool,
     /// Timestamp queries.
@@ -57,6 +58,17 @@ pub struct Caps {
     pub alignment: u64,
 }
 
+/// The cooperative matrices that the kernels use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coop {
+    /// Rows, columns and depth of a fragment: 16 or 8.
+    pub side: u32,
+    /// Lanes of a subgroup.
+    pub lanes: u32,
+    /// Emulated, see [`DeviceOptions::emulate_coop`].
+    pub emulated: bool,
+}
+
 /// How to open a device.
 #[derive(Clone, Debug, Default)]
 pub struct DeviceOptions {
@@ -70,6 +82,11 @@ pub struct DeviceOptions {
     pub unchecked: Option<bool>,
     /// Stays within WebGPU's default limits though the adapter offers more.
     pub default_limits: bool,
+    /// Runs the kernels for cooperative matrices of this side (8 or 16) with matrices in ordinary registers, on an adapter
+    /// with f16: very slow, for tests of these kernels on machines without such matrices.
+    pub emulate_coop: Option<u32>,
+    /// Tile sizes measured on this adapter, see [`Tuning`]; the defaults if `None`.
+    pub tuning: Option<Tuning>,
 }
 
 /// One adapter, as [`adapters`] lists it.
@@ -91,6 +108,7 @@ pub(super) struct Shared {
     pub wgpu: wgpu::Device,
     pub queue: wgpu::Queue,
     pub caps: Caps,
+    pub tuning: Tuning,
     pub kernels: Mutex<HashMap<String, Arc<Kernel>>>,
     pub live_bytes: AtomicU64,
     pub peak_bytes: AtomicU64,
@@ -162,6 +180,35 @@ pub fn adapters() -> Vec<AdapterSummary> {
         .collect()
 }
 
+/// The cooperative matrices of `adapter` that the kernels can use: f16 operands, f32 sums, a fragment of 16 or 8 on every
+/// side, and subgroups of one known size.
+fn suitable_coop(adapter: &wgpu::Adapter, features: wgpu::Features) -> Option<Coop> {
+    let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
+        | wgpu::Features::SHADER_F16
+        | wgpu::Features::SUBGROUP;
+    if !features.contains(needed) {
+        return None;
+    }
+    let info = adapter.get_info();
+    let lanes = match info.backend {
+        // wgpu gives a range there, but every GPU with simdgroup matrices has 32.
+        wgpu::Backend::Metal => 32,
+        _ if info.subgroup_min_size == info.subgroup_max_size => info.subgroup_min_size,
+        _ => return None,
+    };
+    let offered = adapter.cooperative_matrix_properties();
+    let offers = |side: u32| {
+        offered.iter().any(|p| {
+            [p.m_size, p.n_size, p.k_size] == [side; 3]
+                && p.ab_type == wgpu::CooperativeScalarType::F16
+                && p.cr_type == wgpu::CooperativeScalarType::F32
+        })
+    };
+    let side = [16, 8].into_iter().find(|&side| offers(side))?;
+    // A row of a tile is staged in whole fragments.
+    (16..=64).contains(&lanes).then_some(Coop { side, lanes, emulated: false })
+}
+
 /// Features that a user turned off: `SOFTPATCH_DISABLE=f16,subgroup,coop,unchecked`.
 fn disabled(what: &str) -> bool {
     std::env::var("SOFTPATCH_DISABLE").is_ok_and(|v| v.split(',').any(|w| w.trim() == what))
@@ -230,16 +277,39 @@ impl Device {
             trace: wgpu::Trace::Off,
         }))
         .map_err(|e| Error::Device(format!("{}: {e}", adapter.get_info().name)))?;
-        Ok(Self::build(device, queue, options))
+        let coop = suitable_coop(adapter, features);
+        Self::build(device, queue, options, coop)
     }
 
     /// Uses a device that the application already owns; the application keeps using it at the same time. Features
-    /// that were not requested when the device was made (timestamps, subgroups, f16) are not used.
+    /// that were not requested when the device was made (timestamps, subgroups, f16) are not used, nor are cooperative matrices.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Self {
-        Self::build(device, queue, &DeviceOptions::default())
+        // Which cooperative matrices there are only the adapter tells, and that the application has.
+        let (options, coop) = (DeviceOptions::default(), None);
+        Self(Arc::new(Self::shared(device, queue, &options, coop)))
     }
 
-    fn build(device: wgpu::Device, queue: wgpu::Queue, options: &DeviceOptions) -> Self {
+    fn build(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        options: &DeviceOptions,
+        coop: Option<Coop>,
+    ) -> Result<Self> {
+        if let Some(tuning) = &options.tuning {
+            tuning.validate()?;
+        }
+        if options.emulate_coop.is_some_and(|side| side != 8 && side != 16) {
+            return Err(Error::InvalidOption("cooperative matrices have a side of 8 or 16".into()));
+        }
+        Ok(Self(Arc::new(Self::shared(device, queue, options, coop))))
+    }
+
+    fn shared(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        options: &DeviceOptions,
+        coop: Option<Coop>,
+    ) -> Shared {
         let (info, features, limits) = (device.adapter_info(), device.features(), device.limits());
         let by_type =
             if info.device_type == wgpu::DeviceType::Cpu { Archetype::Direct } else { Archetype::Tiled };
@@ -252,7 +322,12 @@ impl Device {
             subgroup: features
                 .contains(wgpu::Features::SUBGROUP)
                 .then_some((info.subgroup_min_size, info.subgroup_max_size)),
-            coop: features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
+            coop: match options.emulate_coop {
+                Some(side) if features.contains(wgpu::Features::SHADER_F16) => {
+                    Some(Coop { side, lanes: 32, emulated: true })
+                }
+                _ => coop,
+            },
             unchecked,
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
             max_binding: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
@@ -265,14 +340,37 @@ impl Device {
             adapter: info.name,
         };
         tracing::debug!(?caps, "device");
-        Self(Arc::new(Shared {
+        Shared {
             wgpu: device,
             queue,
             caps,
+            tuning: options.tuning.clone().unwrap_or_default(),
             kernels: Mutex::default(),
             live_bytes: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),
-        }))
+        }
+    }
+
+    /// The same device with other tile sizes; it shares nothing else with this one but the wgpu device.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] where a size is out of its range.
+    pub fn with_tuning(&self, tuning: Tuning) -> Result<Self> {
+        tuning.validate()?;
+        Ok(Self(Arc::new(Shared {
+            wgpu: self.0.wgpu.clone(),
+            queue: self.0.queue.clone(),
+            caps: self.0.caps.clone(),
+            tuning,
+            kernels: Mutex::default(),
+            live_bytes: AtomicU64::new(0),
+            peak_bytes: AtomicU64::new(0),
+        })))
+    }
+
+    /// The tile sizes in use.
+    pub fn tuning(&self) -> &Tuning {
+        &self.0.tuning
     }
 
     /// What the device offers and what of it is used.
@@ -312,7 +410,28 @@ impl Device {
     /// # Errors
     /// [`Error::Limit`] where it would not fit one binding, [`Error::Device`] where memory is out.
     pub fn alloc(&self, len: usize, label: &str) -> Result<Tensor> {
-        Tensor::new(self, len, label)
+        Tensor::new(self, len, false, label)
+    }
+
+    /// A new buffer of `values` f16 values, zeroed.
+    ///
+    /// # Errors
+    /// As [`Device::alloc`].
+    pub fn alloc_f16(&self, values: usize, label: &str) -> Result<Tensor> {
+        Tensor::new(self, values.div_ceil(2), true, label)
+    }
+
+    /// A new buffer with `data` rounded to f16; values beyond its range become its largest.
+    ///
+    /// # Errors
+    /// As [`Device::alloc`].
+    pub fn upload_f16(&self, data: &[f32], label: &str) -> Result<Tensor> {
+        let max = f16::MAX.to_f32();
+        let mut halves: Vec<f16> = data.iter().map(|v| f16::from_f32(v.clamp(-max, max))).collect();
+        halves.resize(data.len().next_multiple_of(2), f16::ZERO);
+        let tensor = self.alloc_f16(data.len(), label)?;
+        self.write(&tensor, 0, &halves);
+        Ok(tensor)
     }
 
     /// A new buffer with `data` in it (elements of 4 bytes).
@@ -321,7 +440,7 @@ impl Device {
     /// As [`Device::alloc`].
     pub fn upload<T: bytemuck::Pod>(&self, data: &[T], label: &str) -> Result<Tensor> {
         let bytes: &[u8] = bytemuck::cast_slice(data);
-        let tensor = Tensor::new(self, bytes.len().div_ceil(4), label)?;
+        let tensor = Tensor::new(self, bytes.len().div_ceil(4), false, label)?;
         self.write(&tensor, 0, data);
         Ok(tensor)
     }
@@ -366,6 +485,17 @@ impl Device {
         encoder.copy_buffer_to_buffer(tensor.buffer(), tensor.offset(), &staging, 0, size);
         self.0.queue.submit([encoder.finish()]);
         self.read_mapped(&staging, size)
+    }
+
+    /// [`Device::read`] of f32 or f16 values, as f32.
+    ///
+    /// # Errors
+    /// As [`Device::read`].
+    pub fn read_values(&self, tensor: &Tensor) -> Result<Vec<f32>> {
+        if !tensor.is_f16() {
+            return self.read(tensor);
+        }
+        Ok(self.read::<f16>(tensor)?.into_iter().map(f16::to_f32).collect())
     }
 
     pub(super) fn read_mapped<T: bytemuck::Pod>(&self, staging: &wgpu::Buffer, size: u64) -> Result<Vec<T>> {

@@ -5,11 +5,13 @@ mod kernel;
 mod recorder;
 pub mod shaders;
 mod tensor;
+mod tuning;
 
-pub use device::{AdapterSummary, Archetype, Caps, Device, DeviceOptions, adapters};
+pub use device::{AdapterSummary, Archetype, Caps, Coop, Device, DeviceOptions, adapters};
 pub use kernel::Kernel;
 pub use recorder::{Plan, Recorder, StepTime};
 pub use tensor::Tensor;
+pub use tuning::Tuning;
 pub use wgpu;
 
 /// Workgroup grid for `groups` one-dimensional workgroups: `[x, y, 1]` with `x * y >= groups` and no side over

@@ -250,6 +250,14 @@ impl Plan {
         self.parts().count()
     }
 
+    /// Labels of the dispatches in order: op, variant, shape.
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Dispatch { label, .. } => Some(label.as_str()),
+            _ => None,
+        })
+    }
+
     /// Runs the plan with a timestamp around every dispatch and waits.
     ///
     /// # Errors

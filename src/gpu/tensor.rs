@@ -16,22 +16,24 @@ impl Drop for Allocation {
     }
 }
 
-/// A run of 4-byte words (f32 or u32) on the device. Cheap to clone; clones share the memory.
+/// A run of 4-byte words on the device: f32, u32, or pairs of f16. Cheap to clone; clones share the memory.
 #[derive(Clone)]
 pub struct Tensor {
     allocation: Arc<Allocation>,
     offset: u64,
     len: usize,
+    f16: bool,
 }
 
 impl std::fmt::Debug for Tensor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Tensor({} words at byte {})", self.len, self.offset)
+        let kind = if self.f16 { " of f16 pairs" } else { "" };
+        write!(f, "Tensor({} words{kind} at byte {})", self.len, self.offset)
     }
 }
 
 impl Tensor {
-    pub(super) fn new(device: &Device, len: usize, label: &str) -> Result<Self> {
+    pub(super) fn new(device: &Device, len: usize, f16: bool, label: &str) -> Result<Self> {
         // An empty binding is invalid in WebGPU, and sizes are kept multiples of a vec4.
         let bytes = (len.max(1) as u64 * 4).next_multiple_of(16);
         let max = device.caps().max_binding;
@@ -55,12 +57,27 @@ impl Tensor {
         })?;
         let live = shared.live_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         shared.peak_bytes.fetch_max(live, Ordering::Relaxed);
-        Ok(Self { allocation: Arc::new(Allocation { buffer, bytes, owner: shared.clone() }), offset: 0, len })
+        Ok(Self {
+            allocation: Arc::new(Allocation { buffer, bytes, owner: shared.clone() }),
+            offset: 0,
+            len,
+            f16,
+        })
     }
 
     /// Length in 4-byte words.
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Whether every word holds two f16 values.
+    pub fn is_f16(&self) -> bool {
+        self.f16
+    }
+
+    /// Length in values: words, or twice as many with f16.
+    pub fn values(&self) -> usize {
+        if self.f16 { 2 * self.len } else { self.len }
     }
 
     /// Whether there are no words.
@@ -75,7 +92,12 @@ impl Tensor {
     pub fn slice(&self, start: usize, len: usize) -> Self {
         assert!(start + len <= self.len, "slice {start}+{len} of {self:?}");
         assert!(start.is_multiple_of(64), "slice start {start} is not a multiple of 64 words");
-        Self { allocation: self.allocation.clone(), offset: self.offset + start as u64 * 4, len }
+        Self {
+            allocation: self.allocation.clone(),
+            offset: self.offset + start as u64 * 4,
+            len,
+            f16: self.f16,
+        }
     }
 
     pub(super) fn buffer(&self) -> &wgpu::Buffer {

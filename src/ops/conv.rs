@@ -1,7 +1,7 @@
 //! Convolution as implicit GEMM.
 
 use super::gemm::{Params, grid, variant};
-use super::{Activation, check, check_vec4, words};
+use super::{Activation, check, check_vec4, stored_f16, words};
 use crate::Result;
 use crate::gpu::{Recorder, Tensor};
 
@@ -35,12 +35,12 @@ pub struct ConvShape {
 }
 
 impl ConvShape {
-    /// Words of the input.
+    /// Values of the input.
     pub fn input_len(&self) -> usize {
         self.batch as usize * self.in_h as usize * self.in_w as usize * self.in_c as usize
     }
 
-    /// Words of the output.
+    /// Values of the output.
     pub fn output_len(&self) -> usize {
         self.batch as usize * self.out_h as usize * self.out_w as usize * self.out_c as usize
     }
@@ -56,6 +56,7 @@ impl ConvShape {
 }
 
 /// `C = activation(conv(X, W) + bias + residual)`; X `[batch][in_h][in_w][in_c]`, W `[out_c][kernel_h][kernel_w][in_c]`.
+/// All but the bias may be stored as f16; sums are f32.
 #[derive(Debug)]
 pub struct Conv<'a> {
     /// Input.
@@ -95,7 +96,10 @@ impl Conv<'_> {
         if m == 0 {
             return Ok(());
         }
-        let (lo, hi) = self.activation.bounds();
+        let mut stored = vec![self.x, self.w, self.c];
+        stored.extend(self.residual);
+        let f16 = stored_f16("convolution", &stored)?;
+        let (lo, hi) = self.activation.bounds(f16);
         let params = Params {
             m,
             n: s.out_c,
@@ -114,7 +118,7 @@ impl Conv<'_> {
             pad_top: s.pad_top,
             pad_left: s.pad_left,
         };
-        let (kernel, rows, columns) = variant(recorder.device(), !s.pointwise())?;
+        let (kernel, rows, columns) = variant(recorder.device(), !s.pointwise(), f16, [m, s.out_c])?;
         let limit = recorder.device().caps().max_groups;
         recorder.dispatch(
             &kernel,

@@ -1,12 +1,12 @@
 //! Depthwise convolution.
 
 use super::conv::ConvShape;
-use super::{Activation, check, check_vec4, grid_64, words};
+use super::{Activation, check, check_vec4, flag_f16, grid_64, stored_f16, words};
 use crate::gpu::{Recorder, Tensor};
 use crate::{Error, Result};
 
 /// `C = activation(depthwise(X, W) + bias)`; X `[batch][in_h][in_w][c]`, W `[kernel][kernel][c]`, square kernels,
-/// `in_c == out_c`.
+/// `in_c == out_c`. X, W and C may be stored as f16.
 #[derive(Debug)]
 pub struct Depthwise<'a> {
     /// Input.
@@ -61,7 +61,8 @@ impl Depthwise<'_> {
         check("depthwise w", words(&[s.kernel_h, s.kernel_w, s.in_c]), self.w)?;
         check("depthwise bias", words(&[s.in_c]), self.bias)?;
         check("depthwise c", s.output_len() as u64, self.c)?;
-        let (lo, hi) = self.activation.bounds();
+        let f16 = stored_f16("depthwise", &[self.x, self.w, self.c])?;
+        let (lo, hi) = self.activation.bounds(f16);
         let params = Params {
             batch: s.batch,
             c4: s.in_c / 4,
@@ -74,9 +75,13 @@ impl Depthwise<'_> {
             lo,
             hi,
         };
-        let run = run_length(s.out_w);
-        let kernel =
-            recorder.device().kernel("depthwise", &[("K", s.kernel_h), ("S", s.stride), ("TX", run)], &[])?;
+        let device = recorder.device();
+        let run = match device.tuning().depthwise_run {
+            0 => run_length(s.out_w),
+            run => run,
+        };
+        let constants = [("K", s.kernel_h), ("S", s.stride), ("TX", run)];
+        let kernel = device.kernel("depthwise", &constants, flag_f16(f16))?;
         let items = words(&[s.batch, s.out_h, s.out_w.div_ceil(run), s.in_c / 4]);
         let grid = grid_64("depthwise", items, recorder.device().caps())?;
         recorder.dispatch(

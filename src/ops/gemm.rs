@@ -1,22 +1,23 @@
 //! Matrix product with a fused epilogue.
 
-use super::{Activation, broadcast8, check, check_vec4, words};
+use super::{Activation, broadcast8, check, check_vec4, stored_f16, words};
 use crate::Result;
-use crate::gpu::{Archetype, Device, Kernel, Recorder, Tensor};
+use crate::gpu::{Archetype, Caps, Coop, Device, Kernel, Recorder, Tensor};
 use std::sync::Arc;
 
-/// `C[m][n] = activation(X[m][k] * W[n][k]^T + bias[n] + residual[m][n])`, row-major; `k` and `n` multiples of 4.
+/// `C[m][n] = activation(X[m][k] * W[n][k]^T + bias[n] + residual[m][n])`, row-major; `k` and `n` multiples of 4. All but the
+/// bias may be stored as f16; sums are f32.
 #[derive(Debug)]
 pub struct Gemm<'a> {
-    /// Left operand, `m * k` words.
+    /// Left operand, `m * k` values.
     pub x: &'a Tensor,
-    /// Right operand, transposed: `n * k` words.
+    /// Right operand, transposed: `n * k` values.
     pub w: &'a Tensor,
     /// `n` words.
     pub bias: &'a Tensor,
-    /// `m * n` words, added before the activation.
+    /// `m * n` values, added before the activation.
     pub residual: Option<&'a Tensor>,
-    /// Output, `m * n` words.
+    /// Output, `m * n` values.
     pub c: &'a Tensor,
     /// Rows.
     pub m: u32,
@@ -50,27 +51,55 @@ pub(super) struct Params {
     pub pad_left: u32,
 }
 
-/// The kernel for this device, and the rows and columns that one of its workgroups owns.
-pub(super) fn variant(device: &Device, conv: bool) -> Result<(Arc<Kernel>, u32, u32)> {
+/// The kernel for this device and `[m, n]` outputs, and the rows and columns that one of its workgroups owns.
+pub(super) fn variant(
+    device: &Device,
+    conv: bool,
+    f16: bool,
+    [m, n]: [u32; 2],
+) -> Result<(Arc<Kernel>, u32, u32)> {
+    let (caps, tuning) = (device.caps(), device.tuning());
     let mut flags = Vec::new();
-    let caps = device.caps();
-    Ok(match caps.archetype {
-        Archetype::Direct => {
-            if broadcast8(caps) {
-                flags.push("SUBGROUP");
-            }
-            if conv {
-                flags.push("CONV");
-            }
-            (device.kernel("gemm_direct", &[], &flags)?, 32, 16)
+    // Half-empty workgroups are worse than small ones.
+    let groups = |tile: u32| if n > tile / 2 { words(&[m.div_ceil(tile), n.div_ceil(tile)]) } else { 0 };
+    match (caps.archetype, caps.coop) {
+        (Archetype::Direct, _) => {
+            flags.extend(broadcast8(caps).then_some("SUBGROUP"));
+            flags.extend(conv.then_some("CONV"));
+            flags.extend(f16.then_some("F16"));
+            let [rows, columns] = [tuning.direct_rows, tuning.direct_columns];
+            // What the shader's text says itself needs no mention in the label.
+            let sizes = [("TM", rows), ("TN", columns)];
+            let sizes = if [rows, columns] == [4, 16] { &[][..] } else { &sizes[..] };
+            Ok((device.kernel("gemm_direct", sizes, &flags)?, 8 * rows, columns))
         }
-        Archetype::Tiled => {
-            if conv {
-                flags.push("CONV");
-            }
-            (device.kernel("gemm_tiled", &[], &flags)?, 64, 64)
+        (Archetype::Tiled, Some(coop)) if f16 && fits(coop, 4 * coop.side, caps) => {
+            let big = 8 * coop.side;
+            let big = groups(big) >= u64::from(tuning.coop_big_from) && fits(coop, big, caps);
+            let tile = coop.side * if big { 8 } else { 4 };
+            flags.extend(conv.then_some("CONV"));
+            flags.extend(big.then_some("BIG"));
+            flags.extend((coop.side == 8).then_some("EIGHT"));
+            flags.extend(coop.emulated.then_some("SOFT"));
+            Ok((device.kernel("gemm_coop", &[("LANES", coop.lanes)], &flags)?, tile, tile))
         }
-    })
+        (Archetype::Tiled, _) => {
+            let big = groups(128) >= u64::from(tuning.big_from);
+            let tile = if big { 128 } else { 64 };
+            flags.extend(conv.then_some("CONV"));
+            flags.extend(big.then_some("BIG"));
+            flags.extend(f16.then_some("F16"));
+            Ok((device.kernel("gemm_tiled", &[], &flags)?, tile, tile))
+        }
+    }
+}
+
+/// Whether a workgroup of `gemm_coop.wgsl` that owns `tile` x `tile` outputs has the memory and invocations it needs.
+fn fits(coop: Coop, tile: u32, caps: &Caps) -> bool {
+    let subgroups = if tile == 8 * coop.side { 8 } else { 4 };
+    let row = 4 * subgroups * coop.lanes / tile + 2;
+    let bytes = 2 * tile * row * 8 + subgroups * coop.side * coop.side * 4;
+    bytes <= caps.max_workgroup_memory && subgroups * coop.lanes <= caps.max_invocations
 }
 
 /// `[columns, rows, ..]` of workgroups, rows split over y and z.
@@ -98,7 +127,10 @@ impl Gemm<'_> {
         if m == 0 {
             return Ok(());
         }
-        let (lo, hi) = self.activation.bounds();
+        let mut stored = vec![self.x, self.w, self.c];
+        stored.extend(self.residual);
+        let f16 = stored_f16("gemm", &stored)?;
+        let (lo, hi) = self.activation.bounds(f16);
         let params = Params {
             m,
             n,
@@ -109,7 +141,7 @@ impl Gemm<'_> {
             residual: self.residual.is_some().into(),
             ..Default::default()
         };
-        let (kernel, rows, columns) = variant(recorder.device(), false)?;
+        let (kernel, rows, columns) = variant(recorder.device(), false, f16, [m, n])?;
         let limit = recorder.device().caps().max_groups;
         recorder.dispatch(
             &kernel,

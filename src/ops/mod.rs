@@ -43,22 +43,40 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Bounds of the clamp that computes it.
-    pub(crate) fn bounds(self) -> (f32, f32) {
+    /// Bounds of the clamp that computes it; what is stored as f16 stays in its range.
+    pub(crate) fn bounds(self, f16: bool) -> (f32, f32) {
+        let max = if f16 { half::f16::MAX.to_f32() } else { f32::MAX };
         match self {
-            Self::None => (-f32::MAX, f32::MAX),
-            Self::Relu => (0.0, f32::MAX),
+            Self::None => (-max, max),
+            Self::Relu => (0.0, max),
             Self::Relu6 => (0.0, 6.0),
         }
     }
 }
 
-/// Refuses a tensor of fewer than `expected` words.
+/// Refuses a tensor of fewer than `expected` values.
 fn check(what: &str, expected: u64, tensor: &Tensor) -> Result<()> {
-    if (tensor.len() as u64) < expected {
-        return Err(Error::Limit(format!("{what} needs {expected} words, its buffer has {}", tensor.len())));
+    if (tensor.values() as u64) < expected {
+        return Err(Error::Limit(format!(
+            "{what} needs {expected} values, its buffer has {}",
+            tensor.values()
+        )));
     }
     Ok(())
+}
+
+/// Whether `tensors` are stored as f16, all or none of them.
+fn stored_f16(what: &str, tensors: &[&Tensor]) -> Result<bool> {
+    let f16 = tensors.iter().filter(|t| t.is_f16()).count();
+    if f16 != 0 && f16 != tensors.len() {
+        return Err(Error::Limit(format!("{what}: {f16} of {} tensors are f16, not all", tensors.len())));
+    }
+    Ok(f16 > 0)
+}
+
+/// The flag for that.
+fn flag_f16(f16: bool) -> &'static [&'static str] {
+    if f16 { &["F16"] } else { &[] }
 }
 
 /// Refuses a channel count that does not fill whole vec4s.

@@ -1,11 +1,11 @@
 //! Patches: the 3x3 mean of every position.
 
-use super::{check, check_vec4, grid_64, words};
+use super::{check, check_vec4, flag_f16, grid_64, words};
 use crate::Result;
 use crate::gpu::{Recorder, Tensor};
 
 /// 3x3 mean (stride 1, zero padding 1, zeros counted) of X `[batch][h][w][c]` into channels `to .. to + c` of
-/// C `[batch][h][w][row]`. METHOD: PatchCore, section 3.1.
+/// C `[batch][h][w][row]`. METHOD: PatchCore, section 3.1. X may be stored as f16.
 #[derive(Debug)]
 pub struct PatchMean<'a> {
     /// Input.
@@ -43,7 +43,7 @@ impl PatchMean<'_> {
         check("patch x", words(&[batch, h, w, c]), self.x)?;
         check("patch c", words(&[batch, h, w, self.row]), self.c)?;
         let params = Params { batch, h, w, c4: c / 4, row4: self.row / 4, to4: self.to / 4 };
-        let kernel = recorder.device().kernel("patch", &[], &[])?;
+        let kernel = recorder.device().kernel("patch", &[], flag_f16(self.x.is_f16()))?;
         let grid = grid_64("patch", words(&[batch, h, w, c / 4]), recorder.device().caps())?;
         recorder.dispatch(&kernel, &format!("{h}x{w}x{c} b{batch}"), &[self.x, self.c], &params, grid)
     }

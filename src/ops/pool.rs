@@ -1,11 +1,12 @@
 //! Maximum pooling.
 
 use super::conv::ConvShape;
-use super::{check, check_vec4, grid_64, words};
+use super::{check, check_vec4, flag_f16, grid_64, stored_f16, words};
 use crate::Result;
 use crate::gpu::{Recorder, Tensor};
 
-/// `C` = maximum over `kernel x kernel` windows of X `[batch][in_h][in_w][c]`; padding never wins.
+/// `C` = maximum over `kernel x kernel` windows of X `[batch][in_h][in_w][c]`; padding never wins. Both may be stored
+/// as f16.
 #[derive(Debug)]
 pub struct MaxPool<'a> {
     /// Input.
@@ -40,6 +41,7 @@ impl MaxPool<'_> {
         check_vec4("pooling channels", s.in_c)?;
         check("pooling x", s.input_len() as u64, self.x)?;
         check("pooling c", s.output_len() as u64, self.c)?;
+        let f16 = stored_f16("pooling", &[self.x, self.c])?;
         let params = Params {
             batch: s.batch,
             c4: s.in_c / 4,
@@ -51,7 +53,7 @@ impl MaxPool<'_> {
             stride: s.stride,
             pad: s.pad_top,
         };
-        let kernel = recorder.device().kernel("pool", &[], &[])?;
+        let kernel = recorder.device().kernel("pool", &[], flag_f16(f16))?;
         let items = words(&[s.batch, s.out_h, s.out_w, s.in_c / 4]);
         let grid = grid_64("pooling", items, recorder.device().caps())?;
         let shape = format!("{}x{}x{}->{}x{} b{}", s.in_h, s.in_w, s.in_c, s.out_h, s.out_w, s.batch);

@@ -1,13 +1,13 @@
 //! Patches as PatchCore publishes them: neighbourhoods, adaptively averaged to a fixed number of values.
 
-use super::{check, check_vec4, grid_64, words};
+use super::{check, check_vec4, flag_f16, grid_64, words};
 use crate::gpu::{Recorder, Tensor};
 use crate::{Error, Result};
 
 /// Adaptive average pooling of the patch of every position. The patch is the `side * side` neighbourhood in X
 /// `[batch][h][w][c]` (zeros outside), ordered by channel, then row, then column; its `c * side^2` values become `m`,
 /// in columns `to .. to + m` of C `[batch][h][w][row]`. A `side` of 1 pools the rows of X themselves.
-/// METHOD, section 3; PatchCore, section 3.1.
+/// X may be stored as f16. METHOD, section 3; PatchCore, section 3.1.
 #[derive(Debug)]
 pub struct Pooled<'a> {
     /// Input.
@@ -58,7 +58,7 @@ impl Pooled<'_> {
         check("pooled x", words(&[batch, h, w, c]), self.x)?;
         check("pooled c", words(&[batch, h, w, row]), self.c)?;
         let params = Params { batch, h, w, c, side, m4: m / 4, row4: row / 4, to4: to / 4 };
-        let kernel = recorder.device().kernel("pooled", &[], &[])?;
+        let kernel = recorder.device().kernel("pooled", &[], flag_f16(self.x.is_f16()))?;
         let grid = grid_64("pooled", words(&[batch, h, w, m / 4]), recorder.device().caps())?;
         let label = format!("{h}x{w}x{c} {side}x{side}->{m} b{batch}");
         recorder.dispatch(&kernel, &label, &[self.x, self.c], &params, grid)

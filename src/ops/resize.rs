@@ -1,6 +1,6 @@
 //! Antialiased resize, crop and normalisation of decoded pixels.
 
-use super::{check, grid_64, words};
+use super::{check, flag_f16, grid_64, words};
 use crate::Result;
 use crate::gpu::{Recorder, Tensor};
 
@@ -62,7 +62,7 @@ pub fn record_rows(
 }
 
 /// Second pass, along columns, of `x` `[rows][w]` packed pixels whose row 0 is row `first_row` of the image; writes
-/// `(v - mean) * scale` as `[axis.out][w][4]` floats at word `to` (a multiple of 4) of `c`. Mean and scale are in units of
+/// `(v - mean) * scale` as `[axis.out][w][4]` floats at value `to` (a multiple of 4) of `c`, which may be stored as f16. Mean and scale are in units of
 /// 8-bit values.
 ///
 /// # Errors
@@ -90,7 +90,7 @@ pub fn record_columns(
         to4: to / 4,
         pad: [0; 3],
     };
-    let kernel = recorder.device().kernel("resize_columns", &[], &[])?;
+    let kernel = recorder.device().kernel("resize_columns", &[], flag_f16(c.is_f16()))?;
     let grid = grid_64("resize", words(&[axis.out, w]), recorder.device().caps())?;
     let shape = format!("{}x{w}", axis.out);
     recorder.dispatch(&kernel, &shape, &[x, &axis.window, &axis.coefficients, c], &params, grid)

@@ -22,28 +22,27 @@ pub fn conv2d(
     assert_eq!(w.len(), out_c * s.kernel_h as usize * s.kernel_w as usize * in_c, "w of {s:?}");
     assert_eq!(bias.len(), out_c, "bias of {s:?}");
     assert!(residual.is_none_or(|r| r.len() == s.output_len()), "residual of {s:?}");
-    let mut y = Vec::with_capacity(s.output_len());
-    for n in 0..s.batch {
-        for oy in 0..s.out_h {
-            for ox in 0..s.out_w {
-                for (co, &b) in bias.iter().enumerate() {
-                    let mut sum = f64::from(b);
-                    for ky in 0..s.kernel_h {
-                        for kx in 0..s.kernel_w {
-                            let Some(from) = input_pixel(s, n, [oy, ox], [ky, kx]) else { continue };
-                            let tap = (co as u32 * s.kernel_h + ky) * s.kernel_w + kx;
-                            sum += dot(&x[from * in_c..][..in_c], &w[tap as usize * in_c..][..in_c]);
-                        }
-                    }
-                    if let Some(residual) = residual {
-                        sum += f64::from(residual[y.len()]);
-                    }
-                    y.push(activate(sum, activation) as f32);
-                }
-            }
+    let at = |i: usize| {
+        let add = residual.map_or(0.0, |r| f64::from(r[i]));
+        activate(conv_sum(x, w, s, i) + f64::from(bias[i % out_c]) + add, activation) as f32
+    };
+    (0..s.output_len()).map(at).collect()
+}
+
+/// Output `index` of a convolution before bias, residual and activation, with the arguments of [`conv2d`].
+pub fn conv_sum(x: &[f32], w: &[f32], s: &ConvShape, index: usize) -> f64 {
+    let (in_c, out_c) = (s.in_c as usize, s.out_c as usize);
+    let (co, pixel) = ((index % out_c) as u32, (index / out_c) as u32);
+    let [n, oy, ox] = [pixel / s.out_w / s.out_h, pixel / s.out_w % s.out_h, pixel % s.out_w];
+    let mut sum = 0.0;
+    for ky in 0..s.kernel_h {
+        for kx in 0..s.kernel_w {
+            let Some(from) = input_pixel(s, n, [oy, ox], [ky, kx]) else { continue };
+            let tap = (co * s.kernel_h + ky) * s.kernel_w + kx;
+            sum += dot(&x[from * in_c..][..in_c], &w[tap as usize * in_c..][..in_c]);
         }
     }
-    y
+    sum
 }
 
 /// Index of the input pixel, over all images, that tap `(ky, kx)` of output `(oy, ox)` of image `n` reads; `None` where it

@@ -15,23 +15,23 @@ pub fn depthwise(x: &[f32], w: &[f32], bias: &[f32], shape: &ConvShape, activati
     assert_eq!(x.len(), s.input_len(), "x of {s:?}");
     assert_eq!(w.len(), s.kernel_h as usize * s.kernel_w as usize * channels, "w of {s:?}");
     assert_eq!(bias.len(), channels, "bias of {s:?}");
-    let mut y = Vec::with_capacity(s.output_len());
-    for n in 0..s.batch {
-        for oy in 0..s.out_h {
-            for ox in 0..s.out_w {
-                for c in 0..channels {
-                    let mut sum = f64::from(bias[c]);
-                    for ky in 0..s.kernel_h {
-                        for kx in 0..s.kernel_w {
-                            let Some(from) = input_pixel(s, n, [oy, ox], [ky, kx]) else { continue };
-                            let tap = (ky * s.kernel_w + kx) as usize;
-                            sum += f64::from(x[from * channels + c]) * f64::from(w[tap * channels + c]);
-                        }
-                    }
-                    y.push(activate(sum, activation) as f32);
-                }
-            }
+    let at =
+        |i: usize| activate(depthwise_sum(x, w, s, i) + f64::from(bias[i % channels]), activation) as f32;
+    (0..s.output_len()).map(at).collect()
+}
+
+/// Output `index` before bias and activation, with the arguments of [`depthwise`].
+pub fn depthwise_sum(x: &[f32], w: &[f32], s: &ConvShape, index: usize) -> f64 {
+    let channels = s.in_c as usize;
+    let (c, pixel) = (index % channels, (index / channels) as u32);
+    let [n, oy, ox] = [pixel / s.out_w / s.out_h, pixel / s.out_w % s.out_h, pixel % s.out_w];
+    let mut sum = 0.0;
+    for ky in 0..s.kernel_h {
+        for kx in 0..s.kernel_w {
+            let Some(from) = input_pixel(s, n, [oy, ox], [ky, kx]) else { continue };
+            let tap = (ky * s.kernel_w + kx) as usize;
+            sum += f64::from(x[from * channels + c]) * f64::from(w[tap * channels + c]);
         }
     }
-    y
+    sum
 }

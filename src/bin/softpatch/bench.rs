@@ -1,9 +1,9 @@
 //! `softpatch bench`.
 
 use crate::common::{self, BackboneArgs, Bars, DeviceArgs, Failure, Outcome, human_bytes};
-use crate::config::{compat, embedding, parse_bytes};
+use crate::config::{compat, embedding, parse_bytes, precision};
 use softpatch::data::{Dataset, DecodeOptions, FileSource, ImageSource, NoiseProtocol};
-use softpatch::detector::{Backbone, Compat, Detector, Embedding, FitOptions, Progress};
+use softpatch::detector::{Backbone, Compat, Detector, Embedding, FitOptions, Precision, Progress};
 use softpatch::eval::bench::{Bench, BenchOptions, Cell, Method, Summary, protocol_of};
 use softpatch::gpu::Device;
 use std::collections::BTreeMap;
@@ -21,9 +21,10 @@ use std::time::Instant;
 )]
 pub struct Args {
     /// Folder of the data set.
-    dataset: PathBuf,
+    #[arg(required_unless_present = "roofline")]
+    dataset: Option<PathBuf>,
     /// Folder for the results; made where it is not there.
-    #[arg(short, long, value_name = "DIR", required_unless_present = "time")]
+    #[arg(short, long, value_name = "DIR", required_unless_present_any = ["time", "roofline"])]
     out: Option<PathBuf>,
     /// Methods, with commas between.
     #[arg(
@@ -68,6 +69,9 @@ pub struct Args {
     /// `official` makes the choices of the published program where it and the paper part [default: none].
     #[arg(long, value_name = "NAME", value_parser = compat)]
     compat: Option<Compat>,
+    /// How the backbone stores weights and activations: f32 or f16 [default: f32].
+    #[arg(long, value_name = "NAME", value_parser = precision)]
+    precision: Option<Precision>,
     /// Values of a projected patch, a multiple of 4 [default: 128].
     #[arg(long, value_name = "N")]
     projection: Option<u32>,
@@ -90,6 +94,8 @@ pub struct Args {
     #[arg(long)]
     time: bool,
     #[command(flatten)]
+    roofline: crate::roofline::RooflineArgs,
+    #[command(flatten)]
     backbone: BackboneArgs,
     #[command(flatten)]
     device: DeviceArgs,
@@ -108,6 +114,7 @@ impl Args {
             coreset_ratio: self.ratio.unwrap_or(base.coreset_ratio),
             embedding: self.embedding.unwrap_or(base.embedding),
             embedding_dim: self.embedding_dim.unwrap_or(base.embedding_dim),
+            precision: self.precision.unwrap_or(base.precision),
             projection: self.projection.unwrap_or(base.projection),
             resize: self.resize.unwrap_or(base.resize),
             crop: self.crop.unwrap_or(base.crop),
@@ -129,8 +136,12 @@ impl Args {
 }
 
 pub fn run(args: &Args, quiet: bool) -> Outcome {
+    if args.roofline.roofline {
+        return crate::roofline::run(&args.roofline, &args.device.open()?, quiet);
+    }
     let options = args.options()?;
-    let mut set = Dataset::open(&args.dataset)?;
+    let Some(dataset) = &args.dataset else { return Err(Failure::Usage("DATASET is missing".into())) };
+    let mut set = Dataset::open(dataset)?;
     if !args.category.is_empty() {
         set = set.only(&args.category).map_err(|e| Failure::Usage(e.to_string()))?;
     }
@@ -154,7 +165,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         bars.notice(&format!("{number}/{total} {}", line(cell, computed)));
     })?;
     bars.finish();
-    let name = args.dataset.file_name().unwrap_or(args.dataset.as_os_str()).to_string_lossy();
+    let name = dataset.file_name().unwrap_or(dataset.as_os_str()).to_string_lossy();
     summary.write(out, &format!("{name}: anomaly detection over noise"))?;
     summary.notes.iter().for_each(|note| bars.notice(note));
     let text = format!("{}\n{}", summary.markdown(), footer(&summary, &device, started));
@@ -244,7 +255,29 @@ fn time(device: &Device, backbone: &Backbone, set: &Dataset, options: &BenchOpti
         share(0.5),
         share(0.95)
     );
+    let full: Vec<_> =
+        (0..fit.batch as usize).map(|i| test.load(i % test.len())).collect::<Result<_, _>>()?;
+    let views = full.iter().map(|image| image.as_image()).collect::<Result<Vec<_>, _>>()?;
+    let mut batches = Vec::new();
+    for _ in 0..6 {
+        let began = Instant::now();
+        detector.score(&views)?;
+        batches.push(began.elapsed().as_secs_f64() * 1e3 / f64::from(fit.batch));
+    }
+    // The first one built its pipelines.
+    batches.remove(0);
+    batches.sort_by(f64::total_cmp);
+    let _ = writeln!(
+        text,
+        "score, {} images at a time, decoded: {:.3} ms an image, upload and readback included",
+        fit.batch,
+        batches[batches.len() / 2]
+    );
     if caps.timestamps {
+        let times = detector.profile(&views)?;
+        let all: f64 = times.steps.iter().map(|t| t.seconds).sum();
+        let each = 1e3 * all / f64::from(fit.batch);
+        let _ = writeln!(text, "  on the device {each:.3} ms an image");
         let image = test.load(0)?;
         let times = detector.profile(&[image.as_image()?])?;
         let all: f64 = times.steps.iter().map(|t| t.seconds).sum();

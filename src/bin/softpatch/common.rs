@@ -3,6 +3,7 @@
 use indicatif::{ProgressBar, ProgressStyle};
 use softpatch::detector::{Backbone, Detector, Progress, Stage};
 use softpatch::gpu::{Device, DeviceOptions};
+use softpatch::roofline::tune::Table;
 use std::cell::RefCell;
 use std::error::Error as _;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -139,10 +140,24 @@ pub struct WeightsArgs {
     pub backbone: Option<PathBuf>,
 }
 
+/// The table that `softpatch tune` wrote, or the one that `SOFTPATCH_TUNING` names; an empty name means none.
+fn tuning_table() -> Option<PathBuf> {
+    match std::env::var_os("SOFTPATCH_TUNING") {
+        Some(path) => (!path.is_empty()).then(|| path.into()),
+        None => crate::roofline::tuning_path().filter(|path| path.exists()),
+    }
+}
+
 /// Opens the adapter of that number or name, or the fastest kind.
 pub fn open_device(adapter: Option<&str>) -> Outcome<Device> {
     let options = DeviceOptions { adapter: adapter.map(str::to_owned), ..DeviceOptions::default() };
-    let device = Device::open(&options)?;
+    let mut device = Device::open(&options)?;
+    if let Some(path) = tuning_table()
+        && let Some(tuning) = Table::load(&path)?.find(&device)
+    {
+        tracing::info!(path = %path.display(), "tile sizes");
+        device = device.with_tuning(tuning.clone())?;
+    }
     tracing::info!(adapter = device.caps().adapter, archetype = %device.caps().archetype, "device");
     Ok(device)
 }

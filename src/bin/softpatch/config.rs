@@ -1,7 +1,7 @@
 //! Settings of a fit from a TOML file and the command line; the command line wins.
 
 use crate::common::{DeviceArgs, Failure, Outcome};
-use softpatch::detector::{Compat, Discriminator, Embedding, FitOptions};
+use softpatch::detector::{Compat, Discriminator, Embedding, FitOptions, Precision};
 use std::path::{Path, PathBuf};
 
 /// Settings that a model is fitted with. What is not given comes from `--config`, else from the defaults.
@@ -56,6 +56,9 @@ pub struct FitArgs {
     /// neighbours unless --lof-k says otherwise) [default: none].
     #[arg(long, value_name = "NAME", value_parser = compat)]
     pub compat: Option<Compat>,
+    /// How the backbone stores weights and activations, f32 or f16 (faster on GPUs; sums stay f32) [default: f32].
+    #[arg(long, value_name = "NAME", value_parser = precision)]
+    pub precision: Option<Precision>,
     /// TOML file with any of these settings under their names here, without the dashes in front (soft-weights = false
     /// for --no-soft-weights), and `device`.
     #[arg(long, value_name = "FILE")]
@@ -82,6 +85,7 @@ impl FitArgs {
         }
         fit.compat = self.compat.unwrap_or(fit.compat);
         fit.embedding = self.embedding.unwrap_or(fit.embedding);
+        fit.precision = self.precision.unwrap_or(fit.precision);
         let set = |to: &mut u32, from: Option<u32>| *to = from.unwrap_or(*to);
         set(&mut fit.lof_k, self.lof_k);
         set(&mut fit.projection, self.projection);
@@ -189,6 +193,14 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
     match number.parse::<f64>() {
         Ok(value) if value * factor >= 1.0 && value * factor < 9e18 => Ok((value * factor) as u64),
         _ => Err(format!("`{text}` is no size; write for example 800MB or 2GiB")),
+    }
+}
+
+pub fn precision(name: &str) -> Result<Precision, String> {
+    match name {
+        "f32" => Ok(Precision::F32),
+        "f16" => Ok(Precision::F16),
+        _ => Err("it is f32 or f16".into()),
     }
 }
 

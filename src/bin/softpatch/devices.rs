@@ -55,7 +55,12 @@ fn describe(a: &AdapterSummary, caps: &Result<Caps, Error>) -> String {
             );
             line("f16", yes(c.f16).into());
             line("subgroups", c.subgroup.map_or("no".into(), |(low, high)| format!("{low} to {high} lanes")));
-            line("coop", format!("{} (cooperative matrices)", yes(c.coop)));
+            line(
+                "coop",
+                c.coop.map_or("no (cooperative matrices)".into(), |coop| {
+                    format!("{0}x{0} of f16, sums in f32, subgroups of {1}", coop.side, coop.lanes)
+                }),
+            );
             line("timestamps", yes(c.timestamps).into());
             line(
                 "limits",
@@ -79,7 +84,7 @@ fn as_json(a: &AdapterSummary, caps: &Result<Caps, Error>) -> serde_json::Value 
             "archetype": c.archetype.to_string(),
             "f16": c.f16,
             "subgroup": c.subgroup.map(|(low, high)| [low, high]),
-            "coop": c.coop,
+            "coop": c.coop.map(|coop| json!({ "side": coop.side, "lanes": coop.lanes })),
             "unchecked": c.unchecked,
             "timestamps": c.timestamps,
             "max_binding": c.max_binding,

@@ -9,8 +9,10 @@ mod doctor;
 mod eval;
 mod fit;
 mod images;
+mod roofline;
 mod score;
 mod synth;
+mod tune;
 
 use clap::{Parser, Subcommand};
 use common::{Failure, Outcome};
@@ -45,6 +47,7 @@ enum Command {
     Devices(devices::Args),
     Doctor(doctor::Args),
     Bench(bench::Args),
+    Tune(tune::Args),
     Demo(demo::Args),
 }
 
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Devices(args) => devices::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Bench(args) => bench::run(&args, quiet),
+        Command::Tune(args) => tune::run(&args),
         Command::Demo(args) => demo::run(&args, quiet),
     };
     exit(outcome)

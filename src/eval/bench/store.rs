@@ -48,8 +48,15 @@ impl Store {
         let network = backbone.network.clone();
         let patches = options.patches(&network.name);
         let (crop, batch) = ([options.crop; 2], options.batch);
-        let mut extractor =
-            Extractor::with_patches(device, network, &backbone.weights, crop, batch, patches)?;
+        let mut extractor = Extractor::with_patches(
+            device,
+            network,
+            &backbone.weights,
+            crop,
+            batch,
+            patches,
+            options.precision,
+        )?;
         let mut feed = Feed::new(device, extractor.network(), options.resize, options.crop)?;
         let (grid, dim) = (extractor.grid(), extractor.dim());
         let image = (grid[0] * grid[1] * dim) as usize;

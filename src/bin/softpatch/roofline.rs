@@ -1,0 +1,190 @@
+//! `softpatch bench --roofline`.
+
+use crate::common::{self, Failure, Outcome};
+use serde_json::json;
+use softpatch::backbone::{efficientnet_lite, resnet};
+use softpatch::gpu::{Archetype, Caps, Device};
+use softpatch::roofline::{Make, Roof, Row, Scale, backbone, measure, method, probe, products};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+/// How `bench --roofline` reports.
+#[derive(Debug, Default, clap::Args)]
+pub struct RooflineArgs {
+    /// Instead of measuring quality, measure the adapter and how near each kernel comes to what it can do.
+    #[arg(long, help_heading = "Roofline")]
+    pub roofline: bool,
+    /// The largest shapes on a CPU driver, too (on GPUs they are always measured).
+    #[arg(long, requires = "roofline", help_heading = "Roofline")]
+    large: bool,
+    /// One JSON document instead of a table.
+    #[arg(long, requires = "roofline", help_heading = "Roofline")]
+    json: bool,
+    /// Write the table as a CSV file, too.
+    #[arg(long, value_name = "FILE", requires = "roofline", help_heading = "Roofline")]
+    csv: Option<PathBuf>,
+}
+
+/// A group of cases, with the images a batch where its sum is a network's.
+struct Group {
+    title: String,
+    images: Option<u32>,
+    cases: Vec<Make>,
+}
+
+fn groups(caps: &Caps, scale: Scale) -> Outcome<Vec<Group>> {
+    let gpu = caps.archetype == Archetype::Tiled;
+    let mut all = Vec::new();
+    // A CPU driver computes f16 by way of f32: nothing is gained there.
+    for f16 in if gpu && caps.f16 { &[false, true][..] } else { &[false] } {
+        let name = if *f16 { "f16" } else { "f32" };
+        let cases = products(scale, *f16);
+        all.push(Group { title: format!("products, {name}"), images: None, cases });
+        let mut networks = vec![efficientnet_lite(0).with_taps(&["block4", "block10"])?];
+        if scale.large {
+            let wide = resnet("wide_resnet50_2").map(|n| n.with_taps(&["layer2", "layer3"])).transpose()?;
+            networks.extend(wide);
+        }
+        for network in networks {
+            let cases = backbone(&network, scale, *f16)?;
+            all.push(Group { title: format!("{}, {name}", network.name), images: Some(scale.batch), cases });
+        }
+    }
+    all.push(Group { title: "method, f32".into(), images: None, cases: method(scale) });
+    Ok(all)
+}
+
+pub fn run(args: &RooflineArgs, device: &Device, quiet: bool) -> Outcome {
+    if let Some(path) = &args.csv {
+        common::check_output_file(path)?;
+    }
+    let caps = device.caps();
+    let gpu = caps.archetype == Archetype::Tiled;
+    let scale = Scale { batch: if gpu { 32 } else { 1 }, large: gpu || args.large };
+    let say = |text: &str| if args.json { Ok(()) } else { common::print(text) };
+    say(&format!("{} ({}, {}), kernels {}\n", caps.adapter, caps.backend, caps.driver, caps.archetype))?;
+    if !caps.timestamps {
+        say("no timestamp queries: times are the host's and hold a submission each\n")?;
+    }
+    let roof = probe(device)?;
+    say(&describe(&roof))?;
+    say(&format!(
+        "\n{:<12} {:<40} {:>9} {:>9} {:>8} {:>6} {:>6}  {}\n",
+        "kernel", "shape", "ms", "GFLOP/s", "GB/s", "peak", "roof", "variant"
+    ))?;
+    let (mut rows, mut wrong): (Vec<(String, Row)>, usize) = (Vec::new(), 0);
+    for group in groups(caps, scale)? {
+        say(&format!("{}\n", group.title))?;
+        let mut sum = 0.0;
+        for make in &group.cases {
+            let row = match make(device).and_then(|case| measure(device, &roof, &case)) {
+                Ok(row) => row,
+                Err(e @ softpatch::Error::Limit(_)) => {
+                    if !quiet {
+                        eprintln!("note: a shape is left out: {e}");
+                    }
+                    continue;
+                }
+                Err(e) => return Err(e.into()),
+            };
+            wrong += usize::from(!row.passed());
+            sum += f64::from(row.count) * row.seconds;
+            say(&line(&row))?;
+            rows.push((group.title.clone(), row));
+        }
+        if let Some(images) = group.images {
+            let each = 1e3 * sum / f64::from(images);
+            say(&format!("all convolutions of the network: {each:.3} ms an image at a batch of {images}\n"))?;
+        }
+    }
+    if let Some(path) = &args.csv {
+        let text = csv(caps, &rows);
+        std::fs::write(path, text).map_err(|e| softpatch::Error::io(path, "writing the table", e))?;
+    }
+    if args.json {
+        let list: Vec<_> = rows.iter().map(|(group, row)| json!({ "group": group, "row": row })).collect();
+        common::print_json(&json!({
+            "adapter": caps.adapter,
+            "driver": caps.driver,
+            "backend": caps.backend,
+            "kernels": caps.archetype.to_string(),
+            "tuning": device.tuning(),
+            "batch": scale.batch,
+            "roof": roof,
+            "rows": list,
+        }))?;
+    }
+    if wrong > 0 {
+        eprintln!("error: {wrong} of {} answers are wrong; run `softpatch doctor`", rows.len());
+        return Err(Failure::Reported);
+    }
+    Ok(())
+}
+
+fn describe(roof: &Roof) -> String {
+    let mut text = format!("f32 {:.1} GFLOP/s", roof.f32 / 1e9);
+    for (name, rate) in [("f16", roof.f16), ("cooperative matrices", roof.coop)] {
+        if let Some(rate) = rate {
+            let _ = write!(text, ", {name} {:.1}", rate / 1e9);
+        }
+    }
+    let _ = writeln!(text, ", copies {:.1} GB/s", roof.bandwidth / 1e9);
+    text
+}
+
+fn line(row: &Row) -> String {
+    let mut shape = row.shape.clone();
+    if row.count > 1 {
+        let _ = write!(shape, " ({} times)", row.count);
+    }
+    let variants = row.variant.split(", ").count();
+    let variant = if variants > 4 { format!("{variants} shaders") } else { row.variant.clone() };
+    let mark = if row.passed() { "" } else { "  WRONG" };
+    format!(
+        "{:<12} {shape:<40} {:>9.3} {:>9.1} {:>8.1} {:>4.0} % {:>4.0} %  {variant}{mark}\n",
+        row.kernel,
+        1e3 * row.seconds,
+        row.gflops,
+        row.gbs,
+        100.0 * row.peak_share,
+        100.0 * row.roof_share,
+    )
+}
+
+fn csv(caps: &Caps, rows: &[(String, Row)]) -> String {
+    let quote = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    let mut text = String::from(
+        "adapter,driver,group,kernel,shape,variant,count,seconds,clock,runs,gflops,gbs,peak_share,roof_share,error,\
+         tolerance,right\n",
+    );
+    for (group, r) in rows {
+        let names =
+            [&caps.adapter, &caps.driver, group, r.kernel, &r.shape, &r.variant].map(|t: &str| quote(t));
+        let _ = writeln!(
+            text,
+            "{},{},{:e},{},{},{},{},{},{},{:e},{:e},{}",
+            names.join(","),
+            r.count,
+            r.seconds,
+            r.clock,
+            r.runs,
+            r.gflops,
+            r.gbs,
+            r.peak_share,
+            r.roof_share,
+            r.error,
+            r.tolerance,
+            r.passed()
+        );
+    }
+    text
+}
+
+/// Where the tuning table lies unless another place is named.
+pub fn tuning_path() -> Option<PathBuf> {
+    let base = std::env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".config")))
+        .or_else(|| std::env::var_os("APPDATA").map(PathBuf::from))?;
+    Some(base.join("softpatch").join("tuning.json"))
+}

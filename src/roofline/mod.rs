@@ -1,0 +1,151 @@
+//! How fast an adapter is, and how near each kernel comes to it.
+//!
+//! Probe kernels measure the arithmetic rates and the copy bandwidth of the adapter; then every kernel runs on shapes of real
+//! use. A kernel's roof is what the probes allow at its number of operations a byte, memory being touched once (Williams,
+//! Waterman, Patterson: Roofline, 2009). Every answer is checked against [`mod@crate::reference`], sampled where shapes are big.
+
+mod cases;
+mod probe;
+pub mod tune;
+
+pub use cases::{Case, Make, Scale, Work, backbone, method, products};
+pub use probe::{Roof, probe};
+
+use crate::Result;
+use crate::gpu::{Device, Plan};
+use serde::Serialize;
+use std::time::{Duration, Instant};
+
+/// Where a time comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clock {
+    /// The adapter's timestamps around each dispatch.
+    Gpu,
+    /// The host's clock around a submission and the wait for it.
+    Wall,
+}
+
+impl std::fmt::Display for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Gpu => "gpu",
+            Self::Wall => "wall",
+        })
+    }
+}
+
+/// Median time of a plan.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// Seconds.
+    pub seconds: f64,
+    /// Clock that said so.
+    pub clock: Clock,
+    /// Runs that it is the median of.
+    pub runs: usize,
+}
+
+/// Runs before the first that counts, in seconds: clocks of idle adapters are low.
+const WARM_UP: Duration = Duration::from_millis(60);
+/// Runs that count, and the time after which no more are begun.
+const RUNS: usize = 9;
+const BUDGET: Duration = Duration::from_secs(2);
+
+/// Times `plan`, whose pipelines are built: warm-up, then the median of several runs.
+///
+/// # Errors
+/// [`crate::Error::Device`] where the device was lost.
+pub fn time(device: &Device, plan: &Plan) -> Result<Timing> {
+    let began = Instant::now();
+    loop {
+        plan.submit()?;
+        device.wait()?;
+        if began.elapsed() >= WARM_UP {
+            break;
+        }
+    }
+    let clock = if device.caps().timestamps { Clock::Gpu } else { Clock::Wall };
+    let mut all = Vec::with_capacity(RUNS);
+    let began = Instant::now();
+    while all.len() < RUNS && (all.is_empty() || began.elapsed() < BUDGET) {
+        all.push(match clock {
+            Clock::Gpu => plan.profile()?.iter().map(|s| s.seconds).sum(),
+            Clock::Wall => {
+                let began = Instant::now();
+                plan.submit()?;
+                device.wait()?;
+                began.elapsed().as_secs_f64()
+            }
+        });
+    }
+    all.sort_by(f64::total_cmp);
+    Ok(Timing { seconds: all[all.len() / 2], clock, runs: all.len() })
+}
+
+/// What was measured of a case.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// Kernel family.
+    pub kernel: &'static str,
+    /// Sizes.
+    pub shape: String,
+    /// Shader with its flags and constants; several with a `,` between.
+    pub variant: String,
+    /// Times that the shape occurs in its network; 1 elsewhere.
+    pub count: u32,
+    /// Seconds of one run.
+    pub seconds: f64,
+    /// Clock that said so.
+    pub clock: Clock,
+    /// Runs that the time is the median of.
+    pub runs: usize,
+    /// Billions of floating-point operations a second.
+    pub gflops: f64,
+    /// Billions of bytes a second, every operand and result counted once.
+    pub gbs: f64,
+    /// Share of the measured peak rate of arithmetic.
+    pub peak_share: f64,
+    /// Share of the roof at this case's number of operations a byte.
+    pub roof_share: f64,
+    /// Largest difference from the reference.
+    pub error: f64,
+    /// Difference that rounding explains.
+    pub tolerance: f64,
+}
+
+impl Row {
+    /// Whether the answer is right.
+    pub fn passed(&self) -> bool {
+        self.error <= self.tolerance
+    }
+}
+
+/// Runs, checks and times one case.
+///
+/// # Errors
+/// What recording, running or reading back says.
+pub fn measure(device: &Device, roof: &Roof, case: &Case) -> Result<Row> {
+    case.plan.submit()?;
+    let (error, tolerance) = (case.check)(device)?;
+    let work = (case.work)(device)?;
+    let timing = time(device, &case.plan)?;
+    let peak = if case.coop() { roof.coop.unwrap_or(roof.f32) } else { roof.f32 };
+    let (flops, bytes) = (work.flops / timing.seconds, work.bytes / timing.seconds);
+    let bound = peak.min(work.flops / work.bytes * roof.bandwidth);
+    Ok(Row {
+        kernel: case.kernel,
+        shape: case.shape.clone(),
+        variant: case.variant(),
+        count: case.count,
+        seconds: timing.seconds,
+        clock: timing.clock,
+        runs: timing.runs,
+        gflops: flops / 1e9,
+        gbs: bytes / 1e9,
+        peak_share: flops / peak,
+        roof_share: if work.flops > 0.0 { flops / bound } else { bytes / roof.bandwidth },
+        error,
+        tolerance,
+    })
+}

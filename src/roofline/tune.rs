@@ -1,0 +1,218 @@
+//! Measures which tile sizes an adapter likes best.
+
+use super::cases::{Make, Scale, backbone, products_of};
+use super::time;
+use crate::backbone::efficientnet_lite;
+use crate::gpu::{Archetype, Device, Tuning};
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::path::Path;
+
+/// What was measured on one adapter with one driver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Adapter's name.
+    pub adapter: String,
+    /// Driver and version.
+    pub driver: String,
+    /// What suits it.
+    pub tuning: Tuning,
+}
+
+/// Measured tile sizes, adapter by adapter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// Entries.
+    pub adapters: Vec<Entry>,
+}
+
+impl Table {
+    /// Reads a table.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the file cannot be read, [`Error::InvalidOption`] where it is no table.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read(path).map_err(|e| Error::io(path, "reading the tuning table", e))?;
+        let bad = |reason: String| {
+            Error::InvalidOption(format!(
+                "{}: {reason}; remove the file or make it anew with `softpatch tune`",
+                path.display()
+            ))
+        };
+        let table: Self = serde_json::from_slice(&text).map_err(|e| bad(format!("no tuning table ({e})")))?;
+        table.adapters.iter().try_for_each(|e| e.tuning.validate()).map_err(|e| bad(e.to_string()))?;
+        Ok(table)
+    }
+
+    /// Writes the table, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the path.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let fail = |e| Error::io(path, "writing the tuning table", e);
+        let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
+        let text = serde_json::to_string_pretty(self).map_err(|e| fail(e.into()))?;
+        file.write_all(text.as_bytes()).map_err(fail)?;
+        file.persist(path).map_err(|e| fail(e.error))?;
+        Ok(())
+    }
+
+    /// What was measured for this device, if anything was.
+    pub fn find(&self, device: &Device) -> Option<&Tuning> {
+        let caps = device.caps();
+        self.adapters.iter().find(|e| e.adapter == caps.adapter && e.driver == caps.driver).map(|e| &e.tuning)
+    }
+
+    /// Adds or replaces the entry of this device.
+    pub fn set(&mut self, device: &Device, tuning: Tuning) {
+        let caps = device.caps();
+        let entry = Entry { adapter: caps.adapter.clone(), driver: caps.driver.clone(), tuning };
+        self.adapters.retain(|e| e.adapter != entry.adapter || e.driver != entry.driver);
+        self.adapters.push(entry);
+    }
+}
+
+/// Sweeps what [`Tuning`] holds on this adapter and returns the fastest of it; `report` hears every comparison in a line.
+///
+/// # Errors
+/// [`Error::Device`] where the driver refuses the kernels as they are by default.
+pub fn tune(device: &Device, report: &mut dyn FnMut(&str)) -> Result<Tuning> {
+    let mut best = Tuning::default();
+    match device.caps().archetype {
+        Archetype::Tiled => {
+            best.big_from = threshold(device, false, report)?;
+            if device.caps().coop.is_some_and(|c| !c.emulated) {
+                best.coop_big_from = threshold(device, true, report)?;
+            }
+        }
+        Archetype::Direct => {
+            let cases = products_of(&[[3136, 152, 128], [784, 240, 80]], false);
+            let candidates = [[4, 16], [2, 16], [4, 8], [8, 8], [8, 16], [4, 24]];
+            let with = |&[rows, columns]: &[u32; 2]| Tuning {
+                direct_rows: rows,
+                direct_columns: columns,
+                ..Tuning::default()
+            };
+            let chosen = fastest(device, "direct rows, columns", &cases, &candidates, with, report)?;
+            [best.direct_rows, best.direct_columns] = chosen;
+        }
+    }
+    let scale = Scale { batch: 4, large: false };
+    let network = efficientnet_lite(0).with_taps(&["block10"])?;
+    let mut depthwise = Vec::new();
+    for make in backbone(&network, scale, false)? {
+        if make(device)?.kernel == "depthwise" {
+            depthwise.push(make);
+        }
+    }
+    let with = |&depthwise_run: &u32| Tuning { depthwise_run, ..Tuning::default() };
+    best.depthwise_run = fastest(device, "depthwise run", &depthwise, &[0, 4, 7, 8, 14], with, report)?;
+    Ok(best)
+}
+
+/// Seconds of `cases` under `tuning`; none where an answer is wrong or a kernel does not build.
+fn total(device: &Device, tuning: Tuning, cases: &[Make]) -> Result<Option<f64>> {
+    let device = device.with_tuning(tuning)?;
+    let mut sum = 0.0;
+    for make in cases {
+        let run = || -> Result<Option<f64>> {
+            let case = make(&device)?;
+            case.plan.submit()?;
+            let (error, tolerance) = case.check(&device)?;
+            Ok(if error <= tolerance { Some(time(&device, &case.plan)?.seconds) } else { None })
+        };
+        match run() {
+            Ok(Some(seconds)) => sum += seconds,
+            Ok(None) | Err(Error::Limit(_)) => return Ok(None),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(Some(sum))
+}
+
+/// The first of `candidates`, which is the default, or another that is faster by more than noise.
+fn fastest<T: Copy + std::fmt::Debug>(
+    device: &Device,
+    what: &str,
+    cases: &[Make],
+    candidates: &[T],
+    with: impl Fn(&T) -> Tuning,
+    report: &mut dyn FnMut(&str),
+) -> Result<T> {
+    // Two rounds and the better time of each: clocks and other work drift.
+    let mut seconds = vec![f64::INFINITY; candidates.len()];
+    for _ in 0..2 {
+        for (least, candidate) in seconds.iter_mut().zip(candidates) {
+            *least = least.min(total(device, with(candidate), cases)?.unwrap_or(f64::INFINITY));
+        }
+    }
+    let mut best: Option<(T, f64)> = None;
+    for (candidate, &seconds) in candidates.iter().zip(&seconds) {
+        if seconds.is_infinite() {
+            report(&format!("{what} {candidate:?}: not on this adapter"));
+            continue;
+        }
+        report(&format!("{what} {candidate:?}: {:.3} ms", 1e3 * seconds));
+        if best.is_none_or(|(_, least)| seconds < 0.97 * least) {
+            best = Some((*candidate, seconds));
+        }
+    }
+    best.map(|(candidate, _)| candidate).ok_or_else(|| {
+        Error::Device(format!("{what}: no variant gives right answers; run `softpatch doctor`"))
+    })
+}
+
+/// From how many workgroups on the large tile is faster: the threshold with the least time over all sizes.
+fn threshold(device: &Device, coop: bool, report: &mut dyn FnMut(&str)) -> Result<u32> {
+    let tile = match device.caps().coop {
+        Some(c) if coop => 8 * c.side,
+        _ => 128,
+    };
+    let mut times: Vec<(u32, f64, f64)> = Vec::new();
+    for m in [196, 784, 1568, 3136, 6272, 12_544, 25_088] {
+        for n in [128, 512] {
+            let cases = products_of(&[[m, 512, n]], coop);
+            let with = |from: u32| Tuning { big_from: from, coop_big_from: from, ..Tuning::default() };
+            let Some(small) = total(device, with(u32::MAX), &cases)? else { continue };
+            let Some(big) = total(device, with(1), &cases)? else { continue };
+            let groups = (m as u32).div_ceil(tile) * (n as u32).div_ceil(tile);
+            let name = if coop { "coop" } else { "f32" };
+            let (s, b) = (1e3 * small, 1e3 * big);
+            report(&format!("{name} {m}x512x{n}, {groups} large tiles: small {s:.3} ms, large {b:.3} ms"));
+            times.push((groups, small, big));
+        }
+    }
+    // Logarithms, so that small sizes count as much as large ones.
+    let cost = |from: u32| -> f64 {
+        times.iter().map(|(groups, small, big)| if *groups >= from { big.ln() } else { small.ln() }).sum()
+    };
+    let mut candidates: Vec<u32> = times.iter().map(|t| t.0).chain([u32::MAX]).collect();
+    candidates.sort_unstable();
+    candidates
+        .into_iter()
+        .min_by(|a, b| cost(*a).total_cmp(&cost(*b)))
+        .ok_or_else(|| Error::Device("no matrix product gives right answers; run `softpatch doctor`".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_survive_a_round_trip_and_refuse_nonsense() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tuning.json");
+        let tuning = Tuning { direct_rows: 8, ..Tuning::default() };
+        let entry = Entry { adapter: "a".into(), driver: "d".into(), tuning };
+        let table = Table { adapters: vec![entry] };
+        table.save(&path).unwrap();
+        assert_eq!(Table::load(&path).unwrap(), table);
+        for bad in ["", "{}", r#"{"adapters":[{"adapter":"a","driver":"d","tuning":{"direct-rows":99}}]}"#] {
+            std::fs::write(&path, bad).unwrap();
+            let message = Table::load(&path).unwrap_err().to_string();
+            assert!(message.contains("softpatch tune"), "{message}");
+        }
+    }
+}
