@@ -5,7 +5,7 @@ mod common;
 use common::{devices, serial};
 use softpatch::data::synth::{Material, SynthOptions, generate};
 use softpatch::data::{DecodeOptions, MemorySource, TestSet, TrainSet};
-use softpatch::detector::{Backbone, Detector, Discriminator, FitOptions, Model, Quiet};
+use softpatch::detector::{Backbone, Compat, Detector, Discriminator, FitOptions, Model, Quiet};
 use softpatch::eval::auroc;
 use softpatch::gpu::Device;
 use std::path::Path;
@@ -90,6 +90,53 @@ fn a_model_survives_disk_and_every_discriminator_works() {
             }
         }
     }
+}
+
+/// Features that wait on disk give the same model, bit for bit.
+#[test]
+fn a_small_budget_changes_nothing() {
+    let _guard = serial();
+    let images: Vec<_> =
+        (0..9).map(|i| softpatch::data::synth::render(Material::Print, None, i, 96).unwrap().0).collect();
+    let backbone = Backbone::embedded().unwrap();
+    let (_, device) = &devices()[1];
+    let fit = |options: &FitOptions| {
+        Detector::fit(device, &backbone, &MemorySource(&images), options, &Quiet).unwrap().model().clone()
+    };
+    let all = [Discriminator::Lof, Discriminator::Nearest, Discriminator::Gaussian, Discriminator::None];
+    let plain = all.map(|discriminator| (discriminator, Compat::None, 128));
+    // The program's start, which projects anew; and embeddings that are their own projection.
+    let more = [(Discriminator::Lof, Compat::Official, 128), (Discriminator::Lof, Compat::None, 256)];
+    for (discriminator, compat, projection) in plain.into_iter().chain(more) {
+        let roomy = FitOptions {
+            resize: 96,
+            crop: 96,
+            coreset_ratio: 0.1,
+            batch: 2,
+            compat,
+            projection,
+            ..small(discriminator)
+        };
+        // 9 x 144 patches are 0.8 MB of embeddings and 0.7 MB of projected vectors: the embeddings wait, or both.
+        let large = fit(&roomy);
+        let what = format!("{discriminator} {compat} {projection}");
+        for memory in [1_400_000, 500_000] {
+            let small = fit(&FitOptions { memory, ..roomy.clone() });
+            assert_eq!(small.provenance, large.provenance, "{what} within {memory}");
+            assert_eq!(bits(&small.bank), bits(&large.bank), "{what} within {memory}");
+            assert_eq!(bits(&small.weights), bits(&large.weights), "{what} within {memory}");
+            assert_eq!(bits(&small.train_scores), bits(&large.train_scores), "{what} within {memory}");
+            assert_eq!(small.info.threshold.map(f32::to_bits), large.info.threshold.map(f32::to_bits));
+            assert_eq!(small.info.kept, large.info.kept);
+        }
+    }
+    let options = FitOptions { memory: 100_000, resize: 96, crop: 96, ..small(Discriminator::Lof) };
+    let error = Detector::fit(device, &backbone, &MemorySource(&images), &options, &Quiet).unwrap_err();
+    assert!(error.to_string().contains("raise --memory"), "{error}");
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
 }
 
 /// Same seed, same bank; another seed, another; and both kernel families agree within what rounding does to a score.

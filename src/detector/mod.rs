@@ -1,16 +1,19 @@
 //! The order of the method: fit, denoise, select, score; nothing about GPUs.
 
 mod axes;
+mod budget;
 pub mod coreset;
 mod denoise;
 mod features;
 mod fit;
 mod job;
+mod kept;
 mod model_file;
 mod options;
 mod progress;
 mod score;
 mod source_map;
+mod spool;
 mod stream;
 mod threshold;
 

@@ -121,7 +121,9 @@ pub struct FitOptions {
     /// Whether images were turned as their EXIF orientation says. Sources decode, not the detector: this tells whoever
     /// scores with the model to treat images alike.
     pub exif: bool,
-    /// Device memory for the features of all training images, in bytes; past it, embeddings wait on disk.
+    /// Bytes, on device and host together, for all that grows with the number of training images: features, lists and tables
+    /// of the selection, the bank. Features that do not fit wait in temporary files, and the model is the same. What does not
+    /// grow comes on top: backbone, its buffers for a batch, the images being decoded, and the driver's own memory.
     pub memory: u64,
 }
 
