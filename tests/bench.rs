@@ -12,7 +12,7 @@ use softpatch::data::{
 use softpatch::detector::{Backbone, Compat, Detector, Discriminator, FitOptions, Progress, Quiet};
 use softpatch::eval::bench::{Bench, BenchOptions, Cell, Method, Summary};
 use softpatch::eval::{Item, Map, evaluate};
-use softpatch::gpu::{Device, Recorder};
+use softpatch::gpu::Device;
 use softpatch::{Error, Result, reference};
 use std::borrow::Cow;
 use std::fs;
@@ -292,12 +292,9 @@ fn embeddings(device: &Device, paths: &[&Path], fit: &FitOptions) -> (Vec<f32>, 
     let mut all = Vec::new();
     for path in paths {
         let image = decode_file(path, &DecodeOptions::default()).unwrap();
-        let mut recorder = Recorder::new(device);
         let input = extractor.input().clone();
-        feed.record(&mut recorder, &image.as_image().unwrap(), &input, 0).unwrap();
-        recorder.run().unwrap();
-        feed.submitted();
-        extractor.plan(1).unwrap().submit().unwrap();
+        feed.push(&image.as_image().unwrap(), &input, 0).unwrap();
+        feed.submit(&[extractor.plan(1).unwrap()]).unwrap();
         all.extend(device.read::<f32>(extractor.embedding()).unwrap());
     }
     let [h, w] = extractor.grid();

@@ -6,7 +6,7 @@ use super::spool::{Spool, read_ahead};
 use super::{FitOptions, Progress, Stage};
 use crate::backbone::{Extractor, Feed};
 use crate::data::{Image, ImageSource, OwnedImage};
-use crate::gpu::{Device, Recorder, Tensor};
+use crate::gpu::{Device, Plan, Recorder, Submission, Tensor};
 use crate::ops::Activation;
 use crate::ops::gemm::Gemm;
 use crate::ops::group::Gather;
@@ -170,7 +170,6 @@ impl Collector {
 /// Runs every image of `source` through the backbone and hands out the embeddings `[count][positions][dim]`, which lie on
 /// the device, a batch at a time with the number of its first image.
 pub(crate) fn embed(
-    device: &Device,
     extractor: &mut Extractor,
     feed: &mut Feed,
     source: &dyn ImageSource,
@@ -184,7 +183,7 @@ pub(crate) fn embed(
             return Err(Error::Cancelled);
         }
         let views = loaded.iter().map(|i| i.as_image()).collect::<Result<Vec<_>>>()?;
-        run_backbone(device, extractor, feed, &views, &|slot| source.name(start + slot))?;
+        run_backbone(extractor, feed, &views, &|slot| source.name(start + slot), &[])?;
         f(start, loaded.len(), extractor.embedding())?;
         progress.update(Stage::Features, (start + loaded.len()) as u64, images);
         Ok(())
@@ -207,7 +206,7 @@ impl Features {
         let projection = Projection::random(dim, options);
         let batch = extractor.batch() as usize;
         let mut all = Collector::new(device, shape, projection.as_ref(), batch, options, true)?;
-        embed(device, extractor, feed, source, progress, |start, count, x| all.push(start, count, x))?;
+        embed(extractor, feed, source, progress, |start, count, x| all.push(start, count, x))?;
         Ok(all.features)
     }
 
@@ -375,19 +374,20 @@ impl Features {
     }
 }
 
-/// Submits a batch of decoded images through feed and backbone; the embeddings are ready when the device gets there.
-/// `name` says which image of the batch an error is about.
+/// Submits a batch of decoded images through feed and backbone, and then `after`; the embeddings are ready when the device
+/// gets there. `name` says which image of the batch an error is about.
 pub(super) fn run_backbone(
-    device: &Device,
     extractor: &mut Extractor,
     feed: &mut Feed,
     images: &[Image<'_>],
     name: &dyn Fn(usize) -> String,
-) -> Result<()> {
-    let mut recorder = Recorder::new(device);
+    after: &[&Plan],
+) -> Result<Submission> {
+    // What a batch left behind that failed.
+    feed.take();
     let input = extractor.input().clone();
     for (slot, image) in images.iter().enumerate() {
-        feed.record(&mut recorder, image, &input, slot as u32).map_err(|e| match e {
+        feed.push(image, &input, slot as u32).map_err(|e| match e {
             Error::InvalidOption(reason) => Error::Image {
                 path: name(slot).into(),
                 reason,
@@ -396,8 +396,7 @@ pub(super) fn run_backbone(
             other => other,
         })?;
     }
-    let feeding = recorder.finish()?;
-    crate::gpu::Plan::submit_all(&[&feeding, extractor.plan(images.len() as u32)?])?;
-    feed.submitted();
-    Ok(())
+    let mut plans = vec![extractor.plan(images.len() as u32)?];
+    plans.extend(after);
+    feed.submit(&plans)
 }

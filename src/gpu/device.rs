@@ -94,6 +94,8 @@ pub(super) struct Shared {
     pub kernels: Mutex<HashMap<String, Arc<Kernel>>>,
     pub live_bytes: AtomicU64,
     pub peak_bytes: AtomicU64,
+    /// Buffers, bind groups and pipelines made so far.
+    pub created: AtomicU64,
 }
 
 /// A GPU (or a CPU driver) that runs the kernels. Cheap to clone; clones share the device. `Send + Sync`.
@@ -272,6 +274,7 @@ impl Device {
             kernels: Mutex::default(),
             live_bytes: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),
+            created: AtomicU64::new(0),
         }))
     }
 
@@ -288,6 +291,16 @@ impl Device {
     /// Most bytes of device buffers that were alive at once.
     pub fn peak_bytes(&self) -> u64 {
         self.0.peak_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Buffers, bind groups and pipelines made so far: for tests that nothing is made where nothing should be.
+    #[doc(hidden)]
+    pub fn created(&self) -> u64 {
+        self.0.created.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_created(&self, objects: usize) {
+        self.0.created.fetch_add(objects as u64, Ordering::Relaxed);
     }
 
     /// The pipeline of shader `name` with the given constants and flags, built at the first call.
@@ -338,24 +351,13 @@ impl Device {
         }
     }
 
-    /// Runs `f` on `len` words that are then written at word `offset` of `tensor`, without a copy in between.
-    ///
-    /// # Panics
-    /// Where the words do not fit.
-    pub fn write_with(&self, tensor: &Tensor, offset: usize, len: usize, f: impl FnOnce(&mut [u32])) {
-        assert!(offset + len <= tensor.len(), "write past the end of {tensor:?}");
-        // Filled in ordinary memory first: mapped memory may be uncached, and `WriteOnly` hands out no `&mut [u8]`.
-        let mut words = vec![0_u32; len];
-        f(&mut words);
-        self.write(tensor, offset, &words);
-    }
-
     /// Waits for all submitted work and reads the whole tensor back.
     ///
     /// # Errors
     /// [`Error::Device`] where the device was lost.
     pub fn read<T: bytemuck::Pod>(&self, tensor: &Tensor) -> Result<Vec<T>> {
         let size = tensor.len() as u64 * 4;
+        self.count_created(1);
         let staging = self.0.wgpu.create_buffer(&wgpu::BufferDescriptor {
             label: Some("readback"),
             size,
@@ -391,11 +393,12 @@ impl Device {
     /// # Errors
     /// [`Error::Device`] where the device was lost.
     pub fn wait(&self) -> Result<()> {
-        self.0
-            .wgpu
-            .poll(wgpu::PollType::wait_indefinitely())
-            .map(|_| ())
-            .map_err(|e| Error::Device(format!("waiting for the device: {e}")))
+        self.poll(wgpu::PollType::wait_indefinitely())
+    }
+
+    pub(super) fn poll(&self, until: wgpu::PollType) -> Result<()> {
+        let polled = self.0.wgpu.poll(until);
+        polled.map(|_| ()).map_err(|e| Error::Device(format!("waiting for the device: {e}")))
     }
 
     /// Runs `f` and turns a validation or out-of-memory error that wgpu raises in it into [`Error::Device`].

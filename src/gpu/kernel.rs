@@ -223,5 +223,6 @@ fn build(
         });
         (layout, pipeline)
     })?;
+    device.count_created(1);
     Ok(Kernel { label, pipeline, layout, bindings })
 }

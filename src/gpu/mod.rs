@@ -2,12 +2,14 @@
 
 mod device;
 mod kernel;
+mod readback;
 mod recorder;
 pub mod shaders;
 mod tensor;
 
 pub use device::{AdapterSummary, Archetype, Caps, Device, DeviceOptions, adapters};
 pub use kernel::Kernel;
+pub use readback::{Mapped, Readback, Submission};
 pub use recorder::{Plan, Recorder, StepTime};
 pub use tensor::Tensor;
 pub use wgpu;

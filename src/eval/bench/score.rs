@@ -201,11 +201,11 @@ impl<'a> Training<'a> {
             device.write(&x, 0, &values[..count * image]);
             if let std::collections::btree_map::Entry::Vacant(slot) = plans.entry(count) {
                 let mut recorder = Recorder::new(device);
-                stages.record(&mut recorder, &x, count as u32)?;
+                stages.record(&mut recorder, &x, count as u32, 0)?;
                 slot.insert(recorder.finish()?);
             }
-            plans[&count].submit()?;
-            out.extend(stages.read(count, None)?.into_iter().map(|s| (s.score, s.map)));
+            let submission = Plan::submit_for(&[&plans[&count]])?;
+            out.extend(stages.read(&submission, 0, count, None)?.into_iter().map(|s| (s.score, s.map)));
             progress.update(Stage::Score, out.len() as u64, self.test.len() as u64);
         }
         Ok(out)

@@ -62,7 +62,7 @@ impl Store {
                 tempfile::tempfile_in(folder).map_err(|e| Error::io(folder, "opening a spool file", e))?;
             Data::File(file, folder.to_owned())
         };
-        embed(device, &mut extractor, &mut feed, source, progress, |_, count, x| {
+        embed(&mut extractor, &mut feed, source, progress, |_, count, x| {
             let values: Vec<f32> = device.read(&x.slice(0, count * image))?;
             match &mut data {
                 Data::Memory(all) => all.extend_from_slice(&values),
