@@ -1,8 +1,10 @@
 //! Adapter choice and what the chosen device can do, decided once.
 
+use super::cache::PipelineCache;
 use super::{Kernel, Tensor, kernel};
 use crate::{Error, Result};
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -68,6 +70,10 @@ pub struct DeviceOptions {
     pub archetype: Option<Archetype>,
     /// Forces shaders with (`Some(false)`) or without (`Some(true)`) injected checks; by build type if `None`.
     pub unchecked: Option<bool>,
+    /// Folder for a file of compiled pipelines, which the device reads as it opens and writes as it is dropped. None is
+    /// written where this is `None`, the adapter keeps no such cache (all but Vulkan), or is a CPU driver, whose cache is
+    /// empty.
+    pub pipeline_cache: Option<PathBuf>,
     /// Stays within WebGPU's default limits though the adapter offers more.
     pub default_limits: bool,
 }
@@ -92,10 +98,19 @@ pub(super) struct Shared {
     pub queue: wgpu::Queue,
     pub caps: Caps,
     pub kernels: Mutex<HashMap<String, Arc<Kernel>>>,
+    pub cache: Option<PipelineCache>,
     pub live_bytes: AtomicU64,
     pub peak_bytes: AtomicU64,
     /// Buffers, bind groups and pipelines made so far.
     pub created: AtomicU64,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(cache) = &self.cache {
+            cache.save();
+        }
+    }
 }
 
 /// A GPU (or a CPU driver) that runs the kernels. Cheap to clone; clones share the device. `Send + Sync`.
@@ -206,6 +221,9 @@ impl Device {
             | wgpu::Features::SHADER_F16
             | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
         let mut features = adapter.features() & wanted;
+        if options.pipeline_cache.is_some() && adapter.get_info().device_type != wgpu::DeviceType::Cpu {
+            features |= adapter.features() & wgpu::Features::PIPELINE_CACHE;
+        }
         if disabled("f16") {
             features = features.difference(wgpu::Features::SHADER_F16);
         }
@@ -267,11 +285,13 @@ impl Device {
             adapter: info.name,
         };
         tracing::debug!(?caps, "device");
+        let cache = options.pipeline_cache.as_deref().and_then(|folder| PipelineCache::open(&device, folder));
         Self(Arc::new(Shared {
             wgpu: device,
             queue,
             caps,
             kernels: Mutex::default(),
+            cache,
             live_bytes: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),
             created: AtomicU64::new(0),

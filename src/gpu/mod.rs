@@ -1,5 +1,6 @@
 //! The device: the only folder that names wgpu.
 
+mod cache;
 mod device;
 mod kernel;
 mod readback;
