@@ -34,7 +34,8 @@ pub(super) fn score(
         let shape = store.shape(keys.len());
         // Training and test images share the budget.
         let memory = (fit.memory as f64 * keys.len() as f64 / (n + q) as f64) as u64;
-        let options = FitOptions { memory, ..fit.clone() };
+        // No bank is chosen.
+        let options = FitOptions { memory, coreset_ratio: 0.0, ..fit.clone() };
         Features::projected(device, shape, &projection, batch, &options, |i, out| store.load(&keys[i], out))
     };
     let (train, test) = (collect(&training.train)?, collect(&training.test)?);
