@@ -12,7 +12,7 @@ pub struct CoresetBuffers {
     pub picks: Tensor,
     /// Their vectors, `[picks][dims]`.
     pub bank: Tensor,
-    /// Counters, see [`Progress::read`].
+    /// Counters, see [`super::Progress::read`].
     pub state: Tensor,
     pub(super) shape: CoresetShape,
     pub(super) kept: Tensor,
