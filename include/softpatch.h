@@ -113,7 +113,8 @@ typedef struct {
     int32_t adapter_index;
     // `SOFTPATCH_POWER_HIGH` or `SOFTPATCH_POWER_LOW`.
     uint32_t power;
-    // Device memory in bytes for the features of all training images in a fit; past it they wait on disk.
+    // Bytes, on device and host together, for what grows with the number of training images in a fit; features past it wait
+    // in temporary files.
     uint64_t memory_budget;
     // File with EfficientNet-Lite0 weights up to block 10; null: those in the library.
     const char *weights_path;

@@ -235,8 +235,8 @@ fn the_embedded_backbone_equals_pytorch() {
                 softpatch::backbone::Extractor::new(device, network, &weights, 224, 1).unwrap();
             let mut feed = softpatch::backbone::Feed::new(device, extractor.network(), 224, 224).unwrap();
             let input = extractor.input().clone();
-            run(device, |r| feed.record(r, &image, &input, 0));
-            extractor.plan(1).unwrap().submit().unwrap();
+            feed.push(&image, &input, 0).unwrap();
+            feed.submit(&[extractor.plan(1).unwrap()]).unwrap();
             let (tensor, size) = extractor.last_value();
             let len = size.iter().product::<u32>() as usize;
             let got: Vec<f32> = device.read(&tensor.slice(0, len)).unwrap();

@@ -17,7 +17,11 @@ const TINY: [&str; 6] = ["--resize", "64", "--crop", "64", "--batch", "4"];
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_softpatch"));
-    command.env_remove("SOFTPATCH_LOG").env_remove("SOFTPATCH_DISABLE").stdin(Stdio::null());
+    command
+        .env_remove("SOFTPATCH_LOG")
+        .env_remove("SOFTPATCH_DISABLE")
+        .env("SOFTPATCH_CACHE", "off")
+        .stdin(Stdio::null());
     command
 }
 

@@ -5,7 +5,7 @@ mod common;
 use common::{devices, noise, serial};
 use softpatch::data::MemorySource;
 use softpatch::data::synth::{Material, render};
-use softpatch::detector::coreset::{select, select_official};
+use softpatch::detector::coreset::{RowSource, Vectors, select, select_official};
 use softpatch::detector::{Backbone, Compat, Detector, Embedding, FitOptions, Quiet};
 use softpatch::gpu::Device;
 use softpatch::ops::coreset::{Chunk, CoresetShape};
@@ -33,6 +33,13 @@ struct Case {
     seed: u64,
 }
 
+impl RowSource for Case {
+    fn read(&self, first: u32, out: &mut [f32]) -> softpatch::Result<()> {
+        out.copy_from_slice(&self.z[first as usize * self.dims..][..out.len()]);
+        Ok(())
+    }
+}
+
 impl Case {
     fn run(&self, device: &Device, cut: usize, official: bool) -> Vec<u32> {
         let rows = self.z.len() / self.dims;
@@ -50,11 +57,22 @@ impl Case {
         let samples: Vec<u32> = start_samples(open, self.seed).into_iter().map(|s| s as u32).collect();
         let go = |_| ControlFlow::Continue(());
         let selection = if official {
-            select_official(device, shape, &chunks, &self.kept, &samples, go)
+            select_official(device, shape, Vectors::Device(&chunks), &self.kept, &samples, go)
         } else {
-            select(device, shape, &chunks, &self.kept, &samples, go)
+            select(device, shape, Vectors::Device(&chunks), &self.kept, &samples, go)
         };
         selection.unwrap().unwrap().picks
+    }
+
+    /// [`Case::run`] with the program's start, from vectors that are read as they are needed.
+    fn stream(&self, device: &Device, piece: u32) -> Vec<u32> {
+        let rows = (self.z.len() / self.dims) as u32;
+        let shape = CoresetShape { kept: rows, dims: self.dims as u32, picks: self.picks as u32, batch: 64 };
+        let samples: Vec<u32> =
+            start_samples(rows as usize, self.seed).into_iter().map(|s| s as u32).collect();
+        let vectors = Vectors::Stream { source: self, rows, piece };
+        let go = |_| ControlFlow::Continue(());
+        select_official(device, shape, vectors, &self.kept, &samples, go).unwrap().unwrap().picks
     }
 
     fn check(&self) {
@@ -67,6 +85,7 @@ impl Case {
             if got != want {
                 assert_eq!(got, by(true), "{name}");
             }
+            assert_eq!(self.stream(device, 170), got, "{name}");
         }
     }
 }
@@ -123,7 +142,9 @@ fn more_picks_than_kept_rows_are_refused() {
     let chunks = [Chunk { rows: &rows, first_row: 0, len: 40 }];
     let shape = CoresetShape { kept: 40, dims: 4, picks: 11, batch: 64 };
     let kept: Vec<u32> = (0..10).collect();
-    let error = select_official(device, shape, &chunks, &kept, &[0, 1], |_| ControlFlow::Continue(()));
+    let error = select_official(device, shape, Vectors::Device(&chunks), &kept, &[0, 1], |_| {
+        ControlFlow::Continue(())
+    });
     assert!(error.unwrap_err().to_string().contains("10 kept rows of 40 for 11 picks"));
 }
 
@@ -146,7 +167,7 @@ fn a_fit_follows_the_published_program() {
     assert_eq!((official.info.rows, official.info.kept), (ours.info.rows, ours.info.kept));
     assert_eq!(official.info.noise_threshold, ours.info.noise_threshold);
     assert_ne!(official.provenance, ours.provenance);
-    // 8 images of 64 patches: the projected vectors fit these bytes, the embeddings do not.
-    let spooled = fit(&FitOptions { memory: 8 * 64 * 32 * 4, ..small });
+    // 8 images of 64 patches are 0.4 MB: all features wait on disk.
+    let spooled = fit(&FitOptions { memory: 150_000, ..small });
     assert_eq!((&spooled.bank, &spooled.provenance), (&official.bank, &official.provenance));
 }

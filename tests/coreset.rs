@@ -4,11 +4,13 @@ mod common;
 
 use common::{devices, noise, serial};
 use proptest::prelude::*;
-use softpatch::detector::coreset::{Selection, select};
+use softpatch::Error;
+use softpatch::detector::coreset::{RowSource, Selection, Vectors, select};
 use softpatch::gpu::Device;
 use softpatch::ops::coreset::{Chunk, CoresetShape};
 use softpatch::reference::coreset::{greedy_coreset, start_samples};
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 struct Case {
     z: Vec<f32>,
@@ -17,6 +19,32 @@ struct Case {
     picks: usize,
     batch: u32,
     seed: u64,
+}
+
+struct Rows<'a> {
+    z: &'a [f32],
+    dims: usize,
+}
+
+impl RowSource for Rows<'_> {
+    fn read(&self, first: u32, out: &mut [f32]) -> softpatch::Result<()> {
+        out.copy_from_slice(&self.z[first as usize * self.dims..][..out.len()]);
+        Ok(())
+    }
+}
+
+/// Fails after a number of reads.
+struct Failing<'a> {
+    rows: Rows<'a>,
+    left: AtomicU32,
+}
+
+impl RowSource for Failing<'_> {
+    fn read(&self, first: u32, out: &mut [f32]) -> softpatch::Result<()> {
+        let counted = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        counted.map_err(|_| Error::InvalidOption("no more reads".into()))?;
+        self.rows.read(first, out)
+    }
 }
 
 impl Case {
@@ -48,7 +76,24 @@ impl Case {
             picks: self.picks.min(self.kept.len()) as u32,
             batch: self.batch,
         };
-        select(device, shape, &chunks, &self.kept, &self.samples(), |_| ControlFlow::Continue(()))
+        select(device, shape, Vectors::Device(&chunks), &self.kept, &self.samples(), |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap()
+        .unwrap()
+    }
+
+    /// Runs on `device` with `piece` rows there at a time.
+    fn stream(&self, device: &Device, piece: u32) -> Selection {
+        let source = Rows { z: &self.z, dims: self.dims };
+        let shape = CoresetShape {
+            kept: self.kept.len() as u32,
+            dims: self.dims as u32,
+            picks: self.picks.min(self.kept.len()) as u32,
+            batch: self.batch,
+        };
+        let vectors = Vectors::Stream { source: &source, rows: self.rows() as u32, piece };
+        select(device, shape, vectors, &self.kept, &self.samples(), |_| ControlFlow::Continue(()))
             .unwrap()
             .unwrap()
     }
@@ -195,6 +240,40 @@ fn chunks_change_nothing() {
 }
 
 #[test]
+fn streaming_changes_nothing() {
+    let _guard = serial();
+    let kept = (0..800).filter(|i| !(300..420).contains(i) && i % 11 != 0).collect();
+    let case = Case { z: noise(8, 800 * 128, 1.0, 2.0), dims: 128, kept, picks: 250, batch: 64, seed: 2 };
+    for (name, device) in devices() {
+        let whole = case.run(device, &[]).picks;
+        for piece in [37, 799, 5000] {
+            assert_eq!(case.stream(device, piece).picks, whole, "{name}, pieces of {piece}");
+        }
+    }
+    // Ties, and picks until nothing is left.
+    let case =
+        Case { z: integers(4, 300 * 8), dims: 8, kept: (0..300).collect(), picks: 300, batch: 64, seed: 9 };
+    let device = &devices()[1].1;
+    assert_eq!(case.stream(device, 64).picks, case.run(device, &[]).picks);
+}
+
+#[test]
+fn a_failing_read_ends_a_selection() {
+    let _guard = serial();
+    let z = noise(8, 200 * 16, 1.0, 2.0);
+    let kept: Vec<u32> = (0..200).collect();
+    let shape = CoresetShape { kept: 200, dims: 16, picks: 100, batch: 64 };
+    // Within the samples, the first distances, the candidates, an update.
+    for reads in [3, 12, 100, 170] {
+        let source = Failing { rows: Rows { z: &z, dims: 16 }, left: AtomicU32::new(reads) };
+        let vectors = Vectors::Stream { source: &source, rows: 200, piece: 50 };
+        let error =
+            select(&devices()[1].1, shape, vectors, &kept, &[0, 9, 20, 50], |_| ControlFlow::Continue(()));
+        assert!(error.unwrap_err().to_string().contains("no more reads"), "{reads}");
+    }
+}
+
+#[test]
 fn batch_changes_nothing() {
     let _guard = serial();
     let mut case = Case {
@@ -229,8 +308,10 @@ fn watching_can_stop_it() {
     let rows = device.upload(&case.z, "z").unwrap();
     let chunks = [Chunk { rows: &rows, first_row: 0, len: 600 }];
     let shape = CoresetShape { kept: 600, dims: 16, picks: 90, batch: 1 };
-    let stopped =
-        select(device, shape, &chunks, &case.kept, &case.samples(), |_| ControlFlow::Break(())).unwrap();
+    let stopped = select(device, shape, Vectors::Device(&chunks), &case.kept, &case.samples(), |_| {
+        ControlFlow::Break(())
+    })
+    .unwrap();
     assert!(stopped.is_none());
 }
 

@@ -4,11 +4,12 @@ mod common;
 
 use common::{devices, serial};
 use softpatch::data::synth::{Material, SynthOptions, generate};
-use softpatch::data::{DecodeOptions, MemorySource, TestSet, TrainSet};
-use softpatch::detector::{Backbone, Detector, Discriminator, FitOptions, Model, Quiet};
+use softpatch::data::{DecodeOptions, Frame, MemorySource, PixelFormat, TestSet, TrainSet};
+use softpatch::detector::{Backbone, Compat, Detector, Discriminator, FitOptions, Model, Quiet, Stream};
 use softpatch::eval::auroc;
 use softpatch::gpu::Device;
 use std::path::Path;
+use std::sync::Arc;
 
 fn small(discriminator: Discriminator) -> FitOptions {
     FitOptions { discriminator, resize: 128, crop: 128, coreset_ratio: 0.1, ..FitOptions::default() }
@@ -90,6 +91,125 @@ fn a_model_survives_disk_and_every_discriminator_works() {
             }
         }
     }
+}
+
+/// Features that wait on disk give the same model, bit for bit.
+#[test]
+fn a_small_budget_changes_nothing() {
+    let _guard = serial();
+    let images: Vec<_> =
+        (0..9).map(|i| softpatch::data::synth::render(Material::Print, None, i, 96).unwrap().0).collect();
+    let backbone = Backbone::embedded().unwrap();
+    let (_, device) = &devices()[1];
+    let fit = |options: &FitOptions| {
+        Detector::fit(device, &backbone, &MemorySource(&images), options, &Quiet).unwrap().model().clone()
+    };
+    let all = [Discriminator::Lof, Discriminator::Nearest, Discriminator::Gaussian, Discriminator::None];
+    let plain = all.map(|discriminator| (discriminator, Compat::None, 128));
+    // The program's start, which projects anew; and embeddings that are their own projection.
+    let more = [(Discriminator::Lof, Compat::Official, 128), (Discriminator::Lof, Compat::None, 256)];
+    for (discriminator, compat, projection) in plain.into_iter().chain(more) {
+        let roomy = FitOptions {
+            resize: 96,
+            crop: 96,
+            coreset_ratio: 0.1,
+            batch: 2,
+            compat,
+            projection,
+            ..small(discriminator)
+        };
+        // 9 x 144 patches are 0.8 MB of embeddings and 0.7 MB of projected vectors: the embeddings wait, or both.
+        let large = fit(&roomy);
+        let what = format!("{discriminator} {compat} {projection}");
+        for memory in [1_400_000, 500_000] {
+            let small = fit(&FitOptions { memory, ..roomy.clone() });
+            assert_eq!(small.provenance, large.provenance, "{what} within {memory}");
+            assert_eq!(bits(&small.bank), bits(&large.bank), "{what} within {memory}");
+            assert_eq!(bits(&small.weights), bits(&large.weights), "{what} within {memory}");
+            assert_eq!(bits(&small.train_scores), bits(&large.train_scores), "{what} within {memory}");
+            assert_eq!(small.info.threshold.map(f32::to_bits), large.info.threshold.map(f32::to_bits));
+            assert_eq!(small.info.kept, large.info.kept);
+        }
+    }
+    let options = FitOptions { memory: 100_000, resize: 96, crop: 96, ..small(Discriminator::Lof) };
+    let error = Detector::fit(device, &backbone, &MemorySource(&images), &options, &Quiet).unwrap_err();
+    assert!(error.to_string().contains("raise --memory"), "{error}");
+}
+
+/// After a warm-up, frames of a known size make no buffer, bind group or pipeline, and overlapping batches change no result.
+#[test]
+fn scoring_makes_nothing_once_it_is_warm() {
+    let _guard = serial();
+    let render = |i| softpatch::data::synth::render(Material::Metal, None, i, 96).unwrap().0;
+    let images: Vec<_> = (0..20).map(render).collect();
+    let views: Vec<_> = images.iter().map(|i| i.as_image().unwrap()).collect();
+    let backbone = Backbone::embedded().unwrap();
+    for (name, device) in [&devices()[0], &devices()[3]] {
+        for batch in [1, 3] {
+            let options = FitOptions { resize: 96, crop: 96, batch, ..small(Discriminator::Nearest) };
+            let source = MemorySource(&images[..6]);
+            let detector = Arc::new(Detector::fit(device, &backbone, &source, &options, &Quiet).unwrap());
+            let alone: Vec<_> = views.iter().map(|v| detector.score(&[*v]).unwrap().remove(0)).collect();
+            let created = || (device.created(), device.peak_bytes());
+
+            // Twice: every size of batch meets every set of buffers.
+            for _ in 0..2 {
+                assert_eq!(detector.score(&views).unwrap(), alone, "{name} {batch}");
+            }
+            let warm = created();
+            assert_eq!(detector.score(&views).unwrap(), alone, "{name} {batch}");
+            let mut streamed = Vec::new();
+            let collect = |_, score| {
+                streamed.push(score);
+                Ok(())
+            };
+            detector.score_source(&MemorySource(&images), &Quiet, collect).unwrap();
+            assert_eq!(streamed, alone, "{name} {batch}");
+            assert_eq!(created(), warm, "{name} {batch}");
+
+            // How many frames a stream takes at once depends on the moment, unless a batch is one.
+            let stream = Stream::new(detector.clone(), 4).unwrap();
+            let frames: Vec<_> = views.iter().map(Frame::copy_of).collect();
+            let warm = created();
+            let scores: Vec<_> = stream.scores(&frames).map(|f| f.score.unwrap()).collect();
+            assert_eq!(scores, alone, "{name} {batch}");
+            assert!(batch > 1 || created() == warm, "{name}");
+        }
+    }
+}
+
+/// A caller that stops in the middle, and a bad image in the middle, leave a detector as it was.
+#[test]
+fn scoring_goes_on_after_an_error() {
+    let _guard = serial();
+    let render = |i| softpatch::data::synth::render(Material::Metal, None, i, 96).unwrap().0;
+    let images: Vec<_> = (0..9).map(render).collect();
+    let mut views: Vec<_> = images.iter().map(|i| i.as_image().unwrap()).collect();
+    let (_, device) = &devices()[1];
+    let options = FitOptions { resize: 96, crop: 96, batch: 2, ..small(Discriminator::Nearest) };
+    let backbone = Backbone::embedded().unwrap();
+    let detector = Detector::fit(device, &backbone, &MemorySource(&images), &options, &Quiet).unwrap();
+    let good = detector.score(&views).unwrap();
+    let mut seen = 0;
+    let stop = |i, score| {
+        assert_eq!((i, &score), (seen, &good[seen]));
+        seen += 1;
+        if seen == 3 { Err(softpatch::Error::Cancelled) } else { Ok(()) }
+    };
+    let stopped = detector.score_source(&MemorySource(&images), &Quiet, stop);
+    assert!(matches!(stopped, Err(softpatch::Error::Cancelled)));
+    assert_eq!(seen, 3);
+    // Too long and thin to be resized.
+    let thin = vec![0_u8; 300_000 * 3];
+    views[5] = softpatch::data::Image::new(&thin, 300_000, 1, 900_000, PixelFormat::Rgb8).unwrap();
+    let error = detector.score(&views).unwrap_err().to_string();
+    assert!(error.contains("image 5"), "{error}");
+    views[5] = images[5].as_image().unwrap();
+    assert_eq!(detector.score(&views).unwrap(), good);
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
 }
 
 /// Same seed, same bank; another seed, another; and both kernel families agree within what rounding does to a score.

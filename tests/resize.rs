@@ -36,9 +36,8 @@ proptest! {
             let mut feed = Feed::new(device, &network, crop + extra, crop).unwrap();
             let len = (crop * crop * 4) as usize;
             let input = device.alloc(2 * len, "input").unwrap();
-            let mut recorder = Recorder::new(device);
-            feed.record(&mut recorder, &image, &input, slot).unwrap();
-            recorder.run().unwrap();
+            feed.push(&image, &input, slot).unwrap();
+            feed.submit(&[]).unwrap();
             let got: Vec<f32> = device.read(&input).unwrap();
             assert_close(name, &got[slot as usize * len..][..len], &want, 0.0, NORMALISED);
         }
@@ -88,11 +87,10 @@ fn large_images_and_every_format() {
         let mut feed = Feed::new(device, &network, 64, 48).unwrap();
         let image = Image::new(data, w as u32, h as u32, stride, format).unwrap();
         let input = device.alloc(2 * 48 * 48 * 4, "input").unwrap();
-        let mut recorder = Recorder::new(device);
         for slot in 0..2 {
-            feed.record(&mut recorder, &image, &input, slot).unwrap();
+            feed.push(&image, &input, slot).unwrap();
         }
-        recorder.run().unwrap();
+        feed.submit(&[]).unwrap();
         device.read::<f32>(&input).unwrap()
     };
     let want = |rgb: &[u8]| {

@@ -7,7 +7,7 @@ use common::{devices, serial};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use softpatch::Error;
 use softpatch::backbone::{
-    Extractor, Network, WeightFile, architecture, efficientnet_lite, efficientnet_lite0_ra,
+    Extractor, Network, Precision, WeightFile, architecture, efficientnet_lite, efficientnet_lite0_ra,
     tf_efficientnet_lite,
 };
 use softpatch::detector::Backbone;

@@ -2,11 +2,12 @@
 
 use super::Network;
 use crate::data::Image;
-use crate::gpu::{Device, Recorder, Tensor};
+use crate::gpu::{Device, Plan, Recorder, Submission, Tensor};
 use crate::ops::resize::{AxisTaps, record_columns, record_rows};
 use crate::reference::resize::{ResizeTable, resize_shorter_side_geometry, resize_table};
 use crate::{Error, Result};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Words of pixels on the device at once: 16 MiB. Larger images go up in strips of rows.
 const UPLOAD_WORDS: usize = 4 << 20;
@@ -14,6 +15,8 @@ const UPLOAD_WORDS: usize = 4 << 20;
 const LONGEST: u32 = 1 << 20;
 /// Source sizes whose tables are kept.
 const GEOMETRIES: usize = 64;
+/// Recorded ways that are kept.
+const PLANS: usize = 512;
 
 /// What one source size needs.
 struct Geometry {
@@ -23,7 +26,13 @@ struct Geometry {
     source: [u32; 4],
 }
 
-/// Brings images of any size into slots of a batch.
+/// What a recorded way of a strip depends on: size of the image, its slot, where its pixels lie, and the first row of the strip.
+type Way = ([u32; 2], u32, usize, u32);
+
+/// Brings images of any size into slots of a batch. What a size needs is recorded once and used again.
+///
+/// Pixels of a batch may be packed while the device works on the one before: the queue copies them to the device after
+/// everything that was submitted earlier.
 pub struct Feed {
     device: Device,
     resize: u32,
@@ -35,6 +44,13 @@ pub struct Feed {
     /// Rows after the first pass.
     between: Tensor,
     geometries: HashMap<(u32, u32), Geometry>,
+    /// Where images go; the plans are for it.
+    input: Option<Tensor>,
+    plans: HashMap<Way, Arc<Plan>>,
+    /// Not submitted yet.
+    pending: Vec<Arc<Plan>>,
+    /// Pixels on their way to the queue.
+    words: Vec<u32>,
 }
 
 /// The table of one axis for the kept outputs only, counted from the first source pixel that they touch.
@@ -75,6 +91,10 @@ impl Feed {
             used: 0,
             between: device.alloc(resize as usize * crop as usize, "resized rows")?,
             geometries: HashMap::new(),
+            input: None,
+            plans: HashMap::new(),
+            pending: Vec::new(),
+            words: Vec::new(),
         })
     }
 
@@ -84,6 +104,7 @@ impl Feed {
         }
         if self.geometries.len() >= GEOMETRIES {
             self.geometries.clear();
+            self.plans.clear();
         }
         let geometry = resize_shorter_side_geometry(width, height, self.resize, self.crop)?;
         if geometry.width.max(geometry.height) > LONGEST {
@@ -99,70 +120,108 @@ impl Feed {
         let need = rows_used as usize * self.crop as usize;
         if self.between.len() < need {
             self.between = self.device.alloc(need, "resized rows")?;
+            self.plans.clear();
         }
         if self.upload.len() < columns_used as usize {
             self.upload = self.device.alloc(columns_used as usize, "pixels")?;
             self.used = 0;
+            self.plans.clear();
         }
         let source = [first_column, columns_used, first_row, rows_used];
         self.geometries.insert((width, height), Geometry { rows, columns, source });
         Ok(())
     }
 
-    /// Uploads `image` and records its way into slot `slot` of `input` `[batch][crop][crop][4]`. Where the upload buffer
-    /// is full, what is recorded so far is submitted first.
+    /// Uploads `image` on its way into slot `slot` of `input` `[batch][crop][crop][4]`, for [`Feed::submit`]. Where the upload
+    /// buffer is full, what came before is submitted first.
     ///
     /// # Errors
-    /// [`Error::Limit`] and [`Error::Device`] from the device.
-    pub fn record(
-        &mut self,
-        recorder: &mut Recorder,
-        image: &Image<'_>,
-        input: &Tensor,
-        slot: u32,
-    ) -> Result<()> {
-        self.prepare(image.width(), image.height())?;
-        let Some(geometry) = self.geometries.get(&(image.width(), image.height())) else {
-            return Err(Error::Device("resize tables vanished".into()));
+    /// [`Error::InvalidOption`] where the image does not suit the crop, [`Error::Limit`] and [`Error::Device`] from the
+    /// device.
+    pub fn push(&mut self, image: &Image<'_>, input: &Tensor, slot: u32) -> Result<()> {
+        if !self.input.as_ref().is_some_and(|known| known.is(input)) {
+            self.plans.clear();
+            self.input = Some(input.clone());
+        }
+        let size = [image.width(), image.height()];
+        self.prepare(size[0], size[1])?;
+        let Some(&Geometry { source: [first_column, columns, first_row, rows], .. }) =
+            self.geometries.get(&(size[0], size[1]))
+        else {
+            return Err(Error::Internal("resize tables vanished".into()));
         };
-        let [first_column, columns, first_row, rows] = geometry.source;
         let row_words = columns as usize;
         let mut done = 0;
         while done < rows {
             let left = rows - done;
             let mut fit = ((self.upload.len() - self.used) / row_words) as u32;
             if fit < left && self.used > 0 {
-                std::mem::replace(recorder, Recorder::new(&self.device)).run()?;
-                self.used = 0;
+                self.submit(&[])?;
                 fit = (self.upload.len() / row_words) as u32;
             }
             let strip = fit.min(left);
-            let words = strip as usize * row_words;
-            self.device.write_with(&self.upload, self.used, words, |out| {
-                for (y, row) in out.chunks_exact_mut(row_words).enumerate() {
-                    image.pack_row(first_row + done + y as u32, first_column, row);
-                }
-            });
-            let pixels = self.upload.slice(self.used, words);
-            record_rows(recorder, &pixels, [strip, columns], &geometry.rows, &self.between, done)?;
-            self.used = (self.used + words).next_multiple_of(64).min(self.upload.len() / 64 * 64);
+            self.words.resize(strip as usize * row_words, 0);
+            for (y, row) in self.words.chunks_exact_mut(row_words).enumerate() {
+                image.pack_row(first_row + done + y as u32, first_column, row);
+            }
+            self.device.write(&self.upload, self.used, &self.words);
+            let way = (size, slot, self.used, done);
+            let plan = match self.plans.get(&way) {
+                Some(plan) => plan.clone(),
+                None => self.plan(way, strip, done + strip == rows)?,
+            };
+            self.pending.push(plan);
+            self.used = (self.used + self.words.len()).next_multiple_of(64).min(self.upload.len() / 64 * 64);
             done += strip;
         }
-        let to = slot * self.crop * self.crop * 4;
-        record_columns(
-            recorder,
-            &self.between,
-            [self.crop, 0],
-            &geometry.columns,
-            self.mean,
-            self.scale,
-            input,
-            to,
-        )
+        Ok(())
     }
 
-    /// Says that everything recorded so far is submitted: the upload buffer may be filled from its start again.
-    pub fn submitted(&mut self) {
+    /// Records the way of a strip of `strip` rows, with `last` to its end in the slot.
+    fn plan(&mut self, way: Way, strip: u32, last: bool) -> Result<Arc<Plan>> {
+        let ([width, height], slot, used, done) = way;
+        let (Some(geometry), Some(input)) = (self.geometries.get(&(width, height)), &self.input) else {
+            return Err(Error::Internal("resize tables vanished".into()));
+        };
+        let columns = geometry.source[1];
+        let mut recorder = Recorder::new(&self.device);
+        let pixels = self.upload.slice(used, strip as usize * columns as usize);
+        record_rows(&mut recorder, &pixels, [strip, columns], &geometry.rows, &self.between, done)?;
+        if last {
+            let to = slot * self.crop * self.crop * 4;
+            let (between, columns) = (&self.between, &geometry.columns);
+            record_columns(
+                &mut recorder,
+                between,
+                [self.crop, 0],
+                columns,
+                self.mean,
+                self.scale,
+                input,
+                to,
+            )?;
+        }
+        let plan = Arc::new(recorder.finish()?);
+        if self.plans.len() >= PLANS {
+            self.plans.clear();
+        }
+        self.plans.insert(way, plan.clone());
+        Ok(plan)
+    }
+
+    /// Submits what was pushed, and then `plans`. The upload buffer is filled from its start again.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device refuses the work.
+    pub fn submit(&mut self, plans: &[&Plan]) -> Result<Submission> {
+        let pending = self.take();
+        let all: Vec<&Plan> = pending.iter().map(Arc::as_ref).chain(plans.iter().copied()).collect();
+        Plan::submit_for(&all)
+    }
+
+    /// What was pushed and not submitted; it is forgotten here. The plans must be submitted before the next push.
+    pub fn take(&mut self) -> Vec<Arc<Plan>> {
         self.used = 0;
+        std::mem::take(&mut self.pending)
     }
 }

@@ -56,15 +56,14 @@ pub fn fit_embeddings(
         out.copy_from_slice(&embeddings[i * image..][..image]);
         Ok(())
     };
-    let mut features =
-        Features::from_embeddings(device, shape, projection.as_ref(), batch, options.memory, load)?;
+    let mut features = Features::from_embeddings(device, shape, projection.as_ref(), batch, options, load)?;
     let denoised = denoise(device, &features, options, progress)?;
     let (outlier, kept) = (denoised.scores.clone(), denoised.kept.clone());
     let backbone = BackboneInfo { arch: String::new(), layers: Vec::new(), weights_sha256: String::new() };
     let images = (0..shape.images).map(|i| format!("embeddings {i}")).collect();
     let mut model =
         build(device, &mut features, denoised, Origin { backbone, images, grid }, options, progress)?;
-    calibrate(device, &mut features, &mut model, progress)?;
+    calibrate(device, &features, &mut model, progress)?;
     Ok(Fitted { model, outlier, kept })
 }
 
@@ -97,11 +96,11 @@ pub fn score_embeddings(
         device.write(&x, 0, &values[..count * image]);
         if let std::collections::btree_map::Entry::Vacant(slot) = plans.entry(count) {
             let mut recorder = Recorder::new(device);
-            stages.record(&mut recorder, &x, count as u32)?;
+            stages.record(&mut recorder, &x, count as u32, 0)?;
             slot.insert(recorder.finish()?);
         }
-        plans[&count].submit()?;
-        stages.read(count, info.threshold)?.into_iter().try_for_each(&mut f)?;
+        let submission = Plan::submit_for(&[&plans[&count]])?;
+        stages.read(&submission, 0, count, info.threshold)?.into_iter().try_for_each(&mut f)?;
     }
     Ok(())
 }

@@ -3,7 +3,6 @@
 use super::features::Features;
 use super::{Discriminator, FitOptions, Progress, Stage};
 use crate::gpu::{Device, Recorder, Tensor};
-use crate::ops::group::Gather;
 use crate::ops::knn::Knn;
 use crate::ops::lof::{Lof, ScoreMap};
 use crate::ops::mahalanobis::Mahalanobis;
@@ -22,9 +21,6 @@ pub(crate) struct Denoised {
     /// Neighbours that LOF used.
     pub lof_k: Option<u32>,
 }
-
-/// Bytes of one block of groups at most: large enough to fill a device, small beside the features.
-const BLOCK_BYTES: usize = 16 << 20;
 
 /// Scores every patch against the patches at its grid position and drops the noisiest share `tau`.
 pub(crate) fn denoise(
@@ -74,9 +70,9 @@ pub(crate) fn outlier_scores(
     }
     let scores = device.alloc(n * positions, "outlier scores")?;
     let gaussian = options.discriminator == Discriminator::Gaussian;
-    // A group's rows, and its covariance where there is one.
-    let group = n * r + if gaussian { r * r } else { 0 };
-    let block_groups = (BLOCK_BYTES / 4 / group).clamp(1, positions);
+    // A group's rows, and its covariance or its lists.
+    let group = n * r + if gaussian { r * r } else { n * (2 * width as usize + 1) };
+    let block_groups = ((features.parts.block / 4) as usize / group).clamp(1, positions);
     let block = device.alloc(block_groups * n * r, "group block")?;
     let lists = block_groups * n * width.max(1) as usize;
     let (distances, indices, density, factors);
@@ -90,37 +86,28 @@ pub(crate) fn outlier_scores(
         factors = density.clone();
     }
     progress.update(Stage::Denoise, 0, positions as u64);
-    for p0 in (0..positions).step_by(block_groups) {
+    features.blocks(&block, block_groups, |mut recorder, p0, here| {
         if progress.cancelled() {
             return Err(Error::Cancelled);
         }
-        let groups = block_groups.min(positions - p0) as u32;
-        let (n32, r32, p0) = (n as u32, r as u32, p0 as u32);
-        let mut recorder = Recorder::new(device);
-        for (c, z) in features.z.tensors.iter().enumerate() {
-            let first = c * features.z.images;
-            let images = features.z.images.min(n - first) as u32;
-            let positions = positions as u32;
-            Gather { z, block: &block, images, first: first as u32, n: n32, positions, p0, groups, r: r32 }
-                .record(&mut recorder)?;
-        }
-        let to = ScoreMap { scores: &scores, positions: positions as u32, p0 };
+        let (n, r, groups) = (n as u32, r as u32, here as u32);
+        let to = ScoreMap { scores: &scores, positions: positions as u32, p0: p0 as u32 };
         if gaussian {
-            Mahalanobis { block: &block, factors: &factors, to, groups, n: n32, r: r32 }
-                .record(&mut recorder)?;
+            Mahalanobis { block: &block, factors: &factors, to, groups, n, r }.record(&mut recorder)?;
         } else {
             let (distances, indices) = (&distances, &indices);
-            Knn { block: &block, distances, indices, groups, n: n32, r: r32, k }.record(&mut recorder)?;
+            Knn { block: &block, distances, indices, groups, n, r, k }.record(&mut recorder)?;
             if lof_k.is_some() {
-                Lof { distances, indices, density: &density, to, groups, n: n32, k }.record(&mut recorder)?;
+                Lof { distances, indices, density: &density, to, groups, n, k }.record(&mut recorder)?;
             } else {
-                Nearest { distances, to, groups, n: n32, k }.record(&mut recorder)?;
+                Nearest { distances, to, groups, n, k }.record(&mut recorder)?;
             }
         }
         recorder.run()?;
         device.wait()?;
-        progress.update(Stage::Denoise, u64::from(p0 + groups), positions as u64);
-    }
+        progress.update(Stage::Denoise, (p0 + here) as u64, positions as u64);
+        Ok(())
+    })?;
     Ok((scores, lof_k))
 }
 

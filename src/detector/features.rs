@@ -1,17 +1,19 @@
 //! Images -> features: decoding beside the backbone, projected vectors and embeddings kept for all images.
 
+use super::budget::{Layout, Parts};
+use super::kept::{Kept, Place};
+use super::spool::{Spool, read_ahead};
 use super::{FitOptions, Progress, Stage};
 use crate::backbone::{Extractor, Feed};
 use crate::data::{Image, ImageSource, OwnedImage};
-use crate::gpu::{Device, Recorder, Tensor};
+use crate::gpu::{Device, Plan, Recorder, Submission, Tensor};
+use crate::ops::Activation;
 use crate::ops::gemm::Gemm;
-use crate::ops::{Activation, gather};
+use crate::ops::group::Gather;
 use crate::reference::projection::projection_matrix;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
 
 /// Decodes `source` in batches of `batch` on other threads, one batch ahead, and hands them to `f` in order.
 pub(super) fn stream(
@@ -40,41 +42,10 @@ pub(super) fn stream(
     })
 }
 
-/// `[rows][columns]` in as many buffers as binding sizes ask for, cut between images.
-pub(crate) struct Chunks {
-    /// The buffers; all but the last hold `images` images.
-    pub tensors: Vec<Tensor>,
-    /// Images a buffer.
-    pub images: usize,
-}
-
-impl Chunks {
-    fn new(device: &Device, images: usize, image_words: usize, label: &str) -> Result<Self> {
-        let per = ((device.caps().max_binding / 4) as usize / image_words).min(images);
-        if per == 0 {
-            return Err(Error::Limit(format!(
-                "the features of one image ({image_words} values) pass what the device binds; use a smaller crop"
-            )));
-        }
-        let lens = (0..images).step_by(per).map(|start| per.min(images - start) * image_words);
-        let tensors = lens.map(|len| device.alloc(len, label)).collect::<Result<_>>()?;
-        Ok(Self { tensors, images: per })
-    }
-
-    /// Buffer and word of image `image`.
-    fn at(&self, image: usize, image_words: usize) -> (&Tensor, usize) {
-        (&self.tensors[image / self.images], image % self.images * image_words)
-    }
-}
-
 enum Embeddings {
-    /// On the device.
-    Device(Chunks),
+    Kept(Kept),
     /// The projected vectors are the embeddings.
     Projected,
-    /// In a temporary file, image after image.
-    Disk(File),
-    /// Not kept.
     Dropped,
 }
 
@@ -82,8 +53,10 @@ enum Embeddings {
 pub(crate) struct Features {
     device: Device,
     /// Projected vectors `[images * positions][r]`.
-    pub z: Chunks,
+    pub z: Kept,
     embeddings: Embeddings,
+    /// Sizes of what else is in memory.
+    pub parts: Parts,
     /// Training images.
     pub images: usize,
     /// Grid positions an image.
@@ -129,43 +102,34 @@ struct Collector {
 }
 
 impl Collector {
+    /// Room for features of `shape` within `options.memory`, taken up to `batch` images at a time; with `keep`, the
+    /// embeddings are kept, too.
     fn new(
         device: &Device,
         shape: FeatureShape,
         projection: Option<&Projection>,
         batch: usize,
-        memory: u64,
+        options: &FitOptions,
         keep: bool,
     ) -> Result<Self> {
         let FeatureShape { images, positions, dim } = shape;
         let r = projection.map_or(dim, |p| p.r);
-        let bytes = |values: usize| images as u64 * positions as u64 * values as u64 * 4;
-        if bytes(r) > memory {
-            return Err(Error::Limit(format!(
-                "the projected patches of {images} images need {} MiB, the memory budget is {} MiB; raise --memory, or use \
-                 fewer images, a smaller crop or a smaller projection",
-                bytes(r) >> 20,
-                memory >> 20
-            )));
-        }
-        let z = Chunks::new(device, images, positions * r, "projected patches")?;
+        let layout = Layout::new(shape, r, options, keep && projection.is_some())?;
+        let z = Kept::new(device, [images, positions, r], layout.z_on_disk, "projected patches")?;
         let embeddings = if !keep {
             Embeddings::Dropped
         } else if projection.is_none() {
             Embeddings::Projected
-        } else if bytes(r) + bytes(dim) <= memory {
-            Embeddings::Device(Chunks::new(device, images, positions * dim, "embeddings")?)
         } else {
-            let file = tempfile::tempfile()
-                .map_err(|e| Error::io(std::env::temp_dir(), "opening a spool file", e))?;
-            tracing::info!("embeddings ({} MiB) wait on disk: they pass the memory budget", bytes(dim) >> 20);
-            Embeddings::Disk(file)
+            let sizes = [images, positions, dim];
+            Embeddings::Kept(Kept::new(device, sizes, layout.embeddings_on_disk, "embeddings")?)
         };
         let upload = |p: &Projection| -> Result<_> {
             Ok((device.upload(&p.matrix, "projection")?, device.alloc(r, "no bias")?))
         };
+        let parts = layout.parts;
         Ok(Self {
-            features: Features { device: device.clone(), z, embeddings, images, positions, r, dim },
+            features: Features { device: device.clone(), z, embeddings, parts, images, positions, r, dim },
             projection: projection.map(upload).transpose()?,
             projected: device.alloc(batch * positions * r, "projected batch")?,
         })
@@ -190,33 +154,22 @@ impl Collector {
             }
             .record(&mut recorder)?;
         }
-        let (zs, es) = (positions * r, positions * dim);
-        for i in 0..count {
-            let (to, word) = z.at(start + i, zs);
-            let from = if self.projection.is_some() { &self.projected } else { embedding };
-            recorder.copy(from, i * zs, to, word, zs);
-            if let Embeddings::Device(chunks) = embeddings {
-                let (to, word) = chunks.at(start + i, es);
-                recorder.copy(embedding, i * es, to, word, es);
-            }
+        let from = if self.projection.is_some() { &self.projected } else { embedding };
+        let mut taken = vec![(&*z, from)];
+        if let Embeddings::Kept(kept) = embeddings {
+            taken.push((&*kept, embedding));
         }
+        taken.iter().for_each(|(kept, from)| kept.record(&mut recorder, start, count, from));
         recorder.run()?;
-        match embeddings {
-            Embeddings::Disk(file) => {
-                let values: Vec<f32> = device.read(&embedding.slice(0, count * es))?;
-                file.write_all(bytemuck::cast_slice(&values))
-                    .map_err(|e| Error::io(std::env::temp_dir(), "spooling embeddings", e))
-            }
-            // Bounds the work in flight to one batch while the next one decodes.
-            _ => device.wait(),
-        }
+        taken.iter().try_for_each(|(kept, from)| kept.submitted(start, count, from))?;
+        // Bounds the work in flight to one batch while the next one decodes.
+        device.wait()
     }
 }
 
 /// Runs every image of `source` through the backbone and hands out the embeddings `[count][positions][dim]`, which lie on
 /// the device, a batch at a time with the number of its first image.
 pub(crate) fn embed(
-    device: &Device,
     extractor: &mut Extractor,
     feed: &mut Feed,
     source: &dyn ImageSource,
@@ -230,7 +183,7 @@ pub(crate) fn embed(
             return Err(Error::Cancelled);
         }
         let views = loaded.iter().map(|i| i.as_image()).collect::<Result<Vec<_>>>()?;
-        run_backbone(device, extractor, feed, &views, &|slot| source.name(start + slot))?;
+        run_backbone(extractor, feed, &views, &|slot| source.name(start + slot), &[])?;
         f(start, loaded.len(), extractor.embedding())?;
         progress.update(Stage::Features, (start + loaded.len()) as u64, images);
         Ok(())
@@ -252,8 +205,8 @@ impl Features {
         let shape = FeatureShape { images: source.len(), positions, dim };
         let projection = Projection::random(dim, options);
         let batch = extractor.batch() as usize;
-        let mut all = Collector::new(device, shape, projection.as_ref(), batch, options.memory, true)?;
-        embed(device, extractor, feed, source, progress, |start, count, x| all.push(start, count, x))?;
+        let mut all = Collector::new(device, shape, projection.as_ref(), batch, options, true)?;
+        embed(extractor, feed, source, progress, |start, count, x| all.push(start, count, x))?;
         Ok(all.features)
     }
 
@@ -263,23 +216,23 @@ impl Features {
         shape: FeatureShape,
         projection: Option<&Projection>,
         batch: usize,
-        memory: u64,
+        options: &FitOptions,
         load: impl FnMut(usize, &mut [f32]) -> Result<()>,
     ) -> Result<Self> {
-        let all = Collector::new(device, shape, projection, batch, memory, true)?;
+        let all = Collector::new(device, shape, projection, batch, options, true)?;
         Self::collect(device, shape, batch, all, load)
     }
 
-    /// Collects the projected vectors alone; [`Features::gather`] has nothing to give then.
+    /// Collects the projected vectors alone; [`Features::gather`] and [`Features::image`] have nothing to give then.
     pub fn projected(
         device: &Device,
         shape: FeatureShape,
         projection: &Projection,
         batch: usize,
-        memory: u64,
+        options: &FitOptions,
         load: impl FnMut(usize, &mut [f32]) -> Result<()>,
     ) -> Result<Self> {
-        let all = Collector::new(device, shape, Some(projection), batch, memory, false)?;
+        let all = Collector::new(device, shape, Some(projection), batch, options, false)?;
         Self::collect(device, shape, batch, all, load)
     }
 
@@ -310,99 +263,131 @@ impl Features {
             return Ok(());
         }
         let device = self.device.clone();
-        let (zs, es) = (self.positions * self.r, self.positions * self.dim);
         let w = device.upload(&projection_matrix(self.dim, self.r, seed), "projection")?;
         let bias = device.alloc(self.r, "no bias")?;
-        let x = device.alloc(es, "embeddings of an image")?;
-        let c = device.alloc(zs, "projected image")?;
-        if let Embeddings::Disk(file) = &mut self.embeddings {
-            file.rewind().map_err(|e| Error::io(std::env::temp_dir(), "reading spooled embeddings", e))?;
-        }
-        let mut values = Vec::new();
+        let x = device.alloc(self.positions * self.dim, "embeddings of an image")?;
+        let c = device.alloc(self.positions * self.r, "projected image")?;
         for image in 0..self.images {
+            self.image(image, &x)?;
             let mut recorder = Recorder::new(&device);
-            match &mut self.embeddings {
-                Embeddings::Device(chunks) => {
-                    let (from, word) = chunks.at(image, es);
-                    recorder.copy(from, word, &x, 0, es);
-                }
-                Embeddings::Disk(file) => {
-                    values.resize(es, 0.0_f32);
-                    file.read_exact(bytemuck::cast_slice_mut(&mut values))
-                        .map_err(|e| Error::io(std::env::temp_dir(), "reading spooled embeddings", e))?;
-                    device.write(&x, 0, &values);
-                }
-                Embeddings::Dropped => return Err(Error::Limit("the embeddings were not kept".into())),
-                Embeddings::Projected => {}
-            }
             let (m, k, n) = (self.positions as u32, self.dim as u32, self.r as u32);
             let activation = Activation::None;
             Gemm { x: &x, w: &w, bias: &bias, residual: None, c: &c, m, k, n, activation }
                 .record(&mut recorder)?;
-            let (to, word) = self.z.at(image, zs);
-            recorder.copy(&c, 0, to, word, zs);
+            self.z.record(&mut recorder, image, 1, &c);
             recorder.run()?;
+            self.z.submitted(image, 1, &c)?;
         }
         device.wait()
     }
 
-    /// The embeddings of the patches in `rows` (image-major numbers), `[rows][dim]`, as one tensor.
-    pub fn gather(&mut self, rows: &[u32]) -> Result<Tensor> {
-        let out = self.device.alloc(rows.len() * self.dim, "memory bank")?;
-        let chunks = match &mut self.embeddings {
-            Embeddings::Projected => &self.z,
-            Embeddings::Device(chunks) => chunks,
-            Embeddings::Dropped => return Err(Error::Limit("the embeddings were not kept".into())),
-            Embeddings::Disk(file) => {
-                let mut values = vec![0.0_f32; rows.len() * self.dim];
-                // In file order, so that the disk reads forward.
-                let mut order: Vec<usize> = (0..rows.len()).collect();
-                order.sort_by_key(|&i| rows[i]);
-                let bytes = self.dim as u64 * 4;
-                for i in order {
-                    let to = bytemuck::cast_slice_mut(&mut values[i * self.dim..(i + 1) * self.dim]);
-                    file.seek(SeekFrom::Start(u64::from(rows[i]) * bytes))
-                        .and_then(|_| file.read_exact(to))
-                        .map_err(|e| Error::io(std::env::temp_dir(), "reading spooled embeddings", e))?;
-                }
-                self.device.write(&out, 0, &values);
-                return Ok(out);
+    fn embeddings(&self) -> Result<&Kept> {
+        match &self.embeddings {
+            Embeddings::Kept(kept) => Ok(kept),
+            Embeddings::Projected => Ok(&self.z),
+            Embeddings::Dropped => Err(Error::Internal("the embeddings were not kept".into())),
+        }
+    }
+
+    /// The embeddings of the patches in `rows` (image-major numbers), `[rows][dim]`.
+    pub fn gather(&self, rows: &[u32]) -> Result<Vec<f32>> {
+        self.embeddings()?.gather(rows)
+    }
+
+    /// Copies the embeddings of image `image` to `to` `[positions][dim]`.
+    pub fn image(&self, image: usize, to: &Tensor) -> Result<()> {
+        self.embeddings()?.image(image, to)
+    }
+
+    /// Brings grid positions `p0 .. p0 + groups` of all images to `block` `[groups][images][r]`, before the next submission
+    /// or in what `recorder` records.
+    pub fn block(&self, recorder: &mut Recorder, block: &Tensor, p0: usize, groups: usize) -> Result<()> {
+        let chunks = match &self.z.place {
+            Place::Device(chunks) => chunks,
+            Place::Disk(spool) => {
+                let mut values = Vec::new();
+                self.read_block(spool, p0, groups, &mut values)?;
+                self.device.write(block, 0, &values);
+                return Ok(());
             }
         };
-        let per = chunks.images * self.positions;
-        for (c, tensor) in chunks.tensors.iter().enumerate() {
-            let here = c * per..(c + 1) * per;
-            let pairs: Vec<[u32; 2]> = rows
-                .iter()
-                .enumerate()
-                .filter(|(_, row)| here.contains(&(**row as usize)))
-                .map(|(i, row)| [*row - (c * per) as u32, i as u32])
-                .collect();
-            if pairs.is_empty() {
-                continue;
+        for (c, z) in chunks.tensors.iter().enumerate() {
+            let first = c * chunks.images;
+            Gather {
+                z,
+                block,
+                images: chunks.images.min(self.images - first) as u32,
+                first: first as u32,
+                n: self.images as u32,
+                positions: self.positions as u32,
+                p0: p0 as u32,
+                groups: groups as u32,
+                r: self.r as u32,
             }
-            let list = self.device.upload(&pairs, "bank rows")?;
-            let mut recorder = Recorder::new(&self.device);
-            gather::record(&mut recorder, tensor, &list, pairs.len() as u32, self.dim as u32, &out)?;
-            recorder.run()?;
+            .record(recorder)?;
         }
-        Ok(out)
+        Ok(())
+    }
+
+    /// Calls `f` for every run of up to `groups` grid positions, in order: with their vectors in `block`, or a recorder that
+    /// brings them there, the first position, and how many there are. `f` must submit, and wait for the device.
+    pub fn blocks(
+        &self,
+        block: &Tensor,
+        groups: usize,
+        mut f: impl FnMut(Recorder, usize, usize) -> Result<()>,
+    ) -> Result<()> {
+        let device = self.device.clone();
+        let runs = (0..self.positions).step_by(groups).map(|p0| (p0, groups.min(self.positions - p0)));
+        match &self.z.place {
+            Place::Device(_) => {
+                for (p0, here) in runs {
+                    let mut recorder = Recorder::new(&device);
+                    self.block(&mut recorder, block, p0, here)?;
+                    f(recorder, p0, here)?;
+                }
+                Ok(())
+            }
+            Place::Disk(spool) => read_ahead(
+                runs.collect::<Vec<_>>(),
+                |&(p0, here), values| self.read_block(spool, p0, here, values),
+                |(p0, here), values| {
+                    device.write(block, 0, values);
+                    f(Recorder::new(&device), p0, here)
+                },
+            ),
+        }
+    }
+
+    /// Reads a piece of every image and deals its rows out to the groups.
+    fn read_block(&self, spool: &Spool, p0: usize, groups: usize, values: &mut Vec<f32>) -> Result<()> {
+        let (n, r) = (self.images, self.r);
+        values.resize(groups * n * r, 0.0);
+        let mut piece = vec![0.0_f32; groups * r];
+        for image in 0..n {
+            spool.read(image * self.positions + p0, &mut piece)?;
+            for (group, row) in piece.chunks_exact(r).enumerate() {
+                values[(group * n + image) * r..][..r].copy_from_slice(row);
+            }
+        }
+        Ok(())
     }
 }
 
-/// Submits a batch of decoded images through feed and backbone; the embeddings are ready when the device gets there.
-/// `name` says which image of the batch an error is about.
+/// Submits a batch of decoded images through feed and backbone, and then `after`; the embeddings are ready when the device
+/// gets there. `name` says which image of the batch an error is about.
 pub(super) fn run_backbone(
-    device: &Device,
     extractor: &mut Extractor,
     feed: &mut Feed,
     images: &[Image<'_>],
     name: &dyn Fn(usize) -> String,
-) -> Result<()> {
-    let mut recorder = Recorder::new(device);
+    after: &[&Plan],
+) -> Result<Submission> {
+    // What a batch left behind that failed.
+    feed.take();
     let input = extractor.input().clone();
     for (slot, image) in images.iter().enumerate() {
-        feed.record(&mut recorder, image, &input, slot as u32).map_err(|e| match e {
+        feed.push(image, &input, slot as u32).map_err(|e| match e {
             Error::InvalidOption(reason) => Error::Image {
                 path: name(slot).into(),
                 reason,
@@ -411,8 +396,7 @@ pub(super) fn run_backbone(
             other => other,
         })?;
     }
-    let feeding = recorder.finish()?;
-    crate::gpu::Plan::submit_all(&[&feeding, extractor.plan(images.len() as u32)?])?;
-    feed.submitted();
-    Ok(())
+    let mut plans = vec![extractor.plan(images.len() as u32)?];
+    plans.extend(after);
+    feed.submit(&plans)
 }

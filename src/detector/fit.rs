@@ -1,8 +1,9 @@
 //! Fit: features, outlier scores, memory bank, threshold.
 
-use super::coreset::{select, select_official};
+use super::coreset::{Vectors, select, select_official};
 use super::denoise::{Denoised, denoise};
 use super::features::Features;
+use super::kept::Place;
 use super::model_file::{BackboneInfo, Model, ModelInfo};
 use super::score::Calibration;
 use super::threshold::{robust_threshold, sample};
@@ -114,19 +115,26 @@ pub(crate) fn build(
     if official {
         features.reproject(options.seed.wrapping_add(1))?;
     }
-    let chunks: Vec<Chunk<'_>> = features
-        .z
-        .tensors
-        .iter()
-        .enumerate()
-        .map(|(c, rows)| Chunk {
-            rows,
-            first_row: (c * features.z.images * features.positions) as u32,
-            len: (rows.len() / features.r) as u32,
-        })
-        .collect();
+    let chunks: Vec<Chunk<'_>> = match &features.z.place {
+        Place::Disk(_) => Vec::new(),
+        Place::Device(chunks) => (chunks.tensors.iter().enumerate())
+            .map(|(c, rows)| Chunk {
+                rows,
+                first_row: (c * chunks.images * features.positions) as u32,
+                len: (rows.len() / features.r) as u32,
+            })
+            .collect(),
+    };
+    let vectors = match &features.z.place {
+        Place::Device(_) => Vectors::Device(&chunks),
+        Place::Disk(spool) => {
+            let piece = (features.parts.piece / 4) as usize / features.r;
+            Vectors::Stream { source: spool, rows: patches as u32, piece: piece as u32 }
+        }
+    };
     let open = if official { patches } else { denoised.kept.len() };
-    let shape = CoresetShape::new(open as u32, features.r as u32, picks, device.caps().max_binding);
+    let table = device.caps().max_binding.min(features.parts.table);
+    let shape = CoresetShape::new(open as u32, features.r as u32, picks, table);
     let samples: Vec<u32> = start_samples(open, options.seed).into_iter().map(|s| s as u32).collect();
     progress.update(Stage::Coreset, 0, picks.into());
     let watch = |p: crate::ops::coreset::Progress| {
@@ -134,9 +142,9 @@ pub(crate) fn build(
         if progress.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let selection = if official {
-        select_official(device, shape, &chunks, &denoised.kept, &samples, watch)?
+        select_official(device, shape, vectors, &denoised.kept, &samples, watch)?
     } else {
-        select(device, shape, &chunks, &denoised.kept, &samples, watch)?
+        select(device, shape, vectors, &denoised.kept, &samples, watch)?
     }
     .ok_or(Error::Cancelled)?;
     progress.update(Stage::Coreset, picks.into(), picks.into());
@@ -148,7 +156,7 @@ pub(crate) fn build(
 
     let rows = selection.picks;
     let weight = |row: &u32| if options.soft_weights { denoised.scores[*row as usize].max(0.0) } else { 1.0 };
-    let bank = device.read(&features.gather(&rows)?)?;
+    let bank = features.gather(&rows)?;
     let (positions, columns) = (features.positions as u32, grid[1]);
     Ok(Model {
         info: ModelInfo {
@@ -181,11 +189,12 @@ pub(crate) fn build(
 /// Scores a sample of the training images against the bank without their own rows, and sets the threshold.
 pub(super) fn calibrate(
     device: &Device,
-    features: &mut Features,
+    features: &Features,
     model: &mut Model,
     progress: &dyn Progress,
 ) -> Result<()> {
     let calibration = Calibration::new(device, model)?;
+    let x = device.alloc(features.positions * features.dim, "embeddings of an image")?;
     let images = sample(features.images);
     let total = images.len() as u64;
     for (i, &image) in images.iter().enumerate() {
@@ -193,9 +202,7 @@ pub(super) fn calibrate(
             return Err(Error::Cancelled);
         }
         progress.update(Stage::Calibrate, i as u64, total);
-        let first = image * features.positions as u32;
-        let own: Vec<u32> = (first..first + features.positions as u32).collect();
-        let x = features.gather(&own)?;
+        features.image(image as usize, &x)?;
         let score = calibration.score(device, &x, image)?;
         if score.is_finite() {
             model.train_images.push(image);

@@ -2,16 +2,19 @@
 
 mod at_hand;
 mod axes;
+mod budget;
 pub mod coreset;
 mod denoise;
 mod features;
 mod fit;
 mod job;
+mod kept;
 mod model_file;
 mod options;
 mod progress;
 mod score;
 mod source_map;
+mod spool;
 mod stream;
 mod threshold;
 
@@ -37,7 +40,7 @@ use crate::data::{Image, ImageSource};
 use crate::gpu::Device;
 use score::Scorer;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A fitted model on a device. `Send + Sync`; calls from several threads take turns on the device.
 pub struct Detector {
@@ -154,13 +157,32 @@ impl Detector {
         self.model.save(path)
     }
 
+    fn scorer(&self) -> MutexGuard<'_, Scorer> {
+        self.scorer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Submits a batch, for [`Detector::finish`].
+    fn begin(&self, images: &[Image<'_>]) -> Result<u64> {
+        self.scorer().begin(images, &|slot| format!("image {slot}"))
+    }
+
+    /// Waits for the scores of a batch.
+    fn finish(&self, ticket: u64) -> Result<Vec<Score>> {
+        self.scorer().finish(ticket)
+    }
+
+    /// Images that [`Detector::begin`] takes at most.
+    fn most(&self) -> usize {
+        self.scorer().most()
+    }
+
     /// Scores images in memory, in order.
     ///
     /// # Errors
     /// [`crate::Error::InvalidOption`] where an image is too small for the crop, [`crate::Error::Device`] where the
     /// device failed.
     pub fn score(&self, images: &[Image<'_>]) -> Result<Vec<Score>> {
-        self.scorer.lock().unwrap_or_else(PoisonError::into_inner).score(images, &self.model.info)
+        self.scorer().score(images)
     }
 
     /// Scores every image of a source in order, decoding on other threads; `f` gets each score with its index.
@@ -173,8 +195,7 @@ impl Detector {
         progress: &dyn Progress,
         f: impl FnMut(usize, Score) -> Result<()>,
     ) -> Result<()> {
-        let mut scorer = self.scorer.lock().unwrap_or_else(PoisonError::into_inner);
-        scorer.score_source(source, &self.model.info, progress, f)
+        self.scorer().score_source(source, progress, f)
     }
 
     /// Time of every dispatch that scoring `images` (one batch at most) takes, from GPU timestamps, in order.
@@ -182,7 +203,7 @@ impl Detector {
     /// # Errors
     /// As [`Detector::score`]; [`crate::Error::Device`] where the adapter offers no timestamps.
     pub fn profile(&self, images: &[Image<'_>]) -> Result<Profile> {
-        self.scorer.lock().unwrap_or_else(PoisonError::into_inner).profile(images)
+        self.scorer().profile(images)
     }
 
     /// What the model was made from and how.

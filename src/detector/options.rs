@@ -124,7 +124,9 @@ pub struct FitOptions {
     /// How the backbone stores weights and activations; a bank fitted in one precision is scored in the same.
     #[serde(skip_serializing_if = "is_f32")]
     pub precision: Precision,
-    /// Device memory for the features of all training images, in bytes; past it, embeddings wait on disk.
+    /// Bytes, on device and host together, for all that grows with the number of training images: features, lists and tables
+    /// of the selection, the bank. Features that do not fit wait in temporary files, and the model is the same. What does not
+    /// grow comes on top: backbone, its buffers for a batch, the images being decoded, and the driver's own memory.
     pub memory: u64,
 }
 

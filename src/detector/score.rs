@@ -2,15 +2,15 @@
 
 use super::axes::principal_axes;
 use super::features::{run_backbone, stream};
-use super::model_file::{Model, ModelInfo};
+use super::model_file::Model;
 use super::{Backbone, Progress, Stage};
 use crate::backbone::{Extractor, Feed};
 use crate::data::{Image, ImageSource};
-use crate::gpu::{Device, Plan, Recorder, StepTime, Tensor};
+use crate::gpu::{Device, Plan, Readback, Recorder, StepTime, Submission, Tensor};
 use crate::ops::anomaly_map::AnomalyMap;
 use crate::ops::neighbor::{Bank, BankData, Search, SkipOwn};
 use crate::{Error, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// The anomaly score of one image.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +59,6 @@ pub(crate) fn prepare_bank(device: &Device, model: &Model) -> Result<Bank> {
 
 /// Features to scores for a batch, with the buffers for it.
 pub(crate) struct Stages {
-    device: Device,
     grid: [u32; 2],
     crop: u32,
     bank: Bank,
@@ -69,56 +68,89 @@ pub(crate) struct Stages {
     scores: Tensor,
     top: Tensor,
     maps: Tensor,
+    /// Results on their way back: image scores, patch scores, maps.
+    sets: [Readback; SETS],
 }
+
+/// Batches in flight at most: one with the device while the next is packed and queued. Only what goes back needs a set a
+/// batch; the device's own buffers are used in the queue's order.
+pub(crate) const SETS: usize = 2;
 
 impl Stages {
     /// Buffers for `batch` images of patches `grid` and maps of `crop` x `crop` pixels.
     pub fn new(device: &Device, bank: Bank, grid: [u32; 2], crop: u32, batch: u32) -> Result<Self> {
         let positions = grid[0] * grid[1];
         let map = AnomalyMap::new(device, grid, [crop; 2])?;
+        let [top, scores, maps] = Self::words(grid, crop, batch as usize);
+        let set = || Readback::new(device, top + scores + maps, "results");
         Ok(Self {
-            device: device.clone(),
             grid,
             crop,
             search: bank.search(device, batch * positions)?,
             bank,
             scratch: device.alloc(map.scratch_len(batch), "map scratch")?,
             map,
-            scores: device.alloc((batch * positions) as usize, "patch scores")?,
-            top: device.alloc(batch as usize, "image scores")?,
-            maps: device.alloc((batch * crop * crop) as usize, "anomaly maps")?,
+            scores: device.alloc(scores, "patch scores")?,
+            top: device.alloc(top, "image scores")?,
+            maps: device.alloc(maps, "anomaly maps")?,
+            sets: [set()?, set()?],
         })
     }
 
-    /// Records embeddings `[images][positions][dim]` to scores and maps.
-    pub fn record(&self, recorder: &mut Recorder, embedding: &Tensor, images: u32) -> Result<()> {
+    /// Words of the results of `count` images.
+    fn words(grid: [u32; 2], crop: u32, count: usize) -> [usize; 3] {
+        [1, grid[0] as usize * grid[1] as usize, crop as usize * crop as usize].map(|words| count * words)
+    }
+
+    /// Records embeddings `[images][positions][dim]` to scores and maps, and on into set `set`.
+    pub fn record(&self, recorder: &mut Recorder, embedding: &Tensor, images: u32, set: usize) -> Result<()> {
         let positions = self.grid[0] * self.grid[1];
         self.bank.record(recorder, &self.search, embedding, images * positions, None)?;
         self.bank.record_scores(recorder, &self.search, images, positions, &self.scores, &self.top)?;
-        self.map.record(recorder, &self.scores, &self.scratch, &self.maps, images)
+        self.map.record(recorder, &self.scores, &self.scratch, &self.maps, images)?;
+        let mut to = 0;
+        let words = Self::words(self.grid, self.crop, images as usize);
+        for (tensor, words) in [&self.top, &self.scores, &self.maps].into_iter().zip(words) {
+            recorder.copy_back(tensor, words, &self.sets[set], to);
+            to += words;
+        }
+        Ok(())
     }
 
-    /// Reads back what was scored.
-    pub fn read(&self, count: usize, threshold: Option<f32>) -> Result<Vec<Score>> {
-        let positions = self.grid[0] as usize * self.grid[1] as usize;
-        let pixels = self.crop as usize * self.crop as usize;
-        let top: Vec<f32> = self.device.read(&self.top.slice(0, count))?;
-        let scores: Vec<f32> = self.device.read(&self.scores.slice(0, count * positions))?;
-        let maps: Vec<f32> = self.device.read(&self.maps.slice(0, count * pixels))?;
-        let parts = scores.chunks_exact(positions).zip(maps.chunks_exact(pixels));
+    /// Reads what `submission` scored and brought to set `set`.
+    pub fn read(
+        &self,
+        submission: &Submission,
+        set: usize,
+        count: usize,
+        threshold: Option<f32>,
+    ) -> Result<Vec<Score>> {
+        let [tops, scores, _] = Self::words(self.grid, self.crop, count);
+        let [_, positions, pixels] = Self::words(self.grid, self.crop, 1);
+        let words = self.sets[set].read(submission)?;
+        let top: Vec<f32> = words.words(0..tops);
+        let (scores, maps) = (tops, tops + scores);
         Ok(top
-            .iter()
-            .zip(parts)
-            .map(|(&score, (patches, map))| Score {
+            .into_iter()
+            .enumerate()
+            .map(|(i, score)| Score {
                 score,
                 anomalous: threshold.map(|t| score > t),
                 grid: self.grid,
-                patches: patches.to_vec(),
+                patches: words.words(scores + i * positions..scores + (i + 1) * positions),
                 map_side: self.crop,
-                map: map.to_vec(),
+                map: words.words(maps + i * pixels..maps + (i + 1) * pixels),
             })
             .collect())
     }
+}
+
+/// A batch that was submitted.
+struct Flight {
+    ticket: u64,
+    set: usize,
+    count: usize,
+    submission: Submission,
 }
 
 /// The part of a detector that works on the device.
@@ -127,7 +159,14 @@ pub(super) struct Scorer {
     extractor: Extractor,
     feed: Feed,
     stages: Stages,
-    plans: BTreeMap<u32, Plan>,
+    threshold: Option<f32>,
+    /// By images and set.
+    plans: BTreeMap<(u32, usize), Plan>,
+    /// Oldest first.
+    flights: VecDeque<Flight>,
+    /// Results that nobody has asked for yet.
+    landed: BTreeMap<u64, Result<Vec<Score>>>,
+    next: u64,
 }
 
 impl Scorer {
@@ -177,56 +216,118 @@ impl Scorer {
         let batch = extractor.batch();
         let feed = Feed::new(device, extractor.network(), info.options.resize, crop)?;
         let stages = Stages::new(device, bank, info.grid, crop, batch)?;
-        Ok(Self { device: device.clone(), extractor, feed, stages, plans: BTreeMap::new() })
+        Ok(Self {
+            device: device.clone(),
+            extractor,
+            feed,
+            stages,
+            threshold: info.threshold,
+            plans: BTreeMap::new(),
+            flights: VecDeque::new(),
+            landed: BTreeMap::new(),
+            next: 0,
+        })
     }
 
-    /// Embeddings of `images` images to scores and maps.
-    fn plan(&mut self, images: u32) -> Result<&Plan> {
-        if !self.plans.contains_key(&images) {
+    /// Images that [`Scorer::begin`] takes at most.
+    pub fn most(&self) -> usize {
+        self.extractor.batch() as usize
+    }
+
+    /// Embeddings of `images` images to scores and maps in set `set`.
+    fn plan(&mut self, images: u32, set: usize) -> Result<&Plan> {
+        if !self.plans.contains_key(&(images, set)) {
             let mut recorder = Recorder::new(&self.device);
-            self.stages.record(&mut recorder, self.extractor.embedding(), images)?;
-            self.plans.insert(images, recorder.finish()?);
+            self.stages.record(&mut recorder, self.extractor.embedding(), images, set)?;
+            self.plans.insert((images, set), recorder.finish()?);
         }
-        self.plans.get(&images).ok_or_else(|| Error::Device("a plan vanished".into()))
+        self.plans.get(&(images, set)).ok_or_else(|| Error::Internal("a plan vanished".into()))
     }
 
-    fn batch(
-        &mut self,
-        images: &[Image<'_>],
-        info: &ModelInfo,
-        name: &dyn Fn(usize) -> String,
-    ) -> Result<Vec<Score>> {
+    /// Packs and submits a batch without waiting for it; [`Scorer::finish`] has its scores. Where as many batches are in flight
+    /// as there are sets, the oldest is waited for.
+    pub fn begin(&mut self, images: &[Image<'_>], name: &dyn Fn(usize) -> String) -> Result<u64> {
+        if self.flights.len() >= SETS {
+            self.land();
+        }
+        // In turn: the batch that may be in flight has the other one.
+        let set = (self.next % SETS as u64) as usize;
         let count = images.len();
-        run_backbone(&self.device, &mut self.extractor, &mut self.feed, images, name)?;
-        self.plan(count as u32)?.submit()?;
-        self.stages.read(count, info.threshold)
+        self.plan(count as u32, set)?;
+        let Some(plan) = self.plans.get(&(count as u32, set)) else {
+            return Err(Error::Internal("a plan vanished".into()));
+        };
+        let submission = run_backbone(&mut self.extractor, &mut self.feed, images, name, &[plan])?;
+        let ticket = self.next;
+        self.next += 1;
+        self.flights.push_back(Flight { ticket, set, count, submission });
+        Ok(ticket)
+    }
+
+    /// Waits for the oldest batch in flight.
+    fn land(&mut self) {
+        if let Some(Flight { ticket, set, count, submission }) = self.flights.pop_front() {
+            self.landed.insert(ticket, self.stages.read(&submission, set, count, self.threshold));
+        }
+    }
+
+    /// The scores of a batch that was begun, once.
+    pub fn finish(&mut self, ticket: u64) -> Result<Vec<Score>> {
+        loop {
+            if let Some(scores) = self.landed.remove(&ticket) {
+                return scores;
+            }
+            if self.flights.is_empty() {
+                return Err(Error::Internal("a batch vanished".into()));
+            }
+            self.land();
+        }
     }
 
     /// Runs a batch with a timestamp around every dispatch.
     pub fn profile(&mut self, images: &[Image<'_>]) -> Result<Profile> {
+        while !self.flights.is_empty() {
+            self.land();
+        }
         let count = images.len().min(self.extractor.batch() as usize);
-        let mut recorder = Recorder::new(&self.device);
         let input = self.extractor.input().clone();
         for (slot, image) in images[..count].iter().enumerate() {
-            self.feed.record(&mut recorder, image, &input, slot as u32)?;
+            self.feed.push(image, &input, slot as u32)?;
         }
-        let feeding = recorder.finish()?;
-        self.feed.submitted();
-        let mut times = feeding.profile()?;
+        let mut times = Vec::new();
+        for plan in self.feed.take() {
+            times.extend(plan.profile()?);
+        }
         times.extend(self.extractor.plan(count as u32)?.profile()?);
-        times.extend(self.plan(count as u32)?.profile()?);
+        times.extend(self.plan(count as u32, 0)?.profile()?);
         let finished: Vec<u32> = self.device.read(&self.stages.search.finished)?;
         let [h, w] = self.extractor.grid();
         let pairs = count as f64 * f64::from(h * w) * f64::from(self.stages.bank.rows());
         Ok(Profile { steps: times, finished_share: f64::from(finished[0]) / pairs })
     }
 
-    pub fn score(&mut self, images: &[Image<'_>], info: &ModelInfo) -> Result<Vec<Score>> {
-        let batch = self.extractor.batch() as usize;
+    pub fn score(&mut self, images: &[Image<'_>]) -> Result<Vec<Score>> {
+        let batch = self.most();
         let mut scores = Vec::with_capacity(images.len());
-        for images in images.chunks(batch) {
-            let first = scores.len();
-            scores.extend(self.batch(images, info, &|slot| format!("image {}", first + slot))?);
+        let mut flying = None;
+        for (i, images) in images.chunks(batch).enumerate() {
+            let begun = self.begin(images, &|slot| format!("image {}", i * batch + slot));
+            let before = flying.take().map_or(Ok(Vec::new()), |before| self.finish(before));
+            match (before, begun) {
+                (Ok(before), Ok(ticket)) => {
+                    scores.extend(before);
+                    flying = Some(ticket);
+                }
+                (Err(error), begun) => {
+                    // Nobody else asks for these.
+                    let _ = begun.and_then(|ticket| self.finish(ticket));
+                    return Err(error);
+                }
+                (Ok(_), Err(error)) => return Err(error),
+            }
+        }
+        if let Some(last) = flying {
+            scores.extend(self.finish(last)?);
         }
         Ok(scores)
     }
@@ -234,25 +335,45 @@ impl Scorer {
     pub fn score_source(
         &mut self,
         source: &dyn ImageSource,
-        info: &ModelInfo,
         progress: &dyn Progress,
         mut f: impl FnMut(usize, Score) -> Result<()>,
     ) -> Result<()> {
-        let (batch, total) = (self.extractor.batch() as usize, source.len() as u64);
+        let (batch, total) = (self.most(), source.len() as u64);
         progress.update(Stage::Score, 0, total);
-        stream(source, batch, |start, loaded| {
+        let mut hand_over = |scorer: &mut Self, (start, ticket): (usize, u64)| {
+            let scores = scorer.finish(ticket)?;
+            let done = (start + scores.len()) as u64;
+            scores.into_iter().enumerate().try_for_each(|(i, score)| f(start + i, score))?;
+            progress.update(Stage::Score, done, total);
+            Ok(())
+        };
+        let mut flying = None;
+        let mut stopped = false;
+        let streamed = stream(source, batch, |start, loaded| {
             if progress.cancelled() {
                 return Err(Error::Cancelled);
             }
             let images = loaded.iter().map(|i| i.as_image()).collect::<Result<Vec<_>>>()?;
-            for (i, score) in
-                self.batch(&images, info, &|slot| source.name(start + slot))?.into_iter().enumerate()
-            {
-                f(start + i, score)?;
+            let begun = self.begin(&images, &|slot| source.name(start + slot));
+            let before: Option<(usize, u64)> = flying.take();
+            let failed = begun.map(|ticket| flying = Some((start, ticket))).err();
+            if let Some(before) = before {
+                hand_over(self, before).inspect_err(|_| stopped = true)?;
             }
-            progress.update(Stage::Score, (start + loaded.len()) as u64, total);
-            Ok(())
-        })
+            failed.map_or(Ok(()), Err)
+        });
+        match flying {
+            // Images before a bad one have their scores; a caller that stopped wants no more.
+            Some((_, ticket)) if stopped => {
+                let _ = self.finish(ticket);
+                streamed
+            }
+            Some(last) => {
+                let last = hand_over(self, last);
+                streamed.and(last)
+            }
+            None => streamed,
+        }
     }
 }
 

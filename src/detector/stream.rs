@@ -84,58 +84,76 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The worker: takes what waits, up to a batch, scores it, hands the results over in order.
+    /// The worker: takes what waits, up to a batch, and submits it before it waits for the batch before, so that packing one
+    /// goes on while the device works on the other; hands the results over in order.
     fn work(&self) {
-        let most = self.detector.info().options.batch as usize;
+        let most = self.detector.most();
+        let mut flying: Option<(Vec<Waiting>, u64)> = None;
         loop {
             let mut state = self.state();
-            while state.queue.is_empty() && !state.closed {
+            while state.queue.is_empty() && !state.closed && flying.is_none() {
                 state = self.submitted.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
-            if state.closed {
-                return;
-            }
-            let count = state.queue.len().min(most);
+            let closed = state.closed;
+            let count = if closed { 0 } else { state.queue.len().min(most) };
             let batch: Vec<Waiting> = state.queue.drain(..count).collect();
             state.busy += count;
             drop(state);
 
             let images: Vec<Image<'_>> = batch.iter().map(|w| w.frame.as_image()).collect();
-            let scores = match self.score(&images) {
-                Ok(scores) => scores.into_iter().map(Ok).collect(),
-                Err(error) if count == 1 => vec![Err(error)],
-                // One bad frame must not take the others with it.
-                Err(_) => images
-                    .iter()
-                    .map(|i| {
-                        let one = self.score(std::slice::from_ref(i))?.pop();
-                        one.ok_or_else(|| Error::Internal("no score for a frame".into()))
-                    })
-                    .collect::<Vec<_>>(),
-            };
-            let now = Instant::now();
-            let mut state = self.state();
-            state.busy -= count;
-            for (Waiting { ticket, frame, since }, score) in batch.into_iter().zip(scores) {
-                let size = [frame.as_image().width(), frame.as_image().height()];
-                state.finished.push_back(Finished { ticket, size, latency: now - since, score });
-                state.spare.push(frame);
+            let begun = (count > 0).then(|| caught(|| self.detector.begin(&images)));
+            if let Some((batch, ticket)) = flying.take() {
+                let scores = caught(|| self.detector.finish(ticket));
+                self.deliver(batch, scores);
             }
-            drop(state);
-            self.done.notify_all();
+            match begun {
+                Some(Ok(ticket)) => flying = Some((batch, ticket)),
+                Some(Err(error)) => self.deliver(batch, Err(error)),
+                None => {}
+            }
+            if closed {
+                return;
+            }
         }
     }
 
-    fn score(&self, images: &[Image<'_>]) -> Result<Vec<Score>> {
-        catch_unwind(AssertUnwindSafe(|| self.detector.score(images)))
-            .unwrap_or_else(|panic| Err(Error::from_panic(&*panic)))
+    /// Hands over the results of a batch.
+    fn deliver(&self, batch: Vec<Waiting>, scores: Result<Vec<Score>>) {
+        let scores = match scores {
+            Ok(scores) => scores.into_iter().map(Ok).collect(),
+            Err(error) if batch.len() == 1 => vec![Err(error)],
+            // One bad frame must not take the others with it.
+            Err(_) => batch
+                .iter()
+                .map(|w| {
+                    let one = caught(|| self.detector.score(&[w.frame.as_image()]))?.pop();
+                    one.ok_or_else(|| Error::Internal("no score for a frame".into()))
+                })
+                .collect::<Vec<_>>(),
+        };
+        let now = Instant::now();
+        let mut state = self.state();
+        state.busy -= batch.len();
+        for (Waiting { ticket, frame, since }, score) in batch.into_iter().zip(scores) {
+            let size = [frame.as_image().width(), frame.as_image().height()];
+            state.finished.push_back(Finished { ticket, size, latency: now - since, score });
+            state.spare.push(frame);
+        }
+        drop(state);
+        self.done.notify_all();
     }
+}
+
+/// Runs `f` and makes an error of a panic.
+fn caught<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| Err(Error::from_panic(&*panic)))
 }
 
 /// Frames in flight to a detector. `Send + Sync`: one thread may submit while another takes results.
 ///
 /// At most `limit` frames are in flight, counting results not yet taken; past it [`Stream::submit`] says [`Busy`]. Nothing
-/// is dropped and nothing overtakes. A worker thread scores whatever waits, several frames at a time where several wait.
+/// is dropped and nothing overtakes. A worker thread scores whatever waits, several frames at a time where several wait, and
+/// packs the next while the device is busy.
 /// Dropping the stream drops frames that wait, and waits for those being scored.
 pub struct Stream {
     shared: Arc<Shared>,

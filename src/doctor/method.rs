@@ -2,7 +2,7 @@
 
 use super::{Measured, gamma, measure, noise};
 use crate::Result;
-use crate::detector::coreset::select;
+use crate::detector::coreset::{Vectors, select};
 use crate::gpu::{Device, Recorder, Tensor};
 use crate::ops::coreset::{Chunk, CoresetShape};
 use crate::ops::knn::Knn;
@@ -138,7 +138,8 @@ pub(super) fn coreset(device: &Device) -> Result<Measured> {
     let tensor = device.upload(&z, "rows")?;
     let chunks = [Chunk { rows: &tensor, first_row: 0, len: rows }];
     let shape = CoresetShape::new(kept.len() as u32, r as u32, picks, device.caps().max_binding);
-    let run = || select(device, shape, &chunks, &kept, &samples, |_| ControlFlow::Continue(()));
+    let run =
+        || select(device, shape, Vectors::Device(&chunks), &kept, &samples, |_| ControlFlow::Continue(()));
     run()?;
     let started = Instant::now();
     let found = run()?.map(|s| s.picks).unwrap_or_default();

@@ -45,7 +45,8 @@ pub struct softpatch_context_options {
     pub adapter_index: i32,
     /// `SOFTPATCH_POWER_HIGH` or `SOFTPATCH_POWER_LOW`.
     pub power: u32,
-    /// Device memory in bytes for the features of all training images in a fit; past it they wait on disk.
+    /// Bytes, on device and host together, for what grows with the number of training images in a fit; features past it wait
+    /// in temporary files.
     pub memory_budget: u64,
     /// File with EfficientNet-Lite0 weights up to block 10; null: those in the library.
     pub weights_path: *const c_char,

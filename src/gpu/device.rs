@@ -1,9 +1,11 @@
 //! Adapter choice and what the chosen device can do, decided once.
 
+use super::cache::PipelineCache;
 use super::{Kernel, Tensor, Tuning, kernel};
 use crate::{Error, Result};
 use half::f16;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -80,6 +82,10 @@ pub struct DeviceOptions {
     pub archetype: Option<Archetype>,
     /// Forces shaders with (`Some(false)`) or without (`Some(true)`) injected checks; by build type if `None`.
     pub unchecked: Option<bool>,
+    /// Folder for a file of compiled pipelines, which the device reads as it opens and writes as it is dropped. None is
+    /// written where this is `None`, the adapter keeps no such cache (all but Vulkan), or is a CPU driver, whose cache is
+    /// empty.
+    pub pipeline_cache: Option<PathBuf>,
     /// Stays within WebGPU's default limits though the adapter offers more.
     pub default_limits: bool,
     /// Runs the kernels for cooperative matrices of this side (8 or 16) with matrices in ordinary registers, on an adapter
@@ -110,8 +116,11 @@ pub(super) struct Shared {
     pub caps: Caps,
     pub tuning: Tuning,
     pub kernels: Mutex<HashMap<String, Arc<Kernel>>>,
+    pub cache: Option<Arc<PipelineCache>>,
     pub live_bytes: AtomicU64,
     pub peak_bytes: AtomicU64,
+    /// Buffers, bind groups and pipelines made so far.
+    pub created: AtomicU64,
 }
 
 /// A GPU (or a CPU driver) that runs the kernels. Cheap to clone; clones share the device. `Send + Sync`.
@@ -251,6 +260,9 @@ impl Device {
             | wgpu::Features::SHADER_F16
             | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
         let mut features = adapter.features() & wanted;
+        if options.pipeline_cache.is_some() && adapter.get_info().device_type != wgpu::DeviceType::Cpu {
+            features |= adapter.features() & wgpu::Features::PIPELINE_CACHE;
+        }
         if disabled("f16") {
             features = features.difference(wgpu::Features::SHADER_F16);
         }
@@ -340,18 +352,26 @@ impl Device {
             adapter: info.name,
         };
         tracing::debug!(?caps, "device");
+        let cache = options
+            .pipeline_cache
+            .as_deref()
+            .and_then(|folder| PipelineCache::open(&device, folder))
+            .map(Arc::new);
         Shared {
             wgpu: device,
             queue,
             caps,
             tuning: options.tuning.clone().unwrap_or_default(),
             kernels: Mutex::default(),
+            cache,
             live_bytes: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),
+            created: AtomicU64::new(0),
         }
     }
 
-    /// The same device with other tile sizes; it shares nothing else with this one but the wgpu device.
+    /// The same device with other tile sizes; it shares nothing else with this one but the wgpu device and the file of
+    /// compiled pipelines.
     ///
     /// # Errors
     /// [`Error::InvalidOption`] where a size is out of its range.
@@ -363,8 +383,10 @@ impl Device {
             caps: self.0.caps.clone(),
             tuning,
             kernels: Mutex::default(),
+            cache: self.0.cache.clone(),
             live_bytes: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),
+            created: AtomicU64::new(0),
         })))
     }
 
@@ -386,6 +408,16 @@ impl Device {
     /// Most bytes of device buffers that were alive at once.
     pub fn peak_bytes(&self) -> u64 {
         self.0.peak_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Buffers, bind groups and pipelines made so far: for tests that nothing is made where nothing should be.
+    #[doc(hidden)]
+    pub fn created(&self) -> u64 {
+        self.0.created.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_created(&self, objects: usize) {
+        self.0.created.fetch_add(objects as u64, Ordering::Relaxed);
     }
 
     /// The pipeline of shader `name` with the given constants and flags, built at the first call.
@@ -457,24 +489,13 @@ impl Device {
         }
     }
 
-    /// Runs `f` on `len` words that are then written at word `offset` of `tensor`, without a copy in between.
-    ///
-    /// # Panics
-    /// Where the words do not fit.
-    pub fn write_with(&self, tensor: &Tensor, offset: usize, len: usize, f: impl FnOnce(&mut [u32])) {
-        assert!(offset + len <= tensor.len(), "write past the end of {tensor:?}");
-        // Filled in ordinary memory first: mapped memory may be uncached, and `WriteOnly` hands out no `&mut [u8]`.
-        let mut words = vec![0_u32; len];
-        f(&mut words);
-        self.write(tensor, offset, &words);
-    }
-
     /// Waits for all submitted work and reads the whole tensor back.
     ///
     /// # Errors
     /// [`Error::Device`] where the device was lost.
     pub fn read<T: bytemuck::Pod>(&self, tensor: &Tensor) -> Result<Vec<T>> {
         let size = tensor.len() as u64 * 4;
+        self.count_created(1);
         let staging = self.0.wgpu.create_buffer(&wgpu::BufferDescriptor {
             label: Some("readback"),
             size,
@@ -521,11 +542,12 @@ impl Device {
     /// # Errors
     /// [`Error::Device`] where the device was lost.
     pub fn wait(&self) -> Result<()> {
-        self.0
-            .wgpu
-            .poll(wgpu::PollType::wait_indefinitely())
-            .map(|_| ())
-            .map_err(|e| Error::Device(format!("waiting for the device: {e}")))
+        self.poll(wgpu::PollType::wait_indefinitely())
+    }
+
+    pub(super) fn poll(&self, until: wgpu::PollType) -> Result<()> {
+        let polled = self.0.wgpu.poll(until);
+        polled.map(|_| ()).map_err(|e| Error::Device(format!("waiting for the device: {e}")))
     }
 
     /// Runs `f` and turns a validation or out-of-memory error that wgpu raises in it into [`Error::Device`].

@@ -219,9 +219,13 @@ fn build(
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
-            cache: None,
+            cache: device.0.cache.as_ref().map(|cache| &cache.wgpu),
         });
         (layout, pipeline)
     })?;
+    device.count_created(1);
+    if let Some(cache) = &device.0.cache {
+        cache.grew();
+    }
     Ok(Kernel { label, pipeline, layout, bindings })
 }

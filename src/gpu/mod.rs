@@ -1,7 +1,9 @@
 //! The device: the only folder that names wgpu.
 
+mod cache;
 mod device;
 mod kernel;
+mod readback;
 mod recorder;
 pub mod shaders;
 mod tensor;
@@ -9,6 +11,7 @@ mod tuning;
 
 pub use device::{AdapterSummary, Archetype, Caps, Coop, Device, DeviceOptions, adapters};
 pub use kernel::Kernel;
+pub use readback::{Mapped, Readback, Submission};
 pub use recorder::{Plan, Recorder, StepTime};
 pub use tensor::Tensor;
 pub use tuning::Tuning;

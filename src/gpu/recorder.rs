@@ -1,12 +1,13 @@
 //! Records dispatches once into a [`Plan`] that is submitted any number of times.
 
-use super::{Device, Kernel, Tensor, kernel::Binding};
+use super::{Device, Kernel, Readback, Submission, Tensor, kernel::Binding};
 use crate::{Error, Result};
 use std::sync::Arc;
 
 enum Recorded {
     Dispatch { kernel: Arc<Kernel>, label: String, tensors: Vec<Tensor>, params: Vec<u8>, grid: [u32; 3] },
     Copy { from: Tensor, to: Tensor, from_word: usize, to_word: usize, words: usize },
+    CopyBack { from: Tensor, to: wgpu::Buffer, to_word: usize, words: usize },
     Clear { tensor: Tensor },
     Cut,
 }
@@ -117,6 +118,16 @@ impl Recorder {
         self.steps.push(Recorded::Copy { from: from.clone(), to: to.clone(), from_word, to_word, words });
     }
 
+    /// Records a copy of the first `words` words of `from` to word `to_word` of `to`.
+    ///
+    /// # Panics
+    /// Where a range does not fit.
+    pub fn copy_back(&mut self, from: &Tensor, words: usize, to: &Readback, to_word: usize) {
+        to.check(from, words, to_word);
+        let to = to.allocation.buffer.clone();
+        self.steps.push(Recorded::CopyBack { from: from.clone(), to, to_word, words });
+    }
+
     /// Records setting a whole tensor to zero.
     pub fn clear(&mut self, tensor: &Tensor) {
         self.steps.push(Recorded::Clear { tensor: tensor.clone() });
@@ -156,6 +167,12 @@ impl Recorder {
                         to_byte: to.offset() + to_word as u64 * 4,
                         bytes: words as u64 * 4,
                     },
+                    Recorded::CopyBack { from, to, to_word, words } => {
+                        let (buffer, from_byte) = (from.buffer().clone(), from.offset());
+                        kept.push(from);
+                        let (to_byte, bytes) = (to_word as u64 * 4, words as u64 * 4);
+                        Step::Copy { from: buffer, from_byte, to, to_byte, bytes }
+                    }
                     Recorded::Clear { tensor } => Step::Clear {
                         buffer: tensor.buffer().clone(),
                         byte: tensor.offset(),
@@ -191,6 +208,7 @@ impl Recorder {
                             entries: &entries,
                         });
                         drop(entries);
+                        device.count_created(1);
                         kept.extend(tensors);
                         Step::Dispatch { pipeline: kernel.pipeline.clone(), group, grid, label }
                     }
@@ -224,7 +242,15 @@ impl Plan {
     /// # Errors
     /// As [`Plan::submit`].
     pub fn submit_all(plans: &[&Self]) -> Result<()> {
-        let Some(first) = plans.first() else { return Ok(()) };
+        Self::submit_for(plans).map(|_| ())
+    }
+
+    /// [`Plan::submit_all`], for waiting for just that with [`Readback::read`].
+    ///
+    /// # Errors
+    /// As [`Plan::submit`].
+    pub fn submit_for(plans: &[&Self]) -> Result<Submission> {
+        let Some(first) = plans.first() else { return Ok(Submission(None)) };
         let shared = &first.device.0;
         first.device.scoped("submitting", || {
             let encoder = || shared.wgpu.create_command_encoder(&Default::default());
@@ -237,7 +263,7 @@ impl Plan {
                     encode(part, &mut open);
                 }
             }
-            shared.queue.submit([open.finish()]);
+            Submission(Some(shared.queue.submit([open.finish()])))
         })
     }
 

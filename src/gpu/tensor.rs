@@ -4,10 +4,29 @@ use super::{Device, device::Shared};
 use crate::{Error, Result};
 use std::sync::{Arc, atomic::Ordering};
 
-struct Allocation {
-    buffer: wgpu::Buffer,
-    bytes: u64,
+/// A buffer, counted for as long as it lives.
+pub(super) struct Allocation {
+    pub buffer: wgpu::Buffer,
+    pub bytes: u64,
     owner: Arc<Shared>,
+}
+
+impl Allocation {
+    pub fn new(device: &Device, bytes: u64, usage: wgpu::BufferUsages, label: &str) -> Result<Self> {
+        let shared = &device.0;
+        let buffer = device.scoped(&format!("allocating {bytes} bytes for '{label}'"), || {
+            shared.wgpu.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size: bytes,
+                usage,
+                mapped_at_creation: false,
+            })
+        })?;
+        device.count_created(1);
+        let live = shared.live_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        shared.peak_bytes.fetch_max(live, Ordering::Relaxed);
+        Ok(Self { buffer, bytes, owner: shared.clone() })
+    }
 }
 
 impl Drop for Allocation {
@@ -43,26 +62,12 @@ impl Tensor {
                  smaller coreset ratio or a smaller crop"
             )));
         }
-        let shared = &device.0;
-        let buffer = device.scoped(&format!("allocating {bytes} bytes for '{label}'"), || {
-            shared.wgpu.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size: bytes,
-                usage: wgpu::BufferUsages::STORAGE
-                    | wgpu::BufferUsages::COPY_SRC
-                    | wgpu::BufferUsages::COPY_DST
-                    | wgpu::BufferUsages::UNIFORM,
-                mapped_at_creation: false,
-            })
-        })?;
-        let live = shared.live_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        shared.peak_bytes.fetch_max(live, Ordering::Relaxed);
-        Ok(Self {
-            allocation: Arc::new(Allocation { buffer, bytes, owner: shared.clone() }),
-            offset: 0,
-            len,
-            f16,
-        })
+        let usage = wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::COPY_SRC
+            | wgpu::BufferUsages::COPY_DST
+            | wgpu::BufferUsages::UNIFORM;
+        let allocation = Allocation::new(device, bytes, usage, label)?;
+        Ok(Self { allocation: Arc::new(allocation), offset: 0, len, f16 })
     }
 
     /// Length in 4-byte words.
@@ -98,6 +103,12 @@ impl Tensor {
             len,
             f16: self.f16,
         }
+    }
+
+    /// Whether both are the same words in the same memory.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.allocation, &other.allocation)
+            && (self.offset, self.len) == (other.offset, other.len)
     }
 
     pub(super) fn buffer(&self) -> &wgpu::Buffer {

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::backbone::network::{Kind, Network};
-use crate::detector::coreset::select;
+use crate::detector::coreset::{Vectors, select};
 use crate::gpu::{Device, Plan, Recorder, Tensor};
 use crate::ops::Activation;
 use crate::ops::anomaly_map::AnomalyMap;
@@ -297,7 +297,8 @@ fn coreset(device: &Device, rows: u32, r: u32, picks: u32) -> Result<Case> {
     let chunks = [Chunk { rows: &tensor, first_row: 0, len: rows }];
     let shape = CoresetShape::new(rows, r, picks, device.caps().max_binding);
     // Once in the ordinary way, to know how many batches it takes.
-    let found = select(device, shape, &chunks, &kept, &samples, |_| ControlFlow::Continue(()))?;
+    let found =
+        select(device, shape, Vectors::Device(&chunks), &kept, &samples, |_| ControlFlow::Continue(()))?;
     let batches = found.map_or(0, |s| s.progress.batches);
     let buffers = CoresetBuffers::new(device, shape, &chunks, &kept, &samples)?;
     let plan = finish(device, |recorder| {

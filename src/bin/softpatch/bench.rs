@@ -84,7 +84,8 @@ pub struct Args {
     /// Images that go through the backbone at a time [default: 8].
     #[arg(long, value_name = "N")]
     batch: Option<u32>,
-    /// Memory for the features of a category, on the device and off it, e.g. 800MB or 2GiB [default: 1GiB].
+    /// Memory, device and host together, for the features of a category and for each fit, e.g. 800MB or 2GiB. Features that
+    /// do not fit wait in temporary files. Backbone, driver, and the maps of the test images come on top [default: 1GiB].
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     memory: Option<u64>,
     /// Turn images as their EXIF orientation says (masks are not turned).

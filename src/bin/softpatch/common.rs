@@ -6,6 +6,7 @@ use softpatch::gpu::{Device, DeviceOptions};
 use softpatch::roofline::tune::Table;
 use std::cell::RefCell;
 use std::error::Error as _;
+use std::ffi::OsString;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -150,7 +151,9 @@ fn tuning_table() -> Option<PathBuf> {
 
 /// Opens the adapter of that number or name, or the fastest kind.
 pub fn open_device(adapter: Option<&str>) -> Outcome<Device> {
-    let options = DeviceOptions { adapter: adapter.map(str::to_owned), ..DeviceOptions::default() };
+    let pipeline_cache = cache_folder(|name| std::env::var_os(name));
+    let options =
+        DeviceOptions { adapter: adapter.map(str::to_owned), pipeline_cache, ..DeviceOptions::default() };
     let mut device = Device::open(&options)?;
     if let Some(path) = tuning_table()
         && let Some(tuning) = Table::load(&path)?.find(&device)
@@ -198,6 +201,23 @@ pub fn check_output_file(path: &Path) -> Outcome {
     }
     // Removed again as it is dropped.
     tempfile::NamedTempFile::new_in(folder).map(drop).map_err(fail)
+}
+
+/// Where compiled pipelines are kept: SOFTPATCH_CACHE (a folder, or `off`), else the user's folder for such things; `None`
+/// where there is none.
+fn cache_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let folder = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    if let Some(chosen) = variable("SOFTPATCH_CACHE").filter(|v| !v.is_empty()) {
+        return (chosen != "off").then(|| chosen.into());
+    }
+    let base = if cfg!(windows) {
+        folder("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        folder("HOME").map(|home| home.join("Library/Caches"))
+    } else {
+        folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")))
+    };
+    base.map(|base| base.join("softpatch"))
 }
 
 /// Progress on a terminal, nothing elsewhere; notices as lines; how long each stage took.
@@ -291,4 +311,23 @@ pub fn human_bytes(bytes: u64) -> String {
         b => (b as f64 / 1024.0, "KiB"),
     };
     if value < 10.0 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_folder_follows_the_environment() {
+        let of = |set: &[(&str, &str)]| {
+            cache_folder(|name| set.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value)))
+        };
+        let base = if cfg!(windows) { ("LOCALAPPDATA", r"C:\Users\me") } else { ("HOME", "/home/me") };
+        assert!(of(&[base]).is_some_and(|p| p.starts_with(base.1) && p.ends_with("softpatch")));
+        assert_eq!(of(&[base, ("SOFTPATCH_CACHE", "off")]), None);
+        assert_eq!(of(&[base, ("SOFTPATCH_CACHE", "here")]), Some("here".into()));
+        // No home, or one that depends on where the program runs.
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[(base.0, "relative")]), None);
+    }
 }

@@ -39,7 +39,9 @@ pub struct FitArgs {
     /// Images that go through the backbone at a time [default: 8].
     #[arg(long, value_name = "N")]
     pub batch: Option<u32>,
-    /// Device memory for the features of all training images, e.g. 800MB or 2GiB [default: 1GiB].
+    /// Memory, device and host together, for all that grows with the number of training images, e.g. 800MB or 2GiB.
+    /// Features that do not fit wait in temporary files (TMPDIR says where). Backbone, driver and the images being decoded
+    /// come on top [default: 1GiB].
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub memory: Option<u64>,
     /// Turn images as their EXIF orientation says.

@@ -5,7 +5,6 @@ use super::score::Training;
 use super::store::Store;
 use crate::detector::{Features, FitOptions, Progress, Projection, Stage};
 use crate::gpu::Recorder;
-use crate::ops::group::Gather;
 use crate::ops::lof::ScoreMap;
 use crate::ops::mahalanobis::MahalanobisTo;
 use crate::reference::padim::channels;
@@ -33,7 +32,11 @@ pub(super) fn score(
     let (n, q, positions) = (training.train.len(), training.test.len(), store.positions() as usize);
     let mut collect = |keys: &[super::store::Key]| {
         let shape = store.shape(keys.len());
-        Features::projected(device, shape, &projection, batch, fit.memory, |i, out| store.load(&keys[i], out))
+        // Training and test images share the budget.
+        let memory = (fit.memory as f64 * keys.len() as f64 / (n + q) as f64) as u64;
+        // No bank is chosen.
+        let options = FitOptions { memory, coreset_ratio: 0.0, ..fit.clone() };
+        Features::projected(device, shape, &projection, batch, &options, |i, out| store.load(&keys[i], out))
     };
     let (train, test) = (collect(&training.train)?, collect(&training.test)?);
 
@@ -48,23 +51,8 @@ pub(super) fn score(
         }
         let here = groups.min(positions - p0) as u32;
         let mut recorder = Recorder::new(device);
-        for (features, block, n) in [(&train, &block, n), (&test, &rows, q)] {
-            for (c, z) in features.z.tensors.iter().enumerate() {
-                let first = c * features.z.images;
-                Gather {
-                    z,
-                    block,
-                    images: features.z.images.min(n - first) as u32,
-                    first: first as u32,
-                    n: n as u32,
-                    positions: positions as u32,
-                    p0: p0 as u32,
-                    groups: here,
-                    r: r as u32,
-                }
-                .record(&mut recorder)?;
-            }
-        }
+        train.block(&mut recorder, &block, p0, here as usize)?;
+        test.block(&mut recorder, &rows, p0, here as usize)?;
         let to = ScoreMap { scores: &scores, positions: positions as u32, p0: p0 as u32 };
         MahalanobisTo {
             block: &block,

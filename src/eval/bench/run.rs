@@ -295,7 +295,7 @@ impl Bench<'_> {
                 let began = Instant::now();
                 let fit = FitOptions {
                     batch: self.options.fit.batch,
-                    memory: self.options.fit.memory,
+                    memory: store.left(self.options.fit.memory),
                     ..settings.fit.clone()
                 };
                 let scored = training.score(&mut store, *method, &fit, progress)?;

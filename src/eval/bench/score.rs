@@ -99,7 +99,7 @@ impl<'a> Training<'a> {
                 shape,
                 projection.as_ref(),
                 batch,
-                fit.memory,
+                fit,
                 |i, out| store.load(&train[i], out),
             )?);
         }

@@ -35,7 +35,8 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Extracts `entries`, which `source` loads in the same order. Past `budget` bytes they go to a temporary file in `spool`.
+    /// Extracts `entries`, which `source` loads in the same order. Past half of the budget (bytes) they go to a temporary file
+    /// in the folder of `spool`: the other half is for the fits, see [`Store::left`].
     pub fn extract(
         device: &Device,
         backbone: &Backbone,
@@ -61,14 +62,14 @@ impl Store {
         let (grid, dim) = (extractor.grid(), extractor.dim());
         let image = (grid[0] * grid[1] * dim) as usize;
         let (folder, budget) = spool;
-        let mut data = if (entries.len() * image) as u64 * 4 <= budget {
+        let mut data = if (entries.len() * image) as u64 * 4 <= budget / 2 {
             Data::Memory(Vec::with_capacity(entries.len() * image))
         } else {
             let file =
                 tempfile::tempfile_in(folder).map_err(|e| Error::io(folder, "opening a spool file", e))?;
             Data::File(file, folder.to_owned())
         };
-        embed(device, &mut extractor, &mut feed, source, progress, |_, count, x| {
+        embed(&mut extractor, &mut feed, source, progress, |_, count, x| {
             let values: Vec<f32> = device.read(&x.slice(0, count * image))?;
             match &mut data {
                 Data::Memory(all) => all.extend_from_slice(&values),
@@ -80,6 +81,14 @@ impl Store {
         })?;
         let at = entries.iter().enumerate().map(|(i, entry)| (key(entry), i)).collect();
         Ok(Self { data, at, grid, dim })
+    }
+
+    /// What is left of a budget of `memory` bytes beside what is kept here.
+    pub fn left(&self, memory: u64) -> u64 {
+        match &self.data {
+            Data::Memory(all) => memory.saturating_sub(all.len() as u64 * 4),
+            Data::File(..) => memory,
+        }
     }
 
     /// Grid positions of an image.

@@ -1,0 +1,122 @@
+//! What of a fit fits the memory budget, and what has to wait on disk.
+
+use super::features::FeatureShape;
+use super::{Compat, FitOptions};
+use crate::{Error, Result};
+
+/// Bytes of a block or a piece at most: large enough to fill a device, small beside the features.
+const PART: u64 = 16 << 20;
+/// Copies of a part while it goes from disk to the device: two in the hands of reader and writer, one of the queue's, and
+/// the one on the device.
+const COPIES: u64 = 4;
+/// Bytes a patch while outlier scores are ranked or the bank is chosen, on host and device together: scores, the list of kept
+/// patches, distance, centre, slot, and the copies in flight.
+const PATCH: u64 = 28;
+/// The same where the published program's start keeps its distances, too.
+const PATCH_OFFICIAL: u64 = 48;
+/// Candidates a batch of the coreset at least and at most.
+const BATCH: (u64, u64) = (64, 512);
+/// Fewest rows of a piece.
+const PIECE_ROWS: u64 = 64;
+
+/// Sizes of what work needs besides the features, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Parts {
+    /// Rows of a block of groups with what is computed of them.
+    pub block: u64,
+    /// Projected vectors that the coreset has on the device at a time where they wait on disk.
+    pub piece: u64,
+    /// The coreset's table of picks and candidates.
+    pub table: u64,
+}
+
+/// Where features wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// Projected vectors wait on disk.
+    pub z_on_disk: bool,
+    /// Embeddings wait on disk.
+    pub embeddings_on_disk: bool,
+    /// Sizes of the rest.
+    pub parts: Parts,
+}
+
+impl Layout {
+    /// Places projected vectors of `r` values, and embeddings of `shape.dim` values where they are kept beside them, within
+    /// `options.memory`. Everything that grows with the number of images counts, on host and device together.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where the lists and tables do not fit with all features on disk.
+    pub fn new(shape: FeatureShape, r: usize, options: &FitOptions, keep_embeddings: bool) -> Result<Self> {
+        let (n, memory) = (shape.images as u64, options.memory);
+        let patches = n * shape.positions as u64;
+        let picks = ((options.coreset_ratio * patches as f64) as u64).max(1);
+        let (row, k) = (4 * r as u64, u64::from(options.lof_k));
+        let group = n * (row + 8 * k + 4) + row * r as u64;
+        let patch = if options.compat == Compat::Official { PATCH_OFFICIAL } else { PATCH };
+        let within = |wanted: u64, (least, most): (u64, u64)| wanted.clamp(least, most.max(least));
+        let parts = |share: u64| Parts {
+            block: within(memory / 32 * share, (group, PART)),
+            piece: within(memory / 32 * share, (PIECE_ROWS * row, PART)),
+            table: within(memory / 4 * share, (4 * BATCH.0 * picks, 4 * BATCH.1 * picks)),
+        };
+        // While the bank is chosen, or while it is scored against: rows here, in the model, and on the device.
+        let bank = |p: &Parts| (picks * (row + 24) + p.table).max(picks * 12 * shape.dim as u64);
+        let (wanted, least) = (parts(1), parts(0));
+        let (z, e) = (patches * row, if keep_embeddings { patches * 4 * shape.dim as u64 } else { 0 });
+        let rest = |p: &Parts, copies: u64| {
+            patches * patch + bank(p).max(copies * p.block).max(bank(p) + (copies - 1) * p.piece)
+        };
+        let in_memory = z.saturating_add(rest(&wanted, 1));
+        if in_memory <= memory {
+            let embeddings_on_disk = keep_embeddings && in_memory + e > memory;
+            tracing::debug!(?wanted, embeddings_on_disk, "features in memory");
+            return Ok(Self { z_on_disk: false, embeddings_on_disk, parts: wanted });
+        }
+        for parts in [wanted, least] {
+            if rest(&parts, COPIES) <= memory {
+                tracing::debug!(?parts, "features on disk");
+                return Ok(Self { z_on_disk: true, embeddings_on_disk: keep_embeddings, parts });
+            }
+        }
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        Err(Error::Limit(format!(
+            "{n} images of {} patches, {picks} of them for the bank, need {:.1} MiB with all features on disk, the memory \
+             budget is {:.1} MiB; raise --memory, or use fewer images, a smaller crop or a smaller coreset ratio",
+            shape.positions,
+            mib(rest(&least, COPIES)),
+            mib(memory)
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(images: usize, memory: u64) -> Result<Layout> {
+        let shape = FeatureShape { images, positions: 784, dim: 152 };
+        let options = FitOptions { memory, coreset_ratio: 0.01, ..FitOptions::default() };
+        Layout::new(shape, 128, &options, true)
+    }
+
+    #[test]
+    fn features_wait_on_disk_past_the_budget() {
+        let places =
+            |images, memory| layout(images, memory).map(|l| (l.z_on_disk, l.embeddings_on_disk)).unwrap();
+        assert_eq!(places(200, 1 << 30), (false, false));
+        assert_eq!(places(500, 256 << 20), (false, true));
+        assert_eq!(places(2000, 256 << 20), (true, true));
+        assert_eq!(places(2000, 80 << 20), (true, true));
+        let error = layout(2000, 32 << 20).unwrap_err().to_string();
+        assert!(error.contains("the memory budget is 32.0 MiB; raise --memory"), "{error}");
+    }
+
+    #[test]
+    fn parts_shrink_before_anything_is_refused() {
+        let parts = |memory| layout(2000, memory).unwrap().parts;
+        assert_eq!(parts(1 << 30).block, PART);
+        assert_eq!(parts(1 << 30).table, 4 * BATCH.1 * 15_680);
+        assert!(parts(72 << 20).table < parts(256 << 20).table);
+    }
+}
