@@ -18,7 +18,18 @@ fn start(train: &Path, model: &Path, scratch: &Path) -> Child {
         .arg("-o")
         .arg(model)
         // So little memory that embeddings wait on disk, in a folder that is looked at afterwards.
-        .args(["--resize", "64", "--crop", "64", "--batch", "4", "--coreset-ratio", "0.5", "--memory", "1MB"])
+        .args([
+            "--resize",
+            "64",
+            "--crop",
+            "64",
+            "--batch",
+            "4",
+            "--coreset-ratio",
+            "0.5",
+            "--memory",
+            "1500kB",
+        ])
         .env("TMPDIR", scratch)
         .env_remove("SOFTPATCH_LOG")
         .stdin(Stdio::null())
