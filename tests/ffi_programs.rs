@@ -6,6 +6,7 @@ mod common;
 use common::serial;
 use softpatch::data::OwnedImage;
 use softpatch::data::synth::{Material, render};
+use softpatch::report::write_png;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -265,8 +266,16 @@ fn csharp_program(place: &Place, model: &Path) {
         for file in ["softpatch-example.csproj", "Softpatch.cs", "Program.cs"] {
             std::fs::copy(root().join("examples/csharp").join(file), project.join(file)).unwrap();
         }
-        let said = run(Command::new("dotnet").args(["run", "--project"]).arg(&project).arg("--").arg(model));
-        assert!(said.contains("20 frames in order"), "{said}");
+        let images = place.folder.path().join("images");
+        std::fs::create_dir_all(&images).unwrap();
+        for i in 0..4 {
+            let image = render(Material::Metal, None, i, 80).unwrap().0;
+            write_png(&images.join(format!("{i}.png")), &image).unwrap();
+        }
+        let mut command = Command::new("dotnet");
+        command.args(["run", "--project"]).arg(&project).arg("--").arg(model).arg(&images);
+        let said = run(&mut command);
+        assert!(said.contains("20 frames in order") && said.contains("fitted: score"), "{said}");
     }
 }
 
@@ -278,6 +287,37 @@ fn csharp_declares_known_functions() {
     for name in source.split("extern ").skip(1).filter_map(|s| s.split(['(', '\n']).next()) {
         let name = name.split_whitespace().last().unwrap();
         assert!(header.contains(&format!("{name}(")), "{name}");
+    }
+}
+
+/// The structs of the C# and Python sources have the header's fields, in its order.
+#[test]
+fn structs_have_the_headers_fields() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let (header, sharp, python) =
+        (read("include/softpatch.h"), read("examples/csharp/Softpatch.cs"), read("tools/softpatch.py"));
+    let plain = |name: &str| name.replace('_', "").to_lowercase();
+    for (c, cs, py) in [
+        ("softpatch_context_options", "NativeContextOptions", "_ContextOptions"),
+        ("softpatch_fit_options", "FitOptions", "_FitOptions"),
+        ("softpatch_image", "Image", "_Image"),
+        ("softpatch_result", "Result", "_Result"),
+    ] {
+        let body =
+            header.split(&format!("}} {c};")).next().unwrap().rsplit("typedef struct {").next().unwrap();
+        let fields =
+            body.lines().filter(|l| !l.trim_start().starts_with("//")).filter_map(|l| l.strip_suffix(';'));
+        let fields: Vec<_> = fields.map(|l| plain(l.rsplit([' ', '*']).next().unwrap())).collect();
+        assert!(fields.len() > 3, "{c}: {fields:?}");
+        let body = sharp.split(&format!("struct {cs}\n{{")).nth(1).unwrap();
+        let body = body.split("\n}").next().unwrap().lines().map(str::trim);
+        let declared = body.filter(|l| l.starts_with("public ") || l.starts_with("internal "));
+        let names =
+            declared.filter_map(|l| l.strip_suffix(';')).map(|l| plain(l.rsplit(' ').next().unwrap()));
+        assert_eq!(names.collect::<Vec<_>>(), fields, "{cs}");
+        let body = python.split(&format!("class {py}(")).nth(1).unwrap().split("    ]").next().unwrap();
+        let names = body.lines().filter_map(|l| l.trim().strip_prefix("(\"")?.split('"').next()).map(plain);
+        assert_eq!(names.collect::<Vec<_>>(), fields, "{py}");
     }
 }
 
