@@ -180,7 +180,8 @@ const MISUSE: &str = "tests/c/misuse.c";
 fn valgrind(program: &Path) -> Command {
     let mut command = Command::new("valgrind");
     command.args(["--quiet", "--leak-check=full", "--show-leak-kinds=definite"]);
-    command.args(["--errors-for-leak-kinds=definite", "--error-exitcode=9"]);
+    // Threads that wait for each other must all get on, and valgrind runs one at a time.
+    command.args(["--errors-for-leak-kinds=definite", "--error-exitcode=9", "--fair-sched=yes"]);
     let known = root().join("packaging/valgrind/driver.supp");
     command.arg(format!("--suppressions={}", known.display())).arg(program);
     command
