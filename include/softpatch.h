@@ -1,11 +1,12 @@
 /* softpatch: unsupervised visual anomaly detection. Generated from the library's source; do not edit.
  *
- * Handles are numbers; 0 is none. A handle that was freed, never given, or is of another kind yields
- * SOFTPATCH_INVALID_HANDLE. Null pointers are refused unless a function says that they may be null. Nothing is kept after a
- * function returns. Every handle may be used from every thread at once; calls that score with one detector take turns. The last
- * error belongs to the thread whose call failed. Texts are UTF-8. A callback must return: it may neither throw nor longjmp.
- * Results are written only where a function returns SOFTPATCH_OK, but handles are set to 0 on failure, and `needed` and `count`
- * are also set where a buffer is too small. SPDX-License-Identifier: MIT OR Apache-2.0 */
+ * Handles are numbers; 0 is none. A handle that was freed, never given, or is of another kind yields SOFTPATCH_INVALID_HANDLE.
+ * Null pointers are refused unless a function says that they may be null. Nothing is kept after a function returns. Options
+ * structs begin with their size, which the _init function sets, and may grow at the end in later versions; other structs never
+ * change. Every handle may be used from every thread at once; calls that score with one detector take turns. The last error
+ * belongs to the thread whose call failed. Texts are UTF-8. A callback must return: it may neither throw nor longjmp. Results
+ * are written only where a function returns SOFTPATCH_OK, but handles are set to 0 on failure, and `needed` and `count` are
+ * also set where a buffer is too small. SPDX-License-Identifier: MIT OR Apache-2.0 */
 
 #ifndef SOFTPATCH_H
 #define SOFTPATCH_H
@@ -14,7 +15,7 @@
 #include <stdint.h>
 
 // Version of the interface that this header describes.
-#define SOFTPATCH_ABI_VERSION 1
+#define SOFTPATCH_ABI_VERSION 2
 
 // The fastest kind of adapter.
 #define SOFTPATCH_POWER_HIGH 0
@@ -33,6 +34,21 @@
 
 // No patch is dropped: PatchCore.
 #define SOFTPATCH_DISCRIMINATOR_NONE 3
+
+// Pooled for ResNets, concatenated for EfficientNet-Lite.
+#define SOFTPATCH_EMBEDDING_AUTO 0
+
+// 3x3 means of the stages side by side.
+#define SOFTPATCH_EMBEDDING_CONCAT 1
+
+// 3x3 neighbourhoods, averaged adaptively to `embedding_dim` values.
+#define SOFTPATCH_EMBEDDING_POOLED 2
+
+// As the method is described.
+#define SOFTPATCH_COMPAT_NONE 0
+
+// As the published program selects its memory bank, for comparison with it; its runs also have `lof_k` 5.
+#define SOFTPATCH_COMPAT_OFFICIAL 1
 
 // Images through the backbone; counted in images.
 #define SOFTPATCH_STAGE_FEATURES 0
@@ -116,8 +132,14 @@ typedef struct {
     // Bytes, on device and host together, for what grows with the number of training images in a fit; features past it wait
     // in temporary files.
     uint64_t memory_budget;
-    // File with EfficientNet-Lite0 weights up to block 10; null: those in the library.
+    // File with the weights of a backbone: safetensors with the names of torchvision, timm or efficientnet_lite_pytorch; null:
+    // EfficientNet-Lite0 up to block 10, which is in the library.
     const char *weights_path;
+    // Architecture of the weights, e.g. "wide_resnet50_2"; null: names and shapes in the file tell. Only with `weights_path`.
+    const char *architecture;
+    // Stages that patches come from, with commas between, e.g. "layer2,layer3"; null: those usual for the architecture. Only
+    // with `weights_path`.
+    const char *layers;
 } softpatch_context_options;
 
 // A device with a backbone and a memory budget. 0 is none.
@@ -147,6 +169,15 @@ typedef struct {
     uint32_t crop;
     // Images that go through the backbone at a time, 1 to 256.
     uint32_t batch;
+    // How the stages of the backbone become one vector: one of `SOFTPATCH_EMBEDDING_*`.
+    uint32_t embedding;
+    // Values of a pooled embedding, a multiple of 4 from 64 to 1024.
+    uint32_t embedding_dim;
+    // Whose choices are followed where description and published program part: one of `SOFTPATCH_COMPAT_*`.
+    uint32_t compat;
+    // Whether images in files are turned as their EXIF orientation says, 0 or 1. Images in memory are taken as they are; the
+    // model records the setting for whoever scores files with it.
+    uint32_t exif;
     // For later use: 0.
     uint32_t reserved;
 } softpatch_fit_options;
@@ -305,8 +336,8 @@ softpatch_status softpatch_adapter_list(softpatch_adapter *adapters_out,
                                         size_t capacity,
                                         size_t *count);
 
-// Fills `options` with the defaults.
-softpatch_status softpatch_context_options_init(softpatch_context_options *options);
+// Fills `options`, of `size` bytes (`sizeof *options`), with the defaults.
+softpatch_status softpatch_context_options_init(softpatch_context_options *options, size_t size);
 
 // Opens a device. `options` may be null for the defaults.
 softpatch_status softpatch_context_create(const softpatch_context_options *options,
@@ -322,8 +353,8 @@ softpatch_status softpatch_context_info_json(softpatch_context context,
                                              size_t capacity,
                                              size_t *needed);
 
-// Fills `options` with the published defaults.
-softpatch_status softpatch_fit_options_init(softpatch_fit_options *options);
+// Fills `options`, of `size` bytes (`sizeof *options`), with the published defaults.
+softpatch_status softpatch_fit_options_init(softpatch_fit_options *options, size_t size);
 
 // Learns what normal looks like from the images in a folder (`folder/train` where that exists, else all below `folder`), a
 // few of which may be defective.

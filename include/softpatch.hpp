@@ -93,13 +93,13 @@ struct Score {
 
 inline softpatch_fit_options fit_options() {
     softpatch_fit_options options;
-    check(softpatch_fit_options_init(&options));
+    check(softpatch_fit_options_init(&options, sizeof options));
     return options;
 }
 
 inline softpatch_context_options context_options() {
     softpatch_context_options options;
-    check(softpatch_context_options_init(&options));
+    check(softpatch_context_options_init(&options, sizeof options));
     return options;
 }
 
@@ -114,6 +114,9 @@ inline std::vector<softpatch_adapter> adapters() {
 class Context {
 public:
     Context() : Context(context_options()) {}
+    // With the weights of another backbone; `layers` with commas between. Empty texts: the file tells.
+    explicit Context(const std::string &weights, const std::string &architecture = "", const std::string &layers = "")
+        : Context(with_weights(weights, architecture, layers)) {}
     explicit Context(const softpatch_context_options &options) {
         std::uint64_t id = 0;
         check(softpatch_context_create(&options, &id));
@@ -127,6 +130,15 @@ public:
     }
 
 private:
+    // The texts have to outlive the call, which they do: they are the constructor's arguments.
+    static softpatch_context_options with_weights(const std::string &weights, const std::string &architecture,
+                                                  const std::string &layers) {
+        softpatch_context_options options = context_options();
+        options.weights_path = weights.c_str();
+        if (!architecture.empty()) options.architecture = architecture.c_str();
+        if (!layers.empty()) options.layers = layers.c_str();
+        return options;
+    }
     detail::Handle<softpatch_context_free> handle_;
 };
 

@@ -45,5 +45,9 @@ fill packaging/softpatch.pc.in > "$to/lib/pkgconfig/softpatch.pc"
 cp packaging/cmake/softpatch-config.cmake "$to/share/softpatch/cmake/"
 fill packaging/cmake/softpatch-config-version.cmake.in > "$to/share/softpatch/cmake/softpatch-config-version.cmake"
 cp NOTICE LICENSE-MIT LICENSE-APACHE "$to/share/doc/softpatch/"
-[ ! -f THIRD-PARTY.html ] || cp THIRD-PARTY.html "$to/share/doc/softpatch/"
+if command -v python3 > /dev/null; then
+    packaging/third_party.py "$to/share/doc/softpatch/THIRD-PARTY.txt" "$@"
+else
+    echo "no python3: THIRD-PARTY.txt, the licences of the crates, is left out; whoever passes the library on needs it" >&2
+fi
 echo "softpatch $version is in $to"

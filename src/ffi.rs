@@ -13,6 +13,10 @@
 //! finish first, or fail with an invalid handle). Calls that score with the same detector take turns. Detectors of one
 //! context share its device. The last error belongs to the thread whose call failed.
 //!
+//! **Growth**: the options structs begin with their size and only grow at the end, so a program built with an earlier header
+//! works with a later library; what its struct lacks has the default. Other structs never change: what is new to know about a
+//! model or a device comes in the JSON texts. A new setting needs no new function.
+//!
 //! **Panics** do not cross the border: they become [`SOFTPATCH_INTERNAL`]. A callback must return: it may neither throw
 //! an exception nor `longjmp` out.
 //!

@@ -22,10 +22,15 @@ from pathlib import Path
 import numpy as np
 
 BUSY, PENDING, EMPTY, CANCELLED = 14, 15, 16, 13
-DISCRIMINATORS = {"lof": 0, "nearest": 1, "gaussian": 2, "none": 3}
+# Settings of a fit that have names.
+NAMED = {
+    "discriminator": {"lof": 0, "nearest": 1, "gaussian": 2, "none": 3},
+    "embedding": {"auto": 0, "concat": 1, "pooled": 2},
+    "compat": {"none": 0, "official": 1},
+}
 STAGES = ("features", "denoise", "coreset", "calibrate")
 MAPS = {None: 0, "grid": 1, "crop": 2, "source": 3}
-ABI_VERSION = 1
+ABI_VERSION = 2
 
 
 class _ContextOptions(c.Structure):
@@ -36,6 +41,8 @@ class _ContextOptions(c.Structure):
         ("power", c.c_uint32),
         ("memory_budget", c.c_uint64),
         ("weights_path", c.c_char_p),
+        ("architecture", c.c_char_p),
+        ("layers", c.c_char_p),
     ]
 
 
@@ -52,6 +59,10 @@ class _FitOptions(c.Structure):
         ("resize", c.c_uint32),
         ("crop", c.c_uint32),
         ("batch", c.c_uint32),
+        ("embedding", c.c_uint32),
+        ("embedding_dim", c.c_uint32),
+        ("compat", c.c_uint32),
+        ("exif", c.c_uint32),
         ("reserved", c.c_uint32),
     ]
 
@@ -118,11 +129,11 @@ def _load():
         "version": (c.c_char_p, []),
         "abi_version": (c.c_uint32, []),
         "adapter_list": (status, [out(_Adapter), size, out(size)]),
-        "context_options_init": (status, [out(_ContextOptions)]),
+        "context_options_init": (status, [out(_ContextOptions), size]),
         "context_create": (status, [out(_ContextOptions), out(handle)]),
         "context_free": (status, [handle]),
         "context_info_json": (status, [handle, *text]),
-        "fit_options_init": (status, [out(_FitOptions)]),
+        "fit_options_init": (status, [out(_FitOptions), size]),
         "fit_folder": (status, [handle, c.c_char_p, out(_FitOptions), _Progress, c.c_void_p, out(handle)]),
         "fit_images": (status, [handle, image, size, out(_FitOptions), _Progress, c.c_void_p, out(handle)]),
         "detector_save": (status, [handle, c.c_char_p]),
@@ -164,6 +175,12 @@ def _text(name, handle):
     buffer = c.create_string_buffer(size.value)
     _call(name, handle, buffer, size, None)
     return json.loads(buffer.value.decode())
+
+
+def _named(setting, name):
+    if name not in NAMED[setting]:
+        raise ValueError(f"{setting} is {name!r}; there are {', '.join(NAMED[setting])}")
+    return NAMED[setting][name]
 
 
 def adapters():
@@ -230,13 +247,16 @@ class _Owner:
 
 
 class Context(_Owner):
-    """A device with a backbone and a memory budget."""
+    """A device with a backbone and a memory budget. `weights` names a file; `architecture` and `layers` (a list of names) say
+    what its contents do not tell."""
 
     _free = "softpatch_context_free"
 
-    def __init__(self, adapter=None, low_power=False, memory_budget=None, weights=None):
+    def __init__(
+        self, adapter=None, low_power=False, memory_budget=None, weights=None, architecture=None, layers=None
+    ):
         options = _ContextOptions()
-        _call("context_options_init", c.byref(options))
+        _call("context_options_init", c.byref(options), c.sizeof(options))
         if isinstance(adapter, int):
             options.adapter_index = adapter
         elif adapter is not None:
@@ -246,6 +266,10 @@ class Context(_Owner):
             options.memory_budget = memory_budget
         if weights is not None:
             options.weights_path = os.fsencode(weights)
+        if architecture is not None:
+            options.architecture = architecture.encode()
+        if layers is not None:
+            options.layers = ",".join(layers).encode()
         made = c.c_uint64()
         _call("context_create", c.byref(options), c.byref(made))
         self._id = made.value
@@ -258,12 +282,12 @@ class Context(_Owner):
         """Fits on a folder or on a list of arrays. `progress(stage, done, total)` cancels by returning False; settings are
         those of softpatch_fit_options."""
         options = _FitOptions()
-        _call("fit_options_init", c.byref(options))
+        _call("fit_options_init", c.byref(options), c.sizeof(options))
         known = {name for name, _ in _FitOptions._fields_} - {"struct_size", "reserved"}
         for name, value in settings.items():
             if name not in known:
                 raise TypeError(f"no setting {name}; there are {', '.join(sorted(known))}")
-            setattr(options, name, DISCRIMINATORS[value] if name == "discriminator" else value)
+            setattr(options, name, _named(name, value) if name in NAMED else value)
         if "crop" in settings and "resize" not in settings:
             options.resize = settings["crop"] * 8 // 7
         thrown = []

@@ -68,6 +68,23 @@ class Softpatch(unittest.TestCase):
         np.testing.assert_array_equal(a.map, b.map)
         self.assertEqual(a.map.shape, (8, 8))
 
+    def test_settings_arrive(self):
+        detector = self.context.fit(
+            [image(i) for i in range(4)],
+            crop=64,
+            resize=64,
+            coreset_ratio=0.25,
+            embedding="pooled",
+            embedding_dim=96,
+            compat="official",
+            discriminator="nearest",
+            exif=True,
+        )
+        options = detector.info["options"]
+        names = ("embedding", "embedding-dim", "compat", "discriminator", "exif")
+        self.assertEqual([options[n] for n in names], ["pooled", 96, "official", "nearest", True])
+        self.assertEqual(detector.info["dim"], 96)
+
     def test_files_and_bytes(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "model")
@@ -101,6 +118,10 @@ class Softpatch(unittest.TestCase):
         self.assertEqual(caught.exception.code, 6)
         with self.assertRaises(TypeError):
             self.context.fit([], crops=3)
+        with self.assertRaises(ValueError):
+            self.context.fit([], embedding="flat")
+        with self.assertRaises(softpatch.SoftpatchError):
+            softpatch.Context(layers=["layer2"])
         closed = self.context.load(self.detector.to_bytes())
         closed.close()
         with self.assertRaises(softpatch.SoftpatchError):

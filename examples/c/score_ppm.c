@@ -72,7 +72,7 @@ static int fit(softpatch_context context, const char *model, const char *crop, c
     if (!images) return 1;
     while (read < count && read_ppm(paths[read], &images[read])) read++;
     if (read == count) {
-        softpatch_fit_options_init(&options);
+        softpatch_fit_options_init(&options, sizeof options);
         options.crop = options.resize = (uint32_t)strtoul(crop, NULL, 10);
         if (softpatch_fit_images(context, images, (size_t)count, &options, progress, NULL, &detector) ||
             softpatch_detector_save(detector, model)) {

@@ -1,10 +1,10 @@
-// Scores frames one by one and through a stream: softpatch-example MODEL.
+// Scores frames one by one and through a stream, and fits on the images of a folder: softpatch-example MODEL [FOLDER].
 using System;
 using Softpatch;
 
-if (args.Length != 1)
+if (args.Length is not (1 or 2))
 {
-    Console.Error.WriteLine("usage: softpatch-example MODEL");
+    Console.Error.WriteLine("usage: softpatch-example MODEL [FOLDER]");
     return 2;
 }
 using var context = new Context();
@@ -26,4 +26,11 @@ while (taken < 20)
     taken++;
 }
 Console.WriteLine($"{taken} frames in order");
+if (args.Length == 2)
+{
+    var options = FitOptions.Default;
+    (options.Resize, options.Crop) = (64, 64);
+    using var fitted = Detector.Fit(context, args[1], options, (stage, done, total) => done <= total);
+    Console.WriteLine($"fitted: score {fitted.Score(frame, side, side, PixelFormat.Gray8, MapKind.None).Result.Score}");
+}
 return 0;

@@ -1,5 +1,6 @@
 // softpatch for .NET: P/Invoke over the C ABI, with handles that free themselves. See include/softpatch.h.
 using System;
+using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
 
 namespace Softpatch;
@@ -32,6 +33,75 @@ public struct Result
     public uint MapHeight;
 }
 
+public enum Discriminator : uint { Lof = 0, Nearest = 1, Gaussian = 2, None = 3 }
+
+public enum Embedding : uint { Auto = 0, Concat = 1, Pooled = 2 }
+
+public enum Compat : uint { None = 0, Official = 1 }
+
+public enum Stage : uint { Features = 0, Denoise = 1, Coreset = 2, Calibrate = 3 }
+
+/// Settings of a fit; `FitOptions.Default` has the published ones.
+[StructLayout(LayoutKind.Sequential)]
+public struct FitOptions
+{
+    internal UIntPtr StructSize;
+    public double Tau;
+    public double CoresetRatio;
+    public ulong Seed;
+    public Discriminator Discriminator;
+    public uint LofK;
+    public uint SoftWeights;
+    public uint Projection;
+    public uint Resize;
+    public uint Crop;
+    public uint Batch;
+    public Embedding Embedding;
+    public uint EmbeddingDim;
+    public Compat Compat;
+    public uint Exif;
+    internal uint Reserved;
+
+    public static FitOptions Default
+    {
+        get
+        {
+            Native.Check(Native.softpatch_fit_options_init(out var options, (UIntPtr)Marshal.SizeOf<FitOptions>()));
+            return options;
+        }
+    }
+}
+
+/// How to make a context; texts are null where the library is to choose.
+public sealed class ContextOptions
+{
+    public string? AdapterName;
+    public bool LowPower;
+    public ulong? MemoryBudget;
+    public string? WeightsPath;
+    public string? Architecture;
+    public string? Layers;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+internal struct NativeContextOptions
+{
+    public UIntPtr StructSize;
+    public IntPtr AdapterName;
+    public int AdapterIndex;
+    public uint Power;
+    public ulong MemoryBudget;
+    public IntPtr WeightsPath;
+    public IntPtr Architecture;
+    public IntPtr Layers;
+}
+
+/// Returns false to cancel. An exception cancels, too, and comes out of the fit.
+public delegate bool Progress(Stage stage, ulong done, ulong total);
+
+[UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+internal delegate int NativeProgress(IntPtr user, Stage stage, ulong done, ulong total);
+
 internal static class Native
 {
     private const string Library = "softpatch";
@@ -39,7 +109,18 @@ internal static class Native
 
     [DllImport(Library)] public static extern IntPtr softpatch_version();
     [DllImport(Library)] public static extern IntPtr softpatch_last_error_message();
-    [DllImport(Library)] public static extern int softpatch_context_create(IntPtr options, out ulong context);
+    [DllImport(Library)]
+    public static extern int softpatch_context_options_init(out NativeContextOptions options, UIntPtr size);
+    [DllImport(Library)]
+    public static extern int softpatch_context_create(in NativeContextOptions options, out ulong context);
+    [DllImport(Library)] public static extern int softpatch_fit_options_init(out FitOptions options, UIntPtr size);
+    [DllImport(Library)]
+    public static extern int softpatch_fit_folder(
+        ulong context, [MarshalAs(UnmanagedType.LPUTF8Str)] string folder, in FitOptions options,
+        NativeProgress? progress, IntPtr user, out ulong detector);
+    [DllImport(Library)]
+    public static extern int softpatch_detector_save(
+        ulong detector, [MarshalAs(UnmanagedType.LPUTF8Str)] string path);
     [DllImport(Library)] public static extern int softpatch_context_free(ulong context);
     [DllImport(Library)]
     public static extern int softpatch_detector_load(
@@ -78,7 +159,29 @@ public sealed class SoftpatchException : Exception
 public sealed class Context : IDisposable
 {
     private ulong id;
-    public Context() => Native.Check(Native.softpatch_context_create(IntPtr.Zero, out id));
+    public Context(ContextOptions? options = null)
+    {
+        options ??= new ContextOptions();
+        var size = (UIntPtr)Marshal.SizeOf<NativeContextOptions>();
+        Native.Check(Native.softpatch_context_options_init(out var native, size));
+        native.Power = options.LowPower ? 1u : 0u;
+        native.MemoryBudget = options.MemoryBudget ?? native.MemoryBudget;
+        native.AdapterName = Marshal.StringToCoTaskMemUTF8(options.AdapterName);
+        native.WeightsPath = Marshal.StringToCoTaskMemUTF8(options.WeightsPath);
+        native.Architecture = Marshal.StringToCoTaskMemUTF8(options.Architecture);
+        native.Layers = Marshal.StringToCoTaskMemUTF8(options.Layers);
+        try
+        {
+            Native.Check(Native.softpatch_context_create(native, out id));
+        }
+        finally
+        {
+            Marshal.FreeCoTaskMem(native.AdapterName);
+            Marshal.FreeCoTaskMem(native.WeightsPath);
+            Marshal.FreeCoTaskMem(native.Architecture);
+            Marshal.FreeCoTaskMem(native.Layers);
+        }
+    }
     internal ulong Id => id;
     public static string Version => Marshal.PtrToStringUTF8(Native.softpatch_version()) ?? "";
     public void Dispose() { Native.softpatch_context_free(id); id = 0; GC.SuppressFinalize(this); }
@@ -90,7 +193,36 @@ public sealed class Detector : IDisposable
     private ulong id;
     public Detector(Context context, string path) =>
         Native.Check(Native.softpatch_detector_load(context.Id, path, out id));
+    private Detector(ulong id) => this.id = id;
     internal ulong Id => id;
+
+    /// Learns what normal looks like from the images in a folder, a few of which may be defective.
+    public static Detector Fit(Context context, string folder, in FitOptions options, Progress? progress = null)
+    {
+        Exception? thrown = null;
+        // No exception may cross the native border.
+        int Watch(IntPtr user, Stage stage, ulong done, ulong total)
+        {
+            try
+            {
+                return progress!(stage, done, total) ? 0 : 1;
+            }
+            catch (Exception e)
+            {
+                thrown = e;
+                return 1;
+            }
+        }
+        NativeProgress? watch = progress is null ? null : Watch;
+        var status = Native.softpatch_fit_folder(context.Id, folder, options, watch, IntPtr.Zero, out var made);
+        GC.KeepAlive(watch);
+        if (thrown is not null) ExceptionDispatchInfo.Capture(thrown).Throw();
+        Native.Check(status);
+        return new Detector(made);
+    }
+
+    /// Writes the model to a file, whole or not at all.
+    public void Save(string path) => Native.Check(Native.softpatch_detector_save(id, path));
 
     /// Scores a frame in managed memory and returns its map row by row.
     public unsafe (Result Result, float[] Map) Score(

@@ -89,6 +89,18 @@ impl std::fmt::Display for Compat {
 }
 
 /// Settings of a fit, with the published defaults.
+///
+/// Every field has a method of its name that sets it:
+/// ```
+/// use softpatch::{Discriminator, FitOptions};
+/// let options = FitOptions::default().resize(256).crop(256).discriminator(Discriminator::Nearest);
+/// assert_eq!((options.crop, options.tau), (256, 0.15));
+/// options.validate()?;
+/// assert!(options.tau(1.0).validate().is_err());
+/// # Ok::<(), softpatch::Error>(())
+/// ```
+/// Later versions add fields. Code that uses these methods, or ends a literal with `..FitOptions::default()`, builds with
+/// them as it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FitOptions {
@@ -156,6 +168,37 @@ impl Default for FitOptions {
             memory: 1 << 30,
         }
     }
+}
+
+/// One method a field: `options.crop(256)`.
+macro_rules! setters {
+    ($($field:ident: $type:ty),* $(,)?) => {
+        impl FitOptions {$(
+            #[doc = concat!("Sets [`", stringify!($field), "`](field@FitOptions::", stringify!($field), ").")]
+            #[must_use]
+            pub fn $field(self, $field: $type) -> Self {
+                Self { $field, ..self }
+            }
+        )*}
+    };
+}
+
+setters! {
+    discriminator: Discriminator,
+    tau: f64,
+    lof_k: u32,
+    coreset_ratio: f64,
+    soft_weights: bool,
+    embedding: Embedding,
+    embedding_dim: u32,
+    compat: Compat,
+    projection: u32,
+    seed: u64,
+    resize: u32,
+    crop: u32,
+    batch: u32,
+    exif: bool,
+    memory: u64,
 }
 
 impl FitOptions {

@@ -155,6 +155,26 @@ fn caught<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
 /// is dropped and nothing overtakes. A worker thread scores whatever waits, several frames at a time where several wait, and
 /// packs the next while the device is busy.
 /// Dropping the stream drops frames that wait, and waits for those being scored.
+///
+/// ```no_run
+/// use softpatch::data::{Frame, Image, PixelFormat};
+/// use softpatch::detector::Stream;
+/// # fn camera() -> impl Iterator<Item = Frame> { std::iter::empty() }
+/// # fn main() -> softpatch::Result<()> {
+/// # let (device, backbone): (softpatch::Device, softpatch::Backbone) = unimplemented!();
+/// let detector = softpatch::Detector::load(&device, &backbone, "part.safetensors".as_ref())?;
+/// let stream = Stream::new(detector.into(), 4)?;
+/// // One by one, each frame's latency known, and whether to drop one when busy decided here ...
+/// let pixels = vec![0; 640 * 480];
+/// if stream.submit(&Image::new(&pixels, 640, 480, 640, PixelFormat::Gray8)?).is_err() {
+///     println!("a frame was dropped");
+/// }
+/// // ... or from an iterator to an iterator.
+/// for finished in stream.scores(camera()) {
+///     println!("{}: {} after {:?}", finished.ticket, finished.score?.score, finished.latency);
+/// }
+/// # Ok(()) }
+/// ```
 pub struct Stream {
     shared: Arc<Shared>,
     worker: Option<JoinHandle<()>>,

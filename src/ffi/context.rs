@@ -1,7 +1,7 @@
 //! Adapters, and contexts: a device with a backbone and a memory budget.
 
 use super::handles;
-use super::memory::{check, copy_text, fill, read, slice_mut, text, write};
+use super::memory::{check, copy_text, fill, optional_text, read_sized, slice_mut, write, write_sized};
 use super::status::{Failure, SOFTPATCH_BUFFER_TOO_SMALL, guard, softpatch_status};
 use crate::detector::{Backbone, FitJob, FitOptions};
 use crate::gpu::{Device, DeviceOptions, adapters};
@@ -48,9 +48,18 @@ pub struct softpatch_context_options {
     /// Bytes, on device and host together, for what grows with the number of training images in a fit; features past it wait
     /// in temporary files.
     pub memory_budget: u64,
-    /// File with EfficientNet-Lite0 weights up to block 10; null: those in the library.
+    /// File with the weights of a backbone: safetensors with the names of torchvision, timm or efficientnet_lite_pytorch; null:
+    /// EfficientNet-Lite0 up to block 10, which is in the library.
     pub weights_path: *const c_char,
+    /// Architecture of the weights, e.g. "wide_resnet50_2"; null: names and shapes in the file tell. Only with `weights_path`.
+    pub architecture: *const c_char,
+    /// Stages that patches come from, with commas between, e.g. "layer2,layer3"; null: those usual for the architecture. Only
+    /// with `weights_path`.
+    pub layers: *const c_char,
 }
+
+/// The sizes that the struct has had. Whoever adds fields at its end adds here the offset of the first of them.
+const SIZES: [usize; 1] = [size_of::<softpatch_context_options>()];
 
 pub(super) struct Context {
     pub device: Device,
@@ -113,21 +122,28 @@ fn defaults() -> softpatch_context_options {
         power: SOFTPATCH_POWER_HIGH,
         memory_budget: FitOptions::default().memory,
         weights_path: std::ptr::null(),
+        architecture: std::ptr::null(),
+        layers: std::ptr::null(),
     }
 }
 
-/// Fills `options` with the defaults.
+/// Fills `options`, of `size` bytes (`sizeof *options`), with the defaults.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_context_options_init(
     options: *mut softpatch_context_options,
+    size: usize,
 ) -> softpatch_status {
     // SAFETY: the caller's pointer, by the module's contract.
-    guard(|| unsafe { write(options, defaults(), "options") })
+    guard(|| unsafe { write_sized(options, size, &SIZES, defaults(), "options") })
 }
 
-fn backbone(weights: Option<&str>) -> Result<Backbone, Failure> {
+fn backbone(weights: Option<&str>, arch: Option<&str>, layers: Option<&str>) -> Result<Backbone, Failure> {
     if let Some(path) = weights {
-        return Ok(Backbone::open(Path::new(path), None, None)?);
+        let layers: Option<Vec<&str>> = layers.map(|l| l.split(',').map(str::trim).collect());
+        return Ok(Backbone::open(Path::new(path), arch, layers.as_deref())?);
+    }
+    if arch.is_some() || layers.is_some() {
+        return Err(Failure::argument("architecture and layers go with weights_path, which is null"));
     }
     #[cfg(feature = "embedded-weights")]
     return Ok(Backbone::embedded()?);
@@ -151,13 +167,10 @@ pub unsafe extern "C" fn softpatch_context_create(
             defaults()
         } else {
             // SAFETY: as above.
-            unsafe { read(options, "options") }?
+            unsafe { read_sized(options, &SIZES, defaults(), "options") }?
         };
-        check_size(options.struct_size, size_of::<softpatch_context_options>())?;
-        let optional = |pointer: *const c_char, what| {
-            // SAFETY: as above.
-            if pointer.is_null() { Ok(None) } else { unsafe { text(pointer, what) }.map(Some) }
-        };
+        // SAFETY: as above.
+        let optional = |pointer, what| unsafe { optional_text(pointer, what) };
         let adapter = match (optional(options.adapter_name, "adapter_name")?, options.adapter_index) {
             (None, -1) => None,
             (Some(name), -1) => Some(name.to_owned()),
@@ -175,22 +188,16 @@ pub unsafe extern "C" fn softpatch_context_create(
             SOFTPATCH_POWER_LOW => true,
             other => return Err(Failure::argument(format!("power is {other}, it must be 0 or 1"))),
         };
-        let backbone = backbone(optional(options.weights_path, "weights_path")?)?;
+        let backbone = backbone(
+            optional(options.weights_path, "weights_path")?,
+            optional(options.architecture, "architecture")?,
+            optional(options.layers, "layers")?,
+        )?;
         let device = Device::open(&DeviceOptions { adapter, low_power, ..DeviceOptions::default() })?;
         let made = Context { device, backbone, memory: options.memory_budget, leftovers: Mutex::default() };
         // SAFETY: as above.
         unsafe { write(context, handles::insert(made), "context") }
     })
-}
-
-/// Refuses an options struct that was not initialised or comes from another version.
-pub(super) fn check_size(size: usize, expected: usize) -> Result<(), Failure> {
-    if size == expected {
-        return Ok(());
-    }
-    Err(Failure::argument(format!(
-        "struct_size is {size}, it must be {expected}: fill the options with their _init function first"
-    )))
 }
 
 /// Frees a context. Detectors and streams made in it live on. Waits for the last step of fits that were cancelled.

@@ -1,14 +1,14 @@
 //! Fitting from a folder or from images in memory, with progress and cancellation.
 
-use super::context::{Context, check_size, softpatch_context};
+use super::context::{Context, softpatch_context};
 use super::handles;
-use super::memory::{read, slice, text, write};
+use super::memory::{read_sized, slice, text, write, write_sized};
 use super::model::{Loaded, softpatch_detector};
 use super::score::softpatch_image;
 use super::status::{Failure, SOFTPATCH_CANCELLED, guard, softpatch_status};
 use crate::Error;
 use crate::data::{DecodeOptions, ImageSource, OwnedImage, TrainSet};
-use crate::detector::{Discriminator, FitEvent, FitJob, FitOptions, Stage};
+use crate::detector::{Compat, Discriminator, Embedding, FitEvent, FitJob, FitOptions, Stage};
 use std::borrow::Cow;
 use std::ffi::{c_char, c_void};
 use std::time::{Duration, Instant};
@@ -21,6 +21,18 @@ pub const SOFTPATCH_DISCRIMINATOR_NEAREST: u32 = 1;
 pub const SOFTPATCH_DISCRIMINATOR_GAUSSIAN: u32 = 2;
 /// No patch is dropped: PatchCore.
 pub const SOFTPATCH_DISCRIMINATOR_NONE: u32 = 3;
+
+/// Pooled for ResNets, concatenated for EfficientNet-Lite.
+pub const SOFTPATCH_EMBEDDING_AUTO: u32 = 0;
+/// 3x3 means of the stages side by side.
+pub const SOFTPATCH_EMBEDDING_CONCAT: u32 = 1;
+/// 3x3 neighbourhoods, averaged adaptively to `embedding_dim` values.
+pub const SOFTPATCH_EMBEDDING_POOLED: u32 = 2;
+
+/// As the method is described.
+pub const SOFTPATCH_COMPAT_NONE: u32 = 0;
+/// As the published program selects its memory bank, for comparison with it; its runs also have `lof_k` 5.
+pub const SOFTPATCH_COMPAT_OFFICIAL: u32 = 1;
 
 /// Images through the backbone; counted in images.
 pub const SOFTPATCH_STAGE_FEATURES: u32 = 0;
@@ -57,9 +69,21 @@ pub struct softpatch_fit_options {
     pub crop: u32,
     /// Images that go through the backbone at a time, 1 to 256.
     pub batch: u32,
+    /// How the stages of the backbone become one vector: one of `SOFTPATCH_EMBEDDING_*`.
+    pub embedding: u32,
+    /// Values of a pooled embedding, a multiple of 4 from 64 to 1024.
+    pub embedding_dim: u32,
+    /// Whose choices are followed where description and published program part: one of `SOFTPATCH_COMPAT_*`.
+    pub compat: u32,
+    /// Whether images in files are turned as their EXIF orientation says, 0 or 1. Images in memory are taken as they are; the
+    /// model records the setting for whoever scores files with it.
+    pub exif: u32,
     /// For later use: 0.
     pub reserved: u32,
 }
+
+/// The sizes that the struct has had. Whoever adds fields at its end adds here the offset of the first of them.
+const SIZES: [usize; 1] = [size_of::<softpatch_fit_options>()];
 
 /// Hears how far a fit is: `done` of `total` units of `stage` (one of `SOFTPATCH_STAGE_*`) are finished. Called on the thread
 /// that fits, at least ten times a second, also where nothing has changed. Anything but 0 cancels the fit.
@@ -85,15 +109,30 @@ fn defaults() -> softpatch_fit_options {
         resize: defaults.resize,
         crop: defaults.crop,
         batch: defaults.batch,
+        embedding: SOFTPATCH_EMBEDDING_AUTO,
+        embedding_dim: defaults.embedding_dim,
+        compat: SOFTPATCH_COMPAT_NONE,
+        exif: u32::from(defaults.exif),
         reserved: 0,
     }
 }
 
-/// Fills `options` with the published defaults.
+/// Fills `options`, of `size` bytes (`sizeof *options`), with the published defaults.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn softpatch_fit_options_init(options: *mut softpatch_fit_options) -> softpatch_status {
+pub unsafe extern "C" fn softpatch_fit_options_init(
+    options: *mut softpatch_fit_options,
+    size: usize,
+) -> softpatch_status {
     // SAFETY: the caller's pointer, by the module's contract.
-    guard(|| unsafe { write(options, defaults(), "options") })
+    guard(|| unsafe { write_sized(options, size, &SIZES, defaults(), "options") })
+}
+
+fn flag(value: u32, what: &str) -> Result<bool, Failure> {
+    match value {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(Failure::argument(format!("{what} is {other}, it must be 0 or 1"))),
+    }
 }
 
 /// # Safety
@@ -103,9 +142,8 @@ unsafe fn fit_options(options: *const softpatch_fit_options, memory: u64) -> Res
         defaults()
     } else {
         // SAFETY: passed on.
-        unsafe { read(options, "options") }?
+        unsafe { read_sized(options, &SIZES, defaults(), "options") }?
     };
-    check_size(o.struct_size, size_of::<softpatch_fit_options>())?;
     let discriminator = match o.discriminator {
         SOFTPATCH_DISCRIMINATOR_LOF => Discriminator::Lof,
         SOFTPATCH_DISCRIMINATOR_NEAREST => Discriminator::Nearest,
@@ -113,24 +151,36 @@ unsafe fn fit_options(options: *const softpatch_fit_options, memory: u64) -> Res
         SOFTPATCH_DISCRIMINATOR_NONE => Discriminator::None,
         other => return Err(Failure::argument(format!("discriminator is {other}, it must be 0 to 3"))),
     };
-    let soft_weights = match o.soft_weights {
-        0 => false,
-        1 => true,
-        other => return Err(Failure::argument(format!("soft_weights is {other}, it must be 0 or 1"))),
+    let embedding = match o.embedding {
+        SOFTPATCH_EMBEDDING_AUTO => Embedding::Auto,
+        SOFTPATCH_EMBEDDING_CONCAT => Embedding::Concat,
+        SOFTPATCH_EMBEDDING_POOLED => Embedding::Pooled,
+        other => return Err(Failure::argument(format!("embedding is {other}, it must be 0 to 2"))),
     };
+    let compat = match o.compat {
+        SOFTPATCH_COMPAT_NONE => Compat::None,
+        SOFTPATCH_COMPAT_OFFICIAL => Compat::Official,
+        other => return Err(Failure::argument(format!("compat is {other}, it must be 0 or 1"))),
+    };
+    if o.reserved != 0 {
+        return Err(Failure::argument(format!("reserved is {}, it must be 0", o.reserved)));
+    }
     let options = FitOptions {
         discriminator,
         tau: o.tau,
         lof_k: o.lof_k,
         coreset_ratio: o.coreset_ratio,
-        soft_weights,
+        soft_weights: flag(o.soft_weights, "soft_weights")?,
+        embedding,
+        embedding_dim: o.embedding_dim,
+        compat,
         projection: o.projection,
         seed: o.seed,
         resize: o.resize,
         crop: o.crop,
         batch: o.batch,
+        exif: flag(o.exif, "exif")?,
         memory,
-        ..FitOptions::default()
     };
     options.validate()?;
     Ok(options)
@@ -231,7 +281,8 @@ pub unsafe extern "C" fn softpatch_fit_folder(
         let context = handles::get::<Context>(context)?;
         // SAFETY: as above.
         let (folder, options) = unsafe { (text(folder, "folder")?, fit_options(options, context.memory)?) };
-        let source = TrainSet::open(folder)?.source(DecodeOptions::default());
+        let decode = DecodeOptions { exif_orientation: options.exif, ..DecodeOptions::default() };
+        let source = TrainSet::open(folder)?.source(decode);
         let made = fit(&context, source, &options, &Watcher { callback: progress, user_data })?;
         // SAFETY: as above.
         unsafe { write(detector, handles::insert(made), "detector") }

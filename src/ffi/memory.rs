@@ -13,6 +13,68 @@ pub(super) unsafe fn read<T: Copy>(pointer: *const T, what: &str) -> Result<T, F
     Ok(unsafe { pointer.read() })
 }
 
+/// Borrows an options struct, whose first field is its size. Later versions add fields at the end, so a program that was built
+/// with an earlier header has a shorter struct: what it lacks stays as in `defaults`.
+///
+/// # Safety
+/// `pointer` is null or good for as many bytes as its first field says. `T` is a `repr(C)` struct that begins with a `usize`
+/// and is valid for all bytes.
+pub(super) unsafe fn read_sized<T: Copy>(
+    pointer: *const T,
+    sizes: &[usize],
+    defaults: T,
+    what: &str,
+) -> Result<T, Failure> {
+    check(pointer, what)?;
+    // SAFETY: not null and aligned; the size comes first, by this function's contract.
+    let size = unsafe { pointer.cast::<usize>().read() };
+    check_size::<T>(size, sizes)?;
+    let mut options = defaults;
+    // SAFETY: `size` bytes by this function's contract, no more than a T has, and `options` is nobody else's.
+    unsafe {
+        (&raw mut options).cast::<u8>().copy_from_nonoverlapping(pointer.cast(), size);
+    }
+    Ok(options)
+}
+
+/// Fills the caller's options struct of `size` bytes with the defaults.
+///
+/// # Safety
+/// `pointer` is null or good for `size` bytes. `T` as in [`read_sized`].
+pub(super) unsafe fn write_sized<T: Copy>(
+    pointer: *mut T,
+    size: usize,
+    sizes: &[usize],
+    defaults: T,
+    what: &str,
+) -> Result<(), Failure> {
+    check(pointer, what)?;
+    check_size::<T>(size, sizes)?;
+    // SAFETY: good for `size` bytes by this function's contract, which are no more than `defaults` has; the first field is a
+    // usize.
+    unsafe {
+        pointer.cast::<u8>().copy_from_nonoverlapping((&raw const defaults).cast(), size);
+        pointer.cast::<usize>().write(size);
+    }
+    Ok(())
+}
+
+/// Refuses the size of a struct that was not initialised, or comes from a later header than this library knows. `sizes` are
+/// those that the struct has had.
+fn check_size<T>(size: usize, sizes: &[usize]) -> Result<(), Failure> {
+    let known = size_of::<T>();
+    if size <= known && sizes.contains(&size) {
+        return Ok(());
+    }
+    Err(Failure::argument(if size > known {
+        format!(
+            "the options have {size} bytes, this library knows {known}: they were not filled with their _init function, or the header is later than the library"
+        )
+    } else {
+        format!("the options have {size} bytes, which no version had: fill them with their _init function")
+    }))
+}
+
 /// Writes a value.
 ///
 /// # Safety
@@ -118,6 +180,18 @@ pub(super) unsafe fn copy_out(
     Ok(())
 }
 
+/// Borrows a text that may be left out.
+///
+/// # Safety
+/// As [`text`].
+pub(super) unsafe fn optional_text<'a>(
+    pointer: *const c_char,
+    what: &str,
+) -> Result<Option<&'a str>, Failure> {
+    // SAFETY: passed on.
+    if pointer.is_null() { Ok(None) } else { unsafe { text(pointer, what) }.map(Some) }
+}
+
 /// [`copy_out`] for a text, with the zero byte after it.
 ///
 /// # Safety
@@ -145,4 +219,44 @@ pub(super) fn fill<const N: usize>(text: &str) -> [c_char; N] {
         *to = *from as c_char;
     }
     field
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    struct Later {
+        struct_size: usize,
+        old: u64,
+        new: u64,
+    }
+
+    const DEFAULTS: Later = Later { struct_size: size_of::<Later>(), old: 1, new: 2 };
+    const SIZES: [usize; 2] = [std::mem::offset_of!(Later, new), size_of::<Later>()];
+
+    #[test]
+    fn a_struct_of_an_earlier_header_is_understood() {
+        // What an earlier program has room for, and what lies behind it.
+        let mut theirs = Later { struct_size: 0, old: 0, new: 77 };
+        // SAFETY: a struct that is long enough.
+        assert!(unsafe { write_sized(&mut theirs, SIZES[0], &SIZES, DEFAULTS, "options") }.is_ok());
+        assert_eq!(theirs, Later { struct_size: SIZES[0], old: 1, new: 77 });
+        theirs.old = 5;
+        // SAFETY: as above.
+        let read = unsafe { read_sized(&theirs, &SIZES, DEFAULTS, "options") };
+        assert_eq!(read.ok(), Some(Later { struct_size: SIZES[0], old: 5, new: 2 }));
+        for size in [0, 8, SIZES[0] + 1, SIZES[1] + 8, usize::MAX] {
+            theirs.struct_size = size;
+            // SAFETY: as above.
+            assert!(unsafe { read_sized(&theirs, &SIZES, DEFAULTS, "options") }.is_err(), "{size}");
+            // SAFETY: as above.
+            assert!(
+                unsafe { write_sized(&mut theirs, size, &SIZES, DEFAULTS, "options") }.is_err(),
+                "{size}"
+            );
+        }
+        assert_eq!(theirs, Later { struct_size: usize::MAX, old: 5, new: 77 });
+    }
 }

@@ -90,6 +90,9 @@ impl softpatch_image {
             SOFTPATCH_BGRA8 => PixelFormat::Bgra8,
             other => return Err(Failure::argument(format!("{what}: format is {other}, it must be 0 to 5"))),
         };
+        if self.reserved != 0 {
+            return Err(Failure::argument(format!("{what}: reserved is {}, it must be 0", self.reserved)));
+        }
         let pixels: *const u8 = self.pixels.cast();
         check(pixels, &format!("{what}: pixels"))?;
         // SAFETY: passed on.

@@ -170,7 +170,7 @@ pub extern "C" fn softpatch_abi_version() -> u32 {
 }
 
 /// Version of the interface that this header describes.
-pub const SOFTPATCH_ABI_VERSION: u32 = 1;
+pub const SOFTPATCH_ABI_VERSION: u32 = 2;
 
 #[cfg(test)]
 mod tests {

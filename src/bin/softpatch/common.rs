@@ -9,6 +9,7 @@ use std::error::Error as _;
 use std::ffi::OsString;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Why a subcommand ends early.
@@ -272,6 +273,7 @@ impl Progress for Bars {
         let mut state = self.state.borrow_mut();
         if state.current.as_ref().is_none_or(|(current, _, _)| *current != stage) {
             state.end();
+            tracing::info!("{} ({total})", stage.name());
             state.current = Some((stage, Instant::now(), bar(self.quiet, stage.name(), total)));
         }
         if let Some((_, _, bar)) = &state.current {
@@ -284,6 +286,29 @@ impl Progress for Bars {
         if !self.quiet {
             self.suspend(|| eprintln!("note: {message}"));
         }
+    }
+
+    fn cancelled(&self) -> bool {
+        INTERRUPTED.load(Ordering::Relaxed)
+    }
+}
+
+/// Set by ctrl-c once [`catch_interrupts`] was called.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Exit status of a program that ctrl-c ended.
+pub const EXIT_INTERRUPTED: u8 = 130;
+
+/// From now on ctrl-c ends the job that [`Bars`] watches after the step in progress, so that a file is written whole or not at
+/// all; a second one ends the program at once.
+pub fn catch_interrupts() {
+    let caught = ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(EXIT_INTERRUPTED.into());
+        }
+        eprintln!("note: stopping after this step; ctrl-c again stops at once");
+    });
+    if let Err(error) = caught {
+        tracing::debug!("ctrl-c ends the program at once: {error}");
     }
 }
 

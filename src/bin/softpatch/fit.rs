@@ -38,6 +38,7 @@ pub fn run(args: Args, quiet: bool) -> Outcome {
     let source = set.source(DecodeOptions { exif_orientation: options.exif, ..DecodeOptions::default() });
     let bars = Bars::new(quiet);
     let started = Instant::now();
+    common::catch_interrupts();
     let detector = Detector::fit(&device, &backbone, &source, &options, &bars)?;
     detector.save(&args.output)?;
     common::print(&summary(&args.output.display().to_string(), &detector, &device, &bars, started))

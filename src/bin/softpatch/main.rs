@@ -25,7 +25,7 @@ use std::process::ExitCode;
     version,
     about,
     arg_required_else_help = true,
-    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage."
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped by ctrl-c."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -89,6 +89,10 @@ fn exit(outcome: Outcome) -> ExitCode {
         Err(Failure::Usage(message)) => {
             eprintln!("error: {message}");
             ExitCode::from(2)
+        }
+        Err(Failure::Failed(error @ softpatch::Error::Cancelled)) => {
+            common::print_error(&error);
+            ExitCode::from(common::EXIT_INTERRUPTED)
         }
         Err(Failure::Failed(error)) => {
             common::print_error(&error);
