@@ -50,6 +50,12 @@
 // As the published program selects its memory bank, for comparison with it; its runs also have `lof_k` 5.
 #define SOFTPATCH_COMPAT_OFFICIAL 1
 
+// The backbone stores 32-bit values.
+#define SOFTPATCH_PRECISION_F32 0
+
+// The backbone stores 16-bit values where the device can, else 32-bit ones; sums are 32-bit.
+#define SOFTPATCH_PRECISION_F16 1
+
 // Images through the backbone; counted in images.
 #define SOFTPATCH_STAGE_FEATURES 0
 
@@ -178,8 +184,8 @@ typedef struct {
     // Whether images in files are turned as their EXIF orientation says, 0 or 1. Images in memory are taken as they are; the
     // model records the setting for whoever scores files with it.
     uint32_t exif;
-    // For later use: 0.
-    uint32_t reserved;
+    // How the backbone stores weights and activations: one of `SOFTPATCH_PRECISION_*`.
+    uint32_t precision;
 } softpatch_fit_options;
 
 // Hears how far a fit is: `done` of `total` units of `stage` (one of `SOFTPATCH_STAGE_*`) are finished. Called on the thread

@@ -27,6 +27,7 @@ NAMED = {
     "discriminator": {"lof": 0, "nearest": 1, "gaussian": 2, "none": 3},
     "embedding": {"auto": 0, "concat": 1, "pooled": 2},
     "compat": {"none": 0, "official": 1},
+    "precision": {"f32": 0, "f16": 1},
 }
 STAGES = ("features", "denoise", "coreset", "calibrate")
 MAPS = {None: 0, "grid": 1, "crop": 2, "source": 3}
@@ -63,7 +64,7 @@ class _FitOptions(c.Structure):
         ("embedding_dim", c.c_uint32),
         ("compat", c.c_uint32),
         ("exif", c.c_uint32),
-        ("reserved", c.c_uint32),
+        ("precision", c.c_uint32),
     ]
 
 
@@ -283,7 +284,7 @@ class Context(_Owner):
         those of softpatch_fit_options."""
         options = _FitOptions()
         _call("fit_options_init", c.byref(options), c.sizeof(options))
-        known = {name for name, _ in _FitOptions._fields_} - {"struct_size", "reserved"}
+        known = {name for name, _ in _FitOptions._fields_} - {"struct_size"}
         for name, value in settings.items():
             if name not in known:
                 raise TypeError(f"no setting {name}; there are {', '.join(sorted(known))}")

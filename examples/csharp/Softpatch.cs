@@ -39,6 +39,8 @@ public enum Embedding : uint { Auto = 0, Concat = 1, Pooled = 2 }
 
 public enum Compat : uint { None = 0, Official = 1 }
 
+public enum Precision : uint { F32 = 0, F16 = 1 }
+
 public enum Stage : uint { Features = 0, Denoise = 1, Coreset = 2, Calibrate = 3 }
 
 /// Settings of a fit; `FitOptions.Default` has the published ones.
@@ -60,7 +62,7 @@ public struct FitOptions
     public uint EmbeddingDim;
     public Compat Compat;
     public uint Exif;
-    internal uint Reserved;
+    public Precision Precision;
 
     public static FitOptions Default
     {

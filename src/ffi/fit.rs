@@ -7,6 +7,7 @@ use super::model::{Loaded, softpatch_detector};
 use super::score::softpatch_image;
 use super::status::{Failure, SOFTPATCH_CANCELLED, guard, softpatch_status};
 use crate::Error;
+use crate::backbone::Precision;
 use crate::data::{DecodeOptions, ImageSource, OwnedImage, TrainSet};
 use crate::detector::{Compat, Discriminator, Embedding, FitEvent, FitJob, FitOptions, Stage};
 use std::borrow::Cow;
@@ -33,6 +34,11 @@ pub const SOFTPATCH_EMBEDDING_POOLED: u32 = 2;
 pub const SOFTPATCH_COMPAT_NONE: u32 = 0;
 /// As the published program selects its memory bank, for comparison with it; its runs also have `lof_k` 5.
 pub const SOFTPATCH_COMPAT_OFFICIAL: u32 = 1;
+
+/// The backbone stores 32-bit values.
+pub const SOFTPATCH_PRECISION_F32: u32 = 0;
+/// The backbone stores 16-bit values where the device can, else 32-bit ones; sums are 32-bit.
+pub const SOFTPATCH_PRECISION_F16: u32 = 1;
 
 /// Images through the backbone; counted in images.
 pub const SOFTPATCH_STAGE_FEATURES: u32 = 0;
@@ -78,8 +84,8 @@ pub struct softpatch_fit_options {
     /// Whether images in files are turned as their EXIF orientation says, 0 or 1. Images in memory are taken as they are; the
     /// model records the setting for whoever scores files with it.
     pub exif: u32,
-    /// For later use: 0.
-    pub reserved: u32,
+    /// How the backbone stores weights and activations: one of `SOFTPATCH_PRECISION_*`.
+    pub precision: u32,
 }
 
 /// The sizes that the struct has had. Whoever adds fields at its end adds here the offset of the first of them.
@@ -113,7 +119,7 @@ fn defaults() -> softpatch_fit_options {
         embedding_dim: defaults.embedding_dim,
         compat: SOFTPATCH_COMPAT_NONE,
         exif: u32::from(defaults.exif),
-        reserved: 0,
+        precision: SOFTPATCH_PRECISION_F32,
     }
 }
 
@@ -162,9 +168,11 @@ unsafe fn fit_options(options: *const softpatch_fit_options, memory: u64) -> Res
         SOFTPATCH_COMPAT_OFFICIAL => Compat::Official,
         other => return Err(Failure::argument(format!("compat is {other}, it must be 0 or 1"))),
     };
-    if o.reserved != 0 {
-        return Err(Failure::argument(format!("reserved is {}, it must be 0", o.reserved)));
-    }
+    let precision = match o.precision {
+        SOFTPATCH_PRECISION_F32 => Precision::F32,
+        SOFTPATCH_PRECISION_F16 => Precision::F16,
+        other => return Err(Failure::argument(format!("precision is {other}, it must be 0 or 1"))),
+    };
     let options = FitOptions {
         discriminator,
         tau: o.tau,
@@ -180,6 +188,7 @@ unsafe fn fit_options(options: *const softpatch_fit_options, memory: u64) -> Res
         crop: o.crop,
         batch: o.batch,
         exif: flag(o.exif, "exif")?,
+        precision,
         memory,
     };
     options.validate()?;

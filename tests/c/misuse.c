@@ -213,7 +213,7 @@ static void fits(softpatch_context context) {
     FIT(options.embedding_dim = 63, ARG);
     FIT(options.compat = 2, ARG);
     FIT(options.exif = 2, ARG);
-    FIT(options.reserved = 1, ARG);
+    FIT(options.precision = 2, ARG);
     two[0] = two[1] = image;
     two[1].size--;
     EXPECT(softpatch_fit_images(context, two, 2, NULL, never, NULL, &made), IMG);

@@ -153,7 +153,7 @@ fn every_misuse_gets_an_error_code() {
         |c: &mut softpatch_fit_options| c.embedding_dim = 0,
         |c: &mut softpatch_fit_options| c.compat = 2,
         |c: &mut softpatch_fit_options| c.exif = 2,
-        |c: &mut softpatch_fit_options| c.reserved = 1,
+        |c: &mut softpatch_fit_options| c.precision = 2,
     ] {
         let mut c = c_options();
         change(&mut c);
