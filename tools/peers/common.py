@@ -5,6 +5,7 @@ A category folder has the layout of MVTec AD: train/**, test/good, test/<defect>
 
 import csv
 import json
+import os
 import platform
 import resource
 import sys
@@ -202,4 +203,5 @@ def report(**fields) -> None:
     scale = 1 if sys.platform == "darwin" else 1024
     fields["peak_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
     fields["versions"] = {"python": platform.python_version(), "torch": torch.__version__}
+    fields["omp_wait_policy"] = os.environ.get("OMP_WAIT_POLICY")
     print(json.dumps(fields, indent=1))

@@ -15,6 +15,9 @@
 #
 # SOFTPATCH names the program (default: target/release/softpatch), PEERS_VENV the Python environment, CARGO_TARGET_DIR where
 # the two programs that time shapes are built. What is missing is skipped with a line that says so.
+#
+# published.py and anomalib run with OMP_WAIT_POLICY=passive unless that is set: PyTorch, faiss and scikit-learn bring an OpenMP
+# each, whose threads take the cores from each other while they spin. ops.py has only one, and runs with both policies.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -70,13 +73,13 @@ subset() {
     mkdir -p "$folder/train/good" "$folder/test"
     while IFS= read -r -d '' file; do
         ln -s "$file" "$folder/train/good/"
-    done < <(find "$category/train" -type f -print0 | sort -z | head -z -n "$2")
+    done < <(find -L "$category/train" -type f -print0 | sort -z | head -z -n "$2")
     for kind in "$category"/test/*/; do
         kind=$(basename "$kind")
         mkdir "$folder/test/$kind"
         while IFS= read -r -d '' file; do
             ln -s "$file" "$folder/test/$kind/"
-        done < <(find "$category/test/$kind" -type f -print0 | sort -z | head -z -n "$test")
+        done < <(find -L "$category/test/$kind" -type f -print0 | sort -z | head -z -n "$test")
     done
     [ ! -d "$category/ground_truth" ] || ln -s "$category/ground_truth" "$folder/ground_truth"
     echo "$folder"
@@ -105,6 +108,7 @@ some=$(subset some "$few")
 # A machine's figures belong together: what an earlier run left goes.
 rm -f "$out"/*.json "$out"/*.csv "$out"/*.log "$out/table.md"
 
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 have_python=true
 [ -x "$python" ] || have_python=false
 if wanted softpatch; then
@@ -152,11 +156,13 @@ if wanted ops; then
     done
     if $have_python; then
         echo "run: shapes with torch" >&2
-        if "$python" "$here/ops.py" --seconds "$seconds" "${threads[@]}" > "$scratch/out"; then
-            mv "$scratch/out" "$out/ops-torch.csv"
-        else
-            skip "shapes with torch" "it failed"
-        fi
+        for policy in active passive; do
+            if OMP_WAIT_POLICY=$policy "$python" "$here/ops.py" --seconds "$seconds" "${threads[@]}" > "$scratch/out"; then
+                mv "$scratch/out" "$out/ops-torch-$policy.csv"
+            else
+                skip "shapes with torch" "it failed"
+            fi
+        done
     else
         skip "shapes with torch" "no $python (tools/peers/setup.sh)"
     fi

@@ -60,8 +60,9 @@ def main() -> None:
     parser.add_argument("--pixels", action="store_true", help="pixel AUROC too, by `softpatch eval`")
     parser.add_argument("--scores", type=Path)
     parser.add_argument("--time", action="store_true", help="score_s_p50 too, by `softpatch bench --time`, which fits again")
-    parser.add_argument("fit", nargs="*", help="options of fit, after --")
-    args = parser.parse_args()
+    split = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    args = parser.parse_args(sys.argv[1:split])
+    args.fit = sys.argv[split + 1 :]  # options of fit
     weights = ["--backbone", args.backbone] if args.backbone else []
 
     with tempfile.TemporaryDirectory() as scratch:
