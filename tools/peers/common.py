@@ -1,0 +1,207 @@
+"""What the comparison programs share: images, backbones, embeddings, metrics and the JSON they print.
+
+A category folder has the layout of MVTec AD: train/**, test/good, test/<defect>, ground_truth/<defect>/<stem>_mask.png.
+"""
+
+import csv
+import json
+import os
+import platform
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import torchvision
+from PIL import Image
+from safetensors.torch import load_file
+from sklearn.metrics import roc_auc_score
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LITE0 = ROOT / "weights" / "efficientnet_lite0_b10.safetensors"
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+POOLED = 1024
+
+
+def add_options(parser) -> None:
+    parser.add_argument("category", type=Path, help="folder in the layout of MVTec AD")
+    parser.add_argument("--backbone", type=Path, default=LITE0, help="safetensors with the names of torchvision or efficientnet_lite_pytorch")
+    parser.add_argument("--ratio", type=float, default=0.1, help="rows of the bank as a share of all training patches")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=8, help="training images that go through the backbone at a time")
+    parser.add_argument("--resize", type=int, default=256)
+    parser.add_argument("--crop", type=int, default=224)
+    parser.add_argument("--pixels", action="store_true", help="pixel AUROC too (keeps all maps)")
+    parser.add_argument("--scores", type=Path, help="CSV to write: path,score of every test image")
+
+
+def images(folder: Path) -> list[Path]:
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not found:
+        raise SystemExit(f"{folder}: no images")
+    return found
+
+
+class Geometry:
+    """Shorter side to `resize` (Pillow's antialiased bilinear filter), then the middle `crop` x `crop`."""
+
+    def __init__(self, resize: int, crop: int):
+        t = torchvision.transforms
+        self.image = t.Compose([t.Resize(resize), t.CenterCrop(crop), t.PILToTensor()])
+
+    def load(self, path: Path) -> torch.Tensor:
+        """[3][crop][crop] u8."""
+        with Image.open(path) as image:
+            return self.image(image.convert("RGB"))
+
+    def mask(self, category: Path, path: Path) -> np.ndarray:
+        """[crop][crop] bool of a test image."""
+        kind = path.parent.name
+        if kind == "good":
+            return np.zeros((self.image.transforms[1].size[0],) * 2, bool)
+        with Image.open(category / "ground_truth" / kind / f"{path.stem}_mask.png") as image:
+            return self.image(image.convert("L"))[0].numpy() >= 128
+
+
+class Lite0(torch.nn.Module):
+    """EfficientNet-Lite0: blocks 4 and 10."""
+
+    pooled = False
+
+    def __init__(self, state: dict):
+        from efficientnet_lite_pytorch import EfficientNet
+
+        super().__init__()
+        self.net = EfficientNet.from_name("efficientnet-lite0")
+        missing = self.net.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
+        used = ("_conv_stem.", "_bn0.", *(f"_blocks.{i}." for i in range(11)))
+        check_loaded(missing, used)
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Images [n][3][h][w] u8 to stages [n][c][h'][w']."""
+        x = (x.float() - 127) / 128
+        x = self.net._swish(self.net._bn0(self.net._conv_stem(x)))
+        taps = []
+        for i, block in enumerate(self.net._blocks[:11]):
+            x = block(x)
+            if i in (4, 10):
+                taps.append(x)
+        return taps
+
+
+class ResNet(torch.nn.Module):
+    """A ResNet of torchvision: layer2 and layer3."""
+
+    pooled = True
+
+    def __init__(self, state: dict):
+        super().__init__()
+        blocks = len({k.split(".")[1] for k in state if k.startswith("layer3.")})
+        bottleneck = "layer1.0.conv3.weight" in state
+        wide = bottleneck and state["layer1.0.conv1.weight"].shape[0] == 128
+        self.arch = {(False, 2): "resnet18", (False, 6): "resnet34", (True, 6): "resnet50", (True, 23): "resnet101"}[bottleneck, blocks]
+        if wide:
+            self.arch = "wide_resnet50_2"
+        net = getattr(torchvision.models, self.arch)(weights=None)
+        check_loaded(net.load_state_dict({k: v.float() for k, v in state.items()}, strict=False), ("conv1.", "bn1.", "layer1.", "layer2.", "layer3."))
+        self.stem = torch.nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool, net.layer1)
+        self.layer2, self.layer3 = net.layer2, net.layer3
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None])
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225])[:, None, None])
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Images [n][3][h][w] u8 to stages [n][c][h'][w']."""
+        layer2 = self.layer2(self.stem((x.float() / 255 - self.mean) / self.std))
+        return [layer2, self.layer3(layer2)]
+
+
+def check_loaded(result, used: tuple[str, ...]) -> None:
+    missing = [k for k in result.missing_keys if k.startswith(used) and not k.endswith("num_batches_tracked")]
+    if missing:
+        raise SystemExit(f"the weights lack {missing[0]} and {len(missing) - 1} more")
+
+
+def backbone(path: Path) -> torch.nn.Module:
+    state = load_file(path)
+    return (Lite0(state) if "_conv_stem.weight" in state else ResNet(state)).eval()
+
+
+def embed(stages: list[torch.Tensor], pooled: bool) -> torch.Tensor:
+    """Stages [n][c][h][w] to patches [n][h * w][d]: 3x3 means side by side, or as PatchCore's program pools."""
+    n, _, h, w = stages[0].shape
+    if not pooled:
+        means = [F.avg_pool2d(s, 3, 1, 1) for s in stages]
+        means[1:] = [F.interpolate(m, size=(h, w), mode="bilinear", align_corners=False) for m in means[1:]]
+        return torch.cat(means, 1).flatten(2).transpose(1, 2)
+    vectors = []
+    for stage in stages:
+        sh, sw = stage.shape[2:]
+        patches = F.unfold(stage, 3, padding=1).reshape(n, -1, sh, sw)
+        patches = F.interpolate(patches, size=(h, w), mode="bilinear", align_corners=False)
+        patches = patches.flatten(2).transpose(1, 2).reshape(n * h * w, 1, -1)
+        vectors.append(F.adaptive_avg_pool1d(patches, POOLED)[:, 0])
+    joined = torch.cat(vectors, 1)[:, None]
+    return F.adaptive_avg_pool1d(joined, POOLED).reshape(n, h * w, POOLED)
+
+
+class Stopwatch:
+    """Seconds of named stages."""
+
+    def __init__(self):
+        self.seconds, self.last = {}, time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = now - self.last
+        self.last = now
+
+
+def score_all(args, geometry: Geometry, score_one) -> dict:
+    """Scores every test image, one at a time; `score_one(image u8)` gives the image score and a map [crop][crop].
+
+    `score_s_p50` is of decoded images, `score_s_mean` has the decoding in it.
+    """
+    paths = images(args.category / "test")
+    score_one(geometry.load(paths[0]))  # warm-up
+    scores, seconds, whole, maps = [], [], [], []
+    for path in paths:
+        start = time.perf_counter()
+        image = geometry.load(path)
+        decoded = time.perf_counter()
+        score, heat = score_one(image)
+        end = time.perf_counter()
+        seconds.append(end - decoded)
+        whole.append(end - start)
+        scores.append(float(score))
+        if args.pixels:
+            maps.append(heat.astype(np.float32))
+    defect = [p.parent.name != "good" for p in paths]
+    out = {
+        "test_images": len(paths),
+        "score_s_p50": float(np.median(seconds)),
+        "score_s_mean": float(np.mean(whole)),
+        "image_auroc": float(roc_auc_score(defect, scores)),
+        "pixel_auroc": None,
+    }
+    if args.pixels:
+        masks = np.stack([geometry.mask(args.category, p) for p in paths])
+        out["pixel_auroc"] = float(roc_auc_score(masks.ravel(), np.stack(maps).ravel()))
+    if args.scores:
+        with args.scores.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["path", "score"])
+            writer.writerows((p.relative_to(args.category), s) for p, s in zip(paths, scores))
+    return out
+
+
+def report(**fields) -> None:
+    """Prints the JSON object, peak memory of this process included."""
+    scale = 1 if sys.platform == "darwin" else 1024
+    fields["peak_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
+    fields["versions"] = {"python": platform.python_version(), "torch": torch.__version__}
+    fields["omp_wait_policy"] = os.environ.get("OMP_WAIT_POLICY")
+    print(json.dumps(fields, indent=1))

@@ -1,0 +1,162 @@
+//! Times the shapes of `../shapes.txt` with softpatch's kernels, on the default adapter. CSV on standard output, the columns
+//! of `ops.py`. `peers-softpatch [SECONDS]`: the least time for a shape.
+//!
+//! Every answer is checked on samples against a loop in f64 before it is timed. A run is one operation and the wait for it,
+//! as in `burn/`.
+
+use std::time::Instant;
+
+use softpatch::Result;
+use softpatch::gpu::{Device, DeviceOptions, Plan, Recorder, Tensor};
+use softpatch::ops::Activation;
+use softpatch::ops::conv::{Conv, ConvShape};
+use softpatch::ops::depthwise::Depthwise;
+use softpatch::ops::gemm::Gemm;
+
+const SHAPES: &str = include_str!("../../shapes.txt");
+const SAMPLES: usize = 200;
+
+/// Repeatable values in -0.5 .. 0.5, the same in all three programs.
+fn values(len: usize, seed: usize) -> Vec<f32> {
+    (0..len).map(|i| (((i * 7919 + seed * 104_729) % 1009) as f64 / 1009.0 - 0.5) as f32).collect()
+}
+
+fn check(got: f32, want: f64, at: &str) {
+    let difference = (f64::from(got) - want).abs();
+    assert!(difference <= 1e-3 + 1e-5 * want.abs(), "{at}: {got}, not {want}");
+}
+
+fn plan(device: &Device, record: impl FnOnce(&mut Recorder) -> Result<()>) -> Result<Plan> {
+    let mut recorder = Recorder::new(device);
+    record(&mut recorder)?;
+    recorder.finish()
+}
+
+/// Seconds of each run, sorted: 3 to warm up, then 5 or more.
+fn timed(device: &Device, least: f64, work: &Plan) -> Result<Vec<f64>> {
+    let once = || -> Result<f64> {
+        let start = Instant::now();
+        work.submit()?;
+        device.wait()?;
+        Ok(start.elapsed().as_secs_f64())
+    };
+    for _ in 0..3 {
+        once()?;
+    }
+    let mut seconds = Vec::new();
+    while seconds.len() < 5 || seconds.iter().sum::<f64>() < least {
+        seconds.push(once()?);
+    }
+    seconds.sort_by(f64::total_cmp);
+    Ok(seconds)
+}
+
+/// Runs once, to be checked.
+fn answer(device: &Device, work: &Plan, out: &Tensor) -> Result<Vec<f32>> {
+    work.submit()?;
+    device.wait()?;
+    device.read(out)
+}
+
+/// Floating-point operations and times.
+fn gemm(device: &Device, [m, k, n]: [usize; 3], least: f64) -> Result<(usize, Vec<f64>)> {
+    let (a, b) = (values(m * k, 1), values(n * k, 2));
+    let (x, w) = (device.upload(&a, "a")?, device.upload(&b, "b")?);
+    let bias = device.upload(&vec![0.0_f32; n], "bias")?;
+    let out = device.alloc(m * n, "c")?;
+    let work = plan(device, |r| {
+        let (m, k, n) = (m as u32, k as u32, n as u32);
+        Gemm { x: &x, w: &w, bias: &bias, residual: None, c: &out, m, k, n, activation: Activation::None }.record(r)
+    })?;
+    let c = answer(device, &work, &out)?;
+    for i in 0..SAMPLES {
+        let (row, column) = (i * 37 % m, i * 101 % n);
+        let dot = (0..k).map(|i| f64::from(a[row * k + i]) * f64::from(b[column * k + i])).sum();
+        check(c[row * n + column], dot, &format!("gemm {row} {column}"));
+    }
+    Ok((2 * m * k * n, timed(device, least, &work)?))
+}
+
+fn conv(device: &Device, sizes: [usize; 7], least: f64) -> Result<(usize, Vec<f64>)> {
+    let [h, w, cin, cout, kernel, stride, groups] = sizes;
+    assert!(groups == 1 || (groups == cin && cin == cout), "grouped convolutions are depthwise");
+    let (pad, per) = (kernel / 2, cin / groups);
+    let out_side = |side: usize| (side + 2 * pad - kernel) / stride + 1;
+    let (oh, ow) = (out_side(h), out_side(w));
+    let shape = ConvShape {
+        batch: 1,
+        in_h: h as u32,
+        in_w: w as u32,
+        in_c: cin as u32,
+        out_c: cout as u32,
+        kernel_h: kernel as u32,
+        kernel_w: kernel as u32,
+        stride: stride as u32,
+        pad_top: pad as u32,
+        pad_left: pad as u32,
+        out_h: oh as u32,
+        out_w: ow as u32,
+    };
+    // Weights are [out][ky][kx][in]; a depthwise kernel wants [ky][kx][channel].
+    let (x, weight) = (values(shape.input_len(), 1), values(cout * kernel * kernel * per, 2));
+    let taps = kernel * kernel;
+    let ordered = match groups {
+        1 => weight.clone(),
+        _ => (0..taps * cout).map(|i| weight[i % cout * taps + i / cout]).collect(),
+    };
+    let (tx, tw) = (device.upload(&x, "x")?, device.upload(&ordered, "w")?);
+    let bias = device.upload(&vec![0.0_f32; cout], "bias")?;
+    let out = device.alloc(shape.output_len(), "c")?;
+    let work = plan(device, |r| {
+        let activation = Activation::None;
+        match groups {
+            1 => Conv { x: &tx, w: &tw, bias: &bias, residual: None, c: &out, shape, activation }.record(r),
+            _ => Depthwise { x: &tx, w: &tw, bias: &bias, c: &out, shape, activation }.record(r),
+        }
+    })?;
+    let c = answer(device, &work, &out)?;
+    for i in 0..SAMPLES {
+        let (o, y, z) = (i * 101 % cout, i * 37 % oh, i * 13 % ow);
+        let first = o / (cout / groups) * per;
+        let mut sum = 0.0;
+        for (ky, kx) in (0..taps).map(|t| (t / kernel, t % kernel)) {
+            let (iy, ix) = (y * stride + ky, z * stride + kx);
+            if iy < pad || ix < pad || iy >= h + pad || ix >= w + pad {
+                continue;
+            }
+            for ch in 0..per {
+                let at = ((iy - pad) * w + ix - pad) * cin + first + ch;
+                let wt = ((o * kernel + ky) * kernel + kx) * per + ch;
+                sum += f64::from(x[at]) * f64::from(weight[wt]);
+            }
+        }
+        check(c[(y * ow + z) * cout + o], sum, &format!("conv {o} {y} {z}"));
+    }
+    Ok((2 * c.len() * per * taps, timed(device, least, &work)?))
+}
+
+fn main() -> Result<()> {
+    let least = std::env::args().nth(1).map_or(1.0, |s| s.parse().expect("SECONDS is a number"));
+    // As release builds run them, whatever the profile of this build.
+    let device = Device::open(&DeviceOptions { unchecked: Some(true), ..DeviceOptions::default() })?;
+    let caps = device.caps();
+    let detail = format!("{}, kernels {}", caps.adapter, caps.archetype).replace('"', "'");
+    println!("program,shape,ms_median,ms_min,gflops,repeats,detail");
+    for line in SHAPES.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
+        let (kind, sizes) = line.split_once(' ').expect("KIND SIZES");
+        let sizes: Vec<usize> = sizes.split(' ').map(|s| s.parse().expect("a size")).collect();
+        let (flops, seconds) = match kind {
+            "gemm" => gemm(&device, sizes.try_into().expect("M K N"), least)?,
+            _ => conv(&device, sizes.try_into().expect("seven sizes"), least)?,
+        };
+        let median = seconds[seconds.len() / 2];
+        println!(
+            "softpatch,{line},{:.3},{:.3},{:.2},{},\"{detail}\"",
+            median * 1e3,
+            seconds[0] * 1e3,
+            flops as f64 / median / 1e9,
+            seconds.len()
+        );
+    }
+    Ok(())
+}
