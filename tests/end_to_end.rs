@@ -121,7 +121,7 @@ fn a_small_budget_changes_nothing() {
         // 9 x 144 patches are 0.8 MB of embeddings and 0.7 MB of projected vectors: the embeddings wait, or both.
         let large = fit(&roomy);
         let what = format!("{discriminator} {compat} {projection}");
-        for memory in [1_400_000, 500_000] {
+        for memory in [1_400_000, 580_000] {
             let small = fit(&FitOptions { memory, ..roomy.clone() });
             assert_eq!(small.provenance, large.provenance, "{what} within {memory}");
             assert_eq!(bits(&small.bank), bits(&large.bank), "{what} within {memory}");

@@ -28,7 +28,7 @@ fn start(train: &Path, model: &Path, scratch: &Path) -> Child {
             "--coreset-ratio",
             "0.5",
             "--memory",
-            "1500kB",
+            "4800kB",
         ])
         .env("TMPDIR", scratch)
         .env_remove("SOFTPATCH_LOG")

@@ -111,7 +111,7 @@ fn sizes_out_of_range_are_refused() {
         (Pooled { to: 4, ..ok }, "columns 4 to 4 + 8 of 8"),
         (Pooled { m: 6, ..ok }, "6 is not a positive multiple of 4"),
         (Pooled { shape: [1, 3, 3, 0], ..ok }, "0 values"),
-        (Pooled { shape: [1, 3, 4, 4], ..ok }, "pooled x needs 48 words"),
+        (Pooled { shape: [1, 3, 4, 4], ..ok }, "pooled x needs 48 values"),
         (Pooled { shape: [1, 3, 3, 100_000_000], ..ok }, "2^32"),
     ] {
         let message = record(bad).unwrap_err();

@@ -60,8 +60,9 @@ impl Layout {
             piece: within(memory / 32 * share, (PIECE_ROWS * row, PART)),
             table: within(memory / 4 * share, (4 * BATCH.0 * picks, 4 * BATCH.1 * picks)),
         };
-        // While the bank is chosen, or while it is scored against: rows here, in the model, and on the device.
-        let bank = |p: &Parts| (picks * (row + 24) + p.table).max(picks * 12 * shape.dim as u64);
+        // While the bank is chosen, or while it is scored against: rows in the model, on the way, in order, and on the device,
+        // with their heads.
+        let bank = |p: &Parts| (picks * (row + 24) + p.table).max(picks * 20 * shape.dim as u64);
         let (wanted, least) = (parts(1), parts(0));
         let (z, e) = (patches * row, if keep_embeddings { patches * 4 * shape.dim as u64 } else { 0 });
         let rest = |p: &Parts, copies: u64| {
