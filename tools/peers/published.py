@@ -133,6 +133,7 @@ def main() -> None:
         train_images=len(paths),
         bank_rows=rows,
         dim=dim,
+        first_row_kept=bool(kept[chosen[0]]),
         fit_s={**watch.seconds, "total": sum(watch.seconds.values())},
         **scored,
     )

@@ -66,7 +66,8 @@ fn gemm(device: &Device, [m, k, n]: [usize; 3], least: f64) -> Result<(usize, Ve
     let out = device.alloc(m * n, "c")?;
     let work = plan(device, |r| {
         let (m, k, n) = (m as u32, k as u32, n as u32);
-        Gemm { x: &x, w: &w, bias: &bias, residual: None, c: &out, m, k, n, activation: Activation::None }.record(r)
+        Gemm { x: &x, w: &w, bias: &bias, residual: None, c: &out, m, k, n, activation: Activation::None }
+            .record(r)
     })?;
     let c = answer(device, &work, &out)?;
     for i in 0..SAMPLES {
