@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(places(200, 1 << 30), (false, false));
         assert_eq!(places(500, 256 << 20), (false, true));
         assert_eq!(places(2000, 256 << 20), (true, true));
-        assert_eq!(places(2000, 80 << 20), (true, true));
+        assert_eq!(places(2000, 96 << 20), (true, true));
         let error = layout(2000, 32 << 20).unwrap_err().to_string();
         assert!(error.contains("the memory budget is 32.0 MiB; raise --memory"), "{error}");
     }
@@ -118,6 +118,6 @@ mod tests {
         let parts = |memory| layout(2000, memory).unwrap().parts;
         assert_eq!(parts(1 << 30).block, PART);
         assert_eq!(parts(1 << 30).table, 4 * BATCH.1 * 15_680);
-        assert!(parts(72 << 20).table < parts(256 << 20).table);
+        assert!(parts(96 << 20).table < parts(256 << 20).table);
     }
 }
