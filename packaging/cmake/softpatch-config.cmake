@@ -1,11 +1,14 @@
 # find_package(softpatch) gives the targets softpatch::softpatch (shared) and softpatch::static.
 get_filename_component(_softpatch_prefix "${CMAKE_CURRENT_LIST_DIR}/../../.." ABSOLUTE)
 find_library(softpatch_SHARED NAMES softpatch libsoftpatch.so softpatch.dll.lib PATHS "${_softpatch_prefix}/lib"
-  NO_DEFAULT_PATH)
+  "${_softpatch_prefix}/lib/${CMAKE_LIBRARY_ARCHITECTURE}" NO_DEFAULT_PATH)
 if(WIN32)
   set(softpatch_STATIC "${_softpatch_prefix}/lib/softpatch.lib")
 else()
   set(softpatch_STATIC "${_softpatch_prefix}/lib/libsoftpatch.a")
+  if(NOT EXISTS "${softpatch_STATIC}")
+    set(softpatch_STATIC "${_softpatch_prefix}/lib/${CMAKE_LIBRARY_ARCHITECTURE}/libsoftpatch.a")
+  endif()
 endif()
 
 if(NOT TARGET softpatch::softpatch AND softpatch_SHARED)
