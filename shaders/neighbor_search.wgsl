@@ -84,7 +84,8 @@ var<private> own: array<vec4<f32>, K4>;
 // is measured by the lengths of the vectors, and a neighbour's is at most the query's and the distance.
 fn reach(distance: f32) -> u32 {
     let far = sqrt(distance) + p.slack * (own[K4 - 1u].y + sqrt(distance));
-    return bitcast<u32>(far * far);
+    // No more than infinity, so that NaN does not let NONE pass, whatever its bits.
+    return min(bitcast<u32>(far * far), 0x7f800000u);
 }
 
 @compute @workgroup_size(LANES)

@@ -140,3 +140,21 @@ fn the_bound_spares_work() {
         assert!((finished as usize) < m * q / 20, "{name}: {finished} of {} rows finished", m * q);
     }
 }
+
+/// Values that are no numbers, of any bits, end the search like others.
+#[test]
+fn not_a_number_ends() {
+    let _guard = serial();
+    let (dim, m) = (16, 100);
+    for bits in [0xffff_ffff_u32, 0x7fc0_0000, 0xffc0_0000] {
+        let mut queries = noise(5, 2 * dim, 0.0, 1.0);
+        queries[3] = f32::from_bits(bits);
+        let case = Case { queries: queries.clone(), bank: noise(6, m * dim, 0.0, 1.0), dim, head: 4 };
+        let (want, _) = nearest_neighbor(&queries[dim..], &case.bank, dim, |_, _| false);
+        for (name, device) in devices() {
+            let q = Case { queries: case.queries.clone(), bank: case.bank.clone(), ..case };
+            let (rows, ..) = search(device, &q, &vec![1.0; m], &vec![0; m], None);
+            assert_eq!(rows[1], want[0], "{name}");
+        }
+    }
+}

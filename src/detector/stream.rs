@@ -160,8 +160,8 @@ fn caught<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
 /// use softpatch::data::{Frame, Image, PixelFormat};
 /// use softpatch::detector::Stream;
 /// # fn camera() -> impl Iterator<Item = Frame> { std::iter::empty() }
-/// # fn main() -> softpatch::Result<()> {
-/// # let (device, backbone): (softpatch::Device, softpatch::Backbone) = unimplemented!();
+/// # fn main() {}
+/// # fn inspect(device: softpatch::Device, backbone: softpatch::Backbone) -> softpatch::Result<()> {
 /// let detector = softpatch::Detector::load(&device, &backbone, "part.safetensors".as_ref())?;
 /// let stream = Stream::new(detector.into(), 4)?;
 /// // One by one, each frame's latency known, and whether to drop one when busy decided here ...
