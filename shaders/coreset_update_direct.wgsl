@@ -4,8 +4,9 @@
 //
 // For CPU drivers: a workgroup of 8 lanes takes tile after tile of 8 patches with one centre c and walks the picks s.
 // A pick is passed over where D(c, s) >= D(p, c) + D(p, nearest so far) for all 8, since then D(p, s) is no less than
-// what p has; and it is given up where the partial sums of all 8 are no less. The patches stay in registers, a pick is
-// loaded by all lanes together and handed round by broadcasts. Cost a tile: r4 vec4 loads, and r4/8 for a pick.
+// what p has. Those left are taken 8 at a time in their order, a lane loads one of them, and broadcasts hand it round to
+// the patches; they are given up where the partial sums of all 8 patches are no less. The start of the patches, which
+// decides most, is loaded once a tile. Cost: r4 vec4 loads a tile, and at most r4/4 a pick (r4/8 while only the start counts).
 //
 // The margin: all terms of a squared distance are >= 0, so its relative error is at most (r4 + 4) * 2^-24, under 7e-5 up
 // to 4096 values. To be skipped safely the right side needs four such errors, 2.5e-4: the factor 1.001 on the squares
@@ -17,7 +18,7 @@ const MARGIN: f32 = 1.001;
 @group(0) @binding(0) var<storage, read> z: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> kept: array<u32>;
 @group(0) @binding(2) var<storage, read> bank: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> table: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> table: array<f32>;
 @group(0) @binding(4) var<storage, read> sorted: array<u32>;
 @group(0) @binding(5) var<storage, read_write> distance: array<f32>;
 @group(0) @binding(6) var<storage, read_write> centre: array<u32>;
@@ -25,7 +26,7 @@ const MARGIN: f32 = 1.001;
 @group(0) @binding(8) var<uniform> p: Params;
 
 //#if SUBGROUP
-// Zero past the end of a row (TAIL: rows that are no multiple of 8 vec4s), which adds nothing.
+// Zero past the end of a row (TAIL: rows that are no multiple of 4 vec4s, or shorter than 8), which adds nothing.
 fn pick_part(pick: u32, k: u32) -> vec4<f32> {
 //#if TAIL
     if (k >= p.r4) { return vec4(0.0); }
@@ -40,10 +41,26 @@ fn patch_part(base: u32, k: u32) -> vec4<f32> {
     return z[base + k];
 }
 
-fn add_squares4(sums: vec4<f32>, v: vec4<f32>, s0: vec4<f32>, s1: vec4<f32>, s2: vec4<f32>, s3: vec4<f32>) -> vec4<f32> {
-    return vec4(
-        add_squares(sums.x, v - s0), add_squares(sums.y, v - s1), add_squares(sums.z, v - s2), add_squares(sums.w, v - s3),
+// Sums for 8 picks.
+struct Sums { a: vec4<f32>, b: vec4<f32> }
+
+// Adds what 4 values `v` of the patches make with those of the picks, of which lane l has pick l's.
+fn add8(sums: Sums, v: vec4<f32>, s: vec4<f32>) -> Sums {
+    return Sums(
+        vec4(
+            add_squares(sums.a.x, v - subgroupBroadcast(s, 0u)), add_squares(sums.a.y, v - subgroupBroadcast(s, 1u)),
+            add_squares(sums.a.z, v - subgroupBroadcast(s, 2u)), add_squares(sums.a.w, v - subgroupBroadcast(s, 3u)),
+        ),
+        vec4(
+            add_squares(sums.b.x, v - subgroupBroadcast(s, 4u)), add_squares(sums.b.y, v - subgroupBroadcast(s, 5u)),
+            add_squares(sums.b.z, v - subgroupBroadcast(s, 6u)), add_squares(sums.b.w, v - subgroupBroadcast(s, 7u)),
+        ),
     );
+}
+
+fn least(sums: Sums) -> f32 {
+    let m = min(sums.a, sums.b);
+    return min(min(m.x, m.y), min(m.z, m.w));
 }
 //#endif
 
@@ -75,20 +92,27 @@ fn main(
         // Lane 0 always has a patch.
         let c = subgroupBroadcast(mine, 0u);
         var limit = subgroupMax(4.0 * max(best, 0.0)) * MARGIN;
+        let v0 = patch_part(base, 0u);
+        let v1 = patch_part(base, 1u);
+        let v2 = patch_part(base, 2u);
+        let v3 = patch_part(base, 3u);
+        let v4 = patch_part(base, 4u);
+        let v5 = patch_part(base, 5u);
+        let v6 = patch_part(base, 6u);
+        let v7 = patch_part(base, 7u);
         var j0 = 0u;
         var left = 0u;
         loop {
-            // The next four picks that come near; fewer at the end, where one is repeated.
-            var q = vec4(0u);
+            // The next 8 picks that come near, lane l has number l; fewer at the end, where the first is repeated.
+            var q = first;
             var n = 0u;
-            while (n < 4u && (left != 0u || j0 < count)) {
+            while (n < 8u && (left != 0u || j0 < count)) {
                 if (left == 0u) {
-                    // Lane l looks at picks j0 + 4 l .. j0 + 4 l + 3; bit l + 8 i stands for j0 + 4 l + i.
+                    // Bit i stands for pick j0 + i.
                     var near = vec4<bool>();
-                    let j = j0 + 4u * lane;
-                    if (j < count) {
-                        near = table[(c * p.batch + j) / 4u] < vec4(limit);
-                        near &= vec4(j, j + 1u, j + 2u, j + 3u) < vec4(count);
+                    for (var i = 0u; i < 4u; i++) {
+                        let j = j0 + 8u * i + lane;
+                        if (j < count) { near[i] = table[c * p.batch + j] < limit; }
                     }
                     if (subgroupAny(any(near))) {
                         left = subgroupBallot(near.x).x | subgroupBallot(near.y).x << 8u
@@ -96,46 +120,54 @@ fn main(
                     }
                     j0 += 32u;
                 } else {
-                    let bit = firstTrailingBit(left);
-                    left &= left - 1u;
-                    let pick = first + j0 - 32u + 4u * (bit % 8u) + bit / 8u;
-                    q = select(vec4(pick, q.xyz), vec4(pick), n == 0u);
-                    n++;
+                    // Lane l takes bit number l - n of those left.
+                    var rest = left;
+                    for (var i = 0u; i < 7u; i++) { rest &= select(0xffffffffu, rest - 1u, lane > n + i); }
+                    if (lane >= n && rest != 0u) { q = first + j0 - 32u + firstTrailingBit(rest); }
+                    let taken = min(8u - n, countOneBits(left));
+                    for (var i = 0u; i < 8u; i++) { left &= select(0xffffffffu, left - 1u, i < taken); }
+                    n += taken;
                 }
             }
             if (n == 0u) { break; }
-            var sums = vec4(0.0);
-            for (var at = 0u; at < p.r4; at += 8u) {
-                let s0 = pick_part(q.x, at + lane);
-                let s1 = pick_part(q.y, at + lane);
-                let s2 = pick_part(q.z, at + lane);
-                let s3 = pick_part(q.w, at + lane);
-                var v = vec4(0.0);
-                v = patch_part(base, at + 0u);
-                sums = add_squares4(sums, v, subgroupBroadcast(s0, 0u), subgroupBroadcast(s1, 0u), subgroupBroadcast(s2, 0u), subgroupBroadcast(s3, 0u));
-                v = patch_part(base, at + 1u);
-                sums = add_squares4(sums, v, subgroupBroadcast(s0, 1u), subgroupBroadcast(s1, 1u), subgroupBroadcast(s2, 1u), subgroupBroadcast(s3, 1u));
-                v = patch_part(base, at + 2u);
-                sums = add_squares4(sums, v, subgroupBroadcast(s0, 2u), subgroupBroadcast(s1, 2u), subgroupBroadcast(s2, 2u), subgroupBroadcast(s3, 2u));
-                v = patch_part(base, at + 3u);
-                sums = add_squares4(sums, v, subgroupBroadcast(s0, 3u), subgroupBroadcast(s1, 3u), subgroupBroadcast(s2, 3u), subgroupBroadcast(s3, 3u));
-                v = patch_part(base, at + 4u);
-                sums = add_squares4(sums, v, subgroupBroadcast(s0, 4u), subgroupBroadcast(s1, 4u), subgroupBroadcast(s2, 4u), subgroupBroadcast(s3, 4u));
-                v = patch_part(base, at + 5u);
-                sums = add_squares4(sums, v, subgroupBroadcast(s0, 5u), subgroupBroadcast(s1, 5u), subgroupBroadcast(s2, 5u), subgroupBroadcast(s3, 5u));
-                v = patch_part(base, at + 6u);
-                sums = add_squares4(sums, v, subgroupBroadcast(s0, 6u), subgroupBroadcast(s1, 6u), subgroupBroadcast(s2, 6u), subgroupBroadcast(s3, 6u));
-                v = patch_part(base, at + 7u);
-                sums = add_squares4(sums, v, subgroupBroadcast(s0, 7u), subgroupBroadcast(s1, 7u), subgroupBroadcast(s2, 7u), subgroupBroadcast(s3, 7u));
-                if (!subgroupAny(any(sums < vec4(best)))) { break; }
-            }
+            q = select(subgroupBroadcast(q, 0u), q, lane < n);
             work += select(0u, n, entry != 0u);
+            var sums = Sums();
+            sums = add8(sums, v0, pick_part(q, 0u));
+            sums = add8(sums, v1, pick_part(q, 1u));
+            sums = add8(sums, v2, pick_part(q, 2u));
+            sums = add8(sums, v3, pick_part(q, 3u));
+            if (!subgroupAny(least(sums) < best)) { continue; }
+            sums = add8(sums, v4, pick_part(q, 4u));
+            sums = add8(sums, v5, pick_part(q, 5u));
+            sums = add8(sums, v6, pick_part(q, 6u));
+            sums = add8(sums, v7, pick_part(q, 7u));
+            for (var at = 8u; at < p.r4; at += 4u) {
+                if (!subgroupAny(least(sums) < best)) { break; }
+                sums = add8(sums, patch_part(base, at + 0u), pick_part(q, at + 0u));
+                sums = add8(sums, patch_part(base, at + 1u), pick_part(q, at + 1u));
+                sums = add8(sums, patch_part(base, at + 2u), pick_part(q, at + 2u));
+                sums = add8(sums, patch_part(base, at + 3u), pick_part(q, at + 3u));
+            }
             let before = best;
-            // Picks come out of order: the earlier one wins a tie, as it does one at a time.
-            if (sums.x < best || (sums.x == best && q.x < mine)) { best = sums.x; mine = q.x; }
-            if (sums.y < best || (sums.y == best && q.y < mine)) { best = sums.y; mine = q.y; }
-            if (sums.z < best || (sums.z == best && q.z < mine)) { best = sums.z; mine = q.z; }
-            if (sums.w < best || (sums.w == best && q.w < mine)) { best = sums.w; mine = q.w; }
+            // In their order: the earlier pick wins a tie, as it does one at a time.
+            let sum = array<f32, 8>(sums.a.x, sums.a.y, sums.a.z, sums.a.w, sums.b.x, sums.b.y, sums.b.z, sums.b.w);
+            mine = select(mine, subgroupBroadcast(q, 0u), sum[0] < best);
+            best = min(best, sum[0]);
+            mine = select(mine, subgroupBroadcast(q, 1u), sum[1] < best);
+            best = min(best, sum[1]);
+            mine = select(mine, subgroupBroadcast(q, 2u), sum[2] < best);
+            best = min(best, sum[2]);
+            mine = select(mine, subgroupBroadcast(q, 3u), sum[3] < best);
+            best = min(best, sum[3]);
+            mine = select(mine, subgroupBroadcast(q, 4u), sum[4] < best);
+            best = min(best, sum[4]);
+            mine = select(mine, subgroupBroadcast(q, 5u), sum[5] < best);
+            best = min(best, sum[5]);
+            mine = select(mine, subgroupBroadcast(q, 6u), sum[6] < best);
+            best = min(best, sum[6]);
+            mine = select(mine, subgroupBroadcast(q, 7u), sum[7] < best);
+            best = min(best, sum[7]);
             if (subgroupAny(best < before)) {
                 let reach = old + sqrt(max(best, 0.0));
                 limit = subgroupMax(reach * reach) * MARGIN;
@@ -146,7 +178,7 @@ fn main(
             let c = mine;
             for (var j = 0u; j < count; j++) {
                 let reach = old + sqrt(best);
-                if (table[(c * p.batch + j) / 4u][j % 4u] < reach * reach * MARGIN) {
+                if (table[c * p.batch + j] < reach * reach * MARGIN) {
                     var sum = 0.0;
                     for (var k = 0u; k < p.r4; k++) {
                         sum = add_squares(sum, z[base + k] - bank[(first + j) * p.r4 + k]);

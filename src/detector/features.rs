@@ -1,5 +1,6 @@
 //! Images -> features: decoding beside the backbone, projected vectors and embeddings kept for all images.
 
+use super::axes::principal_axes;
 use super::budget::{Layout, Parts};
 use super::kept::{Kept, Place};
 use super::spool::{Spool, read_ahead};
@@ -84,30 +85,75 @@ pub(crate) struct Projection {
     pub matrix: Vec<f32>,
     /// Values of a projected vector.
     pub r: usize,
+    /// The projected vectors may be turned, so that only their distances are what the map says.
+    pub turn: bool,
 }
 
 impl Projection {
     /// The seeded random map of the method; none where the embedding is no longer than the map's result.
     pub fn random(dim: usize, options: &FitOptions) -> Option<Self> {
         let r = options.projection as usize;
-        (dim > r).then(|| Self { matrix: projection_matrix(dim, r, options.seed), r })
+        (dim > r).then(|| Self { matrix: projection_matrix(dim, r, options.seed), r, turn: true })
+    }
+
+    /// The map, on the device. Where it may turn its results, it does so, into principal axes of what becomes of `sample`
+    /// `[rows][dim]`: distances stay, but their first terms are then the largest, and the coreset, which leaves a sum of
+    /// squares as soon as it is large enough, leaves sooner.
+    fn upload(&self, device: &Device, sample: &Tensor, rows: usize) -> Result<Tensor> {
+        let w = device.upload(&self.matrix, "projection")?;
+        if !self.turn {
+            return Ok(w);
+        }
+        let (r, dim) = (self.r, self.matrix.len() / self.r);
+        let bias = device.alloc(r, "no bias")?;
+        let c = device.alloc(rows * r, "projected sample")?;
+        let mut recorder = Recorder::new(device);
+        record_projection(&mut recorder, sample, &w, &bias, &c, [rows, dim, r])?;
+        recorder.run()?;
+        let (_, axes) = principal_axes(&device.read::<f32>(&c)?, r, r);
+        let turned: Vec<f32> = axes
+            .par_chunks_exact(r)
+            .flat_map_iter(|axis| {
+                let mut row = vec![0.0_f64; dim];
+                for (a, from) in axis.iter().zip(self.matrix.chunks_exact(dim)) {
+                    row.iter_mut().zip(from).for_each(|(sum, v)| *sum += f64::from(*a) * f64::from(*v));
+                }
+                row.into_iter().map(|v| v as f32)
+            })
+            .collect();
+        device.upload(&turned, "projection")
     }
 }
 
+/// Records `c [m][r] = x [m][dim] * w [r][dim]^T`.
+fn record_projection(
+    recorder: &mut Recorder,
+    x: &Tensor,
+    w: &Tensor,
+    bias: &Tensor,
+    c: &Tensor,
+    [m, dim, r]: [usize; 3],
+) -> Result<()> {
+    let (m, k, n) = (m as u32, dim as u32, r as u32);
+    Gemm { x, w, bias, residual: None, c, m, k, n, activation: Activation::None }.record(recorder)
+}
+
 /// Collects features, a batch at a time.
-struct Collector {
+struct Collector<'a> {
     features: Features,
-    projection: Option<(Tensor, Tensor)>,
+    projection: Option<&'a Projection>,
+    /// The map with its bias, once the first image is there.
+    map: Option<(Tensor, Tensor)>,
     projected: Tensor,
 }
 
-impl Collector {
+impl<'a> Collector<'a> {
     /// Room for features of `shape` within `options.memory`, taken up to `batch` images at a time; with `keep`, the
     /// embeddings are kept, too.
     fn new(
         device: &Device,
         shape: FeatureShape,
-        projection: Option<&Projection>,
+        projection: Option<&'a Projection>,
         batch: usize,
         options: &FitOptions,
         keep: bool,
@@ -124,13 +170,11 @@ impl Collector {
             let sizes = [images, positions, dim];
             Embeddings::Kept(Kept::new(device, sizes, layout.embeddings_on_disk, "embeddings")?)
         };
-        let upload = |p: &Projection| -> Result<_> {
-            Ok((device.upload(&p.matrix, "projection")?, device.alloc(r, "no bias")?))
-        };
         let parts = layout.parts;
         Ok(Self {
             features: Features { device: device.clone(), z, embeddings, parts, images, positions, r, dim },
-            projection: projection.map(upload).transpose()?,
+            projection,
+            map: None,
             projected: device.alloc(batch * positions * r, "projected batch")?,
         })
     }
@@ -139,20 +183,15 @@ impl Collector {
     fn push(&mut self, start: usize, count: usize, embedding: &Tensor) -> Result<()> {
         let Features { device, z, embeddings, positions, r, dim, .. } = &mut self.features;
         let (positions, r, dim) = (*positions, *r, *dim);
+        if let (Some(projection), None) = (self.projection, &self.map) {
+            // One image, whatever the batch: the map must not depend on that.
+            let w = projection.upload(device, embedding, positions)?;
+            self.map = Some((w, device.alloc(r, "no bias")?));
+        }
         let mut recorder = Recorder::new(device);
-        if let Some((w, bias)) = &self.projection {
-            Gemm {
-                x: embedding,
-                w,
-                bias,
-                residual: None,
-                c: &self.projected,
-                m: (count * positions) as u32,
-                k: dim as u32,
-                n: r as u32,
-                activation: Activation::None,
-            }
-            .record(&mut recorder)?;
+        if let Some((w, bias)) = &self.map {
+            let sizes = [count * positions, dim, r];
+            record_projection(&mut recorder, embedding, w, bias, &self.projected, sizes)?;
         }
         let from = if self.projection.is_some() { &self.projected } else { embedding };
         let mut taken = vec![(&*z, from)];
@@ -240,7 +279,7 @@ impl Features {
         device: &Device,
         shape: FeatureShape,
         batch: usize,
-        mut all: Collector,
+        mut all: Collector<'_>,
         mut load: impl FnMut(usize, &mut [f32]) -> Result<()>,
     ) -> Result<Self> {
         let image = shape.positions * shape.dim;
@@ -263,17 +302,18 @@ impl Features {
             return Ok(());
         }
         let device = self.device.clone();
-        let w = device.upload(&projection_matrix(self.dim, self.r, seed), "projection")?;
+        let sizes = [self.positions, self.dim, self.r];
+        let projection =
+            Projection { matrix: projection_matrix(self.dim, self.r, seed), r: self.r, turn: true };
         let bias = device.alloc(self.r, "no bias")?;
         let x = device.alloc(self.positions * self.dim, "embeddings of an image")?;
         let c = device.alloc(self.positions * self.r, "projected image")?;
+        self.image(0, &x)?;
+        let w = projection.upload(&device, &x, self.positions)?;
         for image in 0..self.images {
             self.image(image, &x)?;
             let mut recorder = Recorder::new(&device);
-            let (m, k, n) = (self.positions as u32, self.dim as u32, self.r as u32);
-            let activation = Activation::None;
-            Gemm { x: &x, w: &w, bias: &bias, residual: None, c: &c, m, k, n, activation }
-                .record(&mut recorder)?;
+            record_projection(&mut recorder, &x, &w, &bias, &c, sizes)?;
             self.z.record(&mut recorder, image, 1, &c);
             recorder.run()?;
             self.z.submitted(image, 1, &c)?;

@@ -77,6 +77,7 @@ shaders! {
     "neighbor_boxes_direct" &[&[], &["SUBGROUP"]],
     "neighbor_boxes_tiled" &[&[]],
     "neighbor_search" &[&[], &["SUBGROUP"]],
+    "neighbor_search_direct" &[&[]],
     "patch_score" &[&[]],
     "quantile" &[&["COUNT"], &["PICK"], &["ABOVE"], &["LERP"]],
     "keep" &[&[], &["COUNT"], &["SCAN"]],

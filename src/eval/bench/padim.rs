@@ -27,7 +27,7 @@ pub(super) fn score(
     let r = kept.len();
     let mut matrix = vec![0.0_f32; r * dim];
     kept.iter().enumerate().for_each(|(row, &channel)| matrix[row * dim + channel] = 1.0);
-    let projection = Projection { matrix, r };
+    let projection = Projection { matrix, r, turn: false };
     let batch = training.batch(store, fit);
     let (n, q, positions) = (training.train.len(), training.test.len(), store.positions() as usize);
     let mut collect = |keys: &[super::store::Key]| {

@@ -286,7 +286,8 @@ impl Coreset<'_> {
             walkers(params.pos1 - params.pos0),
         )?;
         let update = if device.caps().archetype == Archetype::Direct {
-            let flags: &[&str] = match (broadcast8(device.caps()), (b.shape.dims / 4).is_multiple_of(8)) {
+            let r4 = b.shape.dims / 4;
+            let flags: &[&str] = match (broadcast8(device.caps()), r4 >= 8 && r4.is_multiple_of(4)) {
                 (true, true) => &["SUBGROUP"],
                 (true, false) => &["SUBGROUP", "TAIL"],
                 (false, _) => &[],

@@ -326,10 +326,15 @@ impl Bank {
             };
             let Shape { tile, lanes, subgroup } = self.shape;
             let steps = (self.dim / 4).div_ceil(lanes).min(8);
-            let constants = [("LANES", lanes), ("TILE", tile), ("K4", k4), ("STEPS", steps)];
-            let flags: &[&str] = if subgroup { &["SUBGROUP"] } else { &[] };
-            let kernel = device.kernel("neighbor_search", &constants, flags)?;
-            let grid = crate::gpu::grid_1d(q, caps.max_groups);
+            let constants = [("TILE", tile), ("K4", k4), ("STEPS", steps), ("LANES", lanes)];
+            let (kernel, groups) = match (caps.archetype, subgroup) {
+                (Archetype::Direct, true) => {
+                    (device.kernel("neighbor_search_direct", &constants[..3], &[])?, q.div_ceil(4))
+                }
+                (_, true) => (device.kernel("neighbor_search", &constants, &["SUBGROUP"])?, q),
+                (_, false) => (device.kernel("neighbor_search", &constants, &[])?, q),
+            };
+            let grid = crate::gpu::grid_1d(groups, caps.max_groups);
             let tensors = [
                 x,
                 &part.bank,

@@ -1,0 +1,211 @@
+// Second stage of the exact nearest-neighbour search, as neighbor_search.wgsl does it, for CPU drivers with subgroups of 8:
+// four queries at a time, so that a row that is loaded serves four. Queries are patches that follow each other in an image,
+// and mostly need the same tiles: they start at the tiles with their nearest boxes, then look at every tile whose box is near
+// enough for one of them, those near in the tree first. A component of a vec4 belongs to a query.
+//
+// Tiles and rows go round the lanes for the bounds, a row's values for the distance. Cost a lane for four queries:
+// m / (2 TILE) loads, K/4 a row looked at, d/16 a row measured; `finished` counts the rows measured to the end.
+const TILE: u32 = 16u;
+const K4: u32 = 7u;
+// Vectors a lane adds up before the sum is compared.
+const STEPS: u32 = 5u;
+const NONE: u32 = 0xffffffffu;
+
+struct Params {
+    q: u32, m: u32, d4: u32, quads: u32,
+    skip: u32, query_image: u32, queries_per_image: u32,
+    slack: f32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> bank: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> boxes: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> lifted: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> rows: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> info: array<vec2<u32>>;
+@group(0) @binding(6) var<storage, read_write> best: array<vec2<u32>>;
+@group(0) @binding(7) var<storage, read_write> finished: array<atomic<u32>>;
+@group(0) @binding(8) var<uniform> p: Params;
+
+// Heads of the queries.
+var<private> own: array<array<vec4<f32>, 4>, K4>;
+// Boxes that this lane has of the block at hand: those of four tiles for each query.
+var<private> near: array<vec4<u32>, 4>;
+
+fn least(v: vec4<u32>) -> vec4<u32> {
+    return vec4(subgroupMin(v.x), subgroupMin(v.y), subgroupMin(v.z), subgroupMin(v.w));
+}
+
+// Bits of the largest bounds that a row nearer than `distance` can have, see neighbor_search.wgsl.
+fn reach(distance: vec4<f32>) -> vec4<u32> {
+    let scale = vec4(own[K4 - 1u][0].y, own[K4 - 1u][1].y, own[K4 - 1u][2].y, own[K4 - 1u][3].y);
+    let far = sqrt(distance) + p.slack * (scale + sqrt(distance));
+    return min(bitcast<vec4<u32>>(far * far), vec4(0x7f800000u));
+}
+
+// Tiles of the block whose boxes are near enough for some query, a bit each.
+fn hits(need: vec4<u32>, lane: u32) -> u32 {
+    let hit = (near[0] <= vec4(need.x)) | (near[1] <= vec4(need.y)) | (near[2] <= vec4(need.z)) | (near[3] <= vec4(need.w));
+    let bits = select(vec4(0u), vec4(1u, 2u, 4u, 8u), hit);
+    return subgroupOr((bits.x | bits.y | bits.z | bits.w) << (4u * lane));
+}
+
+@compute @workgroup_size(8)
+fn main(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let query0 = 4u * (wid.x + wid.y * groups.x);
+    if (query0 >= p.q) { return; }
+    // Past the end, the last one again.
+    let queries = min(vec4(query0) + vec4(0u, 1u, 2u, 3u), vec4(p.q - 1u));
+    let images = p.query_image + queries / p.queries_per_image;
+    for (var k = 0u; k < K4; k++) {
+        for (var i = 0u; i < 4u; i++) { own[k][i] = lifted[queries[i] * K4 + k]; }
+    }
+    var distance: vec4<f32>;
+    var number: vec4<u32>;
+    for (var i = 0u; i < 4u; i++) {
+        let known = best[queries[i]];
+        // By way of all lanes, so that it is known to be the same for all.
+        distance[i] = bitcast<f32>(subgroupMin(known.x));
+        number[i] = subgroupMin(known.y);
+    }
+    // Distances are never negative: their bits are in the order of their values.
+    var need = reach(distance);
+    var count = 0u;
+
+    let base = queries * p.quads;
+    var low = vec4(NONE);
+    var first = vec4(0u);
+    for (var t = lane; t < p.quads; t += 8u) {
+        for (var i = 0u; i < 4u; i++) {
+            let v = boxes[base[i] + t];
+            let nearest = min(min(v.x, v.y), min(v.z, v.w));
+            if (nearest < low[i]) {
+                low[i] = nearest;
+                first[i] = 4u * t + select(select(select(3u, 2u, v.z == nearest), 1u, v.y == nearest), 0u, v.x == nearest);
+            }
+        }
+    }
+    let lowest = least(low);
+    first = least(select(vec4(NONE), first, low == lowest));
+
+    // Blocks of 32 tiles; blocks near in the tree have numbers that differ in low bits.
+    let blocks = (4u * p.quads + 31u) / 32u;
+    let end = select(1u << (32u - countLeadingZeros(blocks - 1u)), 1u, blocks == 1u);
+    var started = 0u;
+    var turn = 0u;
+    var tiles = 0u;
+    var tile = 0u;
+    var block = 0u;
+    var closer = false;
+    var r0 = TILE;
+    var bound = vec4(NONE);
+    loop {
+        low = least(bound);
+        let hit = low <= need;
+        if (any(hit)) {
+            // The nearest of the rows at hand for one of the queries.
+            let i = select(select(select(3u, 2u, hit.z), 1u, hit.y), 0u, hit.x);
+            let one = vec4(0u, 1u, 2u, 3u) == vec4(i);
+            let chosen = subgroupMin(select(NONE, lane, bound[i] == low[i]));
+            bound = select(bound, vec4(NONE), one & vec4(lane == chosen));
+            let row = TILE * tile + r0 + chosen;
+            let values = queries[i] * p.d4;
+            var part = 0.0;
+            var sum = 0.0;
+            var k = 0u;
+            loop {
+                for (var s = 0u; s < STEPS; s++) {
+                    let at = k + s * 8u + lane;
+                    if (at < p.d4) {
+                        let v = x[values + at] - bank[row * p.d4 + at];
+                        part += dot(v, v);
+                    }
+                }
+                k += STEPS * 8u;
+                sum = subgroupAdd(part);
+                if (k >= p.d4 || sum > distance[i]) { break; }
+            }
+            count += select(0u, 1u, k >= p.d4 && query0 + i < p.q);
+            let found = info[row].x;
+            if (sum < distance[i] || (sum == distance[i] && found < number[i])) {
+                distance = select(distance, vec4(sum), one);
+                number = select(number, vec4(found), one);
+                need = reach(distance);
+                closer = true;
+            }
+        } else {
+            // The next rows that may be near enough.
+            r0 += 8u;
+            if (r0 >= TILE) {
+                r0 = 0u;
+                var found = false;
+                while (!found && turn <= end) {
+                    if (started < 4u) {
+                        tile = first[started];
+                        found = !any((vec3(tile) == first.xyz) & (vec3(0u, 1u, 2u) < vec3(started)));
+                        started++;
+                    } else {
+                        if (tiles == 0u) {
+                            if (turn < end) {
+                                block = (first.x / 32u) ^ turn;
+                                let t = 8u * block + lane;
+                                for (var i = 0u; i < 4u; i++) {
+                                    near[i] = vec4(NONE);
+                                    if (t < p.quads) { near[i] = boxes[base[i] + t]; }
+                                    // Those have been looked at.
+                                    for (var j = 0u; j < 4u; j++) {
+                                        near[i] = select(near[i], vec4(NONE), vec4(4u * t) + vec4(0u, 1u, 2u, 3u) == vec4(first[j]));
+                                    }
+                                }
+                                tiles = hits(need, lane);
+                                closer = false;
+                            }
+                            turn++;
+                        } else if (closer) {
+                            // What was near enough when the block was read may no longer be.
+                            tiles &= hits(need, lane);
+                            closer = false;
+                        }
+                        if (tiles != 0u) {
+                            tile = 32u * block + firstTrailingBit(tiles);
+                            tiles &= tiles - 1u;
+                            found = true;
+                        }
+                    }
+                }
+                if (!found) { break; }
+            }
+            let r = TILE * tile + r0 + lane;
+            bound = vec4(NONE);
+            if (r < p.m) {
+                var sums = vec4(0.0);
+                for (var k = 0u; k < K4 - 1u; k++) {
+                    let v = rows[r * K4 + k];
+                    for (var i = 0u; i < 4u; i++) {
+                        let d = own[k][i] - v;
+                        sums[i] += dot(d, d);
+                    }
+                }
+                let other = rows[r * K4 + K4 - 1u];
+                for (var i = 0u; i < 4u; i++) {
+                    let tail = own[K4 - 1u][i];
+                    let head = tail.x - other.x;
+                    let rest = max(max(tail.z - other.w, other.z - tail.w), 0.0);
+                    sums[i] += head * head + rest * rest;
+                }
+                bound = bitcast<vec4<u32>>(sums);
+                if (p.skip != 0u) { bound = select(bound, vec4(NONE), vec4(info[r].y) == images); }
+            }
+        }
+    }
+    if (lane == 0u) {
+        for (var i = 0u; i < 4u; i++) {
+            if (query0 + i < p.q) { best[query0 + i] = vec2(bitcast<u32>(distance[i]), number[i]); }
+        }
+        atomicAdd(&finished[0], count);
+    }
+}
