@@ -10,6 +10,9 @@ const K4: u32 = 7u;
 // Vectors a lane adds up before the sum is compared.
 const STEPS: u32 = 5u;
 const NONE: u32 = 0xffffffffu;
+// Vectors of a row's head after which it may be left.
+const FEW: u32 = min(2u, K4 - 1u);
+const MORE: u32 = min(5u, K4 - 1u);
 
 struct Params {
     q: u32, m: u32, d4: u32, quads: u32,
@@ -48,6 +51,24 @@ fn hits(need: vec4<u32>, lane: u32) -> u32 {
     let hit = (near[0] <= vec4(need.x)) | (near[1] <= vec4(need.y)) | (near[2] <= vec4(need.z)) | (near[3] <= vec4(need.w));
     let bits = select(vec4(0u), vec4(1u, 2u, 4u, 8u), hit);
     return subgroupOr((bits.x | bits.y | bits.z | bits.w) << (4u * lane));
+}
+
+// Adds vectors from .. to of a row's head to its bounds for the queries.
+fn heads(before: vec4<f32>, row: u32, start: u32, end: u32) -> vec4<f32> {
+    var sums = before;
+    for (var k = start; k < end; k++) {
+        let v = rows[row * K4 + k];
+        for (var i = 0u; i < 4u; i++) {
+            let d = own[k][i] - v;
+            sums[i] += dot(d, d);
+        }
+    }
+    return sums;
+}
+
+// Whether some lane's row may be near enough for some query.
+fn near_enough(sums: vec4<f32>, need: vec4<u32>) -> bool {
+    return subgroupAny(any(bitcast<vec4<u32>>(sums) <= need));
 }
 
 @compute @workgroup_size(8)
@@ -182,23 +203,23 @@ fn main(
             let r = TILE * tile + r0 + lane;
             bound = vec4(NONE);
             if (r < p.m) {
-                var sums = vec4(0.0);
-                for (var k = 0u; k < K4 - 1u; k++) {
-                    let v = rows[r * K4 + k];
-                    for (var i = 0u; i < 4u; i++) {
-                        let d = own[k][i] - v;
-                        sums[i] += dot(d, d);
+                // The first axes say most: few rows need the others.
+                var sums = heads(vec4(0.0), r, 0u, FEW);
+                if (near_enough(sums, need)) {
+                    sums = heads(sums, r, FEW, MORE);
+                    if (near_enough(sums, need)) {
+                        sums = heads(sums, r, MORE, K4 - 1u);
+                        let other = rows[r * K4 + K4 - 1u];
+                        for (var i = 0u; i < 4u; i++) {
+                            let tail = own[K4 - 1u][i];
+                            let head = tail.x - other.x;
+                            let rest = max(max(tail.z - other.w, other.z - tail.w), 0.0);
+                            sums[i] += head * head + rest * rest;
+                        }
+                        bound = bitcast<vec4<u32>>(sums);
+                        if (p.skip != 0u) { bound = select(bound, vec4(NONE), vec4(info[r].y) == images); }
                     }
                 }
-                let other = rows[r * K4 + K4 - 1u];
-                for (var i = 0u; i < 4u; i++) {
-                    let tail = own[K4 - 1u][i];
-                    let head = tail.x - other.x;
-                    let rest = max(max(tail.z - other.w, other.z - tail.w), 0.0);
-                    sums[i] += head * head + rest * rest;
-                }
-                bound = bitcast<vec4<u32>>(sums);
-                if (p.skip != 0u) { bound = select(bound, vec4(NONE), vec4(info[r].y) == images); }
             }
         }
     }
