@@ -157,7 +157,9 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     let bars = Bars::new(quiet);
     let total =
         options.conditions().len() * options.seeds as usize * options.methods.len() * categories.len();
-    bars.notice(&format!("{}: {} categories, {total} cells", set.layout, categories.len()));
+    let count = categories.len();
+    let plural = if count == 1 { "y" } else { "ies" };
+    bars.notice(&format!("layout of {}: {count} categor{plural}, {total} cells", set.layout));
     let mut number = 0;
     let started = Instant::now();
     let bench = Bench { device: &device, backbone: &backbone, categories, out, options: &options };
