@@ -412,7 +412,10 @@ fn a_benchmark_is_run_once_and_timed() {
     let (table, notes) = succeeds(&bench(&["-o", arg(&out), "--methods", "none,softpatch-nearest"]));
     assert!(table.contains("### image AUROC, noise 0.125 overlap"), "{table}");
     assert!(table.contains("4 cells, 4 of them computed now"), "{table}");
-    assert!(notes.contains("MVTec AD: 1 categories, 4 cells") && notes.contains("4/4 metal"), "{notes}");
+    assert!(
+        notes.contains("layout of MVTec AD: 1 category, 4 cells") && notes.contains("4/4 metal"),
+        "{notes}"
+    );
     let files = listing(&out);
     for name in ["results.csv", "results.json", "table.md", "report.html", "splits/metal_noise0_seed0.csv"] {
         assert!(files.iter().any(|f| f == name), "{name}: {files:?}");

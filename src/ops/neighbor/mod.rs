@@ -15,7 +15,7 @@ const DIRECT_PAIRS: u32 = 8;
 struct Shape {
     /// Rows of a tile.
     tile: u32,
-    /// Lanes that work on a query.
+    /// Lanes that work on a query, or on four of them (`neighbor_search_direct.wgsl`).
     lanes: u32,
     /// The lanes are exactly a subgroup.
     subgroup: bool,
