@@ -6,7 +6,7 @@ use super::model_file::Model;
 use super::{Backbone, Progress, Stage};
 use crate::backbone::{Extractor, Feed};
 use crate::data::{Image, ImageSource};
-use crate::gpu::{Device, Plan, Readback, Recorder, StepTime, Submission, Tensor};
+use crate::gpu::{Archetype, Device, Plan, Readback, Recorder, StepTime, Submission, Tensor};
 use crate::ops::anomaly_map::AnomalyMap;
 use crate::ops::neighbor::{Bank, BankData, Search, SkipOwn};
 use crate::{Error, Result};
@@ -38,20 +38,23 @@ pub struct Profile {
     pub finished_share: f64,
 }
 
-/// Most values that rows of a bank are compared by before they are measured: a head and three more.
-const MAX_LIFTED: usize = 64;
+/// Most values that rows of a bank are compared by before they are measured: a head and three more. On GPUs they are a
+/// lane's registers.
+const MAX_LIFTED: [usize; 2] = [128, 64];
 
 /// Mean and leading axes of bank rows, as [`Bank::new`] wants them.
-pub(crate) fn bank_axes(rows: &[f32], dim: usize) -> (Vec<f32>, Vec<f32>) {
+pub(crate) fn bank_axes(device: &Device, rows: &[f32], dim: usize) -> (Vec<f32>, Vec<f32>) {
+    let [direct, tiled] = MAX_LIFTED;
+    let most = if device.caps().archetype == Archetype::Direct { direct } else { tiled };
     // A quarter of the values and the tail, in whole vectors: measured at 152 values.
-    let lifted = (dim / 4 / 4 * 4).clamp(8, MAX_LIFTED);
+    let lifted = (dim / 4 / 4 * 4).clamp(8, most);
     let head = (lifted - 3).min(dim);
     principal_axes(rows, dim, head)
 }
 
 /// A bank ready for search on `device`.
 pub(crate) fn prepare_bank(device: &Device, model: &Model) -> Result<Bank> {
-    let (mean, axes) = bank_axes(&model.bank, model.info.dim as usize);
+    let (mean, axes) = bank_axes(device, &model.bank, model.info.dim as usize);
     let row_image: Vec<u32> = model.provenance.iter().map(|p| p[0]).collect();
     let (rows, weights, row_image) = (&model.bank, &model.weights, &row_image);
     Bank::new(device, &BankData { rows, weights, row_image, mean: &mean, axes: &axes, dim: model.info.dim })

@@ -36,7 +36,7 @@ pub(super) fn score(
     // One set of axes for all banks: any are right, and these fit what all training images have in common.
     let mut rows = vec![0.0_f32; size];
     store.load(&training.train[n / 2], &mut rows)?;
-    let (mean, axes) = bank_axes(&rows, dim);
+    let (mean, axes) = bank_axes(device, &rows, dim);
     let k = NEAREST.min(n);
     let mut rows = vec![0.0_f32; k * size];
     let mut query = vec![0.0_f32; size];
