@@ -11,9 +11,9 @@ const TX: u32 = 7u;
 const COLUMNS: u32 = (TX - 1u) * S + K;
 
 struct Params {
-    batch: u32, c4: u32, in_h: u32, in_w: u32,
+    batch: u32, channels: u32, in_h: u32, in_w: u32,
     out_h: u32, out_w: u32, pad_top: u32, pad_left: u32,
-    lo: f32, hi: f32,
+    rows: u32, lo: f32, hi: f32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Stored>;
@@ -30,8 +30,8 @@ fn main(
 ) {
     let runs = (p.out_w + TX - 1u) / TX;
     let id = (wid.x + wid.y * groups.x) * 64u + me;
-    let channel = id % p.c4;
-    let run = id / p.c4;
+    let channel = id % p.channels;
+    let run = id / p.channels;
     let row = run / runs;
     if (row >= p.batch * p.out_h) { return; }
     let ox = run % runs * TX;
@@ -49,18 +49,18 @@ fn main(
             for (var i = 0u; i < COLUMNS; i++) {
                 let ix = ox * S + i - p.pad_left;
                 let inside = ix < p.in_w;
-                let v = vec4<f32>(x[(base + select(0u, ix, inside)) * p.c4 + channel]);
+                let v = vec4<f32>(x[(base + select(0u, ix, inside)) * p.channels + channel]);
                 line[i] = select(vec4(0.0), v, inside);
             }
             for (var kx = 0u; kx < K; kx++) {
-                let wv = vec4<f32>(w[(ky * K + kx) * p.c4 + channel]);
+                let wv = vec4<f32>(w[(ky * K + kx) * p.channels + channel]);
                 for (var t = 0u; t < TX; t++) { acc[t] += line[t * S + kx] * wv; }
             }
         }
     }
     for (var t = 0u; t < TX; t++) {
         if (ox + t < p.out_w) {
-            c[((image * p.out_h + oy) * p.out_w + ox + t) * p.c4 + channel] =
+            c[((image * p.out_h + oy) * p.out_w + ox + t) * p.channels + channel] =
                 Stored(clamp(acc[t], vec4(p.lo), vec4(p.hi)));
         }
     }

@@ -82,8 +82,13 @@ fn main(
     // Past the end, the last one again.
     let queries = min(vec4(query0) + vec4(0u, 1u, 2u, 3u), vec4(p.q - 1u));
     let images = p.query_image + queries / p.queries_per_image;
-    for (var k = 0u; k < K4; k++) {
-        for (var i = 0u; i < 4u; i++) { own[k][i] = lifted[queries[i] * K4 + k]; }
+    // A lane loads one of eight, and hands it round.
+    for (var k = 0u; k < K4; k += 2u) {
+        let v = lifted[min(query0 + lane % 4u, p.q - 1u) * K4 + min(k + lane / 4u, K4 - 1u)];
+        own[k] = array(subgroupBroadcast(v, 0u), subgroupBroadcast(v, 1u), subgroupBroadcast(v, 2u), subgroupBroadcast(v, 3u));
+        if (k + 1u < K4) {
+            own[k + 1u] = array(subgroupBroadcast(v, 4u), subgroupBroadcast(v, 5u), subgroupBroadcast(v, 6u), subgroupBroadcast(v, 7u));
+        }
     }
     var distance: vec4<f32>;
     var number: vec4<u32>;
@@ -139,12 +144,10 @@ fn main(
             var sum = 0.0;
             var k = 0u;
             loop {
-                for (var s = 0u; s < STEPS; s++) {
-                    let at = k + s * 8u + lane;
-                    if (at < p.d4) {
-                        let v = x[values + at] - bank[row * p.d4 + at];
-                        part += dot(v, v);
-                    }
+                let stop = min(k + STEPS * 8u, p.d4);
+                for (var at = k + lane; at < stop; at += 8u) {
+                    let v = x[values + at] - bank[row * p.d4 + at];
+                    part += dot(v, v);
                 }
                 k += STEPS * 8u;
                 sum = subgroupAdd(part);

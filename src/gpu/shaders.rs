@@ -65,6 +65,7 @@ shaders! {
     "probe" &[&[], &["F16"], &["COPY"]],
     "probe_coop" &[&[], &["EIGHT"]],
     "depthwise" &[&[], &["F16"]],
+    "depthwise_direct" &[&[], &["F16"]],
     "pool" &[&[], &["F16"]],
     "patch" &[&[], &["F16"]],
     "pooled" &[&[], &["F16"]],

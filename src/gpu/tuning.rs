@@ -16,7 +16,7 @@ pub struct Tuning {
     pub direct_rows: u32,
     /// Columns that a workgroup of that family owns, 8, 16, 24 or 32.
     pub direct_columns: u32,
-    /// Outputs of a row that an invocation of the depthwise convolution owns, 1 to 16; 0: 7 or 8, by the width.
+    /// Outputs of a row that an invocation of the depthwise convolution owns, 1 to 16; 0: by the width.
     pub depthwise_run: u32,
 }
 

@@ -2,7 +2,7 @@
 
 use super::conv::ConvShape;
 use super::{Activation, check, check_vec4, flag_f16, grid_64, stored_f16, words};
-use crate::gpu::{Recorder, Tensor};
+use crate::gpu::{Archetype, Recorder, Tensor};
 use crate::{Error, Result};
 
 /// `C = activation(depthwise(X, W) + bias)`; X `[batch][in_h][in_w][c]`, W `[kernel][kernel][c]`, square kernels,
@@ -27,21 +27,32 @@ pub struct Depthwise<'a> {
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Params {
     batch: u32,
-    c4: u32,
+    // Channels, or vec4 of channels: what an invocation owns.
+    channels: u32,
     in_h: u32,
     in_w: u32,
     out_h: u32,
     out_w: u32,
     pad_top: u32,
     pad_left: u32,
+    rows: u32,
     lo: f32,
     hi: f32,
 }
 
-/// Outputs of a row that one invocation owns (`TX` in the shader): 7 or 8, whichever leaves less of the last run unused.
-/// Rows at a crop of 224 are multiples of 7.
-fn run_length(out_w: u32) -> u32 {
-    if out_w.next_multiple_of(8) < out_w.next_multiple_of(7) { 8 } else { 7 }
+/// Rows that an invocation of the kernel for CPU drivers goes down: each run begins with `kernel - stride` rows of input that
+/// its neighbour has loaded, too.
+const ROWS: u32 = 14;
+
+/// Neighbouring outputs of a row that one invocation owns (`TX` in the shaders). On GPUs 7 or 8, whichever leaves less of the last
+/// run unused: rows at a crop of 224 are multiples of 7. On CPU drivers 4, for longer runs lose their sums from registers, and
+/// every other length is more code that the driver compiles before the first score.
+fn run_length(out_w: u32, archetype: Archetype) -> u32 {
+    match archetype {
+        Archetype::Direct => 4,
+        Archetype::Tiled if out_w.next_multiple_of(8) < out_w.next_multiple_of(7) => 8,
+        Archetype::Tiled => 7,
+    }
 }
 
 impl Depthwise<'_> {
@@ -63,27 +74,33 @@ impl Depthwise<'_> {
         check("depthwise c", s.output_len() as u64, self.c)?;
         let f16 = stored_f16("depthwise", &[self.x, self.w, self.c])?;
         let (lo, hi) = self.activation.bounds(f16);
+        let device = recorder.device();
+        let archetype = device.caps().archetype;
+        let (name, channels, rows) = match archetype {
+            Archetype::Direct => ("depthwise_direct", s.in_c, ROWS),
+            Archetype::Tiled => ("depthwise", s.in_c / 4, 1),
+        };
+        let columns = match device.tuning().depthwise_run {
+            0 => run_length(s.out_w, archetype),
+            run => run,
+        };
         let params = Params {
             batch: s.batch,
-            c4: s.in_c / 4,
+            channels,
             in_h: s.in_h,
             in_w: s.in_w,
             out_h: s.out_h,
             out_w: s.out_w,
             pad_top: s.pad_top,
             pad_left: s.pad_left,
+            rows,
             lo,
             hi,
         };
-        let device = recorder.device();
-        let run = match device.tuning().depthwise_run {
-            0 => run_length(s.out_w),
-            run => run,
-        };
-        let constants = [("K", s.kernel_h), ("S", s.stride), ("TX", run)];
-        let kernel = device.kernel("depthwise", &constants, flag_f16(f16))?;
-        let items = words(&[s.batch, s.out_h, s.out_w.div_ceil(run), s.in_c / 4]);
-        let grid = grid_64("depthwise", items, recorder.device().caps())?;
+        let constants = [("K", s.kernel_h), ("S", s.stride), ("TX", columns)];
+        let kernel = device.kernel(name, &constants, flag_f16(f16))?;
+        let items = words(&[s.batch, s.out_h.div_ceil(rows), s.out_w.div_ceil(columns), channels]);
+        let grid = grid_64("depthwise", items, device.caps())?;
         recorder.dispatch(
             &kernel,
             &format!("{}x{}x{}->{}x{} b{}", s.in_h, s.in_w, s.in_c, s.out_h, s.out_w, s.batch),

@@ -108,7 +108,7 @@ pub fn tune(device: &Device, report: &mut dyn FnMut(&str)) -> Result<Tuning> {
         }
     }
     let with = |&depthwise_run: &u32| Tuning { depthwise_run, ..Tuning::default() };
-    best.depthwise_run = fastest(device, "depthwise run", &depthwise, &[0, 4, 7, 8, 14], with, report)?;
+    best.depthwise_run = fastest(device, "depthwise run", &depthwise, &[0, 2, 4, 5, 7, 8, 14], with, report)?;
     Ok(best)
 }
 

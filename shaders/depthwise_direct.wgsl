@@ -1,0 +1,83 @@
+// C = clamp(depthwise convolution(X, W) + bias, lo, hi) for CPU drivers; layouts as in depthwise.wgsl.
+//
+// An invocation owns a channel of TX neighbouring columns and `rows` rows, and goes down the rows of X: each adds to the
+// rows of C that it touches, DEPTH at most, whose sums stay in registers; the oldest is finished every S rows. These drivers
+// pay for every value that is loaded or stored, and little for arithmetic. Neighbouring invocations take neighbouring channels.
+// Cost: about ((TX - 1) S + K) (rows S + K - S) + K^2 loads for TX rows K^2 multiply-adds.
+//#include shared/stored.wgsl
+const K: u32 = 3u;
+const S: u32 = 1u;
+const TX: u32 = 7u;
+const COLUMNS: u32 = (TX - 1u) * S + K;
+const DEPTH: u32 = (K + S - 1u) / S;
+
+struct Params {
+    batch: u32, channels: u32, in_h: u32, in_w: u32,
+    out_h: u32, out_w: u32, pad_top: u32, pad_left: u32,
+    rows: u32, lo: f32, hi: f32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<StoredScalar>;
+@group(0) @binding(1) var<storage, read> w: array<StoredScalar>;
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read_write> c: array<StoredScalar>;
+@group(0) @binding(4) var<uniform> p: Params;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) me: u32,
+) {
+    let across = (p.out_w + TX - 1u) / TX;
+    let down = (p.out_h + p.rows - 1u) / p.rows;
+    let id = (wid.x + wid.y * groups.x) * 64u + me;
+    let channel = id % p.channels;
+    let tile = id / p.channels;
+    let image = tile / (across * down);
+    if (image >= p.batch) { return; }
+    let ox = tile % across * TX;
+    let oy = tile / across % down * p.rows;
+    let b = bias[channel];
+    var taps: array<f32, K * K>;
+    for (var i = 0u; i < K * K; i++) { taps[i] = f32(w[i * p.channels + channel]); }
+    // Row 0 is the youngest.
+    var sums: array<array<f32, TX>, DEPTH>;
+    for (var m = 0u; m < DEPTH; m++) {
+        for (var t = 0u; t < TX; t++) { sums[m][t] = b; }
+    }
+    for (var step = 0u; step < p.rows + DEPTH - 1u; step++) {
+        for (var phase = 0u; phase < S; phase++) {
+            // Unsigned wrap-around makes a negative coordinate larger than any size.
+            let iy = (oy + step) * S + phase - p.pad_top;
+            let base = (image * p.in_h + min(iy, p.in_h - 1u)) * p.in_w;
+            var line: array<f32, COLUMNS>;
+            for (var i = 0u; i < COLUMNS; i++) {
+                let ix = ox * S + i - p.pad_left;
+                let inside = ix < p.in_w && iy < p.in_h;
+                let v = f32(x[(base + min(ix, p.in_w - 1u)) * p.channels + channel]);
+                line[i] = select(0.0, v, inside);
+            }
+            for (var m = 0u; m < DEPTH; m++) {
+                let ky = m * S + phase;
+                if (ky < K) {
+                    for (var kx = 0u; kx < K; kx++) {
+                        let tap = taps[ky * K + kx];
+                        for (var t = 0u; t < TX; t++) { sums[m][t] += line[t * S + kx] * tap; }
+                    }
+                }
+            }
+        }
+        let row = oy + step - (DEPTH - 1u);
+        if (step >= DEPTH - 1u && row < p.out_h) {
+            for (var t = 0u; t < TX; t++) {
+                if (ox + t < p.out_w) {
+                    c[((image * p.out_h + row) * p.out_w + ox + t) * p.channels + channel] =
+                        StoredScalar(clamp(sums[DEPTH - 1u][t], p.lo, p.hi));
+                }
+            }
+        }
+        for (var m = DEPTH - 1u; m > 0u; m--) { sums[m] = sums[m - 1u]; }
+        for (var t = 0u; t < TX; t++) { sums[0][t] = b; }
+    }
+}
