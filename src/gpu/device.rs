@@ -1,7 +1,7 @@
-//! Adapter choice and what the chosen device can do, decided once.
+//! A device, what it can do (decided once), its buffers and pipelines.
 
 use super::cache::PipelineCache;
-use super::{Kernel, Tensor, Tuning, kernel};
+use super::{Coop, Kernel, Tensor, Tuning, adapter, kernel};
 use crate::{Error, Result};
 use half::f16;
 use std::collections::HashMap;
@@ -60,21 +60,10 @@ pub struct Caps {
     pub alignment: u64,
 }
 
-/// The cooperative matrices that the kernels use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Coop {
-    /// Rows, columns and depth of a fragment: 16 or 8.
-    pub side: u32,
-    /// Lanes of a subgroup.
-    pub lanes: u32,
-    /// Emulated, see [`DeviceOptions::emulate_coop`].
-    pub emulated: bool,
-}
-
 /// How to open a device.
 #[derive(Clone, Debug, Default)]
 pub struct DeviceOptions {
-    /// Adapter index as listed by [`adapters`], or a part of its name (case ignored); the fastest kind if `None`.
+    /// Adapter index as listed by [`adapters`](super::adapters), or a part of its name (case ignored); the fastest kind if `None`.
     pub adapter: Option<String>,
     /// Prefers an integrated GPU to a discrete one where `adapter` is `None`.
     pub low_power: bool,
@@ -93,21 +82,6 @@ pub struct DeviceOptions {
     pub emulate_coop: Option<u32>,
     /// Tile sizes measured on this adapter, see [`Tuning`]; the defaults if `None`.
     pub tuning: Option<Tuning>,
-}
-
-/// One adapter, as [`adapters`] lists it.
-#[derive(Clone, Debug)]
-pub struct AdapterSummary {
-    /// Index for [`DeviceOptions::adapter`].
-    pub index: usize,
-    /// Name as the driver gives it.
-    pub name: String,
-    /// `vulkan`, `metal` or `dx12`.
-    pub backend: String,
-    /// `discrete`, `integrated`, `virtual`, `cpu` or `other`.
-    pub kind: &'static str,
-    /// Driver name and version.
-    pub driver: String,
 }
 
 pub(super) struct Shared {
@@ -133,91 +107,6 @@ impl std::fmt::Debug for Device {
     }
 }
 
-fn instance() -> wgpu::Instance {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    descriptor.backends = wgpu::Backends::PRIMARY;
-    descriptor.flags = wgpu::InstanceFlags::empty();
-    wgpu::Instance::new(descriptor)
-}
-
-fn rank(kind: wgpu::DeviceType) -> u8 {
-    match kind {
-        wgpu::DeviceType::DiscreteGpu => 0,
-        wgpu::DeviceType::IntegratedGpu => 1,
-        wgpu::DeviceType::VirtualGpu => 2,
-        wgpu::DeviceType::Other => 3,
-        wgpu::DeviceType::Cpu => 4,
-    }
-}
-
-fn enumerate() -> Vec<wgpu::Adapter> {
-    if wgpu::Instance::enabled_backend_features().is_empty() {
-        // wgpu panics where it was built without any backend.
-        return Vec::new();
-    }
-    let mut all = pollster::block_on(instance().enumerate_adapters(wgpu::Backends::PRIMARY));
-    all.retain(|a| a.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS));
-    all.sort_by_key(|a| rank(a.get_info().device_type));
-    all
-}
-
-fn driver(info: &wgpu::AdapterInfo) -> String {
-    format!("{} {}", info.driver, info.driver_info).trim().to_owned()
-}
-
-/// All usable adapters, fastest kind first.
-pub fn adapters() -> Vec<AdapterSummary> {
-    enumerate()
-        .iter()
-        .enumerate()
-        .map(|(index, adapter)| {
-            let info = adapter.get_info();
-            AdapterSummary {
-                index,
-                driver: driver(&info),
-                backend: info.backend.to_string(),
-                kind: match info.device_type {
-                    wgpu::DeviceType::DiscreteGpu => "discrete",
-                    wgpu::DeviceType::IntegratedGpu => "integrated",
-                    wgpu::DeviceType::VirtualGpu => "virtual",
-                    wgpu::DeviceType::Cpu => "cpu",
-                    wgpu::DeviceType::Other => "other",
-                },
-                name: info.name,
-            }
-        })
-        .collect()
-}
-
-/// The cooperative matrices of `adapter` that the kernels can use: f16 operands, f32 sums, a fragment of 16 or 8 on every
-/// side, and subgroups of one known size.
-fn suitable_coop(adapter: &wgpu::Adapter, features: wgpu::Features) -> Option<Coop> {
-    let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
-        | wgpu::Features::SHADER_F16
-        | wgpu::Features::SUBGROUP;
-    if !features.contains(needed) {
-        return None;
-    }
-    let info = adapter.get_info();
-    let lanes = match info.backend {
-        // wgpu gives a range there, but every GPU with simdgroup matrices has 32.
-        wgpu::Backend::Metal => 32,
-        _ if info.subgroup_min_size == info.subgroup_max_size => info.subgroup_min_size,
-        _ => return None,
-    };
-    let offered = adapter.cooperative_matrix_properties();
-    let offers = |side: u32| {
-        offered.iter().any(|p| {
-            [p.m_size, p.n_size, p.k_size] == [side; 3]
-                && p.ab_type == wgpu::CooperativeScalarType::F16
-                && p.cr_type == wgpu::CooperativeScalarType::F32
-        })
-    };
-    let side = [16, 8].into_iter().find(|&side| offers(side))?;
-    // A row of a tile is staged in whole fragments.
-    (16..=64).contains(&lanes).then_some(Coop { side, lanes, emulated: false })
-}
-
 /// Features that a user turned off: `SOFTPATCH_DISABLE=f16,subgroup,coop,unchecked`.
 fn disabled(what: &str) -> bool {
     std::env::var("SOFTPATCH_DISABLE").is_ok_and(|v| v.split(',').any(|w| w.trim() == what))
@@ -229,32 +118,7 @@ impl Device {
     /// # Errors
     /// [`Error::Device`] where no adapter is found, none fits the name, or the driver refuses.
     pub fn open(options: &DeviceOptions) -> Result<Self> {
-        let all = enumerate();
-        if all.is_empty() {
-            return Err(Error::Device(
-                "no Vulkan, Metal or DX12 adapter found. Install a GPU driver, or on a machine without a GPU a software \
-                 one (Debian, Ubuntu: apt install mesa-vulkan-drivers libvulkan1). A library built without the features \
-                 vulkan, metal and dx12 finds none"
-                    .into(),
-            ));
-        }
-        let adapter = match &options.adapter {
-            None if options.low_power => all
-                .iter()
-                .find(|a| a.get_info().device_type == wgpu::DeviceType::IntegratedGpu)
-                .unwrap_or(&all[0]),
-            None => &all[0],
-            Some(wanted) => {
-                let by_index = wanted.parse::<usize>().ok().and_then(|i| all.get(i));
-                let lower = wanted.to_lowercase();
-                let by_name = || all.iter().find(|a| a.get_info().name.to_lowercase().contains(&lower));
-                by_index.or_else(by_name).ok_or_else(|| {
-                    let names: Vec<_> =
-                        all.iter().enumerate().map(|(i, a)| format!("{i}: {}", a.get_info().name)).collect();
-                    Error::Device(format!("no adapter fits '{wanted}'; there are {}", names.join(", ")))
-                })?
-            }
-        };
+        let adapter = adapter::choose(options)?;
         let wanted = wgpu::Features::TIMESTAMP_QUERY
             | wgpu::Features::SUBGROUP
             | wgpu::Features::SHADER_F16
@@ -289,7 +153,7 @@ impl Device {
             trace: wgpu::Trace::Off,
         }))
         .map_err(|e| Error::Device(format!("{}: {e}", adapter.get_info().name)))?;
-        let coop = suitable_coop(adapter, features);
+        let coop = adapter::suitable_coop(&adapter, features);
         Self::build(device, queue, options, coop)
     }
 
@@ -327,7 +191,7 @@ impl Device {
             if info.device_type == wgpu::DeviceType::Cpu { Archetype::Direct } else { Archetype::Tiled };
         let unchecked = options.unchecked.unwrap_or(!cfg!(debug_assertions) && !disabled("unchecked"));
         let caps = Caps {
-            driver: driver(&info),
+            driver: adapter::driver(&info),
             backend: info.backend.to_string(),
             archetype: options.archetype.unwrap_or(by_type),
             f16: features.contains(wgpu::Features::SHADER_F16),

@@ -1,5 +1,6 @@
 //! The device: the only folder that names wgpu.
 
+mod adapter;
 mod cache;
 mod device;
 mod kernel;
@@ -9,7 +10,8 @@ pub mod shaders;
 mod tensor;
 mod tuning;
 
-pub use device::{AdapterSummary, Archetype, Caps, Coop, Device, DeviceOptions, adapters};
+pub use adapter::{AdapterSummary, Coop, adapters};
+pub use device::{Archetype, Caps, Device, DeviceOptions};
 pub use kernel::Kernel;
 pub use readback::{Mapped, Readback, Submission};
 pub use recorder::{Plan, Recorder, StepTime};
