@@ -2,12 +2,10 @@
 
 mod common;
 
-use common::weights::{compare, empty, file, fnv, input, tensors};
+use common::weights::{compare, empty, file, fnv, golden, taps_equal, tensors};
 use common::{devices, serial};
 use safetensors::tensor::{Dtype, SafeTensors};
-use softpatch::backbone::{
-    Extractor, Patches, Precision, WeightFile, architectures, efficientnet_lite, resnet,
-};
+use softpatch::backbone::{Patches, WeightFile, architectures, efficientnet_lite, resnet};
 use softpatch::data::{DecodeOptions, TestSet, TrainSet};
 use softpatch::detector::{Backbone, Detector, Embedding, FitOptions, Quiet};
 use softpatch::eval::auroc;
@@ -17,10 +15,8 @@ use std::path::Path;
 /// The tables add up to the tensors of torchvision, efficientnet_lite_pytorch and timm, name by name and shape by shape.
 #[test]
 fn tables_are_those_of_the_published_packages() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let files =
-        ["resnet", "timm"].map(|f| std::fs::read(folder.join(f).with_extension("safetensors")).unwrap());
-    let golden = files.each_ref().map(|bytes| SafeTensors::deserialize(bytes).unwrap());
+    let files = ["resnet.safetensors", "timm.safetensors"].map(golden);
+    let published = files.each_ref().map(|bytes| SafeTensors::deserialize(bytes).unwrap());
     for network in architectures() {
         let mut list = tensors(&network);
         list.sort();
@@ -31,15 +27,14 @@ fn tables_are_those_of_the_published_packages() {
         let text: String = list.iter().map(line).collect();
         let words: Vec<u32> = [list.len() as u32, fnv(&text)].to_vec();
         let key = format!("{}.tensors", network.name);
-        let want = golden.iter().find_map(|g| g.tensor(&key).ok()).unwrap();
+        let want = published.iter().find_map(|g| g.tensor(&key).ok()).unwrap();
         assert_eq!(bytemuck::cast_slice::<u32, u8>(&words), want.data(), "{}", network.name);
     }
 }
 
 fn parity(name: &str, devices: &[&Device]) {
     let _guard = serial();
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/resnet.safetensors");
-    let bytes = std::fs::read(path).unwrap();
+    let bytes = golden("resnet.safetensors");
     let golden = SafeTensors::deserialize(&bytes).unwrap();
     let layers = ["layer1", "layer2", "layer3"];
     let whole = resnet(name).unwrap().with_taps(&layers).unwrap();
@@ -53,40 +48,19 @@ fn parity(name: &str, devices: &[&Device]) {
                 if network.taps.len() == 3 && (number > 0 || (h, name) == (250, "wide_resnet50_2")) {
                     continue;
                 }
-                let patches = Patches::Pooled { dim: 1024 };
-                let mut extractor = Extractor::with_patches(
-                    device,
-                    network.clone(),
-                    &weights,
-                    [h, w],
-                    1,
-                    patches,
-                    Precision::F32,
-                )
-                .unwrap();
-                device.write(extractor.input(), 0, &input(h, w, network));
                 let began = std::time::Instant::now();
-                let plan = extractor.plan(1).unwrap();
+                let patches = Patches::Pooled { dim: 1024 };
+                let mut extractor = taps_equal(device, network, &weights, [h, w], patches, &golden);
+                let count = network.taps.len();
+                println!("{name} {h}x{w}, {count} taps: {:.2} s", began.elapsed().as_secs_f64());
                 // 9 billion multiplications are cut in two, 2 billion are not.
+                let submissions = extractor.plan(1).unwrap().submissions();
                 match (name, h) {
-                    ("wide_resnet50_2", 224) => assert_eq!(plan.submissions(), 2),
-                    ("resnet18", _) => assert_eq!(plan.submissions(), 1),
+                    ("wide_resnet50_2", 224) => assert_eq!(submissions, 2),
+                    ("resnet18", _) => assert_eq!(submissions, 1),
                     _ => {}
                 }
-                plan.submit().unwrap();
-                device.wait().unwrap();
-                println!(
-                    "{name} {h}x{w}, {} taps: {:.2} s",
-                    network.taps.len(),
-                    began.elapsed().as_secs_f64()
-                );
-                for (i, tap) in network.taps.iter().enumerate() {
-                    let (tensor, size) = extractor.tap(i);
-                    let len = size.iter().product::<u32>() as usize;
-                    let got: Vec<f32> = device.read(&tensor.slice(0, len)).unwrap();
-                    compare(&golden, &format!("{name}.{h}x{w}.{}", tap.name), &got, size);
-                }
-                if network.taps.len() == 2 {
+                if count == 2 {
                     let [rows, columns] = extractor.grid();
                     assert_eq!(extractor.dim(), 1024);
                     let got: Vec<f32> = device.read(extractor.embedding()).unwrap();

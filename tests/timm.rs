@@ -2,12 +2,12 @@
 
 mod common;
 
-use common::weights::{compare, empty, file, input, tensors};
+use common::weights::{empty, file, golden, taps_equal, tensors};
 use common::{devices, serial};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use softpatch::Error;
 use softpatch::backbone::{
-    Extractor, Network, Precision, WeightFile, architecture, efficientnet_lite, efficientnet_lite0_ra,
+    Network, Patches, WeightFile, architecture, efficientnet_lite, efficientnet_lite0_ra,
     tf_efficientnet_lite,
 };
 use softpatch::detector::Backbone;
@@ -16,8 +16,7 @@ use std::collections::HashMap;
 
 fn parity(network: &Network, devices: &[&Device]) {
     let _guard = serial();
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/timm.safetensors");
-    let bytes = std::fs::read(path).unwrap();
+    let bytes = golden("timm.safetensors");
     let golden = SafeTensors::deserialize(&bytes).unwrap();
     let weights = file(&tensors(network), Dtype::F32);
     let ends: Vec<String> = (network.taps.iter().map(|t| t.name.clone()))
@@ -28,25 +27,7 @@ fn parity(network: &Network, devices: &[&Device]) {
     let network = network.clone().with_taps(&ends).unwrap();
     for device in devices {
         for [h, w] in [[224, 224], [139, 122]] {
-            let patches = softpatch::backbone::Patches::Concat;
-            let mut extractor = Extractor::with_patches(
-                device,
-                network.clone(),
-                &weights,
-                [h, w],
-                1,
-                patches,
-                Precision::F32,
-            )
-            .unwrap();
-            device.write(extractor.input(), 0, &input(h, w, &network));
-            extractor.plan(1).unwrap().submit().unwrap();
-            for (i, tap) in network.taps.iter().enumerate() {
-                let (tensor, size) = extractor.tap(i);
-                let len = size.iter().product::<u32>() as usize;
-                let got: Vec<f32> = device.read(&tensor.slice(0, len)).unwrap();
-                compare(&golden, &format!("{}.{h}x{w}.{}", network.name, tap.name), &got, size);
-            }
+            taps_equal(device, &network, &weights, [h, w], Patches::Concat, &golden);
         }
     }
 }

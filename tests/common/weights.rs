@@ -1,7 +1,8 @@
 //! Made-up weights, as `tools/golden_resnet.py` and `tools/golden_timm.py` make them, and activations against theirs.
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use softpatch::backbone::{Network, WeightFile, network::Kind};
+use softpatch::backbone::{Extractor, Network, Patches, Precision, WeightFile, network::Kind};
+use softpatch::gpu::Device;
 
 /// The project's promise for every tap and for the pooled embedding, relative to the tensor's norm, is 1e-3; f32 costs
 /// about 1e-6 over these depths, a hundred times that is held here.
@@ -110,6 +111,35 @@ pub fn input(h: u32, w: u32, network: &Network) -> Vec<f32> {
         }
     }
     input
+}
+
+/// The golden file `name`, whole.
+pub fn golden(name: &str) -> Vec<u8> {
+    std::fs::read(format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// Runs `network` on the golden image and holds every tap against its golden values.
+pub fn taps_equal(
+    device: &Device,
+    network: &Network,
+    weights: &WeightFile,
+    [h, w]: [u32; 2],
+    patches: Patches,
+    golden: &SafeTensors<'_>,
+) -> Extractor {
+    let network = network.clone();
+    let mut extractor =
+        Extractor::with_patches(device, network, weights, [h, w], 1, patches, Precision::F32).unwrap();
+    device.write(extractor.input(), 0, &input(h, w, extractor.network()));
+    extractor.plan(1).unwrap().submit().unwrap();
+    let network = extractor.network();
+    for (i, tap) in network.taps.iter().enumerate() {
+        let (tensor, size) = extractor.tap(i);
+        let len = size.iter().product::<u32>() as usize;
+        let got: Vec<f32> = device.read(&tensor.slice(0, len)).unwrap();
+        compare(golden, &format!("{}.{h}x{w}.{}", network.name, tap.name), &got, size);
+    }
+    extractor
 }
 
 /// A tensor against its samples and norm in the golden file.
