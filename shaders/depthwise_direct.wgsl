@@ -7,7 +7,7 @@
 //#include shared/stored.wgsl
 const K: u32 = 3u;
 const S: u32 = 1u;
-const TX: u32 = 7u;
+const TX: u32 = 4u;
 const COLUMNS: u32 = (TX - 1u) * S + K;
 const DEPTH: u32 = (K + S - 1u) / S;
 
@@ -46,7 +46,9 @@ fn main(
     for (var m = 0u; m < DEPTH; m++) {
         for (var t = 0u; t < TX; t++) { sums[m][t] = b; }
     }
-    for (var step = 0u; step < p.rows + DEPTH - 1u; step++) {
+    // The last run may be shorter.
+    let steps = min(p.rows, p.out_h - oy) + DEPTH - 1u;
+    for (var step = 0u; step < steps; step++) {
         for (var phase = 0u; phase < S; phase++) {
             // Unsigned wrap-around makes a negative coordinate larger than any size.
             let iy = (oy + step) * S + phase - p.pad_top;
@@ -68,8 +70,8 @@ fn main(
                 }
             }
         }
-        let row = oy + step - (DEPTH - 1u);
-        if (step >= DEPTH - 1u && row < p.out_h) {
+        if (step >= DEPTH - 1u) {
+            let row = oy + step - (DEPTH - 1u);
             for (var t = 0u; t < TX; t++) {
                 if (ox + t < p.out_w) {
                     c[((image * p.out_h + row) * p.out_w + ox + t) * p.channels + channel] =

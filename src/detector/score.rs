@@ -38,14 +38,18 @@ pub struct Profile {
     pub finished_share: f64,
 }
 
-/// Most values that rows of a bank are compared by before they are measured: a head and three more. On GPUs they are a
-/// lane's registers.
-const MAX_LIFTED: [usize; 2] = [128, 64];
+/// Most values that rows of a bank are compared by before they are measured: a head and three more.
+fn most_lifted(archetype: Archetype) -> usize {
+    match archetype {
+        Archetype::Direct => 128,
+        // They are a lane's registers.
+        Archetype::Tiled => 64,
+    }
+}
 
 /// Mean and leading axes of bank rows, as [`Bank::new`] wants them.
 pub(crate) fn bank_axes(device: &Device, rows: &[f32], dim: usize) -> (Vec<f32>, Vec<f32>) {
-    let [direct, tiled] = MAX_LIFTED;
-    let most = if device.caps().archetype == Archetype::Direct { direct } else { tiled };
+    let most = most_lifted(device.caps().archetype);
     // A quarter of the values and the tail, in whole vectors: measured at 152 values.
     let lifted = (dim / 4 / 4 * 4).clamp(8, most);
     let head = (lifted - 3).min(dim);

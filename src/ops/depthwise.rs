@@ -35,6 +35,7 @@ struct Params {
     out_w: u32,
     pad_top: u32,
     pad_left: u32,
+    // Rows that an invocation owns; `depthwise.wgsl` has one.
     rows: u32,
     lo: f32,
     hi: f32,

@@ -51,7 +51,7 @@ fn gemm(device: &Device, [m, k, n]: [usize; 3], least: f64) -> Timed {
     let ta = Tensor::<4>::from_data(TensorData::new(a.clone(), [1, 1, m, k]), device);
     let tb = Tensor::<4>::from_data(TensorData::new(b.clone(), [1, 1, n, k]), device).swap_dims(2, 3);
     let run = || ta.clone().matmul(tb.clone());
-    let c = run().into_data().to_vec::<f32>().expect("f32");
+    let c = run().into_data().try_to_vec::<f32>().expect("f32");
     for i in 0..SAMPLES {
         let (row, column) = (i * 37 % m, i * 101 % n);
         let dot = (0..k).map(|i| f64::from(a[row * k + i]) * f64::from(b[column * k + i])).sum();
@@ -80,7 +80,7 @@ fn conv(device: &Device, [h, w, cin, cout, kernel, stride, groups]: [usize; 7], 
         };
         let out = run();
         let [_, _, oh, ow] = out.dims();
-        let c = out.into_data().to_vec::<f32>().expect("f32");
+        let c = out.into_data().try_to_vec::<f32>().expect("f32");
         for i in 0..SAMPLES {
             let (o, y, z) = (i * 101 % cout, i * 37 % oh, i * 13 % ow);
             let first = o / (cout / groups) * per;
