@@ -49,11 +49,11 @@ fn main(
             for (var i = 0u; i < COLUMNS; i++) {
                 let ix = ox * S + i - p.pad_left;
                 let inside = ix < p.in_w;
-                let v = vec4<f32>(x[(base + select(0u, ix, inside)) * p.channels + channel]);
+                let v = wide(x[(base + select(0u, ix, inside)) * p.channels + channel]);
                 line[i] = select(vec4(0.0), v, inside);
             }
             for (var kx = 0u; kx < K; kx++) {
-                let wv = vec4<f32>(w[(ky * K + kx) * p.channels + channel]);
+                let wv = wide(w[(ky * K + kx) * p.channels + channel]);
                 for (var t = 0u; t < TX; t++) { acc[t] += line[t * S + kx] * wv; }
             }
         }
@@ -61,7 +61,7 @@ fn main(
     for (var t = 0u; t < TX; t++) {
         if (ox + t < p.out_w) {
             c[((image * p.out_h + oy) * p.out_w + ox + t) * p.channels + channel] =
-                Stored(clamp(acc[t], vec4(p.lo), vec4(p.hi)));
+                stored(clamp(acc[t], vec4(p.lo), vec4(p.hi)));
         }
     }
 }

@@ -1,10 +1,21 @@
 // C = clamp(depthwise convolution(X, W) + bias, lo, hi) for CPU drivers; layouts as in depthwise.wgsl.
+// With F16, X, W and C are stored as f16, two channels a word.
 //
-// An invocation owns a channel of TX neighbouring columns and `rows` rows, and goes down the rows of X: each adds to the
-// rows of C that it touches, DEPTH at most, whose sums stay in registers; the oldest is finished every S rows. These drivers
-// pay for every value that is loaded or stored, and little for arithmetic. Neighbouring invocations take neighbouring channels.
-// Cost: about ((TX - 1) S + K) (rows S + K - S) + K^2 loads for TX rows K^2 multiply-adds.
-//#include shared/stored.wgsl
+// An invocation owns a word's channels (one, with F16 two) of TX neighbouring columns and `rows` rows, and goes down the rows of
+// X: each adds to the rows of C that it touches, DEPTH at most, whose sums stay in registers; the oldest is finished every S
+// rows. These drivers pay for every word that is loaded or stored, and little for arithmetic. Neighbouring invocations take
+// neighbouring words. Cost: about ((TX - 1) S + K) (rows S + K - S) + K^2 loads for TX rows K^2 multiply-adds of each channel.
+//#if F16
+alias Stored = u32;
+alias Values = vec2<f32>;
+fn wide(v: Stored) -> Values { return unpack2x16float(v); }
+fn stored(v: Values) -> Stored { return pack2x16float(v); }
+//#else
+alias Stored = f32;
+alias Values = f32;
+fn wide(v: Stored) -> Values { return v; }
+fn stored(v: Values) -> Stored { return v; }
+//#endif
 const K: u32 = 3u;
 const S: u32 = 1u;
 const TX: u32 = 4u;
@@ -12,15 +23,15 @@ const COLUMNS: u32 = (TX - 1u) * S + K;
 const DEPTH: u32 = (K + S - 1u) / S;
 
 struct Params {
-    batch: u32, channels: u32, in_h: u32, in_w: u32,
+    batch: u32, words: u32, in_h: u32, in_w: u32,
     out_h: u32, out_w: u32, pad_top: u32, pad_left: u32,
     rows: u32, lo: f32, hi: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<StoredScalar>;
-@group(0) @binding(1) var<storage, read> w: array<StoredScalar>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> c: array<StoredScalar>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
+@group(0) @binding(1) var<storage, read> w: array<Stored>;
+@group(0) @binding(2) var<storage, read> bias: array<Values>;
+@group(0) @binding(3) var<storage, read_write> c: array<Stored>;
 @group(0) @binding(4) var<uniform> p: Params;
 
 @compute @workgroup_size(64)
@@ -32,17 +43,17 @@ fn main(
     let across = (p.out_w + TX - 1u) / TX;
     let down = (p.out_h + p.rows - 1u) / p.rows;
     let id = (wid.x + wid.y * groups.x) * 64u + me;
-    let channel = id % p.channels;
-    let tile = id / p.channels;
+    let word = id % p.words;
+    let tile = id / p.words;
     let image = tile / (across * down);
     if (image >= p.batch) { return; }
     let ox = tile % across * TX;
     let oy = tile / across % down * p.rows;
-    let b = bias[channel];
-    var taps: array<f32, K * K>;
-    for (var i = 0u; i < K * K; i++) { taps[i] = f32(w[i * p.channels + channel]); }
+    let b = bias[word];
+    var taps: array<Values, K * K>;
+    for (var i = 0u; i < K * K; i++) { taps[i] = wide(w[i * p.words + word]); }
     // Row 0 is the youngest.
-    var sums: array<array<f32, TX>, DEPTH>;
+    var sums: array<array<Values, TX>, DEPTH>;
     for (var m = 0u; m < DEPTH; m++) {
         for (var t = 0u; t < TX; t++) { sums[m][t] = b; }
     }
@@ -53,12 +64,12 @@ fn main(
             // Unsigned wrap-around makes a negative coordinate larger than any size.
             let iy = (oy + step) * S + phase - p.pad_top;
             let base = (image * p.in_h + min(iy, p.in_h - 1u)) * p.in_w;
-            var line: array<f32, COLUMNS>;
+            var line: array<Values, COLUMNS>;
             for (var i = 0u; i < COLUMNS; i++) {
                 let ix = ox * S + i - p.pad_left;
                 let inside = ix < p.in_w && iy < p.in_h;
-                let v = f32(x[(base + min(ix, p.in_w - 1u)) * p.channels + channel]);
-                line[i] = select(0.0, v, inside);
+                let v = wide(x[(base + min(ix, p.in_w - 1u)) * p.words + word]);
+                line[i] = select(Values(0.0), v, inside);
             }
             for (var m = 0u; m < DEPTH; m++) {
                 let ky = m * S + phase;
@@ -74,8 +85,8 @@ fn main(
             let row = oy + step - (DEPTH - 1u);
             for (var t = 0u; t < TX; t++) {
                 if (ox + t < p.out_w) {
-                    c[((image * p.out_h + row) * p.out_w + ox + t) * p.channels + channel] =
-                        StoredScalar(clamp(sums[DEPTH - 1u][t], p.lo, p.hi));
+                    c[((image * p.out_h + row) * p.out_w + ox + t) * p.words + word] =
+                        stored(clamp(sums[DEPTH - 1u][t], Values(p.lo), Values(p.hi)));
                 }
             }
         }

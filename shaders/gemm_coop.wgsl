@@ -53,6 +53,7 @@ fn load_w(row: u32, k: u32) -> vec4<f16> {
 }
 
 //#if CONV
+fn staged(v: vec4<f16>) -> Staged { return v; }
 //#include shared/conv_rows.wgsl
 //#else
 fn load_x(row: u32, k: u32) -> vec4<f16> {

@@ -69,14 +69,14 @@ fn main(
         for (var k = 0u; k < p.k4; k++) {
             var xv: array<vec4<f32>, TM>;
             for (var j = 0u; j < TM; j++) {
-                xv[j] = vec4<f32>(x[base[j] + k]);
+                xv[j] = wide(x[base[j] + k]);
 //#if CONV
                 xv[j] = select(vec4(0.0), xv[j], inside[j]);
 //#endif
             }
             for (var t = 0u; t < TN / 8u; t++) {
 //#if SUBGROUP
-                let wv = vec4<f32>(w[at[t] + k]);
+                let wv = wide(w[at[t] + k]);
                 // The lane of a broadcast must be a constant expression, hence no loop.
                 let s0 = subgroupBroadcast(wv, 0u);
                 for (var j = 0u; j < TM; j++) { acc[8u * t][j] += dot(xv[j], s0); }
@@ -96,7 +96,7 @@ fn main(
                 for (var j = 0u; j < TM; j++) { acc[8u * t + 7u][j] += dot(xv[j], s7); }
 //#else
                 for (var i = 0u; i < 8u; i++) {
-                    let s = vec4<f32>(w[min(at[t] + i * p.w_row4, (p.n - 1u) * p.w_row4) + k]);
+                    let s = wide(w[min(at[t] + i * p.w_row4, (p.n - 1u) * p.w_row4) + k]);
                     for (var j = 0u; j < TM; j++) { acc[8u * t + i][j] += dot(xv[j], s); }
                 }
 //#endif
@@ -115,8 +115,8 @@ fn main(
                 if (row0 + 8u * j < p.m) {
                     let to = (row0 + 8u * j) * (p.n / 4u) + col4;
                     var v = b + vec4(acc[4u * i][j], acc[4u * i + 1u][j], acc[4u * i + 2u][j], acc[4u * i + 3u][j]);
-                    if (p.residual != 0u) { v += vec4<f32>(residual[to]); }
-                    c[to] = Stored(clamp(v, vec4(p.lo), vec4(p.hi)));
+                    if (p.residual != 0u) { v += wide(residual[to]); }
+                    c[to] = stored(clamp(v, vec4(p.lo), vec4(p.hi)));
                 }
             }
         }

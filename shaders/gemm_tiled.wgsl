@@ -42,22 +42,23 @@ fn store(row: u32, col4: u32, acc: vec4<f32>) {
     if (row < p.m && 4u * col4 < p.n) {
         let to = row * (p.n / 4u) + col4;
         var v = acc + bias[col4];
-        if (p.residual != 0u) { v += vec4<f32>(residual[to]); }
-        c[to] = Stored(clamp(v, vec4(p.lo), vec4(p.hi)));
+        if (p.residual != 0u) { v += wide(residual[to]); }
+        c[to] = stored(clamp(v, vec4(p.lo), vec4(p.hi)));
     }
 }
 
 fn load_w(row: u32, k: u32) -> vec4<f32> {
-    if (row < p.n && k < p.w_row4) { return vec4<f32>(w[row * p.w_row4 + k]); }
+    if (row < p.n && k < p.w_row4) { return wide(w[row * p.w_row4 + k]); }
     return vec4(0.0);
 }
 
 //#if CONV
 alias Staged = vec4<f32>;
+fn staged(v: Stored) -> Staged { return wide(v); }
 //#include shared/conv_rows.wgsl
 //#else
 fn load_x(row: u32, k: u32) -> vec4<f32> {
-    if (row < p.m && k < p.k4) { return vec4<f32>(x[row * p.k4 + k]); }
+    if (row < p.m && k < p.k4) { return wide(x[row * p.k4 + k]); }
     return vec4(0.0);
 }
 //#endif

@@ -28,7 +28,7 @@ fn main(
         for (var dx = 0u; dx < 3u; dx++) {
             let ix = px + dx - 1u;
             if (iy < p.h && ix < p.w) {
-                sum += vec4<f32>(x[((image * p.h + iy) * p.w + ix) * p.c4 + channel]);
+                sum += wide(x[((image * p.h + iy) * p.w + ix) * p.c4 + channel]);
             }
         }
     }

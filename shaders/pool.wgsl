@@ -33,9 +33,9 @@ fn main(
         for (var kx = 0u; kx < p.kernel; kx++) {
             let ix = ox * p.stride + kx - p.pad;
             if (iy < p.in_h && ix < p.in_w) {
-                best = max(best, vec4<f32>(x[((image * p.in_h + iy) * p.in_w + ix) * p.c4 + channel]));
+                best = max(best, wide(x[((image * p.in_h + iy) * p.in_w + ix) * p.c4 + channel]));
             }
         }
     }
-    c[id] = Stored(best);
+    c[id] = stored(best);
 }

@@ -4,11 +4,13 @@
 // it goes to column `to + i` of C [batch][h][w][row]. m, row, to % 4 = 0; m * n < 2^32.
 // An invocation owns 4 values of one position. Cost: 4 * (n / m + 1) scalar loads, most of them from cache. With F16, X is stored as f16.
 
-//#include shared/stored.wgsl
-
 struct Params { batch: u32, h: u32, w: u32, c: u32, side: u32, m4: u32, row4: u32, to4: u32 }
 
-@group(0) @binding(0) var<storage, read> x: array<StoredScalar>;
+//#if F16
+@group(0) @binding(0) var<storage, read> x: array<u32>;
+//#else
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+//#endif
 @group(0) @binding(1) var<storage, read_write> c: array<vec4<f32>>;
 @group(0) @binding(2) var<uniform> p: Params;
 
@@ -20,8 +22,13 @@ fn value(index: u32, image: u32, py: u32, px: u32) -> f32 {
     // Unsigned wrap-around makes a negative coordinate larger than any size.
     let iy = py + tap / p.side - p.side / 2u;
     let ix = px + tap % p.side - p.side / 2u;
-    if (iy < p.h && ix < p.w) { return f32(x[((image * p.h + iy) * p.w + ix) * p.c + channel]); }
-    return 0.0;
+    if (iy >= p.h || ix >= p.w) { return 0.0; }
+    let at = ((image * p.h + iy) * p.w + ix) * p.c + channel;
+//#if F16
+    return unpack2x16float(x[at / 2u])[at % 2u];
+//#else
+    return x[at];
+//#endif
 }
 
 @compute @workgroup_size(64)

@@ -36,5 +36,5 @@ fn main(
         sum += rgb * coefficients[o * p.taps + t];
     }
     let v = vec3<f32>(clamp(sum >> vec3(22u), vec3(0i), vec3(255i)));
-    c[p.to4 + id] = Stored(vec4((v - p.mean.xyz) * p.scale.xyz, 0.0));
+    c[p.to4 + id] = stored(vec4((v - p.mean.xyz) * p.scale.xyz, 0.0));
 }

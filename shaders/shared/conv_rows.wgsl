@@ -1,4 +1,4 @@
-// A row of the product is an output pixel, and k walks over (kh, kw, ci) of its window.
+// A row of the product is an output pixel, and k walks over (kh, kw, ci) of its window. `staged` makes a Staged of what is in X.
 struct Place {
     ky: u32,
     kx: u32,
@@ -40,7 +40,7 @@ fn load_x(corner: Origin, at: Place) -> Staged {
     let iy = corner.oy + at.ky - p.pad_top;
     let ix = corner.ox + at.kx - p.pad_left;
     if (corner.inside && at.ky < p.kernel_h && iy < p.in_h && ix < p.in_w) {
-        return Staged(x[((corner.image + iy) * p.in_w + ix) * p.k4 + at.ci]);
+        return staged(x[((corner.image + iy) * p.in_w + ix) * p.k4 + at.ci]);
     }
     return Staged();
 }

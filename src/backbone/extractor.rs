@@ -131,8 +131,7 @@ impl Extractor {
     }
 
     /// Prepares `network` for inputs of `[height, width]` pixels and at most `batch` images at a time (fewer where a buffer
-    /// would pass what the device binds). On a device without f16 storage, [`Precision::F16`] is said to be missing and f32
-    /// is used.
+    /// would pass what the device binds).
     ///
     /// # Errors
     /// [`Error::Weights`] where the file does not fit the network, [`Error::InvalidOption`] where the crop is too small,
@@ -146,14 +145,7 @@ impl Extractor {
         patches: Patches,
         precision: Precision,
     ) -> Result<Self> {
-        let f16 = precision == Precision::F16 && device.caps().f16;
-        if precision == Precision::F16 && !f16 {
-            tracing::warn!(
-                "{} has no f16 (or it is turned off): the backbone computes in f32, and scores differ in their last digits \
-                 from those of a device that has it",
-                device.caps().adapter
-            );
-        }
+        let f16 = precision == Precision::F16;
         let sizes = network.sizes(height, width)?;
         let folded = weights.fold(&network)?;
         let (slot, lens) = assign(&network, &sizes);

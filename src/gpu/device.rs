@@ -38,7 +38,7 @@ pub struct Caps {
     pub backend: String,
     /// Kernel family for matrix-shaped work.
     pub archetype: Archetype,
-    /// `f16` in shaders.
+    /// Arithmetic in f16, which cooperative matrices need. Storage as f16 needs nothing.
     pub f16: bool,
     /// Smallest and largest subgroup, where subgroup operations are offered.
     pub subgroup: Option<(u32, u32)>,

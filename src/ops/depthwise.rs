@@ -78,7 +78,7 @@ impl Depthwise<'_> {
         let device = recorder.device();
         let archetype = device.caps().archetype;
         let (name, channels, rows) = match archetype {
-            Archetype::Direct => ("depthwise_direct", s.in_c, ROWS),
+            Archetype::Direct => ("depthwise_direct", if f16 { s.in_c / 2 } else { s.in_c }, ROWS),
             Archetype::Tiled => ("depthwise", s.in_c / 4, 1),
         };
         let columns = match device.tuning().depthwise_run {

@@ -58,7 +58,7 @@ pub struct FitArgs {
     /// neighbours unless --lof-k says otherwise) [default: none].
     #[arg(long, value_name = "NAME", value_parser = compat)]
     pub compat: Option<Compat>,
-    /// How the backbone stores weights and activations, f32 or f16 (faster on GPUs; sums stay f32) [default: f32].
+    /// How the backbone stores weights and activations, f32 or f16 (half the memory, faster; sums stay f32) [default: f32].
     #[arg(long, value_name = "NAME", value_parser = precision)]
     pub precision: Option<Precision>,
     /// TOML file with any of these settings under their names here, without the dashes in front (soft-weights = false

@@ -32,13 +32,10 @@ struct Group {
     cases: Vec<Make>,
 }
 
-fn groups(caps: &Caps, scale: Scale) -> Outcome<Vec<Group>> {
-    let gpu = caps.archetype == Archetype::Tiled;
+fn groups(scale: Scale) -> Outcome<Vec<Group>> {
     let mut all = Vec::new();
-    // A CPU driver computes f16 by way of f32: nothing is gained there.
-    for f16 in if gpu && caps.f16 { &[false, true][..] } else { &[false] } {
-        let name = if *f16 { "f16" } else { "f32" };
-        let cases = products(scale, *f16);
+    for (f16, name) in [(false, "f32"), (true, "f16")] {
+        let cases = products(scale, f16);
         all.push(Group { title: format!("products, {name}"), images: None, cases });
         let mut networks = vec![efficientnet_lite(0).with_taps(&["block4", "block10"])?];
         if scale.large {
@@ -46,7 +43,7 @@ fn groups(caps: &Caps, scale: Scale) -> Outcome<Vec<Group>> {
             networks.extend(wide);
         }
         for network in networks {
-            let cases = backbone(&network, scale, *f16)?;
+            let cases = backbone(&network, scale, f16)?;
             all.push(Group { title: format!("{}, {name}", network.name), images: Some(scale.batch), cases });
         }
     }
@@ -73,7 +70,7 @@ pub fn run(args: &RooflineArgs, device: &Device, quiet: bool) -> Outcome {
         "kernel", "shape", "ms", "GFLOP/s", "GB/s", "peak", "roof", "variant"
     ))?;
     let (mut rows, mut wrong): (Vec<(String, Row)>, usize) = (Vec::new(), 0);
-    for group in groups(caps, scale)? {
+    for group in groups(scale)? {
         say(&format!("{}\n", group.title))?;
         let mut sum = 0.0;
         for make in &group.cases {
