@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""anomalib's PatchCore on the same images, weights and preprocessing as the other programs, on the CPU.
+"""anomalib's PatchCore on the same images, weights and preprocessing as the other programs.
 
     tools/peers/setup.sh
     python tools/peers/anomalib_patchcore.py CATEGORY --scores scores.csv > anomalib.json
@@ -14,7 +14,7 @@ import argparse
 import anomalib
 import torch
 from anomalib.models.image.patchcore.torch_model import PatchcoreModel
-from common import Geometry, Stopwatch, add_options, backbone, images, report, score_all
+from common import Geometry, Stopwatch, add_options, backbone, images, report, score_all, set_up
 
 LAYERS = ["layer2", "layer3"]
 
@@ -34,29 +34,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
-    torch.set_grad_enabled(False)
+    set_up(args)
     geometry = Geometry(args.resize, args.crop)
     model = PatchcoreModel(layers=LAYERS, backbone="resnet18", pre_trained=False)
-    model.feature_extractor = Stages(backbone(args.backbone))
+    model.feature_extractor = Stages(backbone(args))
+    model.to(args.device)
 
-    watch = Stopwatch()
+    watch = Stopwatch(args.device)
     paths = images(args.category / "train")
     model.train()
     model.feature_extractor.eval()
     for start in range(0, len(paths), args.batch):
-        model(torch.stack([geometry.load(p) for p in paths[start : start + args.batch]]))
+        model(torch.stack([geometry.load(p) for p in paths[start : start + args.batch]]).to(args.device))
     watch.lap("features")
     model.subsample_embedding(args.ratio)
     model.eval()
     watch.lap("coreset")
 
-    def score_one(image: torch.Tensor):
-        out = model(image[None])
-        return out.pred_score[0], out.anomaly_map[0, 0].numpy()
+    def score(batch: torch.Tensor):
+        out = model(batch.to(args.device))
+        return out.pred_score.flatten().tolist(), out.anomaly_map[:, 0].cpu().numpy()
 
-    scored = score_all(args, geometry, score_one)
+    scored = score_all(args, geometry, score)
     rows, dim = model.memory_bank.shape
     report(
         program=f"anomalib {anomalib.__version__} PatchCore",

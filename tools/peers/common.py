@@ -35,8 +35,27 @@ def add_options(parser) -> None:
     parser.add_argument("--batch", type=int, default=8, help="training images that go through the backbone at a time")
     parser.add_argument("--resize", type=int, default=256)
     parser.add_argument("--crop", type=int, default=224)
+    parser.add_argument("--score-batch", type=int, default=8, help="images that are scored at a time for score_s_batch")
+    parser.add_argument("--device", default="cpu", help="where PyTorch computes: cpu, cuda or cuda:N")
+    parser.add_argument("--half", action="store_true", help="the backbone in f16, by autocast")
     parser.add_argument("--pixels", action="store_true", help="pixel AUROC too (keeps all maps)")
     parser.add_argument("--scores", type=Path, help="CSV to write: path,score of every test image")
+
+
+def set_up(args) -> None:
+    """Threads, seed, and f32 that is f32: without this, cuDNN rounds its operands to 10 bits (TF32)."""
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    torch.set_grad_enabled(False)
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.benchmark = True
+
+
+def finish(device: str) -> None:
+    """Waits for what has been handed to the device."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
 
 
 def images(folder: Path) -> list[Path]:
@@ -125,9 +144,22 @@ def check_loaded(result, used: tuple[str, ...]) -> None:
         raise SystemExit(f"the weights lack {missing[0]} and {len(missing) - 1} more")
 
 
-def backbone(path: Path) -> torch.nn.Module:
-    state = load_file(path)
-    return (Lite0(state) if "_conv_stem.weight" in state else ResNet(state)).eval()
+class Placed(torch.nn.Module):
+    """A backbone on a device, in f16 where asked; takes images from anywhere, gives f32."""
+
+    def __init__(self, net: torch.nn.Module, device: str, half: bool):
+        super().__init__()
+        self.net, self.device, self.half, self.pooled = net.to(device), device, half, net.pooled
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        with torch.autocast(self.device.split(":")[0], torch.float16, enabled=self.half):
+            return [s.float() for s in self.net(x.to(self.device))]
+
+
+def backbone(args) -> Placed:
+    state = load_file(args.backbone)
+    net = (Lite0(state) if "_conv_stem.weight" in state else ResNet(state)).eval()
+    return Placed(net, args.device, args.half)
 
 
 def embed(stages: list[torch.Tensor], pooled: bool) -> torch.Tensor:
@@ -149,41 +181,52 @@ def embed(stages: list[torch.Tensor], pooled: bool) -> torch.Tensor:
 
 
 class Stopwatch:
-    """Seconds of named stages."""
+    """Seconds of named stages on a device."""
 
-    def __init__(self):
-        self.seconds, self.last = {}, time.perf_counter()
+    def __init__(self, device: str):
+        self.device, self.seconds, self.last = device, {}, time.perf_counter()
 
     def lap(self, name: str) -> None:
+        finish(self.device)
         now = time.perf_counter()
         self.seconds[name] = now - self.last
         self.last = now
 
 
-def score_all(args, geometry: Geometry, score_one) -> dict:
-    """Scores every test image, one at a time; `score_one(image u8)` gives the image score and a map [crop][crop].
+def score_all(args, geometry: Geometry, score) -> dict:
+    """Scores every test image, one at a time; `score(images u8 [n])` gives image scores [n] and maps [n][crop][crop].
 
-    `score_s_p50` is of decoded images, `score_s_mean` has the decoding in it.
+    `score_s_p50` is of decoded images, `score_s_mean` has the decoding in it; `score_s_batch` is of decoded images,
+    `--score-batch` at a time.
     """
     paths = images(args.category / "test")
-    score_one(geometry.load(paths[0]))  # warm-up
+    for _ in range(3):  # warm-up
+        score(geometry.load(paths[0])[None])
     scores, seconds, whole, maps = [], [], [], []
     for path in paths:
         start = time.perf_counter()
         image = geometry.load(path)
         decoded = time.perf_counter()
-        score, heat = score_one(image)
+        (value,), (heat,) = score(image[None])
         end = time.perf_counter()
         seconds.append(end - decoded)
         whole.append(end - start)
-        scores.append(float(score))
+        scores.append(float(value))
         if args.pixels:
             maps.append(heat.astype(np.float32))
+    batch = torch.stack([geometry.load(paths[i % len(paths)]) for i in range(args.score_batch)])
+    batches = []
+    for _ in range(7):
+        start = time.perf_counter()
+        score(batch)
+        batches.append((time.perf_counter() - start) / len(batch))
     defect = [p.parent.name != "good" for p in paths]
     out = {
         "test_images": len(paths),
         "score_s_p50": float(np.median(seconds)),
         "score_s_mean": float(np.mean(whole)),
+        "score_batch": args.score_batch,
+        "score_s_batch": float(np.median(batches[2:])),
         "image_auroc": float(roc_auc_score(defect, scores)),
         "pixel_auroc": None,
     }
@@ -202,6 +245,9 @@ def report(**fields) -> None:
     """Prints the JSON object, peak memory of this process included."""
     scale = 1 if sys.platform == "darwin" else 1024
     fields["peak_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
+    if torch.cuda.is_available():
+        fields["peak_device_mb"] = torch.cuda.max_memory_allocated() / 1e6
+        fields["device"] = torch.cuda.get_device_name()
     fields["versions"] = {"python": platform.python_version(), "torch": torch.__version__}
     fields["omp_wait_policy"] = os.environ.get("OMP_WAIT_POLICY")
     print(json.dumps(fields, indent=1))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""SoftPatch (lof) in PyTorch, scikit-learn and faiss, on the CPU, written anew from the description of the method.
+"""SoftPatch (lof) in PyTorch, scikit-learn and faiss, written anew from the description of the method.
 
     tools/peers/setup.sh
     python tools/peers/published.py CATEGORY --official --scores scores.csv > published.json
@@ -9,6 +9,10 @@ projection for the coreset, start distances that stay in the running minimum, a 
 sqrt(|(|a|^2 + |b|^2 - 2ab)| + 1e-6) in float32. Without it, those of softpatch by default: 6 neighbours, one
 projection, a first row out of the kept patches, distances to the rows chosen alone. Both score with squared distances
 from faiss' IndexFlatL2, times the weight of the nearest row, and smooth maps with SciPy's gaussian_filter, sigma 4.
+
+With --device cuda the backbone, the projection and the greedy choice run there, and so does the index, where faiss is a
+build for GPUs; else a product of PyTorch takes its place, which the figures are then of. LOF is scikit-learn's on the CPU,
+as in the published program.
 """
 
 import argparse
@@ -17,7 +21,7 @@ import faiss
 import numpy as np
 import torch
 import torch.nn.functional as F
-from common import Geometry, Stopwatch, add_options, backbone, embed, images, report, score_all
+from common import Geometry, Stopwatch, add_options, backbone, embed, images, report, score_all, set_up
 from scipy.ndimage import gaussian_filter
 from sklearn.neighbors import LocalOutlierFactor
 
@@ -27,7 +31,7 @@ STARTS = 10
 
 def project(x: torch.Tensor) -> torch.Tensor:
     """[n][d] to [n][128] by a new random map, uniform in +-1 / sqrt(d); as they are where d is not above 128."""
-    return x if x.shape[1] <= PROJECTED else torch.nn.Linear(x.shape[1], PROJECTED, bias=False)(x)
+    return x if x.shape[1] <= PROJECTED else torch.nn.Linear(x.shape[1], PROJECTED, bias=False).to(x.device)(x)
 
 
 def distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -38,17 +42,17 @@ def distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 def outlier_scores(z: torch.Tensor, positions: int, k: int) -> torch.Tensor:
     """LOF of every patch among those at its place: [n * positions][r] to [n * positions]."""
-    groups = z.reshape(-1, positions, z.shape[1])
+    groups = z.cpu().reshape(-1, positions, z.shape[1])
     scores = np.empty(groups.shape[:2], np.float32)
     for p in range(positions):
         lof = LocalOutlierFactor(n_neighbors=k, metric="l2").fit(groups[:, p].numpy())
         scores[:, p] = -lof.negative_outlier_factor_
-    return torch.from_numpy(scores.ravel())
+    return torch.from_numpy(scores.ravel()).to(z.device)
 
 
 def greedy(z: torch.Tensor, kept: torch.Tensor, rows: int, official: bool, random: np.random.Generator) -> list[int]:
     """Patches in the order of choice: [n][r], [n] bool."""
-    among = np.arange(len(z)) if official else np.flatnonzero(kept.numpy())
+    among = np.arange(len(z)) if official else np.flatnonzero(kept.cpu().numpy())
     starts = random.choice(among, min(STARTS, len(among)), replace=False)
     far = distances(z, z[starts]).mean(1)
     if not official:
@@ -69,6 +73,29 @@ def greedy(z: torch.Tensor, kept: torch.Tensor, rows: int, official: bool, rando
     return chosen
 
 
+def index(bank: torch.Tensor):
+    """A function that gives squared distances [n] and numbers [n] of the rows nearest to patches [n][d]."""
+    on_gpu = bank.device.type == "cuda"
+    if on_gpu and not hasattr(faiss, "StandardGpuResources"):
+        norms = bank.square().sum(1)
+
+        def product(patches: torch.Tensor):
+            least, numbers = (norms - 2 * patches @ bank.T).min(1)
+            return (least + patches.square().sum(1)).clamp(min=0), numbers
+
+        return "torch", product
+    flat = faiss.IndexFlatL2(bank.shape[1])
+    if on_gpu:
+        flat = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), bank.device.index or 0, flat)
+    flat.add(bank.cpu().numpy())
+
+    def search(patches: torch.Tensor):
+        squared, numbers = flat.search(patches.cpu().numpy(), 1)
+        return torch.from_numpy(squared[:, 0]), torch.from_numpy(numbers[:, 0])
+
+    return "faiss on the GPU" if on_gpu else "faiss", search
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
@@ -76,15 +103,13 @@ def main() -> None:
     parser.add_argument("--lof-k", type=int, help="neighbours [default: 5 with --official, else 6]")
     parser.add_argument("--tau", type=float, default=0.15, help="share of the patches that is dropped")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    set_up(args)
     faiss.omp_set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
-    torch.set_grad_enabled(False)
     random = np.random.default_rng(args.seed)
     k = args.lof_k or (5 if args.official else 6)
-    geometry, net = Geometry(args.resize, args.crop), backbone(args.backbone)
+    geometry, net = Geometry(args.resize, args.crop), backbone(args)
 
-    watch = Stopwatch()
+    watch = Stopwatch(args.device)
     paths = images(args.category / "train")
     parts = []
     for start in range(0, len(paths), args.batch):
@@ -108,23 +133,19 @@ def main() -> None:
         z = project(features)
     rows = int(args.ratio * len(features))
     chosen = greedy(z, kept, rows, args.official, random)
-    bank = features[chosen].contiguous().numpy()
-    row_weights = weights[chosen].clamp(min=0).numpy()
-    index = faiss.IndexFlatL2(bank.shape[1])
-    index.add(bank)
-    dim = bank.shape[1]
-    del features, z, bank
+    row_weights = weights[chosen].clamp(min=0)
+    search_by, search = index(features[chosen].contiguous())
+    dim = features.shape[1]
+    del features, z
     watch.lap("coreset")
 
-    def score_one(image: torch.Tensor) -> tuple[float, np.ndarray]:
-        patches = embed(net(image[None]), net.pooled)[0].contiguous().numpy()
-        squared, nearest = index.search(patches, 1)
-        s = squared[:, 0] * row_weights[nearest[:, 0]]
-        heat = torch.from_numpy(s.reshape(1, 1, *grid))
-        heat = F.interpolate(heat, size=(args.crop, args.crop), mode="bilinear", align_corners=False)
-        return s.max(), gaussian_filter(heat[0, 0].numpy(), sigma=4)
+    def score(batch: torch.Tensor) -> tuple[list[float], np.ndarray]:
+        squared, nearest = search(embed(net(batch), net.pooled).flatten(0, 1).contiguous())
+        s = (squared * row_weights.to(nearest.device)[nearest]).reshape(len(batch), 1, *grid)
+        heat = F.interpolate(s, size=(args.crop, args.crop), mode="bilinear", align_corners=False)
+        return s.amax((1, 2, 3)).tolist(), gaussian_filter(heat[:, 0].cpu().numpy(), sigma=4, axes=(1, 2))
 
-    scored = score_all(args, geometry, score_one)
+    scored = score_all(args, geometry, score)
     report(
         program="published" if args.official else "published, our choices",
         backbone=args.backbone.name,
@@ -133,6 +154,7 @@ def main() -> None:
         train_images=len(paths),
         bank_rows=rows,
         dim=dim,
+        search=search_by,
         first_row_kept=bool(kept[chosen[0]]),
         fit_s={**watch.seconds, "total": sum(watch.seconds.values())},
         **scored,

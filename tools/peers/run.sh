@@ -8,6 +8,9 @@
 #     --ratio R             rows of the bank as a share of all patches (default: 0.1)
 #     --seed N              (default: 0)
 #     --backbone FILE       safetensors (default: EfficientNet-Lite0 in weights/)
+#     --score-batch N       images that are scored at a time for the figure in batches (default: 8)
+#     --device cuda         where PyTorch computes; softpatch takes its default adapter
+#     --half                backbones in f16: softpatch with --precision f16, PyTorch by autocast, shapes in f16
 #     --pixels              pixel AUROC too
 #     --seconds S           least time for a shape (default: 1)
 #     --only NAMES          of softpatch,published,anomalib,ops, with commas between
@@ -24,7 +27,7 @@ root=$(cd "$here/../.." && pwd)
 python=${PEERS_VENV:-$here/.venv-peers}/bin/python
 softpatch=${SOFTPATCH:-$root/target/release/softpatch}
 images=1000000 few=48 test=1000000 ratio=0.1 seed=0 backbone='' seconds=1 only=softpatch,published,anomalib,ops
-out=$here/results category='' pixels=()
+out=$here/results category='' pixels=() batch=8 device=cpu half=() f16=()
 
 usage() {
     sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" >&2
@@ -33,6 +36,7 @@ usage() {
 while [ $# -gt 0 ]; do
     case $1 in
         --pixels) pixels=(--pixels) && shift && continue ;;
+        --half) half=(--half) f16=(--precision f16) && shift && continue ;;
         -*) [ $# -ge 2 ] || usage ;;
     esac
     case $1 in
@@ -43,6 +47,8 @@ while [ $# -gt 0 ]; do
         --seed) seed=$2 ;;
         --backbone) backbone=$(realpath "$2") ;;
         --seconds) seconds=$2 ;;
+        --score-batch) batch=$2 ;;
+        --device) device=$2 ;;
         --only) only=$2 ;;
         --out) out=$2 ;;
         -*) usage ;;
@@ -100,8 +106,8 @@ method() {
 
 weights=()
 [ -z "$backbone" ] || weights=(--backbone "$backbone")
-shared=(--ratio "$ratio" --seed "$seed" "${weights[@]}" "${pixels[@]}")
-threads=(--threads "$(nproc 2> /dev/null || sysctl -n hw.ncpu)")
+shared=(--ratio "$ratio" --seed "$seed" --score-batch "$batch" "${weights[@]}" "${pixels[@]}")
+torch=(--threads "$(nproc 2> /dev/null || sysctl -n hw.ncpu)" --device "$device" "${half[@]}")
 all=$(subset all "$images")
 some=$(subset some "$few")
 
@@ -114,17 +120,17 @@ have_python=true
 if wanted softpatch; then
     if [ -x "$softpatch" ]; then
         own=(python3 "$here/softpatch_run.py" --program "$softpatch" "${shared[@]}")
-        method softpatch "${own[@]}" --time --scores "$out/scores-softpatch.csv" "$all"
-        method softpatch-official "${own[@]}" --time --scores "$out/scores-softpatch-official.csv" "$all" -- --compat official
+        method softpatch "${own[@]}" --time --scores "$out/scores-softpatch.csv" "$all" -- "${f16[@]}"
+        method softpatch-official "${own[@]}" --time --scores "$out/scores-softpatch-official.csv" "$all" -- --compat official "${f16[@]}"
         method softpatch-patchcore "${own[@]}" --time --scores "$out/scores-softpatch-patchcore.csv" "$some" \
-            -- --discriminator none --embedding concat
+            -- --discriminator none --embedding concat "${f16[@]}"
     else
         skip softpatch "$softpatch is not there (cargo build --release)"
     fi
 fi
 if wanted published; then
     if $have_python; then
-        program=("$python" "$here/published.py" "${shared[@]}" "${threads[@]}")
+        program=("$python" "$here/published.py" "${shared[@]}" "${torch[@]}")
         method published "${program[@]}" --official --scores "$out/scores-published.csv" "$all"
         method published-our-choices "${program[@]}" --scores "$out/scores-published-our-choices.csv" "$all"
     else
@@ -133,7 +139,7 @@ if wanted published; then
 fi
 if wanted anomalib; then
     if $have_python && "$python" -c 'import anomalib' 2> /dev/null; then
-        method anomalib "$python" "$here/anomalib_patchcore.py" "${shared[@]}" "${threads[@]}" \
+        method anomalib "$python" "$here/anomalib_patchcore.py" "${shared[@]}" "${torch[@]}" \
             --scores "$out/scores-anomalib.csv" "$some"
     else
         skip anomalib "not installed (tools/peers/setup.sh)"
@@ -141,6 +147,10 @@ if wanted anomalib; then
 fi
 if wanted ops; then
     for name in softpatch burn; do
+        if [ $name = burn ] && [ ${#half[@]} -gt 0 ]; then
+            skip "shapes with burn" "its program has f32 only"
+            continue
+        fi
         if ! command -v cargo > /dev/null; then
             skip "shapes with $name" "no cargo"
             continue
@@ -148,7 +158,7 @@ if wanted ops; then
         target=${CARGO_TARGET_DIR:-$here/$name/target}
         echo "run: shapes with $name" >&2
         if cargo build --quiet --release --manifest-path "$here/$name/Cargo.toml" --target-dir "$target" &&
-            "$target/release/peers-$name" "$seconds" > "$scratch/out"; then
+            "$target/release/peers-$name" "$seconds" "${half[@]#--}" > "$scratch/out"; then
             mv "$scratch/out" "$out/ops-$name.csv"
         else
             skip "shapes with $name" "it failed"
@@ -157,7 +167,7 @@ if wanted ops; then
     if $have_python; then
         echo "run: shapes with torch" >&2
         for policy in active passive; do
-            if OMP_WAIT_POLICY=$policy "$python" "$here/ops.py" --seconds "$seconds" "${threads[@]}" > "$scratch/out"; then
+            if OMP_WAIT_POLICY=$policy "$python" "$here/ops.py" --seconds "$seconds" "${torch[@]}" > "$scratch/out"; then
                 mv "$scratch/out" "$out/ops-torch-$policy.csv"
             else
                 skip "shapes with torch" "it failed"

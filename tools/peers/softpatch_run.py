@@ -5,6 +5,7 @@
 
     fit_s            as `softpatch fit` prints it; calibrate, the threshold's part, is work that the others do not do
     score_s_p50      as `softpatch bench --time` prints it: decoded images, one at a time
+    score_s_batch    the same, --score-batch at a time
     score_s_mean     time of scoring all test images less that of scoring one, per image: decoding included, start-up not
     peak_rss_mb      the larger one of the fit's and of the scoring's process
 """
@@ -57,6 +58,7 @@ def main() -> None:
     parser.add_argument("--backbone", type=Path)
     parser.add_argument("--ratio", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--score-batch", type=int, default=8, help="images that are scored at a time for score_s_batch")
     parser.add_argument("--pixels", action="store_true", help="pixel AUROC too, by `softpatch eval`")
     parser.add_argument("--scores", type=Path)
     parser.add_argument("--time", action="store_true", help="score_s_p50 too, by `softpatch bench --time`, which fits again")
@@ -86,7 +88,7 @@ def main() -> None:
                 writer = csv.writer(file)
                 writer.writerow(["path", "score"])
                 writer.writerows((Path("test", *Path(r["path"]).parts[-2:]), s) for r, s in zip(rows, scores))
-        pixel = p50 = None
+        pixel = p50 = batch = None
         if args.pixels:
             _, _, text, _ = run([args.program, "--quiet", "eval", model, args.category, *weights, "--json"])
             pixel = json.loads(text)["all"]["pixel_auroc"]
@@ -95,8 +97,10 @@ def main() -> None:
             if "--methods" not in options:
                 options += ["--methods", "softpatch-lof"]
             command = [args.program, "bench", args.category, "--out", scratch, "--time", "--ratio", args.ratio, *weights, *options]
+            command += ["--batch", args.score_batch]
             _, _, text, errors = run(command)
             p50 = float(find(r"p50 ([\d.]+) ms", text + errors)[1]) / 1e3
+            batch = float(find(r"images at a time, decoded: ([\d.]+) ms", text + errors)[1]) / 1e3
 
     version = subprocess.run([args.program, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     out = {
@@ -110,6 +114,8 @@ def main() -> None:
         "test_images": len(rows),
         "score_s_p50": p50,
         "score_s_mean": (all_s - one_s) / max(1, len(rows) - 1),
+        "score_batch": args.score_batch,
+        "score_s_batch": batch,
         "image_auroc": auroc(scores, defect),
         "pixel_auroc": pixel,
         "peak_rss_mb": max(fit_mb, score_mb),

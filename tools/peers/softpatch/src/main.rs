@@ -1,5 +1,5 @@
 //! Times the shapes of `../shapes.txt` with softpatch's kernels, on the default adapter. CSV on standard output, the columns
-//! of `ops.py`. `peers-softpatch [SECONDS]`: the least time for a shape.
+//! of `ops.py`. `peers-softpatch [SECONDS [half]]`: the least time for a shape, and operands and results in f16.
 //!
 //! Every answer is checked on samples against a loop in f64 before it is timed. A run is one operation and the wait for it,
 //! as in `burn/`.
@@ -21,9 +21,30 @@ fn values(len: usize, seed: usize) -> Vec<f32> {
     (0..len).map(|i| (((i * 7919 + seed * 104_729) % 1009) as f64 / 1009.0 - 0.5) as f32).collect()
 }
 
-fn check(got: f32, want: f64, at: &str) {
-    let difference = (f64::from(got) - want).abs();
-    assert!(difference <= 1e-3 + 1e-5 * want.abs(), "{at}: {got}, not {want}");
+/// A device, and how operands and results lie there.
+struct Place {
+    device: Device,
+    f16: bool,
+}
+
+impl Place {
+    /// The tensor, and its values as they were stored.
+    fn upload(&self, values: &[f32]) -> Result<(Tensor, Vec<f32>)> {
+        let tensor =
+            if self.f16 { self.device.upload_f16(values, "in") } else { self.device.upload(values, "in") }?;
+        let stored = self.device.read_values(&tensor)?;
+        Ok((tensor, stored))
+    }
+
+    fn alloc(&self, values: usize) -> Result<Tensor> {
+        if self.f16 { self.device.alloc_f16(values, "out") } else { self.device.alloc(values, "out") }
+    }
+
+    fn check(&self, got: f32, want: f64, at: &str) {
+        let difference = (f64::from(got) - want).abs();
+        let (absolute, relative) = if self.f16 { (1e-2, 1.0 / 512.0) } else { (1e-3, 1e-5) };
+        assert!(difference <= absolute + relative * want.abs(), "{at}: {got}, not {want}");
+    }
 }
 
 fn plan(device: &Device, record: impl FnOnce(&mut Recorder) -> Result<()>) -> Result<Plan> {
@@ -55,15 +76,15 @@ fn timed(device: &Device, least: f64, work: &Plan) -> Result<Vec<f64>> {
 fn answer(device: &Device, work: &Plan, out: &Tensor) -> Result<Vec<f32>> {
     work.submit()?;
     device.wait()?;
-    device.read(out)
+    device.read_values(out)
 }
 
 /// Floating-point operations and times.
-fn gemm(device: &Device, [m, k, n]: [usize; 3], least: f64) -> Result<(usize, Vec<f64>)> {
-    let (a, b) = (values(m * k, 1), values(n * k, 2));
-    let (x, w) = (device.upload(&a, "a")?, device.upload(&b, "b")?);
+fn gemm(place: &Place, [m, k, n]: [usize; 3], least: f64) -> Result<(usize, Vec<f64>)> {
+    let device = &place.device;
+    let ((x, a), (w, b)) = (place.upload(&values(m * k, 1))?, place.upload(&values(n * k, 2))?);
     let bias = device.upload(&vec![0.0_f32; n], "bias")?;
-    let out = device.alloc(m * n, "c")?;
+    let out = place.alloc(m * n)?;
     let work = plan(device, |r| {
         let (m, k, n) = (m as u32, k as u32, n as u32);
         Gemm { x: &x, w: &w, bias: &bias, residual: None, c: &out, m, k, n, activation: Activation::None }
@@ -73,12 +94,13 @@ fn gemm(device: &Device, [m, k, n]: [usize; 3], least: f64) -> Result<(usize, Ve
     for i in 0..SAMPLES {
         let (row, column) = (i * 37 % m, i * 101 % n);
         let dot = (0..k).map(|i| f64::from(a[row * k + i]) * f64::from(b[column * k + i])).sum();
-        check(c[row * n + column], dot, &format!("gemm {row} {column}"));
+        place.check(c[row * n + column], dot, &format!("gemm {row} {column}"));
     }
     Ok((2 * m * k * n, timed(device, least, &work)?))
 }
 
-fn conv(device: &Device, sizes: [usize; 7], least: f64) -> Result<(usize, Vec<f64>)> {
+fn conv(place: &Place, sizes: [usize; 7], least: f64) -> Result<(usize, Vec<f64>)> {
+    let device = &place.device;
     let [h, w, cin, cout, kernel, stride, groups] = sizes;
     assert!(groups == 1 || (groups == cin && cin == cout), "grouped convolutions are depthwise");
     let (pad, per) = (kernel / 2, cin / groups);
@@ -99,15 +121,15 @@ fn conv(device: &Device, sizes: [usize; 7], least: f64) -> Result<(usize, Vec<f6
         out_w: ow as u32,
     };
     // Weights are [out][ky][kx][in]; a depthwise kernel wants [ky][kx][channel].
-    let (x, weight) = (values(shape.input_len(), 1), values(cout * kernel * kernel * per, 2));
+    let weight = values(cout * kernel * kernel * per, 2);
     let taps = kernel * kernel;
     let ordered = match groups {
-        1 => weight.clone(),
+        1 => weight,
         _ => (0..taps * cout).map(|i| weight[i % cout * taps + i / cout]).collect(),
     };
-    let (tx, tw) = (device.upload(&x, "x")?, device.upload(&ordered, "w")?);
+    let ((tx, x), (tw, weight)) = (place.upload(&values(shape.input_len(), 1))?, place.upload(&ordered)?);
     let bias = device.upload(&vec![0.0_f32; cout], "bias")?;
-    let out = device.alloc(shape.output_len(), "c")?;
+    let out = place.alloc(shape.output_len())?;
     let work = plan(device, |r| {
         let activation = Activation::None;
         match groups {
@@ -127,11 +149,12 @@ fn conv(device: &Device, sizes: [usize; 7], least: f64) -> Result<(usize, Vec<f6
             }
             for ch in 0..per {
                 let at = ((iy - pad) * w + ix - pad) * cin + first + ch;
-                let wt = ((o * kernel + ky) * kernel + kx) * per + ch;
+                let tap = ky * kernel + kx;
+                let wt = if groups == 1 { (o * taps + tap) * per + ch } else { tap * cout + o };
                 sum += f64::from(x[at]) * f64::from(weight[wt]);
             }
         }
-        check(c[(y * ow + z) * cout + o], sum, &format!("conv {o} {y} {z}"));
+        place.check(c[(y * ow + z) * cout + o], sum, &format!("conv {o} {y} {z}"));
     }
     Ok((2 * c.len() * per * taps, timed(device, least, &work)?))
 }
@@ -140,15 +163,17 @@ fn main() -> Result<()> {
     let least = std::env::args().nth(1).map_or(1.0, |s| s.parse().expect("SECONDS is a number"));
     // As release builds run them, whatever the profile of this build.
     let device = Device::open(&DeviceOptions { unchecked: Some(true), ..DeviceOptions::default() })?;
-    let caps = device.caps();
-    let detail = format!("{}, kernels {}", caps.adapter, caps.archetype).replace('"', "'");
+    let place = Place { device, f16: std::env::args().nth(2).is_some_and(|s| s == "half") };
+    let caps = place.device.caps();
+    let stored = if place.f16 { ", f16" } else { "" };
+    let detail = format!("{}, kernels {}{stored}", caps.adapter, caps.archetype).replace('"', "'");
     println!("program,shape,ms_median,ms_min,gflops,repeats,detail");
     for line in SHAPES.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
         let (kind, sizes) = line.split_once(' ').expect("KIND SIZES");
         let sizes: Vec<usize> = sizes.split(' ').map(|s| s.parse().expect("a size")).collect();
         let (flops, seconds) = match kind {
-            "gemm" => gemm(&device, sizes.try_into().expect("M K N"), least)?,
-            _ => conv(&device, sizes.try_into().expect("seven sizes"), least)?,
+            "gemm" => gemm(&place, sizes.try_into().expect("M K N"), least)?,
+            _ => conv(&place, sizes.try_into().expect("seven sizes"), least)?,
         };
         let median = seconds[seconds.len() / 2];
         println!(
