@@ -65,22 +65,37 @@ pub fn time(device: &Device, plan: &Plan) -> Result<Timing> {
             break;
         }
     }
-    let clock = if device.caps().timestamps { Clock::Gpu } else { Clock::Wall };
+    let clock = clock(device);
     let mut all = Vec::with_capacity(RUNS);
     let began = Instant::now();
     while all.len() < RUNS && (all.is_empty() || began.elapsed() < BUDGET) {
-        all.push(match clock {
-            Clock::Gpu => plan.profile()?.iter().map(|s| s.seconds).sum(),
-            Clock::Wall => {
-                let began = Instant::now();
-                plan.submit()?;
-                device.wait()?;
-                began.elapsed().as_secs_f64()
-            }
-        });
+        all.push(once(device, clock, plan)?);
     }
-    all.sort_by(f64::total_cmp);
-    Ok(Timing { seconds: all[all.len() / 2], clock, runs: all.len() })
+    Ok(Timing { seconds: median(&mut all), clock, runs: all.len() })
+}
+
+/// The best clock that the device has.
+fn clock(device: &Device) -> Clock {
+    if device.caps().timestamps { Clock::Gpu } else { Clock::Wall }
+}
+
+/// Seconds of one run.
+fn once(device: &Device, clock: Clock, plan: &Plan) -> Result<f64> {
+    Ok(match clock {
+        Clock::Gpu => plan.profile()?.iter().map(|s| s.seconds).sum(),
+        Clock::Wall => {
+            let began = Instant::now();
+            plan.submit()?;
+            device.wait()?;
+            began.elapsed().as_secs_f64()
+        }
+    })
+}
+
+/// The middle one of `values`, of which there is at least one.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// What was measured of a case.

@@ -1,7 +1,7 @@
 //! Measures which tile sizes an adapter likes best.
 
-use super::cases::{Make, Scale, backbone, products_of};
-use super::time;
+use super::cases::{Case, Make, Scale, backbone, products_of};
+use super::{clock, median, once};
 use crate::backbone::efficientnet_lite;
 use crate::gpu::{Archetype, Device, Tuning};
 use crate::{Error, Result};
@@ -112,24 +112,58 @@ pub fn tune(device: &Device, report: &mut dyn FnMut(&str)) -> Result<Tuning> {
     Ok(best)
 }
 
-/// Seconds of `cases` under `tuning`; none where an answer is wrong or a kernel does not build.
-fn total(device: &Device, tuning: Tuning, cases: &[Make]) -> Result<Option<f64>> {
-    let device = device.with_tuning(tuning)?;
-    let mut sum = 0.0;
+/// Runs of every tuning of a case.
+const ROUNDS: usize = 15;
+
+/// Seconds of `cases` under each of `tunings`; none where an answer is wrong or a kernel does not build.
+fn compare(device: &Device, tunings: &[Tuning], cases: &[Make]) -> Result<Vec<Option<f64>>> {
+    let mut sums = vec![Some(0.0); tunings.len()];
     for make in cases {
-        let run = || -> Result<Option<f64>> {
-            let case = make(&device)?;
-            case.plan.submit()?;
-            let (error, tolerance) = case.check(&device)?;
-            Ok(if error <= tolerance { Some(time(&device, &case.plan)?.seconds) } else { None })
-        };
-        match run() {
-            Ok(Some(seconds)) => sum += seconds,
-            Ok(None) | Err(Error::Limit(_)) => return Ok(None),
-            Err(e) => return Err(e),
+        let built: Vec<_> =
+            tunings.iter().map(|tuning| build(device, tuning, make)).collect::<Result<_>>()?;
+        for (sum, seconds) in sums.iter_mut().zip(alternate(&built)?) {
+            *sum = sum.zip(seconds).map(|(sum, seconds)| sum + seconds);
         }
     }
-    Ok(Some(sum))
+    Ok(sums)
+}
+
+/// The case under a tuning, run once and checked.
+fn build(device: &Device, tuning: &Tuning, make: &Make) -> Result<Option<(Device, Case)>> {
+    let device = device.with_tuning(tuning.clone())?;
+    let run = || -> Result<Option<Case>> {
+        let case = make(&device)?;
+        case.plan.submit()?;
+        let (error, tolerance) = case.check(&device)?;
+        Ok((error <= tolerance).then_some(case))
+    };
+    match run() {
+        Ok(case) => Ok(case.map(|case| (device, case))),
+        Err(Error::Limit(_)) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Seconds of each: the median of the first one that there is, times the median of what a run takes as a multiple of that
+/// one's in the same round. Clocks and other work drift, and all runs of a round see about the same of it.
+fn alternate(built: &[Option<(Device, Case)>]) -> Result<Vec<Option<f64>>> {
+    let mut rounds = Vec::with_capacity(ROUNDS);
+    // The first round warms up.
+    for round in 0..=ROUNDS {
+        let seconds: Vec<f64> = built
+            .iter()
+            .flatten()
+            .map(|(device, case)| once(device, clock(device), &case.plan))
+            .collect::<Result<_>>()?;
+        if round > 0 {
+            rounds.push(seconds);
+        }
+    }
+    let Some(measured) = rounds[0].len().checked_sub(1) else { return Ok(vec![None; built.len()]) };
+    let base = median(&mut rounds.iter().map(|r| r[0]).collect::<Vec<_>>());
+    let mut seconds = (0..=measured)
+        .map(|i| base * median(&mut rounds.iter().map(|r| r[i] / r[0].max(1e-9)).collect::<Vec<_>>()));
+    Ok(built.iter().map(|case| case.as_ref().and_then(|_| seconds.next())).collect())
 }
 
 /// The first of `candidates`, which is the default, or another that is faster by more than noise.
@@ -141,19 +175,13 @@ fn fastest<T: Copy + std::fmt::Debug>(
     with: impl Fn(&T) -> Tuning,
     report: &mut dyn FnMut(&str),
 ) -> Result<T> {
-    // Two rounds and the better time of each: clocks and other work drift.
-    let mut seconds = vec![f64::INFINITY; candidates.len()];
-    for _ in 0..2 {
-        for (least, candidate) in seconds.iter_mut().zip(candidates) {
-            *least = least.min(total(device, with(candidate), cases)?.unwrap_or(f64::INFINITY));
-        }
-    }
+    let tunings: Vec<_> = candidates.iter().map(with).collect();
     let mut best: Option<(T, f64)> = None;
-    for (candidate, &seconds) in candidates.iter().zip(&seconds) {
-        if seconds.is_infinite() {
+    for (candidate, seconds) in candidates.iter().zip(compare(device, &tunings, cases)?) {
+        let Some(seconds) = seconds else {
             report(&format!("{what} {candidate:?}: not on this adapter"));
             continue;
-        }
+        };
         report(&format!("{what} {candidate:?}: {:.3} ms", 1e3 * seconds));
         if best.is_none_or(|(_, least)| seconds < 0.97 * least) {
             best = Some((*candidate, seconds));
@@ -175,8 +203,8 @@ fn threshold(device: &Device, coop: bool, report: &mut dyn FnMut(&str)) -> Resul
         for n in [128, 512] {
             let cases = products_of(&[[m, 512, n]], coop);
             let with = |from: u32| Tuning { big_from: from, coop_big_from: from, ..Tuning::default() };
-            let Some(small) = total(device, with(u32::MAX), &cases)? else { continue };
-            let Some(big) = total(device, with(1), &cases)? else { continue };
+            let both = compare(device, &[with(u32::MAX), with(1)], &cases)?;
+            let [Some(small), Some(big)] = both[..] else { continue };
             let groups = (m as u32).div_ceil(tile) * (n as u32).div_ceil(tile);
             let name = if coop { "coop" } else { "f32" };
             let (s, b) = (1e3 * small, 1e3 * big);
