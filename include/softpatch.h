@@ -352,7 +352,7 @@ softpatch_status softpatch_context_create(const softpatch_context_options *optio
 // Frees a context. Detectors and streams made in it live on. Waits for the last step of fits that were cancelled.
 softpatch_status softpatch_context_free(softpatch_context context);
 
-// What the device offers and what of it is used, as a JSON object with `adapter`, `driver`, `backend`, `archetype`, `f16`,
+// What the device offers and what of it is used, as a JSON object with `adapter`, `driver`, `backend`, `archetype`, `f16`, `int64`,
 // `max_binding`, `peak_bytes` among others. Buffer and `needed` as in `softpatch_detector_info_json`.
 softpatch_status softpatch_context_info_json(softpatch_context context,
                                              char *buffer,

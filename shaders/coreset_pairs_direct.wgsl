@@ -9,9 +9,10 @@ const TM: u32 = 4u;
 const TN: u32 = 16u;
 
 //#include shared/coreset.wgsl
+//#include shared/stored.wgsl
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> y: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
+@group(0) @binding(1) var<storage, read> y: array<Stored>;
 @group(0) @binding(2) var<storage, read> active_list: array<u32>;
 @group(0) @binding(3) var<storage, read> state: array<u32>;
 @group(0) @binding(4) var<storage, read_write> clusters: array<atomic<u32>>;
@@ -61,10 +62,10 @@ fn main(
         for (var i = 0u; i < TN; i++) { for (var j = 0u; j < TM; j++) { acc[i][j] = 0.0; } }
         for (var k = 0u; k < p.r4; k++) {
             var xv: array<vec4<f32>, TM>;
-            for (var j = 0u; j < TM; j++) { xv[j] = x[base[j] + k]; }
+            for (var j = 0u; j < TM; j++) { xv[j] = wide(x[base[j] + k]); }
             for (var t = 0u; t < TN / 8u; t++) {
 //#if SUBGROUP
-                let yv = y[at[t] + k];
+                let yv = wide(y[at[t] + k]);
                 // The lane of a broadcast must be a constant expression, hence no loop.
                 let s0 = subgroupBroadcast(yv, 0u);
                 for (var j = 0u; j < TM; j++) { acc[8u * t][j] = add_squares(acc[8u * t][j], xv[j] - s0); }
@@ -84,7 +85,7 @@ fn main(
                 for (var j = 0u; j < TM; j++) { acc[8u * t + 7u][j] = add_squares(acc[8u * t + 7u][j], xv[j] - s7); }
 //#else
                 for (var i = 0u; i < 8u; i++) {
-                    let s = y[(y0 + min(at[t] + i, n - 1u)) * p.r4 + k];
+                    let s = wide(y[(y0 + min(at[t] + i, n - 1u)) * p.r4 + k]);
                     for (var j = 0u; j < TM; j++) {
                         acc[8u * t + i][j] = add_squares(acc[8u * t + i][j], xv[j] - s);
                     }

@@ -14,10 +14,11 @@
 const MARGIN: f32 = 1.001;
 
 //#include shared/coreset.wgsl
+//#include shared/stored.wgsl
 
-@group(0) @binding(0) var<storage, read> z: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> z: array<Stored>;
 @group(0) @binding(1) var<storage, read> kept: array<u32>;
-@group(0) @binding(2) var<storage, read> bank: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> bank: array<Stored>;
 @group(0) @binding(3) var<storage, read> table: array<f32>;
 @group(0) @binding(4) var<storage, read> sorted: array<u32>;
 @group(0) @binding(5) var<storage, read_write> distance: array<f32>;
@@ -31,14 +32,14 @@ fn pick_part(pick: u32, k: u32) -> vec4<f32> {
 //#if TAIL
     if (k >= p.r4) { return vec4(0.0); }
 //#endif
-    return bank[pick * p.r4 + k];
+    return wide(bank[pick * p.r4 + k]);
 }
 
 fn patch_part(base: u32, k: u32) -> vec4<f32> {
 //#if TAIL
     if (k >= p.r4) { return vec4(0.0); }
 //#endif
-    return z[base + k];
+    return wide(z[base + k]);
 }
 
 // Sums for 8 picks.
@@ -181,7 +182,7 @@ fn main(
                 if (table[c * p.batch + j] < reach * reach * MARGIN) {
                     var sum = 0.0;
                     for (var k = 0u; k < p.r4; k++) {
-                        sum = add_squares(sum, z[base + k] - bank[(first + j) * p.r4 + k]);
+                        sum = add_squares(sum, wide(z[base + k]) - wide(bank[(first + j) * p.r4 + k]));
                         if (sum >= best) { break; }
                     }
                     work++;

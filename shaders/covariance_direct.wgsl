@@ -5,6 +5,7 @@
 // lane holds 4 columns of 32 rows; a sample's 32 values for the rows are loaded once by all lanes together and handed
 // round with subgroup broadcasts (SUBGROUP, needs subgroups of exactly 8).
 // Cost: n * 2 vec4 loads for 1024 n multiply-adds.
+//#include shared/stored.wgsl
 const RIDGE: f32 = 0.01;
 
 struct Params {
@@ -12,7 +13,7 @@ struct Params {
     r4: u32,
 }
 
-@group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> a: array<Stored>;
 @group(0) @binding(1) var<storage, read_write> c: array<vec4<f32>>;
 @group(0) @binding(2) var<uniform> p: Params;
 
@@ -30,9 +31,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     for (var i = 0u; i < 32u; i++) { acc[i] = vec4(0.0); }
     for (var x = 0u; x < p.n; x++) {
         let start = (wid.z * p.n + x) * p.r4;
-        let columns = a[start + column_at];
+        let columns = wide(a[start + column_at]);
 //#if SUBGROUP
-        let rows = a[start + row_at];
+        let rows = wide(a[start + row_at]);
         // The lane of a broadcast must be a constant expression, hence no loop.
         let s0 = subgroupBroadcast(rows, 0u);
         for (var j = 0u; j < 4u; j++) { acc[0u + j] += columns * s0[j]; }
@@ -52,7 +53,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
         for (var j = 0u; j < 4u; j++) { acc[28u + j] += columns * s7[j]; }
 //#else
         for (var i = 0u; i < 8u; i++) {
-            let s = a[start + min(row4 + i, p.r4 - 1u)];
+            let s = wide(a[start + min(row4 + i, p.r4 - 1u)]);
             for (var j = 0u; j < 4u; j++) { acc[4u * i + j] += columns * s[j]; }
         }
 //#endif

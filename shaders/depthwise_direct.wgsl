@@ -1,7 +1,7 @@
 // C = clamp(depthwise convolution(X, W) + bias, lo, hi) for CPU drivers; layouts as in depthwise.wgsl.
-// With F16, X, W and C are stored as f16, two channels a word.
+// With F16, X, W and C are stored as f16. A word has one channel, with F16 or INT64 two; four are more than registers hold.
 //
-// An invocation owns a word's channels (one, with F16 two) of TX neighbouring columns and `rows` rows, and goes down the rows of
+// An invocation owns a word's channels of TX neighbouring columns and `rows` rows, and goes down the rows of
 // X: each adds to the rows of C that it touches, DEPTH at most, whose sums stay in registers; the oldest is finished every S
 // rows. These drivers pay for every word that is loaded or stored, and little for arithmetic. Neighbouring invocations take
 // neighbouring words. Cost: about ((TX - 1) S + K) (rows S + K - S) + K^2 loads for TX rows K^2 multiply-adds of each channel.
@@ -11,10 +11,20 @@ alias Values = vec2<f32>;
 fn wide(v: Stored) -> Values { return unpack2x16float(v); }
 fn stored(v: Values) -> Stored { return pack2x16float(v); }
 //#else
+//#if INT64
+alias Stored = u64;
+alias Values = vec2<f32>;
+fn wide(v: Stored) -> Values { return bitcast<vec2<f32>>(vec2(u32(v), u32(v >> 32u))); }
+fn stored(v: Values) -> Stored {
+    let bits = bitcast<vec2<u32>>(v);
+    return u64(bits.x) | (u64(bits.y) << 32u);
+}
+//#else
 alias Stored = f32;
 alias Values = f32;
 fn wide(v: Stored) -> Values { return v; }
 fn stored(v: Values) -> Stored { return v; }
+//#endif
 //#endif
 const K: u32 = 3u;
 const S: u32 = 1u;

@@ -8,6 +8,7 @@
 // one group; it walks all rows of the group TN at a time, loaded once by all lanes together and handed round with
 // subgroup broadcasts (SUBGROUP, needs subgroups of exactly 8). The lists of the K nearest stay in registers.
 // Cost: n/TN * R/4 * (TM + TN/8) vec4 loads for 8*TM*n*R differences, and n insertions into each of TM lists.
+//#include shared/stored.wgsl
 const K: u32 = 6u;
 const TM: u32 = 3u;
 const TN: u32 = 16u;
@@ -18,7 +19,7 @@ struct Params {
     r4: u32,
 }
 
-@group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> a: array<Stored>;
 @group(0) @binding(1) var<storage, read_write> distances: array<f32>;
 @group(0) @binding(2) var<storage, read_write> indices: array<u32>;
 @group(0) @binding(3) var<uniform> p: Params;
@@ -55,10 +56,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
         }
         for (var k = 0u; k < p.r4; k++) {
             var xv: array<vec4<f32>, TM>;
-            for (var j = 0u; j < TM; j++) { xv[j] = a[base[j] + k]; }
+            for (var j = 0u; j < TM; j++) { xv[j] = wide(a[base[j] + k]); }
             for (var t = 0u; t < TN / 8u; t++) {
 //#if SUBGROUP
-                let wv = a[at[t] + k];
+                let wv = wide(a[at[t] + k]);
                 // The lane of a broadcast must be a constant expression, hence no loop.
                 let s0 = subgroupBroadcast(wv, 0u);
                 for (var j = 0u; j < TM; j++) { acc[8u * t + 0u][j] += square(xv[j] - s0); }
@@ -78,7 +79,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
                 for (var j = 0u; j < TM; j++) { acc[8u * t + 7u][j] += square(xv[j] - s7); }
 //#else
                 for (var i = 0u; i < 8u; i++) {
-                    let s = a[min(at[t] + i * p.r4, (group + p.n - 1u) * p.r4) + k];
+                    let s = wide(a[min(at[t] + i * p.r4, (group + p.n - 1u) * p.r4) + k]);
                     for (var j = 0u; j < TM; j++) { acc[8u * t + i][j] += square(xv[j] - s); }
                 }
 //#endif

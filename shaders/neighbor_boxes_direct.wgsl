@@ -4,14 +4,15 @@
 //
 // For CPU drivers, as gemm_direct.wgsl: 8 lanes hold 4 queries each, the corners of 8 tiles are loaded by all lanes together
 // and handed round (SUBGROUP). A workgroup walks PAIRS pairs of 4 tiles.
+//#include shared/stored.wgsl
 const TM: u32 = 4u;
 const PAIRS: u32 = 8u;
 
 struct Params { q: u32, quads: u32, k4: u32 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> boxes: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> c: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
+@group(0) @binding(1) var<storage, read> boxes: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> c: array<Stored>;
 @group(0) @binding(3) var<uniform> p: Params;
 
 fn outside(v: vec4<f32>, low: vec4<f32>, high: vec4<f32>) -> f32 {
@@ -37,10 +38,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
             for (var r = 0u; r < 8u; r++) { for (var j = 0u; j < TM; j++) { acc[r][j] = 0.0; } }
             for (var k = 0u; k < p.k4; k++) {
                 var v: array<vec4<f32>, TM>;
-                for (var j = 0u; j < TM; j++) { v[j] = x[base[j] + k]; }
+                for (var j = 0u; j < TM; j++) { v[j] = wide(x[base[j] + k]); }
                 for (var t = 0u; t < 2u; t++) {
 //#if SUBGROUP
-                    let corner = boxes[select(at0, at1, t == 1u) + 2u * k];
+                    let corner = wide(boxes[select(at0, at1, t == 1u) + 2u * k]);
                     let low0 = subgroupBroadcast(corner, 0u);
                     let high0 = subgroupBroadcast(corner, 1u);
                     for (var j = 0u; j < TM; j++) { acc[4u * t][j] += outside(v[j], low0, high0); }
@@ -56,8 +57,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 //#else
                     for (var r = 0u; r < 4u; r++) {
                         let at = ((4u * select(quad, quad1, t == 1u) + r) * p.k4 + k) * 2u;
-                        let low = boxes[at];
-                        let high = boxes[at + 1u];
+                        let low = wide(boxes[at]);
+                        let high = wide(boxes[at + 1u]);
                         for (var j = 0u; j < TM; j++) { acc[4u * t + r][j] += outside(v[j], low, high); }
                     }
 //#endif
@@ -66,8 +67,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
             for (var j = 0u; j < TM; j++) {
                 if (query0 + 8u * j < p.q) {
                     let out = (query0 + 8u * j) * p.quads;
-                    c[out + quad] = vec4(acc[0][j], acc[1][j], acc[2][j], acc[3][j]);
-                    if (quad + 1u < p.quads) { c[out + quad1] = vec4(acc[4][j], acc[5][j], acc[6][j], acc[7][j]); }
+                    c[out + quad] = stored(vec4(acc[0][j], acc[1][j], acc[2][j], acc[3][j]));
+                    if (quad + 1u < p.quads) { c[out + quad1] = stored(vec4(acc[4][j], acc[5][j], acc[6][j], acc[7][j])); }
                 }
             }
         }

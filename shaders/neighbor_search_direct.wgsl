@@ -5,6 +5,7 @@
 //
 // Tiles and rows go round the lanes for the bounds, a row's values for the distance. Cost a lane for four queries:
 // m / (2 TILE) loads, K/4 a row looked at, d/16 a row measured; `finished` counts the rows measured to the end.
+//#include shared/stored.wgsl
 const TILE: u32 = 16u;
 const K4: u32 = 7u;
 // Vectors a lane adds up before the sum is compared.
@@ -20,11 +21,11 @@ struct Params {
     slack: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> bank: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> boxes: array<vec4<u32>>;
-@group(0) @binding(3) var<storage, read> lifted: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> rows: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
+@group(0) @binding(1) var<storage, read> bank: array<Stored>;
+@group(0) @binding(2) var<storage, read> boxes: array<Stored>;
+@group(0) @binding(3) var<storage, read> lifted: array<Stored>;
+@group(0) @binding(4) var<storage, read> rows: array<Stored>;
 @group(0) @binding(5) var<storage, read> info: array<vec2<u32>>;
 @group(0) @binding(6) var<storage, read_write> best: array<vec2<u32>>;
 @group(0) @binding(7) var<storage, read_write> finished: array<atomic<u32>>;
@@ -34,6 +35,9 @@ struct Params {
 var<private> own: array<array<vec4<f32>, 4>, K4>;
 // Boxes that this lane has of the block at hand: those of four tiles for each query.
 var<private> near: array<vec4<u32>, 4>;
+
+// Bits of the bounds of four boxes.
+fn box_bounds(at: u32) -> vec4<u32> { return bitcast<vec4<u32>>(wide(boxes[at])); }
 
 fn least(v: vec4<u32>) -> vec4<u32> {
     return vec4(subgroupMin(v.x), subgroupMin(v.y), subgroupMin(v.z), subgroupMin(v.w));
@@ -57,7 +61,7 @@ fn hits(need: vec4<u32>, lane: u32) -> u32 {
 fn heads(before: vec4<f32>, row: u32, start: u32, end: u32) -> vec4<f32> {
     var sums = before;
     for (var k = start; k < end; k++) {
-        let v = rows[row * K4 + k];
+        let v = wide(rows[row * K4 + k]);
         for (var i = 0u; i < 4u; i++) {
             let d = own[k][i] - v;
             sums[i] += dot(d, d);
@@ -84,7 +88,7 @@ fn main(
     let images = p.query_image + queries / p.queries_per_image;
     // A lane loads one of eight, and hands it round.
     for (var k = 0u; k < K4; k += 2u) {
-        let v = lifted[min(query0 + lane % 4u, p.q - 1u) * K4 + min(k + lane / 4u, K4 - 1u)];
+        let v = wide(lifted[min(query0 + lane % 4u, p.q - 1u) * K4 + min(k + lane / 4u, K4 - 1u)]);
         own[k] = array(subgroupBroadcast(v, 0u), subgroupBroadcast(v, 1u), subgroupBroadcast(v, 2u), subgroupBroadcast(v, 3u));
         if (k + 1u < K4) {
             own[k + 1u] = array(subgroupBroadcast(v, 4u), subgroupBroadcast(v, 5u), subgroupBroadcast(v, 6u), subgroupBroadcast(v, 7u));
@@ -107,7 +111,7 @@ fn main(
     var first = vec4(0u);
     for (var t = lane; t < p.quads; t += 8u) {
         for (var i = 0u; i < 4u; i++) {
-            let v = boxes[base[i] + t];
+            let v = box_bounds(base[i] + t);
             let nearest = min(min(v.x, v.y), min(v.z, v.w));
             if (nearest < low[i]) {
                 low[i] = nearest;
@@ -146,7 +150,7 @@ fn main(
             loop {
                 let stop = min(k + STEPS * 8u, p.d4);
                 for (var at = k + lane; at < stop; at += 8u) {
-                    let v = x[values + at] - bank[row * p.d4 + at];
+                    let v = wide(x[values + at]) - wide(bank[row * p.d4 + at]);
                     part += dot(v, v);
                 }
                 k += STEPS * 8u;
@@ -179,7 +183,7 @@ fn main(
                                 let t = 8u * block + lane;
                                 for (var i = 0u; i < 4u; i++) {
                                     near[i] = vec4(NONE);
-                                    if (t < p.quads) { near[i] = boxes[base[i] + t]; }
+                                    if (t < p.quads) { near[i] = box_bounds(base[i] + t); }
                                     // Those have been looked at.
                                     for (var j = 0u; j < 4u; j++) {
                                         near[i] = select(near[i], vec4(NONE), vec4(4u * t) + vec4(0u, 1u, 2u, 3u) == vec4(first[j]));
@@ -212,7 +216,7 @@ fn main(
                     sums = heads(sums, r, FEW, MORE);
                     if (near_enough(sums, need)) {
                         sums = heads(sums, r, MORE, K4 - 1u);
-                        let other = rows[r * K4 + K4 - 1u];
+                        let other = wide(rows[r * K4 + K4 - 1u]);
                         for (var i = 0u; i < 4u; i++) {
                             let tail = own[K4 - 1u][i];
                             let head = tail.x - other.x;

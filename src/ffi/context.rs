@@ -213,7 +213,7 @@ pub extern "C" fn softpatch_context_free(context: softpatch_context) -> softpatc
     })
 }
 
-/// What the device offers and what of it is used, as a JSON object with `adapter`, `driver`, `backend`, `archetype`, `f16`,
+/// What the device offers and what of it is used, as a JSON object with `adapter`, `driver`, `backend`, `archetype`, `f16`, `int64`,
 /// `max_binding`, `peak_bytes` among others. Buffer and `needed` as in `softpatch_detector_info_json`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_context_info_json(
@@ -231,6 +231,7 @@ pub unsafe extern "C" fn softpatch_context_info_json(
             "backend": caps.backend,
             "archetype": caps.archetype.to_string(),
             "f16": caps.f16,
+            "int64": caps.int64,
             "subgroup": caps.subgroup,
             "coop": caps.coop.is_some(),
             "unchecked": caps.unchecked,

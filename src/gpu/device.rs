@@ -40,6 +40,8 @@ pub struct Caps {
     pub archetype: Archetype,
     /// Arithmetic in f16, which cooperative matrices need. Storage as f16 needs nothing.
     pub f16: bool,
+    /// Words of 64 bits in shaders, in which the `direct` kernels load and store.
+    pub int64: bool,
     /// Smallest and largest subgroup, where subgroup operations are offered.
     pub subgroup: Option<(u32, u32)>,
     /// Cooperative matrices with f16 operands and f32 sums; none where the adapter offers no shape that the kernels have.
@@ -77,6 +79,8 @@ pub struct DeviceOptions {
     pub pipeline_cache: Option<PathBuf>,
     /// Stays within WebGPU's default limits though the adapter offers more.
     pub default_limits: bool,
+    /// Does without words of 64 bits, as on an adapter that has none.
+    pub without_int64: bool,
     /// Runs the kernels for cooperative matrices of this side (8 or 16) with matrices in ordinary registers, on an adapter
     /// with f16: very slow, for tests of these kernels on machines without such matrices.
     pub emulate_coop: Option<u32>,
@@ -107,7 +111,7 @@ impl std::fmt::Debug for Device {
     }
 }
 
-/// Features that a user turned off: `SOFTPATCH_DISABLE=f16,subgroup,coop,unchecked`.
+/// Features that a user turned off: `SOFTPATCH_DISABLE=f16,int64,subgroup,coop,unchecked`.
 fn disabled(what: &str) -> bool {
     std::env::var("SOFTPATCH_DISABLE").is_ok_and(|v| v.split(',').any(|w| w.trim() == what))
 }
@@ -122,6 +126,7 @@ impl Device {
         let wanted = wgpu::Features::TIMESTAMP_QUERY
             | wgpu::Features::SUBGROUP
             | wgpu::Features::SHADER_F16
+            | wgpu::Features::SHADER_INT64
             | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
         let mut features = adapter.features() & wanted;
         if options.pipeline_cache.is_some() && adapter.get_info().device_type != wgpu::DeviceType::Cpu {
@@ -129,6 +134,9 @@ impl Device {
         }
         if disabled("f16") {
             features = features.difference(wgpu::Features::SHADER_F16);
+        }
+        if options.without_int64 || disabled("int64") {
+            features = features.difference(wgpu::Features::SHADER_INT64);
         }
         if disabled("subgroup") {
             features = features.difference(wgpu::Features::SUBGROUP);
@@ -158,7 +166,8 @@ impl Device {
     }
 
     /// Uses a device that the application already owns; the application keeps using it at the same time. Features
-    /// that were not requested when the device was made (timestamps, subgroups, f16) are not used, nor are cooperative matrices.
+    /// that were not requested when the device was made (timestamps, subgroups, f16, words of 64 bits) are not
+    /// used, nor are cooperative matrices.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         // Which cooperative matrices there are only the adapter tells, and that the application has.
         let (options, coop) = (DeviceOptions::default(), None);
@@ -195,6 +204,7 @@ impl Device {
             backend: info.backend.to_string(),
             archetype: options.archetype.unwrap_or(by_type),
             f16: features.contains(wgpu::Features::SHADER_F16),
+            int64: features.contains(wgpu::Features::SHADER_INT64),
             subgroup: features
                 .contains(wgpu::Features::SUBGROUP)
                 .then_some((info.subgroup_min_size, info.subgroup_max_size)),

@@ -3,7 +3,7 @@
 //! The preprocessor knows four lines: `//#include shared/NAME.wgsl`, `//#if FLAG` (or `//#if !FLAG`), `//#else`,
 //! `//#endif`; and it replaces the value of `const NAME: u32 = ...;` lines that the host names.
 
-use super::{Device, shaders};
+use super::{Archetype, Device, shaders};
 use crate::{Error, Result};
 use std::sync::Arc;
 
@@ -157,10 +157,14 @@ fn build(
     flags: &[&str],
 ) -> Result<Kernel> {
     let text = shaders::text(name).ok_or_else(|| Error::Device(format!("no shader is named {name}")))?;
-    let source = preprocess(name, text, constants, flags)?;
+    let caps = device.caps();
+    let mut flags = flags.to_vec();
+    // The device's choice, not the operation's: whatever has such loads uses them where they are cheaper.
+    flags.extend((caps.int64 && caps.archetype == Archetype::Direct).then_some("INT64"));
+    let source = preprocess(name, text, constants, &flags)?;
     let module = wgpu::naga::front::wgsl::parse_str(&source)
         .map_err(|e| Error::Device(format!("shader {label}: {}", e.emit_to_string(&source))))?;
-    let (caps, memory) = (device.caps(), workgroup_bytes(&module));
+    let memory = workgroup_bytes(&module);
     if memory > caps.max_workgroup_memory {
         return Err(Error::Limit(format!(
             "shader {label} needs {memory} bytes of workgroup memory, the device has {}",

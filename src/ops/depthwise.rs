@@ -27,7 +27,7 @@ pub struct Depthwise<'a> {
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Params {
     batch: u32,
-    // Channels, or vec4 of channels: what an invocation owns.
+    // Channels, pairs of them, or vec4s: what an invocation owns.
     channels: u32,
     in_h: u32,
     in_w: u32,
@@ -77,8 +77,10 @@ impl Depthwise<'_> {
         let (lo, hi) = self.activation.bounds(f16);
         let device = recorder.device();
         let archetype = device.caps().archetype;
+        // The kernel's word, see its text.
+        let per_word = if f16 || device.caps().int64 { 2 } else { 1 };
         let (name, channels, rows) = match archetype {
-            Archetype::Direct => ("depthwise_direct", if f16 { s.in_c / 2 } else { s.in_c }, ROWS),
+            Archetype::Direct => ("depthwise_direct", s.in_c / per_word, ROWS),
             Archetype::Tiled => ("depthwise", s.in_c / 4, 1),
         };
         let columns = match device.tuning().depthwise_run {

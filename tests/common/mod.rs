@@ -24,6 +24,8 @@ pub fn devices() -> &'static [(String, Device)] {
                     archetype: Some(archetype),
                     unchecked: Some(unchecked),
                     default_limits: true,
+                    // Loads and stores of either width.
+                    without_int64: !unchecked,
                     ..Default::default()
                 };
                 let device = Device::open(&options)

@@ -8,7 +8,7 @@ use softpatch::gpu::{AdapterSummary, Caps, adapters};
 /// List the adapters that can run the kernels, their limits, and which kernel variants they get.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The first adapter is the one that is used without --device. SOFTPATCH_DISABLE=f16,subgroup,coop,unchecked turns \
+    after_help = "The first adapter is the one that is used without --device. SOFTPATCH_DISABLE=f16,int64,subgroup,coop,unchecked turns \
                         features off, for comparison."
 )]
 pub struct Args {
@@ -54,6 +54,7 @@ fn describe(a: &AdapterSummary, caps: &Result<Caps, Error>) -> String {
                 format!("{}, {}", c.archetype, if c.unchecked { "unchecked" } else { "with bounds checks" }),
             );
             line("f16", yes(c.f16).into());
+            line("int64", yes(c.int64).into());
             line("subgroups", c.subgroup.map_or("no".into(), |(low, high)| format!("{low} to {high} lanes")));
             line(
                 "coop",
@@ -83,6 +84,7 @@ fn as_json(a: &AdapterSummary, caps: &Result<Caps, Error>) -> serde_json::Value 
         Ok(c) => json!({
             "archetype": c.archetype.to_string(),
             "f16": c.f16,
+            "int64": c.int64,
             "subgroup": c.subgroup.map(|(low, high)| [low, high]),
             "coop": c.coop.map(|coop| json!({ "side": coop.side, "lanes": coop.lanes })),
             "unchecked": c.unchecked,

@@ -38,7 +38,7 @@ pub fn run(args: &Args) -> Outcome {
     } else {
         eprintln!(
             "error: {failed} of {count} checks fail on this adapter; its results cannot be trusted.\n  help: update its \
-             driver, choose another adapter with --device, or try SOFTPATCH_DISABLE=f16,subgroup,coop"
+             driver, choose another adapter with --device, or try SOFTPATCH_DISABLE=f16,int64,subgroup,coop"
         );
         Err(Failure::Reported)
     }
