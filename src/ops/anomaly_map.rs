@@ -38,11 +38,40 @@ pub fn axis_matrix(grid: u32, out: u32) -> Vec<f32> {
     matrix.into_iter().map(|v| v as f32).collect()
 }
 
+/// What is not zero of a matrix `[out][grid]` of [`axis_matrix`], on the device.
+#[derive(Clone, Debug)]
+struct Band {
+    /// `[out][taps]`.
+    values: Tensor,
+    /// `[out]`: column of a row's first value.
+    first: Tensor,
+    taps: u32,
+}
+
+impl Band {
+    fn new(device: &Device, grid: u32, out: u32) -> Result<Self> {
+        let matrix = axis_matrix(grid, out);
+        let rows = || matrix.chunks_exact(grid as usize);
+        let start = |row: &[f32]| row.iter().position(|v| *v != 0.0).unwrap_or(0);
+        let end = |row: &[f32]| row.iter().rposition(|v| *v != 0.0).map_or(0, |last| last + 1);
+        let taps = rows().map(|row| end(row) - start(row)).max().unwrap_or(0);
+        // Rows that end at the border begin earlier, with zeros.
+        let first: Vec<u32> = rows().map(|row| start(row).min(row.len() - taps) as u32).collect();
+        let values: Vec<f32> =
+            rows().zip(&first).flat_map(|(row, first)| &row[*first as usize..][..taps]).copied().collect();
+        Ok(Self {
+            values: device.upload(&values, "anomaly map weights")?,
+            first: device.upload(&first, "anomaly map windows")?,
+            taps: taps as u32,
+        })
+    }
+}
+
 /// Scores `[batch][h][w]` to maps `[batch][out_h][out_w]`.
 #[derive(Clone, Debug)]
 pub struct AnomalyMap {
-    rows: Tensor,
-    columns: Tensor,
+    rows: Band,
+    columns: Band,
     grid: [u32; 2],
     out: [u32; 2],
 }
@@ -54,6 +83,7 @@ struct Params {
     inner: u32,
     in_len: u32,
     out_len: u32,
+    taps: u32,
 }
 
 impl AnomalyMap {
@@ -63,8 +93,8 @@ impl AnomalyMap {
     /// [`crate::Error::Device`] where memory is out.
     pub fn new(device: &Device, grid: [u32; 2], out: [u32; 2]) -> Result<Self> {
         Ok(Self {
-            rows: device.upload(&axis_matrix(grid[0], out[0]), "anomaly map rows")?,
-            columns: device.upload(&axis_matrix(grid[1], out[1]), "anomaly map columns")?,
+            rows: Band::new(device, grid[0], out[0])?,
+            columns: Band::new(device, grid[1], out[1])?,
             grid,
             out,
         })
@@ -93,18 +123,19 @@ impl AnomalyMap {
         check("anomaly map", words(&[batch, out_h, out_w]), map)?;
         let kernel = recorder.device().kernel("anomaly_map", &[], &[])?;
         let caps = recorder.device().caps().clone();
-        let first = Params { batch, inner: h, in_len: w, out_len: out_w };
+        let across = Params { batch, inner: h, in_len: w, out_len: out_w, taps: self.columns.taps };
         let grid = grid_64("anomaly map", words(&[batch, out_w, h]), &caps)?;
         recorder.dispatch(
             &kernel,
             &format!("{h}x{w}->{out_w} b{batch}"),
-            &[scores, &self.columns, scratch],
-            &first,
+            &[scores, &self.columns.values, &self.columns.first, scratch],
+            &across,
             grid,
         )?;
-        let second = Params { batch, inner: out_w, in_len: h, out_len: out_h };
+        let down = Params { batch, inner: out_w, in_len: h, out_len: out_h, taps: self.rows.taps };
         let grid = grid_64("anomaly map", words(&[batch, out_h, out_w]), &caps)?;
         let shape = format!("{out_w}x{h}->{out_h} b{batch}");
-        recorder.dispatch(&kernel, &shape, &[scratch, &self.rows, map], &second, grid)
+        let tensors = [scratch, &self.rows.values, &self.rows.first, map];
+        recorder.dispatch(&kernel, &shape, &tensors, &down, grid)
     }
 }
