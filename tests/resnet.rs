@@ -32,6 +32,16 @@ fn tables_are_those_of_the_published_packages() {
     }
 }
 
+#[test]
+fn made_up_weights_are_those_of_the_golden_script() {
+    for name in ["resnet18", "wide_resnet50_2"] {
+        let network = resnet(name).unwrap().with_taps(&["layer1"]).unwrap();
+        let weights = WeightFile::made_up(&network).unwrap();
+        assert_eq!(weights.hash(), file(&tensors(&network), Dtype::F32).hash(), "{name}");
+        weights.check(&network).unwrap();
+    }
+}
+
 fn parity(name: &str, devices: &[&Device]) {
     let _guard = serial();
     let bytes = golden("resnet.safetensors");

@@ -4,8 +4,8 @@
 #
 #   tools/measure.sh [-p PROGRAM] [-d ADAPTER] [-w WIDERESNET.safetensors] [-o FOLDER]
 #
-# -p: a built program, else `softpatch` from the path or target/release. -w: weights of WideResNet-50-2, which are measured
-# besides the built-in ones. -o: where results go, else measure-<date>.
+# -p: a built program, else `softpatch` from the path or target/release. -w: weights of WideResNet-50-2, which is measured besides
+# the built-in backbone; made up without. -o: where results go, else measure-<date>.
 set -euo pipefail
 
 program= adapter= weights= out="measure-$(date -u +%Y-%m-%d-%H%M%S)"
@@ -30,6 +30,8 @@ if [ -n "$weights" ] && [ ! -r "$weights" ]; then
     echo "error: the weights '$weights' cannot be read" >&2
     exit 1
 fi
+wide=(--made-up-weights wide_resnet50_2)
+if [ -n "$weights" ]; then wide=(--backbone "$weights" --arch wide_resnet50_2); fi
 device=()
 if [ -n "$adapter" ]; then device=(--device "$adapter"); fi
 mkdir -p "$out"
@@ -74,10 +76,8 @@ pipeline() {
 }
 for precision in f32 f16; do
     pipeline lite0 $precision 32 --ratio 0.1
-    if [ -n "$weights" ]; then
-        # 0.8 of 48 x 784 patches: a bank of 30 105 rows of 1024 values.
-        pipeline wide-resnet50 $precision 32 --ratio 0.8 --backbone "$weights" --arch wide_resnet50_2
-    fi
+    # 0.8 of 48 x 784 patches: a bank of 30 105 rows of 1024 values.
+    pipeline wide-resnet50 $precision 32 --ratio 0.8 "${wide[@]}"
 done
 rm -r "$set"
 echo "== $out/pipeline.csv"

@@ -167,9 +167,9 @@ fn listed(problems: &[String]) -> String {
 }
 
 /// A tensor that a network needs.
-struct Part {
-    name: String,
-    shape: Vec<usize>,
+pub(super) struct Part {
+    pub name: String,
+    pub shape: Vec<usize>,
 }
 
 impl Part {
@@ -188,7 +188,7 @@ impl Part {
 }
 
 /// Every layer with weights, by index: weights, then the batch norm's weight, bias, mean, variance.
-fn expected(network: &Network) -> Vec<(usize, [Part; 5])> {
+pub(super) fn expected(network: &Network) -> Vec<(usize, [Part; 5])> {
     let mut channels = vec![3];
     let mut parts = Vec::new();
     for (i, layer) in network.layers.iter().enumerate() {

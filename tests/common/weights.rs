@@ -1,7 +1,7 @@
 //! Made-up weights, as `tools/golden_resnet.py` and `tools/golden_timm.py` make them, and activations against theirs.
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use softpatch::backbone::{Extractor, Network, Patches, Precision, WeightFile, network::Kind};
+use softpatch::backbone::{Extractor, Network, Patches, Precision, WeightFile, made_up, network::Kind};
 use softpatch::gpu::Device;
 
 /// The project's promise for every tap and for the pooled embedding, relative to the tensor's norm, is 1e-3; f32 costs
@@ -10,36 +10,6 @@ const RELATIVE: f64 = 1e-4;
 
 pub fn fnv(text: &str) -> u32 {
     text.bytes().fold(2_166_136_261, |h, b| (h ^ u32::from(b)).wrapping_mul(16_777_619))
-}
-
-/// Values of tensor `name` by the formula of `tools/golden_resnet.py`.
-pub fn made_up(name: &str, shape: &[usize]) -> Vec<f32> {
-    let seed = fnv(name);
-    let fan_in: usize = shape[1..].iter().product();
-    let scale = (6.0 / fan_in as f64).sqrt();
-    let kind = match name {
-        _ if shape.len() == 4 => 0,
-        _ if name.ends_with("running_var") => 1,
-        _ if name.ends_with("weight") => 2,
-        _ => 3,
-    };
-    (0..shape.iter().product::<usize>() as u32)
-        .map(|i| {
-            let mut h = seed.wrapping_add(i.wrapping_mul(2_654_435_769));
-            h ^= h >> 16;
-            h = h.wrapping_mul(2_246_822_507);
-            h ^= h >> 13;
-            h = h.wrapping_mul(3_266_489_909);
-            h ^= h >> 16;
-            let u = f64::from(h >> 8) / f64::from(1 << 24);
-            (match kind {
-                0 => (2.0 * u - 1.0) * scale,
-                1 => 0.5 + u,
-                2 => 0.5 + u / 2.0,
-                _ => 0.4 * u - 0.2,
-            }) as f32
-        })
-        .collect()
 }
 
 /// Every tensor that `network` needs: name and shape.

@@ -2,6 +2,7 @@
 
 use crate::common::{self, BackboneArgs, Bars, DeviceArgs, Failure, Outcome, human_bytes};
 use crate::config::{compat, embedding, parse_bytes, precision};
+use softpatch::backbone::{WeightFile, architecture};
 use softpatch::data::{Dataset, DecodeOptions, FileSource, ImageSource, NoiseProtocol};
 use softpatch::detector::{Backbone, Compat, Detector, Embedding, FitOptions, Precision, Progress};
 use softpatch::eval::bench::{Bench, BenchOptions, Cell, Method, Summary, protocol_of};
@@ -94,6 +95,10 @@ pub struct Args {
     /// Instead of measuring quality, print where the time goes when the first category is fitted and scored.
     #[arg(long)]
     time: bool,
+    /// With --time, weights that are made up for this architecture, e.g. wide_resnet50_2: the work is the same, scores mean
+    /// nothing.
+    #[arg(long, value_name = "NAME", requires = "time", conflicts_with = "backbone")]
+    made_up_weights: Option<String>,
     #[command(flatten)]
     roofline: crate::roofline::RooflineArgs,
     #[command(flatten)]
@@ -147,7 +152,14 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         set = set.only(&args.category).map_err(|e| Failure::Usage(e.to_string()))?;
     }
     if args.time {
-        return time(&args.device.open()?, &args.backbone.open()?, &set, &options, quiet);
+        let backbone = match &args.made_up_weights {
+            Some(name) => {
+                let network = architecture(name)?;
+                Backbone::from_weights(WeightFile::made_up(&network)?, Some(name), None)?
+            }
+            None => args.backbone.open()?,
+        };
+        return time(&args.device.open()?, &backbone, &set, &options, quiet);
     }
     let Some(out) = &args.out else { return Err(Failure::Usage("--out is missing".into())) };
     std::fs::create_dir_all(out).map_err(|e| softpatch::Error::io(out, "making the folder", e))?;
