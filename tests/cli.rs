@@ -429,7 +429,11 @@ fn a_benchmark_is_run_once_and_timed() {
     }
     let (times, _) = succeeds(&bench(&["--time", "--made-up-weights", "resnet18"]));
     assert!(times.contains("rows of 1024 values"), "{times}");
-    fails(&bench(&["--time", "--made-up-weights", "vgg"]), 2, &["no architecture is called 'vgg'", "resnet18"]);
+    fails(
+        &bench(&["--time", "--made-up-weights", "vgg"]),
+        1,
+        &["no architecture is called 'vgg'", "resnet18"],
+    );
     fails(&bench(&["-o", arg(&out), "--methods", "knn"]), 2, &["there is no method knn", "softpatch+"]);
     fails(&bench(&["-o", arg(&out), "--protocol", "twice"]), 2, &["there is no protocol twice"]);
     fails(&bench(&["-o", arg(&out), "--category", "wood"]), 2, &["no category wood", "metal"]);
