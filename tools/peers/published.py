@@ -74,7 +74,7 @@ def greedy(z: torch.Tensor, kept: torch.Tensor, rows: int, official: bool, rando
 
 
 def index(bank: torch.Tensor):
-    """A function that gives squared distances [n] and numbers [n] of the rows nearest to patches [n][d]."""
+    """What searches, and its function that gives squared distances [n] and numbers [n] of the rows nearest to patches [n][d]."""
     on_gpu = bank.device.type == "cuda"
     if on_gpu and not hasattr(faiss, "StandardGpuResources"):
         norms = bank.square().sum(1)
