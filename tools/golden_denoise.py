@@ -1,6 +1,6 @@
 """Golden values for noise discriminators, quantile, nearest neighbour and coreset selection.
 
-Writes tests/golden/denoise.safetensors from scikit-learn, SciPy and NumPy in float64; tests/reference_denoise.rs
+Writes tests/golden/denoise.safetensors from scikit-learn, SciPy and NumPy in float64; tests/kernels/reference_denoise.rs
 compares the plain-Rust reference with it. Tensors are named `step.case.tensor`.
 
     python tools/golden_denoise.py

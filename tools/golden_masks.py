@@ -1,4 +1,4 @@
-"""Golden values for tests/folder.rs: masks resized and cropped by torchvision on Pillow images.
+"""Golden values for tests/method/folder.rs: masks resized and cropped by torchvision on Pillow images.
 
     pip install pillow numpy torchvision
     python tools/golden_masks.py > tests/golden/masks.json
@@ -15,7 +15,7 @@ from torchvision import transforms
 
 
 def shape(width, height, soft):
-    """The mask that tests/folder.rs makes by the same formula."""
+    """The mask that tests/method/folder.rs makes by the same formula."""
     y, x = np.mgrid[0:height, 0:width].astype(np.int64)
     inside = (3 * x + 2 * y) % 97 < 55
     value = (x * 5 + y * 3) % 256 if soft else np.full_like(x, 255)

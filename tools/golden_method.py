@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Writes tests/golden/method.safetensors: the whole method, from patch features to anomaly maps, computed with
-scikit-learn, SciPy and NumPy in float64. tests/golden_method.rs holds the plain-Rust reference and the detector against it.
+scikit-learn, SciPy and NumPy in float64. tests/method/golden_method.rs holds the plain-Rust reference and the detector against it.
 
     pip install -r tools/requirements.txt
     cargo build

@@ -1,4 +1,4 @@
-"""Golden values for tests/metrics.rs, from scikit-learn, SciPy and NumPy.
+"""Golden values for tests/method/metrics.rs, from scikit-learn, SciPy and NumPy.
 
     pip install numpy scipy scikit-learn
     python tools/golden_metrics.py > tests/golden/metrics.json

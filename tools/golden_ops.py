@@ -4,7 +4,7 @@
     pip install -r tools/requirements.txt
     python tools/golden_ops.py
 
-Read by tests/reference_ops.rs. Everything is NHWC, sizes are i32, pixels u8; all else is computed in f64 and rounded
+Read by tests/kernels/reference_ops.rs. Everything is NHWC, sizes are i32, pixels u8; all else is computed in f64 and rounded
 to f32 once. One group of tensors a case:
 
     resize.N      .x [h][w][c] u8 (c is 3 or 1), .y [oh][ow][c] u8

@@ -4,7 +4,7 @@
     pip install -r tools/requirements.txt
     python tools/golden_resnet.py
 
-The weights are too large to store, so a formula makes them, here and in tests/resnet.rs. All integers are unsigned
+The weights are too large to store, so a formula makes them, here and in tests/method/resnet.rs. All integers are unsigned
 32-bit and wrap. For the tensor called NAME and its value at flat index i (PyTorch's order):
 
     seed = 2166136261; for every byte b of NAME: seed = (seed xor b) * 16777619              (FNV-1a)

@@ -3,4 +3,4 @@
 # packaging/valgrind/driver.supp lists. Takes minutes. Arguments go to `cargo test`.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
-cargo test "$@" --test ffi_programs valgrind_finds_nothing -- --ignored --nocapture
+cargo test "$@" --test program valgrind_finds_nothing -- --ignored --nocapture

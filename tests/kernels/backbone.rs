@@ -1,0 +1,255 @@
+//! Convolutions, pooling, patches and whole backbones against the plain-Rust reference and PyTorch's activations.
+
+use crate::common::{assert_close, devices, gamma, noise, serial};
+use proptest::prelude::*;
+use softpatch::gpu::{Device, Recorder};
+use softpatch::ops::conv::{Conv, ConvShape};
+use softpatch::ops::depthwise::Depthwise;
+use softpatch::ops::gemm::Gemm;
+use softpatch::ops::patch::PatchMean;
+use softpatch::ops::pool::MaxPool;
+use softpatch::ops::resample::Upsample;
+use softpatch::ops::{Activation, gather};
+use softpatch::reference;
+
+/// Inputs lie in -1 .. 1, so a sum of k products plus bias and residual errs by at most gamma(k + 3) * (k + 2).
+fn bound(k: usize) -> f32 {
+    gamma(k + 3) * (k as f32 + 2.0)
+}
+
+fn run(device: &Device, f: impl FnOnce(&mut Recorder) -> softpatch::Result<()>) {
+    let mut recorder = Recorder::new(device);
+    f(&mut recorder).unwrap();
+    recorder.run().unwrap();
+}
+
+fn shapes() -> impl Strategy<Value = ConvShape> {
+    let sizes = (1_u32..3, 1_u32..20, 1_u32..20, 1_u32..5, 1_u32..12);
+    (sizes, prop_oneof![Just(1_u32), Just(3), Just(5)], 1_u32..3, 0_u32..3).prop_filter_map(
+        "the kernel fits",
+        |((batch, in_h, in_w, ci, co), kernel, stride, pad)| {
+            let out = |n: u32| Some((n + 2 * pad).checked_sub(kernel)? / stride + 1);
+            Some(ConvShape {
+                batch,
+                in_h,
+                in_w,
+                in_c: 4 * ci,
+                out_c: 4 * co,
+                kernel_h: kernel,
+                kernel_w: kernel,
+                stride,
+                pad_top: pad,
+                pad_left: pad,
+                out_h: out(in_h)?,
+                out_w: out(in_w)?,
+            })
+        },
+    )
+}
+
+fn activations() -> impl Strategy<Value = Activation> {
+    prop_oneof![Just(Activation::None), Just(Activation::Relu), Just(Activation::Relu6)]
+}
+
+fn activate(v: f32, activation: Activation) -> f32 {
+    match activation {
+        Activation::None => v,
+        Activation::Relu => v.max(0.0),
+        Activation::Relu6 => v.clamp(0.0, 6.0),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn gemm_equals_the_reference(
+        m in 1_usize..150, k4 in 1_usize..20, n4 in 1_usize..40, residual: bool, activation in activations(), seed: u64,
+    ) {
+        let _guard = serial();
+        let (k, n) = (4 * k4, 4 * n4);
+        let (x, w) = (noise(seed, m * k, 0.0, 1.0), noise(seed ^ 1, n * k, 0.0, 1.0));
+        let (bias, add) = (noise(seed ^ 2, n, 0.0, 1.0), noise(seed ^ 3, m * n, 0.0, 1.0));
+        let mut want = reference::gemm::gemm(&x, &w, m, k, n);
+        for (i, v) in want.iter_mut().enumerate() {
+            let extra = if residual { add[i] } else { 0.0 };
+            *v = activate(*v + bias[i % n] + extra, activation);
+        }
+        for (name, device) in devices() {
+            let up = |v: &[f32]| device.upload(v, "test").unwrap();
+            let (tx, tw, tb, tr) = (up(&x), up(&w), up(&bias), up(&add));
+            let c = device.alloc(m * n, "c").unwrap();
+            run(device, |r| {
+                Gemm { x: &tx, w: &tw, bias: &tb, residual: residual.then_some(&tr), c: &c,
+                    m: m as u32, k: k as u32, n: n as u32, activation }.record(r)
+            });
+            assert_close(&format!("{name} {m}x{k}x{n}"), &device.read(&c).unwrap(), &want, bound(k), 0.0);
+        }
+    }
+
+    #[test]
+    fn conv_equals_the_reference(shape in shapes(), residual: bool, activation in activations(), seed: u64) {
+        let _guard = serial();
+        let k = (shape.kernel_h * shape.kernel_w * shape.in_c) as usize;
+        let x = noise(seed, shape.input_len(), 0.0, 1.0);
+        let w = noise(seed ^ 1, k * shape.out_c as usize, 0.0, 1.0);
+        let bias = noise(seed ^ 2, shape.out_c as usize, 0.0, 1.0);
+        let add = noise(seed ^ 3, shape.output_len(), 0.0, 1.0);
+        let add = residual.then_some(add);
+        let want = reference::conv::conv2d(&x, &w, &bias, add.as_deref(), &shape, activation);
+        for (name, device) in devices() {
+            let up = |v: &[f32]| device.upload(v, "test").unwrap();
+            let (tx, tw, tb) = (up(&x), up(&w), up(&bias));
+            let tr = add.as_deref().map(up);
+            let c = device.alloc(shape.output_len(), "c").unwrap();
+            run(device, |r| {
+                Conv { x: &tx, w: &tw, bias: &tb, residual: tr.as_ref(), c: &c, shape, activation }.record(r)
+            });
+            assert_close(&format!("{name} {shape:?}"), &device.read(&c).unwrap(), &want, bound(k), 0.0);
+        }
+    }
+
+    #[test]
+    fn depthwise_equals_the_reference(shape in shapes(), activation in activations(), seed: u64) {
+        let _guard = serial();
+        let shape = ConvShape { out_c: shape.in_c, ..shape };
+        let taps = (shape.kernel_h * shape.kernel_w) as usize;
+        let x = noise(seed, shape.input_len(), 0.0, 1.0);
+        let w = noise(seed ^ 1, taps * shape.in_c as usize, 0.0, 1.0);
+        let bias = noise(seed ^ 2, shape.in_c as usize, 0.0, 1.0);
+        let want = reference::depthwise::depthwise(&x, &w, &bias, &shape, activation);
+        for (name, device) in devices() {
+            let up = |v: &[f32]| device.upload(v, "test").unwrap();
+            let (tx, tw, tb) = (up(&x), up(&w), up(&bias));
+            let c = device.alloc(shape.output_len(), "c").unwrap();
+            run(device, |r| Depthwise { x: &tx, w: &tw, bias: &tb, c: &c, shape, activation }.record(r));
+            assert_close(&format!("{name} {shape:?}"), &device.read(&c).unwrap(), &want, bound(taps), 0.0);
+        }
+    }
+
+    #[test]
+    fn pooling_patches_and_resampling_equal_the_reference(
+        shape in shapes(), out_h in 1_u32..30, out_w in 1_u32..30, seed: u64,
+    ) {
+        let _guard = serial();
+        let c = shape.in_c;
+        let shape = ConvShape { out_c: c, ..shape };
+        // A window that lies in the padding alone has no maximum.
+        prop_assume!(shape.pad_top < shape.kernel_h);
+        let x = noise(seed, shape.input_len(), 0.0, 1.0);
+        let pooled = reference::pool::max_pool(&x, &shape);
+        let image = shape.input_len() / shape.batch as usize;
+        let size = [shape.in_h as usize, shape.in_w as usize, c as usize];
+        let out = [out_h as usize, out_w as usize];
+        let by_image = |f: &dyn Fn(&[f32]) -> Vec<f32>| x.chunks_exact(image).flat_map(f).collect::<Vec<f32>>();
+        let patches = by_image(&|x| reference::patch::patch_mean3(x, size));
+        let resampled = by_image(&|x| reference::resample::upsample_bilinear(x, size, out));
+        // Outputs stand in channels 4 .. 4 + c of rows of c + 8, the rest stays 0.
+        let row = c + 8;
+        let embed = |values: &[f32]| -> Vec<f32> {
+            values
+                .chunks_exact(c as usize)
+                .flat_map(|v| [&[0.0; 4], v, &[0.0; 4]].concat())
+                .collect()
+        };
+        for (name, device) in devices() {
+            let tx = device.upload(&x, "x").unwrap();
+            let in_shape = [shape.batch, shape.in_h, shape.in_w, c];
+            let a = device.alloc(shape.output_len(), "pooled").unwrap();
+            let b = device.alloc((shape.batch * shape.in_h * shape.in_w * row) as usize, "patches").unwrap();
+            let d = device.alloc((shape.batch * out_h * out_w * row) as usize, "resampled").unwrap();
+            run(device, |r| {
+                MaxPool { x: &tx, c: &a, shape }.record(r)?;
+                PatchMean { x: &tx, c: &b, shape: in_shape, row, to: 4 }.record(r)?;
+                Upsample { x: &tx, c: &d, shape: in_shape, out: [out_h, out_w], row, to: 4 }.record(r)
+            });
+            assert_close(&format!("{name} pool {shape:?}"), &device.read(&a).unwrap(), &pooled, 0.0, 0.0);
+            assert_close(&format!("{name} patch"), &device.read(&b).unwrap(), &embed(&patches), bound(9), 0.0);
+            // The position itself is computed in f32: sizes up to 30 with 1 ulp each, times the largest slope, 2.
+            let slack = bound(4) + 30.0 * 4.0 * f32::EPSILON;
+            assert_close(&format!("{name} resample"), &device.read(&d).unwrap(), &embed(&resampled), slack, 0.0);
+        }
+    }
+
+    #[test]
+    fn gather_moves_rows(rows in 1_usize..60, c4 in 1_usize..5, picks in prop::collection::vec(any::<prop::sample::Index>(), 1..50)) {
+        let _guard = serial();
+        let c = 4 * c4;
+        let x = noise(7, rows * c, 0.0, 1.0);
+        let pairs: Vec<[u32; 2]> = picks.iter().enumerate().map(|(i, p)| [p.index(rows) as u32, i as u32]).collect();
+        let want: Vec<f32> = pairs.iter().flat_map(|p| x[p[0] as usize * c..][..c].to_vec()).collect();
+        for (name, device) in devices() {
+            let (tx, tp) = (device.upload(&x, "x").unwrap(), device.upload(&pairs, "pairs").unwrap());
+            let out = device.alloc(pairs.len() * c, "out").unwrap();
+            run(device, |r| gather::record(r, &tx, &tp, pairs.len() as u32, c as u32, &out));
+            assert_close(name, &device.read(&out).unwrap(), &want, 0.0, 0.0);
+        }
+    }
+}
+
+/// The golden image, by the formula of `tools/golden_backbone.py`.
+fn golden_image() -> Vec<u8> {
+    let mut pixels = Vec::new();
+    for y in 0..224_u32 {
+        for x in 0..224_u32 {
+            for c in 0..3_u32 {
+                let hash =
+                    x.wrapping_mul(73_856_093) ^ y.wrapping_mul(19_349_663) ^ c.wrapping_mul(83_492_791);
+                let wave = ((x * (c + 1) + y * (3 - c)) / 2) % 256;
+                let block = if (x / 28 + y / 28) % 2 == 1 { 64 } else { 0 };
+                pixels.push(((wave * 5 + (hash >> 16) % 256) / 8 + block).min(255) as u8);
+            }
+        }
+    }
+    pixels
+}
+
+/// Every block of the embedded backbone against PyTorch's activations of the same weights: 1e-3 of the tensor's norm is
+/// the project's promise; what f32 costs is about 1e-6 (`STAGE.noise` in the file), a hundred times that is held here.
+#[cfg(feature = "embedded-weights")]
+#[test]
+fn the_embedded_backbone_equals_pytorch() {
+    const RELATIVE: f64 = 1e-4;
+    let _guard = serial();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/lite0.safetensors");
+    let bytes = std::fs::read(path).unwrap();
+    let golden = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let words = |name: String| -> Vec<[u8; 4]> {
+        let data = golden.tensor(&name).unwrap_or_else(|e| panic!("{name}: {e}")).data().to_vec();
+        data.chunks_exact(4).map(|b| b.try_into().unwrap()).collect()
+    };
+    let ints = |name: String| words(name).into_iter().map(i32::from_le_bytes).collect::<Vec<_>>();
+    let floats = |name: String| words(name).into_iter().map(f32::from_le_bytes).collect::<Vec<_>>();
+    let pixels = golden_image();
+    let image =
+        softpatch::data::Image::new(&pixels, 224, 224, 672, softpatch::data::PixelFormat::Rgb8).unwrap();
+    // The kernels with checks on are the same; both families without them.
+    for (name, device) in [&devices()[1], &devices()[3]] {
+        for block in 0..=10 {
+            let stage = format!("block{block}");
+            let network = softpatch::backbone::efficientnet_lite(0).with_taps(&[&stage]).unwrap();
+            let weights = softpatch::backbone::WeightFile::embedded();
+            let mut extractor =
+                softpatch::backbone::Extractor::new(device, network, &weights, 224, 1).unwrap();
+            let mut feed = softpatch::backbone::Feed::new(device, extractor.network(), 224, 224).unwrap();
+            let input = extractor.input().clone();
+            feed.push(&image, &input, 0).unwrap();
+            feed.submit(&[extractor.plan(1).unwrap()]).unwrap();
+            let (tensor, size) = extractor.last_value();
+            let len = size.iter().product::<u32>() as usize;
+            let got: Vec<f32> = device.read(&tensor.slice(0, len)).unwrap();
+            assert_eq!(size.map(|n| n as i32).to_vec(), ints(format!("{stage}.shape")));
+            let norm = f64::from(floats(format!("{stage}.norm"))[0]);
+            let ours: f64 = got.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+            assert!((ours - norm).abs() <= RELATIVE * norm, "{name} {stage}: norm {ours}, not {norm}");
+            let (index, value) = (ints(format!("{stage}.index")), floats(format!("{stage}.value")));
+            let worst = index
+                .iter()
+                .zip(&value)
+                .map(|(i, v)| f64::from(got[*i as usize] - v).abs())
+                .fold(0.0, f64::max);
+            let rms = norm / (len as f64).sqrt();
+            assert!(worst <= 8.0 * RELATIVE * rms, "{name} {stage}: a value is off by {worst}, rms {rms}");
+        }
+    }
+}

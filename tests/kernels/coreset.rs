@@ -1,0 +1,330 @@
+//! The batched greedy coreset against plain greedy, index by index.
+
+use crate::common::{devices, noise, serial};
+use proptest::prelude::*;
+use softpatch::Error;
+use softpatch::detector::coreset::{RowSource, Selection, Vectors, select};
+use softpatch::gpu::Device;
+use softpatch::ops::coreset::{Chunk, CoresetShape};
+use softpatch::reference::coreset::{greedy_coreset, start_samples};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+struct Case {
+    z: Vec<f32>,
+    dims: usize,
+    kept: Vec<u32>,
+    picks: usize,
+    batch: u32,
+    seed: u64,
+}
+
+struct Rows<'a> {
+    z: &'a [f32],
+    dims: usize,
+}
+
+impl RowSource for Rows<'_> {
+    fn read(&self, first: u32, out: &mut [f32]) -> softpatch::Result<()> {
+        out.copy_from_slice(&self.z[first as usize * self.dims..][..out.len()]);
+        Ok(())
+    }
+}
+
+/// Fails after a number of reads.
+struct Failing<'a> {
+    rows: Rows<'a>,
+    left: AtomicU32,
+}
+
+impl RowSource for Failing<'_> {
+    fn read(&self, first: u32, out: &mut [f32]) -> softpatch::Result<()> {
+        let counted = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        counted.map_err(|_| Error::InvalidOption("no more reads".into()))?;
+        self.rows.read(first, out)
+    }
+}
+
+impl Case {
+    fn rows(&self) -> usize {
+        self.z.len() / self.dims
+    }
+
+    fn samples(&self) -> Vec<u32> {
+        start_samples(self.kept.len(), self.seed).into_iter().map(|s| s as u32).collect()
+    }
+
+    /// Runs on `device` with the rows split at `cuts`.
+    fn run(&self, device: &Device, cuts: &[usize]) -> Selection {
+        let mut bounds = vec![0];
+        bounds.extend_from_slice(cuts);
+        bounds.push(self.rows());
+        let tensors: Vec<_> = bounds
+            .windows(2)
+            .map(|w| device.upload(&self.z[w[0] * self.dims..w[1] * self.dims], "z").unwrap())
+            .collect();
+        let chunks: Vec<_> = tensors
+            .iter()
+            .zip(bounds.windows(2))
+            .map(|(rows, w)| Chunk { rows, first_row: w[0] as u32, len: (w[1] - w[0]) as u32 })
+            .collect();
+        let shape = CoresetShape {
+            kept: self.kept.len() as u32,
+            dims: self.dims as u32,
+            picks: self.picks.min(self.kept.len()) as u32,
+            batch: self.batch,
+        };
+        select(device, shape, Vectors::Device(&chunks), &self.kept, &self.samples(), |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap()
+        .unwrap()
+    }
+
+    /// Runs on `device` with `piece` rows there at a time.
+    fn stream(&self, device: &Device, piece: u32) -> Selection {
+        let source = Rows { z: &self.z, dims: self.dims };
+        let shape = CoresetShape {
+            kept: self.kept.len() as u32,
+            dims: self.dims as u32,
+            picks: self.picks.min(self.kept.len()) as u32,
+            batch: self.batch,
+        };
+        let vectors = Vectors::Stream { source: &source, rows: self.rows() as u32, piece };
+        select(device, shape, vectors, &self.kept, &self.samples(), |_| ControlFlow::Continue(()))
+            .unwrap()
+            .unwrap()
+    }
+
+    /// Plain greedy after the first pick, with the distance `d`.
+    fn plain(&self, first: u32, d: impl Fn(&[f32], &[f32]) -> f32) -> Vec<u32> {
+        let row = |i: u32| &self.z[i as usize * self.dims..][..self.dims];
+        let mut near = vec![f32::MAX; self.kept.len()];
+        let mut picks = vec![first];
+        while picks.len() < self.picks.min(self.kept.len()) {
+            let last = *picks.last().unwrap();
+            let mut best: Option<usize> = None;
+            for (i, &k) in self.kept.iter().enumerate() {
+                near[i] = if k == last { -1.0 } else { near[i].min(d(row(k), row(last))) };
+                if near[i] >= 0.0 && best.is_none_or(|b| near[i] > near[b]) {
+                    best = Some(i);
+                }
+            }
+            picks.push(self.kept[best.unwrap()]);
+        }
+        picks
+    }
+
+    /// The first pick's mean distance to the samples is the largest, but for rounding.
+    fn check_start(&self, first: u32) {
+        let row = |i: u32| &self.z[i as usize * self.dims..][..self.dims];
+        let sum = |k: u32| -> f64 {
+            let distance = |s: &u32| -> f64 {
+                let pairs = row(k).iter().zip(row(self.kept[*s as usize]));
+                pairs.map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt()
+            };
+            self.samples().iter().map(distance).sum()
+        };
+        let largest = self.kept.iter().map(|&k| sum(k)).fold(0.0, f64::max);
+        assert!(sum(first) >= largest * (1.0 - 1e-5), "start {first}: {} of {largest}", sum(first));
+    }
+
+    fn check(&self, name: &str, got: &Selection) {
+        self.check_start(got.picks[0]);
+        let fused = |a: f32, b: f32, c: f32| a.mul_add(b, c);
+        let split = |a: f32, b: f32, c: f32| a * b + c;
+        let by = |fma: &dyn Fn(f32, f32, f32) -> f32| {
+            self.plain(got.picks[0], |x, y| {
+                let mut sum = 0.0;
+                for (x, y) in x.chunks(4).zip(y.chunks(4)) {
+                    let d = |i: usize| x[i] - y[i];
+                    sum += fma(d(3), d(3), fma(d(2), d(2), fma(d(1), d(1), d(0) * d(0))));
+                }
+                sum
+            })
+        };
+        let want = by(&split);
+        if got.picks != want {
+            // A driver may fuse `fma`, and then does so everywhere.
+            assert_eq!(
+                got.picks,
+                by(&fused),
+                "{name}: {} rows of {}, batch {}",
+                self.rows(),
+                self.dims,
+                self.batch
+            );
+        }
+    }
+}
+
+/// Values -6..=6, of which squared distances are exact: many ties.
+fn integers(seed: u64, len: usize) -> Vec<f32> {
+    noise(seed, len, 0.0, 6.0).into_iter().map(f32::round).collect()
+}
+
+fn check_all(case: &Case) {
+    for (name, device) in devices() {
+        case.check(name, &case.run(device, &[]));
+    }
+}
+
+#[test]
+fn real_values_equal_plain_greedy() {
+    let _guard = serial();
+    let kept = (0..900).filter(|i| i % 7 != 3).collect();
+    check_all(&Case { z: noise(1, 900 * 128, 0.0, 3.0), dims: 128, kept, picks: 200, batch: 64, seed: 5 });
+}
+
+#[test]
+fn clusters_equal_plain_greedy() {
+    let _guard = serial();
+    let (rows, dims) = (1500, 36);
+    let means = noise(2, 40 * dims, 0.0, 10.0);
+    let spread = noise(3, rows * dims, 0.0, 0.5);
+    let z = (0..rows * dims).map(|i| means[(i / dims * 7919 % 40) * dims + i % dims] + spread[i]).collect();
+    let case = Case { z, dims, kept: (0..rows as u32).collect(), picks: 400, batch: 128, seed: 1 };
+    check_all(&case);
+    let progress = case.run(&devices()[0].1, &[]).progress;
+    assert!(
+        progress.distances < 1500 * 400 / 5,
+        "the triangle inequality passed over too little: {progress:?}"
+    );
+}
+
+#[test]
+fn integers_equal_the_reference() {
+    let _guard = serial();
+    let case =
+        Case { z: integers(4, 700 * 8), dims: 8, kept: (0..700).collect(), picks: 300, batch: 64, seed: 9 };
+    let want = greedy_coreset(&case.z, 8, &case.kept, 300, 9);
+    for (name, device) in devices() {
+        assert_eq!(case.run(device, &[]).picks, want, "{name}");
+    }
+}
+
+#[test]
+fn equal_rows_come_in_order_of_index() {
+    let _guard = serial();
+    for (name, device) in devices() {
+        let kept: Vec<u32> = (0..500).filter(|i| i % 3 != 0).collect();
+        let case =
+            Case { z: vec![2.5; 500 * 4], dims: 4, kept: kept.clone(), picks: 300, batch: 64, seed: 0 };
+        assert_eq!(case.run(device, &[]).picks, kept[..300], "{name}");
+    }
+}
+
+#[test]
+fn duplicates_and_more_picks_than_rows() {
+    let _guard = serial();
+    let base = integers(6, 30 * 12);
+    let z: Vec<f32> = (0..600).flat_map(|i| base[(i * 17 % 30) * 12..][..12].to_vec()).collect();
+    for picks in [599, 600, 5000] {
+        check_all(&Case { z: z.clone(), dims: 12, kept: (0..600).collect(), picks, batch: 64, seed: 3 });
+    }
+}
+
+#[test]
+fn chunks_change_nothing() {
+    let _guard = serial();
+    let kept = (0..800).filter(|i| !(300..420).contains(i) && i % 11 != 0).collect();
+    let case = Case { z: noise(8, 800 * 128, 1.0, 2.0), dims: 128, kept, picks: 250, batch: 64, seed: 2 };
+    for (name, device) in devices() {
+        let whole = case.run(device, &[]).picks;
+        for cuts in [vec![1], vec![310, 400, 401], vec![799]] {
+            assert_eq!(case.run(device, &cuts).picks, whole, "{name} {cuts:?}");
+        }
+    }
+}
+
+#[test]
+fn streaming_changes_nothing() {
+    let _guard = serial();
+    let kept = (0..800).filter(|i| !(300..420).contains(i) && i % 11 != 0).collect();
+    let case = Case { z: noise(8, 800 * 128, 1.0, 2.0), dims: 128, kept, picks: 250, batch: 64, seed: 2 };
+    for (name, device) in devices() {
+        let whole = case.run(device, &[]).picks;
+        for piece in [37, 799, 5000] {
+            assert_eq!(case.stream(device, piece).picks, whole, "{name}, pieces of {piece}");
+        }
+    }
+    // Ties, and picks until nothing is left.
+    let case =
+        Case { z: integers(4, 300 * 8), dims: 8, kept: (0..300).collect(), picks: 300, batch: 64, seed: 9 };
+    let device = &devices()[1].1;
+    assert_eq!(case.stream(device, 64).picks, case.run(device, &[]).picks);
+}
+
+#[test]
+fn a_failing_read_ends_a_selection() {
+    let _guard = serial();
+    let z = noise(8, 200 * 16, 1.0, 2.0);
+    let kept: Vec<u32> = (0..200).collect();
+    let shape = CoresetShape { kept: 200, dims: 16, picks: 100, batch: 64 };
+    // Within the samples, the first distances, the candidates, an update.
+    for reads in [3, 12, 100, 170] {
+        let source = Failing { rows: Rows { z: &z, dims: 16 }, left: AtomicU32::new(reads) };
+        let vectors = Vectors::Stream { source: &source, rows: 200, piece: 50 };
+        let error =
+            select(&devices()[1].1, shape, vectors, &kept, &[0, 9, 20, 50], |_| ControlFlow::Continue(()));
+        assert!(error.unwrap_err().to_string().contains("no more reads"), "{reads}");
+    }
+}
+
+#[test]
+fn batch_changes_nothing() {
+    let _guard = serial();
+    let mut case = Case {
+        z: noise(9, 600 * 16, 0.0, 1.0),
+        dims: 16,
+        kept: (0..600).collect(),
+        picks: 90,
+        batch: 1,
+        seed: 2,
+    };
+    let device = &devices()[1].1;
+    let one = case.run(device, &[]);
+    assert_eq!(one.progress.batches, 89);
+    for batch in [2, 63, 64, 100] {
+        case.batch = batch;
+        assert_eq!(case.run(device, &[]).picks, one.picks, "batch {batch}");
+    }
+}
+
+#[test]
+fn watching_can_stop_it() {
+    let _guard = serial();
+    let case = Case {
+        z: noise(9, 600 * 16, 0.0, 1.0),
+        dims: 16,
+        kept: (0..600).collect(),
+        picks: 90,
+        batch: 1,
+        seed: 2,
+    };
+    let device = &devices()[1].1;
+    let rows = device.upload(&case.z, "z").unwrap();
+    let chunks = [Chunk { rows: &rows, first_row: 0, len: 600 }];
+    let shape = CoresetShape { kept: 600, dims: 16, picks: 90, batch: 1 };
+    let stopped = select(device, shape, Vectors::Device(&chunks), &case.kept, &case.samples(), |_| {
+        ControlFlow::Break(())
+    })
+    .unwrap();
+    assert!(stopped.is_none());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn any_shape(rows in 1_usize..300, quads in 1_usize..40, picks in 1_usize..120, seed in 0_u64..1000, whole: bool, keep in 1_u32..5) {
+        let _guard = serial();
+        let dims = 4 * quads;
+        let z = if whole { integers(seed, rows * dims) } else { noise(seed, rows * dims, 0.0, 1.0) };
+        let mut kept: Vec<u32> = (0..rows as u32).filter(|i| (i * 31 + seed as u32) % 5 < keep).collect();
+        if kept.is_empty() {
+            kept.push(0);
+        }
+        check_all(&Case { z, dims, kept, picks, batch: 64, seed });
+    }
+}

@@ -1,0 +1,93 @@
+//! Gathering by grid position is exact; centring keeps the digits of values far from 0.
+
+use crate::common::{assert_close, devices, gamma, noise, serial};
+use proptest::prelude::*;
+use softpatch::gpu::Recorder;
+use softpatch::ops::group::{Centre, Gather};
+
+/// A difference to the first row is at most `2 * spread` and rounded once, their sum over `n` rows `n` times, the mean and
+/// the last difference once each.
+fn centre_tolerance(n: usize, spread: f32) -> f32 {
+    4.0 * spread * gamma(n + 3)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn gathers_chunks_exactly(
+        chunks in prop::collection::vec(1_u32..5, 1..4),
+        positions in 1_u32..20,
+        span in (0_u32..20, 1_u32..20),
+        r4 in 1_u32..9,
+    ) {
+        let _guard = serial();
+        let (n, r) = (chunks.iter().sum::<u32>(), 4 * r4);
+        let p0 = span.0.min(positions - 1);
+        let groups = span.1.min(positions - p0);
+        let z = noise(1, (n * positions * r) as usize, 0.0, 1.0);
+        let mut want = Vec::new();
+        for b in 0..groups {
+            for i in 0..n {
+                let start = ((i * positions + p0 + b) * r) as usize;
+                want.extend_from_slice(&z[start..start + r as usize]);
+            }
+        }
+        for (name, device) in devices() {
+            let block = device.alloc(want.len(), "block").unwrap();
+            let mut recorder = Recorder::new(device);
+            let mut first = 0;
+            for &images in &chunks {
+                let words = |images: u32| (images * positions * r) as usize;
+                let chunk = device.upload(&z[words(first)..words(first + images)], "z").unwrap();
+                Gather { z: &chunk, block: &block, images, first, n, positions, p0, groups, r }
+                    .record(&mut recorder)
+                    .unwrap();
+                first += images;
+            }
+            recorder.run().unwrap();
+            prop_assert!(device.read::<f32>(&block).unwrap() == want, "{}", name);
+        }
+    }
+
+    #[test]
+    fn centres(groups in 1_usize..9, n in 1_usize..80, r4 in 1_usize..9, mean in prop::sample::select(vec![0.0_f32, 1000.0])) {
+        let _guard = serial();
+        let r = 4 * r4;
+        let x = noise(2, groups * n * r, mean, 1.0);
+        let mut want = vec![0.0; x.len()];
+        for b in 0..groups {
+            for c in 0..r {
+                let at = |i: usize| (b * n + i) * r + c;
+                let mean = (0..n).map(|i| f64::from(x[at(i)])).sum::<f64>() / n as f64;
+                for i in 0..n {
+                    want[at(i)] = (f64::from(x[at(i)]) - mean) as f32;
+                }
+            }
+        }
+        for (name, device) in devices() {
+            let block = device.upload(&x, "block").unwrap();
+            let mut recorder = Recorder::new(device);
+            Centre { block: &block, groups: groups as u32, n: n as u32, r: r as u32 }.record(&mut recorder).unwrap();
+            recorder.run().unwrap();
+            assert_close(name, &device.read::<f32>(&block).unwrap(), &want, centre_tolerance(n, 1.0), 0.0);
+        }
+    }
+}
+
+#[test]
+fn refuses_what_does_not_fit() {
+    let _guard = serial();
+    let device = &devices()[0].1;
+    let z = device.alloc(2 * 3 * 4, "z").unwrap();
+    let gather = |first, p0, r, block: usize| {
+        let block = device.alloc(block, "block").unwrap();
+        Gather { z: &z, block: &block, images: 2, first, n: 2, positions: 3, p0, groups: 2, r }
+            .record(&mut Recorder::new(device))
+    };
+    assert!(gather(0, 1, 4, 16).is_ok());
+    assert!(gather(1, 1, 4, 16).is_err(), "images past the end");
+    assert!(gather(0, 2, 4, 16).is_err(), "positions past the end");
+    assert!(gather(0, 1, 3, 16).is_err(), "depth not a multiple of 4");
+    assert!(gather(0, 1, 4, 15).is_err(), "block too small");
+}

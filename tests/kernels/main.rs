@@ -1,0 +1,24 @@
+//! Every shader against the plain-Rust reference, and the reference against golden values of other programs.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod backbone;
+mod coreset;
+mod group;
+mod image_distance;
+mod knn;
+mod limits;
+mod lof;
+mod mahalanobis;
+mod nearest;
+mod neighbor;
+mod pooled;
+mod precision;
+mod quantile;
+mod reference_backbone;
+mod reference_denoise;
+mod reference_ops;
+mod resize;
+mod roofline;
+mod shaders;

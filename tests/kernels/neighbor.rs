@@ -1,0 +1,158 @@
+//! The exact two-stage nearest neighbour against brute force.
+
+use crate::common::{assert_close, devices, gamma, noise, serial};
+use proptest::prelude::*;
+use softpatch::gpu::{Device, Recorder};
+use softpatch::ops::neighbor::{Bank, BankData, SkipOwn};
+use softpatch::reference::neighbor::{nearest_neighbor, soft_scores};
+
+struct Case {
+    queries: Vec<f32>,
+    bank: Vec<f32>,
+    dim: usize,
+    head: usize,
+}
+
+/// Unit vectors: orthonormal, and as bad as axes get where the variance lies elsewhere.
+fn unit_axes(head: usize, dim: usize) -> Vec<f32> {
+    (0..head * dim).map(|i| if i % dim == i / dim { 1.0 } else { 0.0 }).collect()
+}
+
+/// Rows and squared distances found on `device`, scores with the given weights, and rows measured in full.
+fn search(
+    device: &Device,
+    case: &Case,
+    weights: &[f32],
+    row_image: &[u32],
+    skip: Option<SkipOwn>,
+) -> (Vec<u32>, Vec<f32>, Vec<f32>, u32) {
+    let q = (case.queries.len() / case.dim) as u32;
+    let axes = unit_axes(case.head, case.dim);
+    let mean = vec![0.25; case.dim];
+    let data =
+        BankData { rows: &case.bank, weights, row_image, mean: &mean, axes: &axes, dim: case.dim as u32 };
+    let bank = Bank::new(device, &data).unwrap();
+    let search = bank.search(device, q).unwrap();
+    let x = device.upload(&case.queries, "queries").unwrap();
+    let (scores, top) = (device.alloc(q as usize, "scores").unwrap(), device.alloc(1, "top").unwrap());
+    let mut recorder = Recorder::new(device);
+    bank.record(&mut recorder, &search, &x, q, skip).unwrap();
+    bank.record_scores(&mut recorder, &search, 1, q, &scores, &top).unwrap();
+    recorder.run().unwrap();
+    let best: Vec<[u32; 2]> = device.read(&search.best).unwrap();
+    let scores: Vec<f32> = device.read(&scores).unwrap();
+    let top: Vec<f32> = device.read(&top).unwrap();
+    assert_eq!(top[0], scores.iter().copied().fold(0.0, f32::max));
+    let finished: Vec<u32> = device.read(&search.finished).unwrap();
+    (
+        best.iter().map(|b| b[1]).collect(),
+        best.iter().map(|b| f32::from_bits(b[0])).collect(),
+        scores,
+        finished[0],
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// Small integers: distances are exact in f32, so rows must be equal, ties included.
+    #[test]
+    fn equals_brute_force_with_ties(
+        q in 1_usize..90, m in 1_usize..150, d4 in 2_usize..12, head4 in 1_usize..3, span in 1_u64..6, images in 1_u32..5,
+        seed: u64, skip: bool,
+    ) {
+        let _guard = serial();
+        let dim = 4 * d4;
+        let whole = |seed, len| noise(seed, len, 0.0, span as f32).iter().map(|v| v.round()).collect::<Vec<f32>>();
+        let case = Case { queries: whole(seed, q * dim), bank: whole(seed ^ 1, m * dim), dim, head: 4 * head4 };
+        let weights = noise(seed ^ 2, m, 1.0, 0.5);
+        let row_image: Vec<u32> = (0..m as u32).map(|r| r % images).collect();
+        let per_image = q.div_ceil(images as usize) as u32;
+        let skip = skip.then_some(SkipOwn { first_image: 0, queries_per_image: per_image });
+        let (rows, squared) = nearest_neighbor(&case.queries, &case.bank, dim, |query, row| {
+            skip.is_some_and(|s| row_image[row] == query as u32 / s.queries_per_image)
+        });
+        let scores = soft_scores(&squared, &rows, &weights);
+        for (name, device) in devices() {
+            let found = search(device, &case, &weights, &row_image, skip);
+            prop_assert_eq!(&found.0, &rows, "{}", name);
+            prop_assert_eq!(&found.1, &squared, "{}", name);
+            // One product.
+            assert_close(name, &found.2, &scores, 0.0, f32::EPSILON);
+        }
+    }
+
+    #[test]
+    fn equals_brute_force_on_real_values(q in 1_usize..40, m in 1_usize..400, d4 in 2_usize..20, offset in 0_u32..3, seed: u64) {
+        let _guard = serial();
+        let dim = 4 * d4;
+        // Far from the origin and from the mean that is subtracted: bounds cancel there.
+        let mean = [0.0, 30.0, 1000.0][offset as usize];
+        let case = Case {
+            queries: noise(seed, q * dim, mean, 1.0),
+            bank: noise(seed ^ 1, m * dim, mean, 1.0),
+            dim,
+            head: 8,
+        };
+        let (weights, row_image) = (vec![1.0; m], vec![0; m]);
+        let (_, squared) = nearest_neighbor(&case.queries, &case.bank, dim, |_, _| false);
+        for (name, device) in devices() {
+            let found = search(device, &case, &weights, &row_image, None);
+            // A sum of `dim` squares of exact-to-an-ulp differences.
+            assert_close(name, &found.1, &squared, 0.0, gamma(dim + 4));
+        }
+    }
+}
+
+#[test]
+fn finds_equal_rows_and_their_first() {
+    let _guard = serial();
+    let (dim, m) = (16, 100);
+    let row = noise(3, dim, 5.0, 1.0);
+    let case = Case { queries: row.repeat(3), bank: row.repeat(m), dim, head: 4 };
+    for (name, device) in devices() {
+        let (rows, squared, ..) = search(device, &case, &vec![1.0; m], &vec![0; m], None);
+        assert_eq!(rows, [0, 0, 0], "{name}");
+        assert_eq!(squared, [0.0; 3], "{name}");
+    }
+}
+
+/// Data whose variance lies in the leading axes: most rows must not be measured in full.
+#[test]
+fn the_bound_spares_work() {
+    let _guard = serial();
+    let (dim, m, q) = (64, 3000, 50);
+    let shrink = |v: Vec<f32>| -> Vec<f32> {
+        v.iter().enumerate().map(|(i, v)| v / (1.0 + (i % 64) as f32)).collect()
+    };
+    let case = Case {
+        queries: shrink(noise(1, q * dim, 0.0, 1.0)),
+        bank: shrink(noise(2, m * dim, 0.0, 1.0)),
+        dim,
+        head: 8,
+    };
+    let (want, _) = nearest_neighbor(&case.queries, &case.bank, dim, |_, _| false);
+    for (name, device) in devices() {
+        let (rows, _, _, finished) = search(device, &case, &vec![1.0; m], &vec![0; m], None);
+        assert_eq!(rows, want, "{name}");
+        assert!((finished as usize) < m * q / 20, "{name}: {finished} of {} rows finished", m * q);
+    }
+}
+
+/// Values that are no numbers, of any bits, end the search like others.
+#[test]
+fn not_a_number_ends() {
+    let _guard = serial();
+    let (dim, m) = (16, 100);
+    for bits in [0xffff_ffff_u32, 0x7fc0_0000, 0xffc0_0000] {
+        let mut queries = noise(5, 2 * dim, 0.0, 1.0);
+        queries[3] = f32::from_bits(bits);
+        let case = Case { queries: queries.clone(), bank: noise(6, m * dim, 0.0, 1.0), dim, head: 4 };
+        let (want, _) = nearest_neighbor(&queries[dim..], &case.bank, dim, |_, _| false);
+        for (name, device) in devices() {
+            let q = Case { queries: case.queries.clone(), bank: case.bank.clone(), ..case };
+            let (rows, ..) = search(device, &q, &vec![1.0; m], &vec![0; m], None);
+            assert_eq!(rows[1], want[0], "{name}");
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Storage in f16, tiles of 128 x 128 and cooperative matrices (emulated where the adapter has none) against the plain-Rust
+//! reference, which is given the rounded operands: what is left is the rounding of sums and of what is stored.
+
+use crate::common::{assert_close, devices, gamma, noise, serial};
+use half::f16;
+use softpatch::backbone::{Extractor, Patches, Precision, WeightFile, efficientnet_lite};
+use softpatch::gpu::{Archetype, Device, DeviceOptions, Recorder, Tensor, Tuning};
+use softpatch::ops::Activation;
+use softpatch::ops::conv::{Conv, ConvShape};
+use softpatch::ops::depthwise::Depthwise;
+use softpatch::ops::gemm::Gemm;
+use softpatch::ops::patch::PatchMean;
+use softpatch::ops::pool::MaxPool;
+use softpatch::ops::pooled::Pooled;
+use softpatch::reference;
+
+/// Half a unit in the last place of an f16, relative; and of a subnormal one.
+const HALF: f32 = 1.0 / 2048.0;
+const TINY: f32 = 1.0 / 33_554_432.0;
+
+fn run(device: &Device, f: impl FnOnce(&mut Recorder) -> softpatch::Result<()>) {
+    let mut recorder = Recorder::new(device);
+    f(&mut recorder).unwrap();
+    recorder.run().unwrap();
+}
+
+fn rounded(seed: u64, len: usize) -> Vec<f32> {
+    noise(seed, len, 0.0, 1.0).into_iter().map(|v| f16::from_f32(v).to_f32()).collect()
+}
+
+/// Sums of k products of numbers in -1 .. 1, bias and residual; tensor cores may cut off where others round.
+fn bound(k: usize) -> f32 {
+    4.0 * gamma(k + 3) * (k as f32 + 2.0)
+}
+
+/// `tiled` with small and with large tiles.
+fn tilings() -> Vec<(String, Device)> {
+    let never = Tuning { big_from: u32::MAX, coop_big_from: u32::MAX, ..Tuning::default() };
+    let always = Tuning { big_from: 1, coop_big_from: 1, ..Tuning::default() };
+    let mut all = Vec::new();
+    // Both sizes, both kinds of checks; their products are tested elsewhere.
+    for (name, tuning, at) in [("checked small", never, 2), ("unchecked big", always, 3)] {
+        all.push((format!("tiled {name}"), devices()[at].1.with_tuning(tuning).unwrap()));
+    }
+    all
+}
+
+/// Every way to compute with f16.
+fn half_devices() -> Vec<(String, Device)> {
+    let mut all = tilings();
+    all.extend(devices()[1..2].iter().cloned());
+    let real =
+        Device::open(&DeviceOptions { archetype: Some(Archetype::Tiled), ..Default::default() }).unwrap();
+    if real.caps().coop.is_none() {
+        println!("skipped: {} has no cooperative matrices; they are emulated", real.caps().adapter);
+    }
+    for side in [8, 16] {
+        for (name, coop_big_from) in [("small", u32::MAX), ("big", 1)] {
+            let tuning = Some(Tuning { coop_big_from, ..Tuning::default() });
+            let archetype = Some(Archetype::Tiled);
+            let options = DeviceOptions { archetype, tuning, emulate_coop: Some(side), ..Default::default() };
+            all.push((format!("coop {side} {name}, emulated"), Device::open(&options).unwrap()));
+            if real.caps().coop.is_some_and(|c| c.side == side) {
+                let options = DeviceOptions { emulate_coop: None, ..options };
+                all.push((format!("coop {side} {name}"), Device::open(&options).unwrap()));
+            }
+        }
+    }
+    all
+}
+
+fn gemm_case(name: &str, device: &Device, half: bool, [m, k, n]: [usize; 3]) {
+    let (x, w) = (rounded(1, m * k), rounded(2, n * k));
+    let (bias, add) = (noise(3, n, 0.0, 1.0), rounded(4, m * n));
+    let mut want = reference::gemm::gemm(&x, &w, m, k, n);
+    want.iter_mut().enumerate().for_each(|(i, v)| *v = (*v + bias[i % n] + add[i]).max(0.0));
+    let up = |v: &[f32]| if half { device.upload_f16(v, "t") } else { device.upload(v, "t") }.unwrap();
+    let (tx, tw, tr, bias) = (up(&x), up(&w), up(&add), device.upload(&bias, "bias").unwrap());
+    let c = if half { device.alloc_f16(m * n, "c") } else { device.alloc(m * n, "c") }.unwrap();
+    run(device, |r| {
+        let (m, k, n) = (m as u32, k as u32, n as u32);
+        let residual = Some(&tr);
+        Gemm { x: &tx, w: &tw, bias: &bias, residual, c: &c, m, k, n, activation: Activation::Relu }.record(r)
+    });
+    let relative = if half { HALF } else { 0.0 };
+    let got = device.read_values(&c).unwrap();
+    assert_close(&format!("{name} {m}x{k}x{n}"), &got, &want, bound(k) + TINY, relative);
+}
+
+/// Sizes that fill tiles, that leave part of them, and depths that end within a step.
+const SIZES: [[usize; 3]; 4] = [[128, 64, 128], [150, 52, 140], [7, 4, 68], [33, 100, 8]];
+
+#[test]
+fn tiles_of_both_sizes_equal_the_reference() {
+    let _guard = serial();
+    for (name, device) in tilings() {
+        SIZES.iter().for_each(|&size| gemm_case(&name, &device, false, size));
+        let built = device.built_kernels();
+        let big = built.iter().any(|k| k == "gemm_tiled+BIG");
+        assert_eq!(big, name.ends_with("big"), "{name}: {built:?}");
+    }
+}
+
+#[test]
+fn products_in_f16_equal_the_reference() {
+    let _guard = serial();
+    for (name, device) in half_devices() {
+        SIZES.iter().for_each(|&size| gemm_case(&name, &device, true, size));
+        // What the capabilities allow is what was built.
+        let built = device.built_kernels();
+        let expected = match (device.caps().coop, device.caps().archetype) {
+            (Some(_), _) => "gemm_coop",
+            (None, Archetype::Tiled) => "gemm_tiled",
+            (None, Archetype::Direct) => "gemm_direct",
+        };
+        let used: Vec<&String> = built
+            .iter()
+            .filter(|k| k.starts_with("gemm_coop") || k.starts_with("gemm") && k.contains("F16"))
+            .collect();
+        assert!(!used.is_empty() && used.iter().all(|k| k.starts_with(expected)), "{name}: {built:?}");
+        assert_eq!(used.iter().any(|k| k.contains("BIG")), name.contains("big"), "{name}: {built:?}");
+    }
+}
+
+fn shape([in_h, in_w, in_c]: [u32; 3], out_c: u32, kernel: u32, stride: u32) -> ConvShape {
+    let pad = kernel / 2;
+    let out = |n: u32| (n + 2 * pad - kernel) / stride + 1;
+    ConvShape {
+        batch: 2,
+        in_h,
+        in_w,
+        in_c,
+        out_c,
+        kernel_h: kernel,
+        kernel_w: kernel,
+        stride,
+        pad_top: pad,
+        pad_left: pad,
+        out_h: out(in_h),
+        out_w: out(in_w),
+    }
+}
+
+fn conv_case(name: &str, device: &Device, half: bool, shape: ConvShape) {
+    let k = (shape.kernel_h * shape.kernel_w * shape.in_c) as usize;
+    let (x, w) = (rounded(1, shape.input_len()), rounded(2, k * shape.out_c as usize));
+    let (bias, add) = (noise(3, shape.out_c as usize, 0.0, 1.0), rounded(4, shape.output_len()));
+    let want = reference::conv::conv2d(&x, &w, &bias, Some(&add), &shape, Activation::None);
+    let up = |v: &[f32]| if half { device.upload_f16(v, "t") } else { device.upload(v, "t") }.unwrap();
+    let (tx, tw, tr, tb) = (up(&x), up(&w), up(&add), device.upload(&bias, "bias").unwrap());
+    let len = shape.output_len();
+    let c = if half { device.alloc_f16(len, "c") } else { device.alloc(len, "c") }.unwrap();
+    run(device, |r| {
+        let residual = Some(&tr);
+        Conv { x: &tx, w: &tw, bias: &tb, residual, c: &c, shape, activation: Activation::None }.record(r)
+    });
+    let relative = if half { HALF } else { 0.0 };
+    let got = device.read_values(&c).unwrap();
+    assert_close(&format!("{name} {shape:?}"), &got, &want, bound(k) + TINY, relative);
+}
+
+/// A stem of 4 channels, whose steps span taps; a step in the middle; a pointwise one with a stride.
+fn convolutions() -> [ConvShape; 3] {
+    [shape([21, 17, 4], 72, 7, 2), shape([13, 9, 20], 136, 3, 1), shape([8, 9, 12], 40, 1, 2)]
+}
+
+#[test]
+fn convolutions_in_tiles_of_both_sizes_equal_the_reference() {
+    let _guard = serial();
+    for (name, device) in tilings() {
+        convolutions().into_iter().for_each(|shape| conv_case(&name, &device, false, shape));
+    }
+}
+
+#[test]
+fn convolutions_in_f16_equal_the_reference() {
+    let _guard = serial();
+    for (name, device) in half_devices() {
+        convolutions().into_iter().for_each(|shape| conv_case(&name, &device, true, shape));
+    }
+}
+
+#[test]
+fn the_rest_of_a_backbone_in_f16_equals_the_reference() {
+    let _guard = serial();
+    let s = shape([13, 11, 8], 8, 3, 1);
+    let (x, w, bias) = (rounded(1, s.input_len()), rounded(2, 9 * 8), noise(3, 8, 0.0, 1.0));
+    let depthwise = reference::depthwise::depthwise(&x, &w, &bias, &s, Activation::Relu6);
+    let pooled = reference::pool::max_pool(&x, &s);
+    let size = [13, 11, 8];
+    let by_image =
+        |f: &dyn Fn(&[f32]) -> Vec<f32>| x.chunks_exact(13 * 11 * 8).flat_map(f).collect::<Vec<f32>>();
+    let means = by_image(&|x| reference::patch::patch_mean3(x, size));
+    for (name, device) in half_devices() {
+        let (tx, tw) = (device.upload_f16(&x, "x").unwrap(), device.upload_f16(&w, "w").unwrap());
+        let tb = device.upload(&bias, "bias").unwrap();
+        let half = |len: usize| device.alloc_f16(len, "c").unwrap();
+        let (a, b) = (half(s.output_len()), half(s.output_len()));
+        let (c, d) =
+            (device.alloc(s.input_len(), "c").unwrap(), device.alloc(2 * 13 * 11 * 16, "d").unwrap());
+        let in_shape = [2, 13, 11, 8];
+        run(&device, |r| {
+            Depthwise { x: &tx, w: &tw, bias: &tb, c: &a, shape: s, activation: Activation::Relu6 }
+                .record(r)?;
+            MaxPool { x: &tx, c: &b, shape: s }.record(r)?;
+            PatchMean { x: &tx, c: &c, shape: in_shape, row: 8, to: 0 }.record(r)?;
+            Pooled { x: &tx, c: &d, shape: in_shape, side: 3, m: 16, row: 16, to: 0 }.record(r)
+        });
+        let read = |t: &Tensor| device.read_values(t).unwrap();
+        assert_close(&format!("{name} depthwise"), &read(&a), &depthwise, bound(9) + TINY, HALF);
+        assert_close(&format!("{name} pool"), &read(&b), &pooled, 0.0, 0.0);
+        assert_close(&format!("{name} patch"), &read(&c), &means, gamma(10), 0.0);
+        // Against the same kernel on the same values in f32.
+        let (fx, fd) = (device.upload(&x, "x").unwrap(), device.alloc(d.len(), "d").unwrap());
+        run(&device, |r| {
+            Pooled { x: &fx, c: &fd, shape: in_shape, side: 3, m: 16, row: 16, to: 0 }.record(r)
+        });
+        assert_eq!(read(&d), read(&fd), "{name} pooled");
+    }
+}
+
+/// Sums past the range of f16 become its largest number, never an infinity; mixed storage is refused.
+#[test]
+fn f16_saturates() {
+    let _guard = serial();
+    for (name, device) in half_devices() {
+        let (m, k, n) = (4, 64, 8);
+        let x: Vec<f32> = (0..m * k).map(|i| if i / k % 2 == 0 { 300.0 } else { -300.0 }).collect();
+        let tx = device.upload_f16(&x, "x").unwrap();
+        let tw = device.upload_f16(&vec![300.0; n * k], "w").unwrap();
+        let bias = device.alloc(n, "bias").unwrap();
+        let c = device.alloc_f16(m * n, "c").unwrap();
+        let sized = |c| {
+            let (m, k, n) = (m as u32, k as u32, n as u32);
+            let activation = Activation::None;
+            Gemm { x: &tx, w: &tw, bias: &bias, residual: None, c, m, k, n, activation }
+        };
+        run(&device, |r| sized(&c).record(r));
+        let want: Vec<f32> = (0..m * n).map(|i| if i / n % 2 == 0 { 65504.0 } else { -65504.0 }).collect();
+        assert_eq!(device.read_values(&c).unwrap(), want, "{name}");
+        let wide = device.alloc(m * n, "c").unwrap();
+        let error = sized(&wide).record(&mut Recorder::new(&device)).unwrap_err().to_string();
+        assert!(error.contains("f16"), "{error}");
+    }
+}
+
+/// What the embedded backbone makes of an image, with the norm of the difference between precisions.
+#[cfg(feature = "embedded-weights")]
+#[test]
+fn a_backbone_in_f16_stays_near_its_twin_in_f32() {
+    let _guard = serial();
+    let crop = 64;
+    let image: Vec<f32> = noise(5, (crop * crop * 4) as usize, 0.0, 2.0)
+        .iter()
+        .enumerate()
+        .map(|(i, v)| if i % 4 == 3 { 0.0 } else { *v })
+        .collect();
+    let halves: Vec<f16> = image.iter().map(|v| f16::from_f32(*v)).collect();
+    let embed = |device: &Device, precision: Precision| {
+        let network = efficientnet_lite(0).with_taps(&["block4", "block10"]).unwrap();
+        let (weights, patches) = (WeightFile::embedded(), Patches::Concat);
+        let mut extractor =
+            Extractor::with_patches(device, network, &weights, [crop; 2], 1, patches, precision).unwrap();
+        match extractor.input().is_f16() {
+            true => device.write(extractor.input(), 0, &halves),
+            false => device.write(extractor.input(), 0, &image),
+        }
+        extractor.plan(1).unwrap().submit().unwrap();
+        (extractor.input().is_f16(), device.read_values(extractor.embedding()).unwrap())
+    };
+    let (_, want) = embed(&devices()[1].1, Precision::F32);
+    let norm = |v: &[f32]| v.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+    let mut all = half_devices();
+    // Storage as f16 needs no feature of the device.
+    let (device, queue) = {
+        use softpatch::gpu::wgpu;
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+        let adapter = pollster::block_on(instance.request_adapter(&Default::default())).unwrap();
+        pollster::block_on(adapter.request_device(&Default::default())).unwrap()
+    };
+    all.push(("without features".into(), Device::from_wgpu(device, queue)));
+    for (name, device) in all {
+        let (half, got) = embed(&device, Precision::F16);
+        assert!(half, "{name}");
+        let difference: Vec<f32> = got.iter().zip(&want).map(|(g, w)| g - w).collect();
+        let relative = norm(&difference) / norm(&want);
+        // Input, weights and outputs of about 40 layers are rounded once each, independently: sqrt(3 * 40) * 2^-11 / sqrt(3)
+        // is 0.3 %; layers that damp their input less than they make output leave room for three times that.
+        assert!(relative > 0.0 && relative < 0.01, "{name}: {relative}");
+    }
+}
+
+/// A model remembers its precision, and scores in it.
+#[cfg(feature = "embedded-weights")]
+#[test]
+fn a_model_remembers_its_precision() {
+    use softpatch::data::synth::{Defect, Material, render};
+    use softpatch::data::{Image, MemorySource, PixelFormat};
+    use softpatch::{Backbone, Detector, FitOptions, Quiet};
+    let _guard = serial();
+    let device = &devices()[1].1;
+    let good: Vec<_> = (0..4).map(|i| render(Material::Gear, None, i, 64).unwrap().0).collect();
+    let backbone = Backbone::embedded().unwrap();
+    let (frame, _) = render(Material::Gear, Some(Defect::Stain), 9, 64).unwrap();
+    let image = Image::new(&frame.pixels, 64, 64, 3 * 64, PixelFormat::Rgb8).unwrap();
+    let score = |precision: Precision| {
+        let options =
+            FitOptions { resize: 64, crop: 64, coreset_ratio: 0.5, precision, ..FitOptions::default() };
+        let fitted = Detector::fit(device, &backbone, &MemorySource(&good), &options, &Quiet).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.safetensors");
+        fitted.save(&path).unwrap();
+        let loaded = Detector::load(device, &backbone, &path).unwrap();
+        assert_eq!(loaded.info().options.precision, precision);
+        let (a, b) = (fitted.score(&[image]).unwrap(), loaded.score(&[image]).unwrap());
+        assert_eq!(a, b, "{precision}");
+        a[0].score
+    };
+    let (full, half) = (score(Precision::F32), score(Precision::F16));
+    assert_ne!(full, half, "f16 was not used");
+    // Distances of vectors that are off by up to 1 % of their length each, where neighbours are about as far as that.
+    assert!((full - half).abs() < 0.1 * full, "{full} and {half}");
+}

@@ -1,0 +1,127 @@
+//! Pixels to the backbone's input, and scores to the anomaly map, against the plain-Rust reference.
+
+use crate::common::{assert_close, devices, noise, serial};
+use proptest::prelude::*;
+use rand::{Rng, SeedableRng};
+use softpatch::backbone::{Feed, efficientnet_lite};
+use softpatch::data::{Image, PixelFormat};
+use softpatch::gpu::Recorder;
+use softpatch::ops::anomaly_map::AnomalyMap;
+use softpatch::reference;
+
+fn pixels(seed: u64, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    rand_chacha::ChaCha8Rng::seed_from_u64(seed).fill(bytes.as_mut_slice());
+    bytes
+}
+
+/// (v - mean) * (1 / std) against (v - mean) / std: two roundings.
+const NORMALISED: f32 = 2.0 * f32::EPSILON;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn the_feed_equals_pillow(
+        w in 1_u32..300, h in 1_u32..300, crop in 16_u32..60, extra in 0_u32..20, slot in 0_u32..2, seed: u64,
+    ) {
+        let _guard = serial();
+        let network = efficientnet_lite(0);
+        let rgb = pixels(seed, (w * h * 3) as usize);
+        let want = reference::resize::preprocess(&rgb, w, h, crop + extra, crop, network.mean, network.std).unwrap();
+        let image = Image::new(&rgb, w, h, w as usize * 3, PixelFormat::Rgb8).unwrap();
+        for (name, device) in devices() {
+            let mut feed = Feed::new(device, &network, crop + extra, crop).unwrap();
+            let len = (crop * crop * 4) as usize;
+            let input = device.alloc(2 * len, "input").unwrap();
+            feed.push(&image, &input, slot).unwrap();
+            feed.submit(&[]).unwrap();
+            let got: Vec<f32> = device.read(&input).unwrap();
+            assert_close(name, &got[slot as usize * len..][..len], &want, 0.0, NORMALISED);
+        }
+    }
+
+    #[test]
+    fn the_map_equals_scipy(h in 1_u32..12, w in 1_u32..12, oh in 1_u32..70, ow in 1_u32..70, seed: u64) {
+        let _guard = serial();
+        let scores = noise(seed, (2 * h * w) as usize, 1.0, 1.0);
+        let size = |a: u32, b: u32| [a as usize, b as usize];
+        let want: Vec<f32> = scores
+            .chunks_exact((h * w) as usize)
+            .flat_map(|s| reference::anomaly_map::anomaly_map(s, size(h, w), size(oh, ow)))
+            .collect();
+        for (name, device) in devices() {
+            let map = AnomalyMap::new(device, [h, w], [oh, ow]).unwrap();
+            let x = device.upload(&scores, "scores").unwrap();
+            let scratch = device.alloc(map.scratch_len(2), "scratch").unwrap();
+            let out = device.alloc(want.len(), "map").unwrap();
+            let mut recorder = Recorder::new(device);
+            map.record(&mut recorder, &x, &scratch, &out, 2).unwrap();
+            recorder.run().unwrap();
+            // Two sums of at most 12 terms with weights of sum 1, values up to 2.
+            assert_close(name, &device.read(&out).unwrap(), &want, 2.0 * 30.0 * f32::EPSILON, 0.0);
+        }
+    }
+}
+
+/// An image larger than the upload buffer goes up in strips, many images in several submissions, every format alike.
+#[test]
+fn large_images_and_every_format() {
+    let _guard = serial();
+    let network = efficientnet_lite(0);
+    let (name, device) = &devices()[1];
+    let (w, h) = (3000, 1900);
+    let rgb = pixels(1, w * h * 3);
+    let pad = 7;
+    let convert = |bytes: usize, f: &dyn Fn(&[u8]) -> Vec<u8>| {
+        let mut out = Vec::new();
+        for row in rgb.chunks_exact(w * 3) {
+            out.extend(row.chunks_exact(3).flat_map(f));
+            out.extend([0xAA; 7]);
+        }
+        (out, w * bytes + pad)
+    };
+    let run = |data: &[u8], stride, format| {
+        let mut feed = Feed::new(device, &network, 64, 48).unwrap();
+        let image = Image::new(data, w as u32, h as u32, stride, format).unwrap();
+        let input = device.alloc(2 * 48 * 48 * 4, "input").unwrap();
+        for slot in 0..2 {
+            feed.push(&image, &input, slot).unwrap();
+        }
+        feed.submit(&[]).unwrap();
+        device.read::<f32>(&input).unwrap()
+    };
+    let want = |rgb: &[u8]| {
+        reference::resize::preprocess(rgb, w as u32, h as u32, 64, 48, network.mean, network.std)
+            .unwrap()
+            .repeat(2)
+    };
+    let colour = want(&rgb);
+    type FromRgb<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
+    let formats: [(PixelFormat, usize, FromRgb<'_>); 4] = [
+        (PixelFormat::Rgb8, 3, &|p| p.to_vec()),
+        (PixelFormat::Bgr8, 3, &|p| vec![p[2], p[1], p[0]]),
+        (PixelFormat::Rgba8, 4, &|p| vec![p[0], p[1], p[2], 9]),
+        (PixelFormat::Bgra8, 4, &|p| vec![p[2], p[1], p[0], 9]),
+    ];
+    for (format, bytes, f) in formats {
+        let (data, stride) = convert(bytes, f);
+        assert_close(&format!("{name} {format:?}"), &run(&data, stride, format), &colour, 0.0, NORMALISED);
+    }
+    let grey_rgb: Vec<u8> = rgb.chunks_exact(3).flat_map(|p| [p[0]; 3]).collect();
+    let grey = want(&grey_rgb);
+    let (data, stride) = convert(1, &|p| vec![p[0]]);
+    assert_close("grey8", &run(&data, stride, PixelFormat::Gray8), &grey, 0.0, NORMALISED);
+    let (data, stride) = convert(2, &|p| (u16::from(p[0]) * 257).to_ne_bytes().to_vec());
+    assert_close("grey16", &run(&data, stride, PixelFormat::Gray16), &grey, 0.0, NORMALISED);
+}
+
+#[test]
+fn sizes_out_of_range_are_refused() {
+    let _guard = serial();
+    let (_, device) = &devices()[0];
+    let network = efficientnet_lite(0);
+    for (resize, crop) in [(0, 0), (64, 0), (64, 65), (10_000, 64)] {
+        assert!(Feed::new(device, &network, resize, crop).is_err(), "{resize} {crop}");
+    }
+}

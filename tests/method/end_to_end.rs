@@ -1,0 +1,262 @@
+//! The whole method on small procedural sets: fit, save, load, score.
+
+use crate::common::{devices, serial};
+use softpatch::data::synth::{Material, SynthOptions, generate};
+use softpatch::data::{DecodeOptions, Frame, MemorySource, PixelFormat, TestSet, TrainSet};
+use softpatch::detector::{Backbone, Compat, Detector, Discriminator, FitOptions, Model, Quiet, Stream};
+use softpatch::eval::auroc;
+use softpatch::gpu::Device;
+use std::path::Path;
+use std::sync::Arc;
+
+fn small(discriminator: Discriminator) -> FitOptions {
+    FitOptions { discriminator, resize: 128, crop: 128, coreset_ratio: 0.1, ..FitOptions::default() }
+}
+
+fn fit(device: &Device, folder: &Path, options: &FitOptions) -> Detector {
+    let source = TrainSet::open(folder).unwrap().source(DecodeOptions::default());
+    Detector::fit(device, &Backbone::embedded().unwrap(), &source, options, &Quiet).unwrap()
+}
+
+fn image_auroc(detector: &Detector, folder: &Path) -> f64 {
+    let test = TestSet::open(folder).unwrap();
+    let mut scores = Vec::new();
+    detector
+        .score_source(&test.source(DecodeOptions::default()), &Quiet, |i, score| {
+            assert_eq!(i, scores.len());
+            scores.push(score.score);
+            Ok(())
+        })
+        .unwrap();
+    let labels: Vec<bool> = test.items.iter().map(|i| i.is_defect()).collect();
+    auroc(&scores, &labels).unwrap()
+}
+
+/// Contamination that overlaps the test defects is what PatchCore falls for: a defect that is in the bank scores low.
+#[test]
+fn lof_survives_contamination_that_misleads_patchcore() {
+    let _guard = serial();
+    let folder = tempfile::tempdir().unwrap();
+    let options = SynthOptions {
+        materials: vec![Material::Fabric],
+        train: 40,
+        test_good: 12,
+        test_per_defect: 3,
+        size: 128,
+        seed: 1,
+        contamination: 0.1,
+    };
+    generate(folder.path(), &options, &|_, _| {}).unwrap();
+    let set = folder.path().join("fabric");
+    let (_, device) = &devices()[1];
+    let lof = image_auroc(&fit(device, &set, &small(Discriminator::Lof)), &set);
+    let none = image_auroc(&fit(device, &set, &small(Discriminator::None)), &set);
+    assert!(lof > none, "image AUROC {lof} with lof, {none} without");
+    assert!(lof > 0.75, "image AUROC {lof} with lof");
+}
+
+#[test]
+fn a_model_survives_disk_and_every_discriminator_works() {
+    let _guard = serial();
+    let folder = tempfile::tempdir().unwrap();
+    let images: Vec<_> =
+        (0..7).map(|i| softpatch::data::synth::render(Material::Metal, None, i, 96).unwrap().0).collect();
+    let backbone = Backbone::embedded().unwrap();
+    for (name, device) in [&devices()[0], &devices()[2]] {
+        for discriminator in
+            [Discriminator::Lof, Discriminator::Nearest, Discriminator::Gaussian, Discriminator::None]
+        {
+            let options = FitOptions { resize: 96, crop: 96, coreset_ratio: 0.2, ..small(discriminator) };
+            let made = Detector::fit(device, &backbone, &MemorySource(&images), &options, &Quiet).unwrap();
+            let patches = images.len() * 12 * 12;
+            assert_eq!(made.info().rows as usize, patches / 5, "{name} {discriminator}");
+            let kept = made.info().kept as f64 / patches as f64;
+            let expected = if discriminator == Discriminator::None { 1.0 } else { 0.85 };
+            assert!((kept - expected).abs() < 0.01, "{name} {discriminator}: kept {kept}");
+            let path = folder.path().join(format!("{discriminator}.safetensors"));
+            made.save(&path).unwrap();
+            let loaded = Detector::load(device, &backbone, &path).unwrap();
+            assert_eq!(made.model(), loaded.model());
+            let views: Vec<_> = images.iter().map(|i| i.as_image().unwrap()).collect();
+            let (a, b) = (made.score(&views).unwrap(), loaded.score(&views).unwrap());
+            assert_eq!(a, b, "{name} {discriminator}");
+            // A batch of one gives what a batch of seven gives.
+            assert_eq!(loaded.score(&views[3..4]).unwrap()[0], b[3]);
+            for score in &b {
+                assert_eq!(score.patches.len(), 144);
+                assert_eq!(score.map.len(), 96 * 96);
+                assert_eq!(score.score, score.patches.iter().copied().fold(0.0, f32::max));
+            }
+        }
+    }
+}
+
+/// Features that wait on disk give the same model, bit for bit.
+#[test]
+fn a_small_budget_changes_nothing() {
+    let _guard = serial();
+    let images: Vec<_> =
+        (0..9).map(|i| softpatch::data::synth::render(Material::Print, None, i, 96).unwrap().0).collect();
+    let backbone = Backbone::embedded().unwrap();
+    let (_, device) = &devices()[1];
+    let fit = |options: &FitOptions| {
+        Detector::fit(device, &backbone, &MemorySource(&images), options, &Quiet).unwrap().model().clone()
+    };
+    let all = [Discriminator::Lof, Discriminator::Nearest, Discriminator::Gaussian, Discriminator::None];
+    let plain = all.map(|discriminator| (discriminator, Compat::None, 128));
+    // The program's start, which projects anew; and embeddings that are their own projection.
+    let more = [(Discriminator::Lof, Compat::Official, 128), (Discriminator::Lof, Compat::None, 256)];
+    for (discriminator, compat, projection) in plain.into_iter().chain(more) {
+        let roomy = FitOptions {
+            resize: 96,
+            crop: 96,
+            coreset_ratio: 0.1,
+            batch: 2,
+            compat,
+            projection,
+            ..small(discriminator)
+        };
+        // 9 x 144 patches are 0.8 MB of embeddings and 0.7 MB of projected vectors: the embeddings wait, or both.
+        let large = fit(&roomy);
+        let what = format!("{discriminator} {compat} {projection}");
+        for memory in [1_400_000, 580_000] {
+            let small = fit(&FitOptions { memory, ..roomy.clone() });
+            assert_eq!(small.provenance, large.provenance, "{what} within {memory}");
+            assert_eq!(bits(&small.bank), bits(&large.bank), "{what} within {memory}");
+            assert_eq!(bits(&small.weights), bits(&large.weights), "{what} within {memory}");
+            assert_eq!(bits(&small.train_scores), bits(&large.train_scores), "{what} within {memory}");
+            assert_eq!(small.info.threshold.map(f32::to_bits), large.info.threshold.map(f32::to_bits));
+            assert_eq!(small.info.kept, large.info.kept);
+        }
+    }
+    let options = FitOptions { memory: 100_000, resize: 96, crop: 96, ..small(Discriminator::Lof) };
+    let error = Detector::fit(device, &backbone, &MemorySource(&images), &options, &Quiet).unwrap_err();
+    assert!(error.to_string().contains("raise --memory"), "{error}");
+}
+
+/// After a warm-up, frames of a known size make no buffer, bind group or pipeline, and overlapping batches change no result.
+#[test]
+fn scoring_makes_nothing_once_it_is_warm() {
+    let _guard = serial();
+    let render = |i| softpatch::data::synth::render(Material::Metal, None, i, 96).unwrap().0;
+    let images: Vec<_> = (0..20).map(render).collect();
+    let views: Vec<_> = images.iter().map(|i| i.as_image().unwrap()).collect();
+    let backbone = Backbone::embedded().unwrap();
+    for (name, device) in [&devices()[0], &devices()[3]] {
+        for batch in [1, 3] {
+            let options = FitOptions { resize: 96, crop: 96, batch, ..small(Discriminator::Nearest) };
+            let source = MemorySource(&images[..6]);
+            let detector = Arc::new(Detector::fit(device, &backbone, &source, &options, &Quiet).unwrap());
+            let alone: Vec<_> = views.iter().map(|v| detector.score(&[*v]).unwrap().remove(0)).collect();
+            let created = || (device.created(), device.peak_bytes());
+
+            // Twice: every size of batch meets every set of buffers.
+            for _ in 0..2 {
+                assert_eq!(detector.score(&views).unwrap(), alone, "{name} {batch}");
+            }
+            let warm = created();
+            assert_eq!(detector.score(&views).unwrap(), alone, "{name} {batch}");
+            let mut streamed = Vec::new();
+            let collect = |_, score| {
+                streamed.push(score);
+                Ok(())
+            };
+            detector.score_source(&MemorySource(&images), &Quiet, collect).unwrap();
+            assert_eq!(streamed, alone, "{name} {batch}");
+            assert_eq!(created(), warm, "{name} {batch}");
+
+            // How many frames a stream takes at once depends on the moment, unless a batch is one.
+            let stream = Stream::new(detector.clone(), 4).unwrap();
+            let frames: Vec<_> = views.iter().map(Frame::copy_of).collect();
+            let warm = created();
+            let scores: Vec<_> = stream.scores(&frames).map(|f| f.score.unwrap()).collect();
+            assert_eq!(scores, alone, "{name} {batch}");
+            assert!(batch > 1 || created() == warm, "{name}");
+        }
+    }
+}
+
+/// A caller that stops in the middle, and a bad image in the middle, leave a detector as it was.
+#[test]
+fn scoring_goes_on_after_an_error() {
+    let _guard = serial();
+    let render = |i| softpatch::data::synth::render(Material::Metal, None, i, 96).unwrap().0;
+    let images: Vec<_> = (0..9).map(render).collect();
+    let mut views: Vec<_> = images.iter().map(|i| i.as_image().unwrap()).collect();
+    let (_, device) = &devices()[1];
+    let options = FitOptions { resize: 96, crop: 96, batch: 2, ..small(Discriminator::Nearest) };
+    let backbone = Backbone::embedded().unwrap();
+    let detector = Detector::fit(device, &backbone, &MemorySource(&images), &options, &Quiet).unwrap();
+    let good = detector.score(&views).unwrap();
+    let mut seen = 0;
+    let stop = |i, score| {
+        assert_eq!((i, &score), (seen, &good[seen]));
+        seen += 1;
+        if seen == 3 { Err(softpatch::Error::Cancelled) } else { Ok(()) }
+    };
+    let stopped = detector.score_source(&MemorySource(&images), &Quiet, stop);
+    assert!(matches!(stopped, Err(softpatch::Error::Cancelled)));
+    assert_eq!(seen, 3);
+    // Too long and thin to be resized.
+    let thin = vec![0_u8; 300_000 * 3];
+    views[5] = softpatch::data::Image::new(&thin, 300_000, 1, 900_000, PixelFormat::Rgb8).unwrap();
+    let error = detector.score(&views).unwrap_err().to_string();
+    assert!(error.contains("image 5"), "{error}");
+    views[5] = images[5].as_image().unwrap();
+    assert_eq!(detector.score(&views).unwrap(), good);
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+/// Same seed, same bank; another seed, another; and both kernel families agree within what rounding does to a score.
+#[test]
+fn fits_repeat_and_kernel_families_agree() {
+    let _guard = serial();
+    let images: Vec<_> =
+        (0..6).map(|i| softpatch::data::synth::render(Material::Gear, None, i, 96).unwrap().0).collect();
+    let backbone = Backbone::embedded().unwrap();
+    let fit = |device: &Device, seed: u64| -> (Model, Vec<f32>) {
+        // The whole bank: which rows are chosen may differ across devices where distances almost tie.
+        let options =
+            FitOptions { resize: 96, crop: 96, seed, coreset_ratio: 0.8, ..small(Discriminator::None) };
+        let detector = Detector::fit(device, &backbone, &MemorySource(&images), &options, &Quiet).unwrap();
+        let query = softpatch::data::synth::render(Material::Gear, None, 99, 96).unwrap().0;
+        let scores = detector.score(&[query.as_image().unwrap()]).unwrap();
+        (detector.model().clone(), scores[0].patches.clone())
+    };
+    let (direct, tiled) = (&devices()[1].1, &devices()[3].1);
+    let (model, scores) = fit(direct, 0);
+    assert_eq!((model.clone(), scores.clone()), fit(direct, 0));
+    assert_ne!(model.provenance, fit(direct, 1).0.provenance);
+    let (_, others) = fit(tiled, 0);
+    // Features agree to about 1e-5 of their size; a squared distance, being a difference, to 1e-2 of the median one.
+    let mut sorted = scores.clone();
+    sorted.sort_by(f32::total_cmp);
+    let close = scores
+        .iter()
+        .zip(&others)
+        .filter(|(a, b)| (*a - *b).abs() <= 0.01 * sorted[sorted.len() / 2].max(**a))
+        .count();
+    assert!(close * 100 >= scores.len() * 97, "{close} of {} patch scores agree", scores.len());
+}
+
+/// Real images, where the folder with them stands beside the checkout.
+#[test]
+fn real_bottles_are_told_apart() {
+    let _guard = serial();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/mvtec_ad/bottle");
+    if !folder.is_dir() {
+        println!("skipped: {} is not there", folder.display());
+        return;
+    }
+    let (_, device) = &devices()[1];
+    let mut train = TrainSet::open(&folder).unwrap();
+    train.paths.truncate(40);
+    let options = FitOptions { coreset_ratio: 0.05, ..FitOptions::default() };
+    let source = train.source(DecodeOptions::default());
+    let detector = Detector::fit(device, &Backbone::embedded().unwrap(), &source, &options, &Quiet).unwrap();
+    let figure = image_auroc(&detector, &folder);
+    assert!(figure >= 0.97, "image AUROC {figure}");
+}

@@ -1,0 +1,18 @@
+//! The whole method, its data and its figures.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bench;
+mod compat;
+mod data;
+mod end_to_end;
+mod folder;
+mod golden_method;
+mod layouts;
+mod metrics;
+mod noise;
+mod report;
+mod resnet;
+mod synth;
+mod timm;

@@ -1,0 +1,12 @@
+//! The program, the C library, and what they are shipped with.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod cli;
+mod ffi;
+mod ffi_programs;
+mod header;
+#[cfg(unix)]
+mod interrupt;
+mod licences;
