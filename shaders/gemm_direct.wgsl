@@ -43,14 +43,13 @@ fn main(
     var base: array<u32, TM>;
     for (var i = 0u; i < TM; i++) { base[i] = min(row0 + 8u * i, p.m - 1u) * p.k4; }
 //#endif
-    var at: array<u32, TN / 8u>;
-    for (var t = 0u; t < TN / 8u; t++) {
 //#if SUBGROUP
-        at[t] = min(col0 + 8u * t + lane, p.n - 1u) * p.w_row4;
+    var at: array<u32, TN / 8u>;
+    for (var t = 0u; t < TN / 8u; t++) { at[t] = min(col0 + 8u * t + lane, p.n - 1u) * p.w_row4; }
 //#else
-        at[t] = (col0 + 8u * t) * p.w_row4;
+    // Where the tap's weights begin in a row of W.
+    var tap_at = 0u;
 //#endif
-    }
     var acc: array<array<f32, TM>, TN>;
     for (var i = 0u; i < TN; i++) { for (var j = 0u; j < TM; j++) { acc[i][j] = 0.0; } }
 
@@ -96,14 +95,18 @@ fn main(
                 for (var j = 0u; j < TM; j++) { acc[8u * t + 7u][j] += dot(xv[j], s7); }
 //#else
                 for (var i = 0u; i < 8u; i++) {
-                    let s = wide(w[min(at[t] + i * p.w_row4, (p.n - 1u) * p.w_row4) + k]);
+                    let s = wide(w[min(col0 + 8u * t + i, p.n - 1u) * p.w_row4 + tap_at + k]);
                     for (var j = 0u; j < TM; j++) { acc[8u * t + i][j] += dot(xv[j], s); }
                 }
 //#endif
             }
         }
 //#if CONV
+//#if SUBGROUP
         for (var t = 0u; t < TN / 8u; t++) { at[t] += p.k4; }
+//#else
+        tap_at += p.k4;
+//#endif
     }
 //#endif
 
