@@ -3,17 +3,6 @@
 use super::DeviceOptions;
 use crate::{Error, Result};
 
-/// The cooperative matrices that the kernels use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Coop {
-    /// Rows, columns and depth of a fragment: 16 or 8.
-    pub side: u32,
-    /// Lanes of a subgroup.
-    pub lanes: u32,
-    /// Emulated, see [`DeviceOptions::emulate_coop`].
-    pub emulated: bool,
-}
-
 /// One adapter, as [`adapters`] lists it.
 #[derive(Clone, Debug)]
 pub struct AdapterSummary {
@@ -84,35 +73,6 @@ pub fn adapters() -> Vec<AdapterSummary> {
             }
         })
         .collect()
-}
-
-/// The cooperative matrices of `adapter` that the kernels can use: f16 operands, f32 sums, a fragment of 16 or 8 on every
-/// side, and subgroups of one known size.
-pub(super) fn suitable_coop(adapter: &wgpu::Adapter, features: wgpu::Features) -> Option<Coop> {
-    let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
-        | wgpu::Features::SHADER_F16
-        | wgpu::Features::SUBGROUP;
-    if !features.contains(needed) {
-        return None;
-    }
-    let info = adapter.get_info();
-    let lanes = match info.backend {
-        // wgpu gives a range there, but every GPU with simdgroup matrices has 32.
-        wgpu::Backend::Metal => 32,
-        _ if info.subgroup_min_size == info.subgroup_max_size => info.subgroup_min_size,
-        _ => return None,
-    };
-    let offered = adapter.cooperative_matrix_properties();
-    let offers = |side: u32| {
-        offered.iter().any(|p| {
-            [p.m_size, p.n_size, p.k_size] == [side; 3]
-                && p.ab_type == wgpu::CooperativeScalarType::F16
-                && p.cr_type == wgpu::CooperativeScalarType::F32
-        })
-    };
-    let side = [16, 8].into_iter().find(|&side| offers(side))?;
-    // A row of a tile is staged in whole fragments.
-    (16..=64).contains(&lanes).then_some(Coop { side, lanes, emulated: false })
 }
 
 /// The adapter that `options` ask for.

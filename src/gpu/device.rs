@@ -1,99 +1,20 @@
-//! A device, what it can do (decided once), its buffers and pipelines.
+//! A device, its buffers and pipelines.
 
 use super::cache::PipelineCache;
-use super::{Coop, Kernel, Tensor, Tuning, adapter, kernel};
+use super::{Caps, Kernel, Tensor, Tuning, kernel};
 use crate::{Error, Result};
 use half::f16;
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-
-/// Kernel family for the matrix-shaped work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Archetype {
-    /// No workgroup memory and no barrier, a large register tile an invocation: CPU drivers.
-    Direct,
-    /// Tiles staged in workgroup memory: GPUs.
-    Tiled,
-}
-
-impl std::fmt::Display for Archetype {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Direct => "direct",
-            Self::Tiled => "tiled",
-        })
-    }
-}
-
-/// What the device offers and what of it is used.
-#[derive(Clone, Debug)]
-pub struct Caps {
-    /// Adapter name as the driver gives it.
-    pub adapter: String,
-    /// Driver name and version.
-    pub driver: String,
-    /// Backend: `vulkan`, `metal`, `dx12`.
-    pub backend: String,
-    /// Kernel family for matrix-shaped work.
-    pub archetype: Archetype,
-    /// Arithmetic in f16, which cooperative matrices need. Storage as f16 needs nothing.
-    pub f16: bool,
-    /// Words of 64 bits in shaders, in which the `direct` kernels load and store.
-    pub int64: bool,
-    /// Smallest and largest subgroup, where subgroup operations are offered.
-    pub subgroup: Option<(u32, u32)>,
-    /// Cooperative matrices with f16 operands and f32 sums; none where the adapter offers no shape that the kernels have.
-    pub coop: Option<Coop>,
-    /// Shaders run without wgpu's injected bounds and loop checks (release builds).
-    pub unchecked: bool,
-    /// Timestamp queries.
-    pub timestamps: bool,
-    /// Largest storage binding in bytes.
-    pub max_binding: u64,
-    /// Workgroup memory in bytes.
-    pub max_workgroup_memory: u32,
-    /// Invocations a workgroup.
-    pub max_invocations: u32,
-    /// Workgroups a dimension of a dispatch.
-    pub max_groups: u32,
-    /// Alignment of storage and uniform offsets in bytes.
-    pub alignment: u64,
-}
-
-/// How to open a device.
-#[derive(Clone, Debug, Default)]
-pub struct DeviceOptions {
-    /// Adapter index as listed by [`adapters`](super::adapters), or a part of its name (case ignored); the fastest kind if `None`.
-    pub adapter: Option<String>,
-    /// Prefers an integrated GPU to a discrete one where `adapter` is `None`.
-    pub low_power: bool,
-    /// Forces a kernel family; by adapter type if `None`.
-    pub archetype: Option<Archetype>,
-    /// Forces shaders with (`Some(false)`) or without (`Some(true)`) injected checks; by build type if `None`.
-    pub unchecked: Option<bool>,
-    /// Folder for a file of compiled pipelines, which the device reads as it opens and writes as it is dropped. None is
-    /// written where this is `None`, the adapter keeps no such cache (all but Vulkan), or is a CPU driver, whose cache is
-    /// empty.
-    pub pipeline_cache: Option<PathBuf>,
-    /// Stays within WebGPU's default limits though the adapter offers more.
-    pub default_limits: bool,
-    /// Does without words of 64 bits, as on an adapter that has none.
-    pub without_int64: bool,
-    /// Runs the kernels for cooperative matrices of this side (8 or 16) with matrices in ordinary registers, on an adapter
-    /// with f16: very slow, for tests of these kernels on machines without such matrices.
-    pub emulate_coop: Option<u32>,
-    /// Tile sizes measured on this adapter, see [`Tuning`]; the defaults if `None`.
-    pub tuning: Option<Tuning>,
-}
 
 pub(super) struct Shared {
     pub wgpu: wgpu::Device,
     pub queue: wgpu::Queue,
     pub caps: Caps,
     pub tuning: Tuning,
-    pub kernels: Mutex<HashMap<String, Arc<Kernel>>>,
+    /// Shared by devices that differ in tile sizes alone.
+    pub kernels: Arc<Mutex<HashMap<String, Arc<Kernel>>>>,
     pub cache: Option<Arc<PipelineCache>>,
     pub live_bytes: AtomicU64,
     pub peak_bytes: AtomicU64,
@@ -111,141 +32,8 @@ impl std::fmt::Debug for Device {
     }
 }
 
-/// Features that a user turned off: `SOFTPATCH_DISABLE=f16,int64,subgroup,coop,unchecked`.
-fn disabled(what: &str) -> bool {
-    std::env::var("SOFTPATCH_DISABLE").is_ok_and(|v| v.split(',').any(|w| w.trim() == what))
-}
-
 impl Device {
-    /// Opens an adapter.
-    ///
-    /// # Errors
-    /// [`Error::Device`] where no adapter is found, none fits the name, or the driver refuses.
-    pub fn open(options: &DeviceOptions) -> Result<Self> {
-        let adapter = adapter::choose(options)?;
-        let wanted = wgpu::Features::TIMESTAMP_QUERY
-            | wgpu::Features::SUBGROUP
-            | wgpu::Features::SHADER_F16
-            | wgpu::Features::SHADER_INT64
-            | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
-        let mut features = adapter.features() & wanted;
-        if options.pipeline_cache.is_some() && adapter.get_info().device_type != wgpu::DeviceType::Cpu {
-            features |= adapter.features() & wgpu::Features::PIPELINE_CACHE;
-        }
-        if disabled("f16") {
-            features = features.difference(wgpu::Features::SHADER_F16);
-        }
-        if options.without_int64 || disabled("int64") {
-            features = features.difference(wgpu::Features::SHADER_INT64);
-        }
-        if disabled("subgroup") {
-            features = features.difference(wgpu::Features::SUBGROUP);
-        }
-        if disabled("coop") {
-            features = features.difference(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
-        }
-        let limits = if options.default_limits { wgpu::Limits::default() } else { adapter.limits() };
-        // SAFETY: asked for only where the adapter offers cooperative matrices, the one experimental feature that is
-        // used; every kernel that uses it has a test against the reference.
-        let experimental = if features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
-            unsafe { wgpu::ExperimentalFeatures::enabled() }
-        } else {
-            wgpu::ExperimentalFeatures::disabled()
-        };
-        let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
-            label: Some("softpatch"),
-            required_features: features,
-            required_limits: limits,
-            experimental_features: experimental,
-            memory_hints: wgpu::MemoryHints::MemoryUsage,
-            trace: wgpu::Trace::Off,
-        }))
-        .map_err(|e| Error::Device(format!("{}: {e}", adapter.get_info().name)))?;
-        let coop = adapter::suitable_coop(&adapter, features);
-        Self::build(device, queue, options, coop)
-    }
-
-    /// Uses a device that the application already owns; the application keeps using it at the same time. Features
-    /// that were not requested when the device was made (timestamps, subgroups, f16, words of 64 bits) are not
-    /// used, nor are cooperative matrices.
-    pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Self {
-        // Which cooperative matrices there are only the adapter tells, and that the application has.
-        let (options, coop) = (DeviceOptions::default(), None);
-        Self(Arc::new(Self::shared(device, queue, &options, coop)))
-    }
-
-    fn build(
-        device: wgpu::Device,
-        queue: wgpu::Queue,
-        options: &DeviceOptions,
-        coop: Option<Coop>,
-    ) -> Result<Self> {
-        if let Some(tuning) = &options.tuning {
-            tuning.validate()?;
-        }
-        if options.emulate_coop.is_some_and(|side| side != 8 && side != 16) {
-            return Err(Error::InvalidOption("cooperative matrices have a side of 8 or 16".into()));
-        }
-        Ok(Self(Arc::new(Self::shared(device, queue, options, coop))))
-    }
-
-    fn shared(
-        device: wgpu::Device,
-        queue: wgpu::Queue,
-        options: &DeviceOptions,
-        coop: Option<Coop>,
-    ) -> Shared {
-        let (info, features, limits) = (device.adapter_info(), device.features(), device.limits());
-        let by_type =
-            if info.device_type == wgpu::DeviceType::Cpu { Archetype::Direct } else { Archetype::Tiled };
-        let unchecked = options.unchecked.unwrap_or(!cfg!(debug_assertions) && !disabled("unchecked"));
-        let caps = Caps {
-            driver: adapter::driver(&info),
-            backend: info.backend.to_string(),
-            archetype: options.archetype.unwrap_or(by_type),
-            f16: features.contains(wgpu::Features::SHADER_F16),
-            int64: features.contains(wgpu::Features::SHADER_INT64),
-            subgroup: features
-                .contains(wgpu::Features::SUBGROUP)
-                .then_some((info.subgroup_min_size, info.subgroup_max_size)),
-            coop: match options.emulate_coop {
-                Some(side) if features.contains(wgpu::Features::SHADER_F16) => {
-                    Some(Coop { side, lanes: 32, emulated: true })
-                }
-                _ => coop,
-            },
-            unchecked,
-            timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
-            max_binding: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
-            max_workgroup_memory: limits.max_compute_workgroup_storage_size,
-            max_invocations: limits.max_compute_invocations_per_workgroup,
-            max_groups: limits.max_compute_workgroups_per_dimension,
-            alignment: u64::from(
-                limits.min_storage_buffer_offset_alignment.max(limits.min_uniform_buffer_offset_alignment),
-            ),
-            adapter: info.name,
-        };
-        tracing::debug!(?caps, "device");
-        let cache = options
-            .pipeline_cache
-            .as_deref()
-            .and_then(|folder| PipelineCache::open(&device, folder))
-            .map(Arc::new);
-        Shared {
-            wgpu: device,
-            queue,
-            caps,
-            tuning: options.tuning.clone().unwrap_or_default(),
-            kernels: Mutex::default(),
-            cache,
-            live_bytes: AtomicU64::new(0),
-            peak_bytes: AtomicU64::new(0),
-            created: AtomicU64::new(0),
-        }
-    }
-
-    /// The same device with other tile sizes; it shares nothing else with this one but the wgpu device and the file of
-    /// compiled pipelines.
+    /// The same device with other tile sizes; it shares the wgpu device and the compiled pipelines with this one.
     ///
     /// # Errors
     /// [`Error::InvalidOption`] where a size is out of its range.
@@ -256,7 +44,7 @@ impl Device {
             queue: self.0.queue.clone(),
             caps: self.0.caps.clone(),
             tuning,
-            kernels: Mutex::default(),
+            kernels: self.0.kernels.clone(),
             cache: self.0.cache.clone(),
             live_bytes: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),

@@ -132,8 +132,14 @@ pub(super) fn cached(
     constants: &[(&str, u32)],
     flags: &[&str],
 ) -> Result<Arc<Kernel>> {
+    let mut flags = flags.to_vec();
+    // The device's choice, not the operation's: whatever has such loads uses them where they are cheaper.
+    let caps = device.caps();
+    if caps.int64 && caps.archetype == Archetype::Direct && shaders::has_flag(name, "INT64") {
+        flags.push("INT64");
+    }
     let mut label = name.to_owned();
-    for flag in flags {
+    for flag in &flags {
         label.push('+');
         label.push_str(flag);
     }
@@ -144,7 +150,7 @@ pub(super) fn cached(
     if let Some(kernel) = kernels.get(&label) {
         return Ok(kernel.clone());
     }
-    let kernel = Arc::new(build(device, name, label.clone(), constants, flags)?);
+    let kernel = Arc::new(build(device, name, label.clone(), constants, &flags)?);
     kernels.insert(label, kernel.clone());
     Ok(kernel)
 }
@@ -158,10 +164,7 @@ fn build(
 ) -> Result<Kernel> {
     let text = shaders::text(name).ok_or_else(|| Error::Device(format!("no shader is named {name}")))?;
     let caps = device.caps();
-    let mut flags = flags.to_vec();
-    // The device's choice, not the operation's: whatever has such loads uses them where they are cheaper.
-    flags.extend((caps.int64 && caps.archetype == Archetype::Direct).then_some("INT64"));
-    let source = preprocess(name, text, constants, &flags)?;
+    let source = preprocess(name, text, constants, flags)?;
     let module = wgpu::naga::front::wgsl::parse_str(&source)
         .map_err(|e| Error::Device(format!("shader {label}: {}", e.emit_to_string(&source))))?;
     let memory = workgroup_bytes(&module);

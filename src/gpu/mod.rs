@@ -2,17 +2,23 @@
 
 mod adapter;
 mod cache;
+mod caps;
+mod coop;
 mod device;
 mod kernel;
+mod open;
 mod readback;
 mod recorder;
 pub mod shaders;
 mod tensor;
 mod tuning;
 
-pub use adapter::{AdapterSummary, Coop, adapters};
-pub use device::{Archetype, Caps, Device, DeviceOptions};
+pub use adapter::{AdapterSummary, adapters};
+pub use caps::{Archetype, Caps, Feature};
+pub use coop::Coop;
+pub use device::Device;
 pub use kernel::Kernel;
+pub use open::DeviceOptions;
 pub use readback::{Mapped, Readback, Submission};
 pub use recorder::{Plan, Recorder, StepTime};
 pub use tensor::Tensor;

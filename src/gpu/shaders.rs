@@ -64,6 +64,7 @@ shaders! {
     ],
     "probe" &[&[], &["F16"], &["COPY"]],
     "probe_coop" &[&[], &["EIGHT"]],
+    "coop_check" &[&[], &["EIGHT"], &["SOFT"], &["EIGHT", "SOFT"]],
     "depthwise" &[&[], &["F16"]],
     "depthwise_direct" &[&[], &["F16"]],
     "pool" &[&[], &["F16"]],
@@ -101,4 +102,16 @@ shaders! {
 /// The text of shader `name`.
 pub fn text(name: &str) -> Option<&'static str> {
     ALL.iter().find(|s| s.name == name).map(|s| s.text)
+}
+
+/// Whether the text of shader `name`, includes and all, asks for `flag`.
+pub fn has_flag(name: &str, flag: &str) -> bool {
+    let asks = |line: &str| {
+        let line = line.trim_start();
+        line.strip_prefix("//#if ").is_some_and(|f| f.trim().trim_start_matches('!') == flag)
+            || line
+                .strip_prefix("//#include ")
+                .is_some_and(|file| has_flag(file.trim().trim_end_matches(".wgsl"), flag))
+    };
+    text(name).is_some_and(|text| text.lines().any(asks))
 }

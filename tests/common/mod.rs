@@ -7,7 +7,7 @@
 pub mod weights;
 
 use rand::{Rng, SeedableRng};
-use softpatch::gpu::{Archetype, Device, DeviceOptions};
+use softpatch::gpu::{Archetype, Device, DeviceOptions, Feature};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Both kernel families, each with wgpu's injected checks on and off; opened once a test binary.
@@ -25,7 +25,7 @@ pub fn devices() -> &'static [(String, Device)] {
                     unchecked: Some(unchecked),
                     default_limits: true,
                     // Loads and stores of either width.
-                    without_int64: !unchecked,
+                    without: if unchecked { Vec::new() } else { vec![Feature::Int64] },
                     ..Default::default()
                 };
                 let device = Device::open(&options)

@@ -23,9 +23,13 @@ struct Shape {
 
 impl Shape {
     fn new(caps: &Caps) -> Self {
-        let (tile, lanes) = match caps.archetype {
-            Archetype::Direct => (16, 8),
-            Archetype::Tiled => (32, 32),
+        let (tile, lanes) = match (caps.archetype, caps.subgroup) {
+            (Archetype::Direct, _) => (16, 8),
+            // A block of 32 tiles goes round them, up to four tiles each.
+            (Archetype::Tiled, Some((least, most))) if least == most && [8, 16].contains(&least) => {
+                (32, least)
+            }
+            (Archetype::Tiled, _) => (32, 32),
         };
         Self { tile, lanes, subgroup: caps.subgroup == Some((lanes, lanes)) }
     }
