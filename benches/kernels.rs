@@ -5,8 +5,8 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use softpatch::backbone::{Extractor, WeightFile, efficientnet_lite};
+use softpatch::cases::{Entry, Scale, method, network, products};
 use softpatch::gpu::{Device, DeviceOptions, Plan};
-use softpatch::roofline::{self, Make, Scale, method, products};
 
 /// Repeatable values in -0.5 .. 0.5.
 fn values(len: usize, seed: usize) -> Vec<f32> {
@@ -19,16 +19,15 @@ fn run(device: &Device, plan: &Plan) {
 }
 
 /// The cases of `softpatch bench --roofline`, checked once.
-fn cases(c: &mut Criterion, device: &Device, makes: &[Make]) {
-    for make in makes {
-        let case = make(device).unwrap();
-        run(device, &case.plan);
-        let (error, tolerance) = case.check(device).unwrap();
-        assert!(error <= tolerance, "{} {}: {error} is over {tolerance}", case.kernel, case.shape);
-        let mut group = c.benchmark_group(case.kernel);
+fn cases(c: &mut Criterion, device: &Device, entries: &[Entry]) {
+    for entry in entries {
+        let case = entry.make(device).unwrap();
+        let verdict = case.run(device).unwrap();
+        assert!(verdict.passed(), "{}: {verdict:?}", entry.id());
+        let mut group = c.benchmark_group(entry.kernel);
         let flops = case.work(device).unwrap().flops;
         group.throughput(Throughput::Elements(flops as u64)).sample_size(10);
-        group.bench_function(&case.shape, |b| b.iter(|| run(device, &case.plan)));
+        group.bench_function(&entry.shape, |b| b.iter(|| run(device, &case.plan)));
         group.finish();
     }
 }
@@ -62,8 +61,8 @@ fn all(c: &mut Criterion) {
     println!("{} ({}), kernels {}", device.caps().adapter, device.caps().driver, device.caps().archetype);
     let scale = Scale { batch: 1, large: false };
     cases(c, &device, &products(scale, false));
-    let network = efficientnet_lite(0).with_taps(&["block4", "block10"]).unwrap();
-    cases(c, &device, &roofline::backbone(&network, scale, false).unwrap());
+    let lite = efficientnet_lite(0).with_taps(&["block4", "block10"]).unwrap();
+    cases(c, &device, &network(&lite, scale, false).unwrap());
     cases(c, &device, &method(scale));
     backbone(c, &device);
 }

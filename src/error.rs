@@ -65,6 +65,27 @@ pub enum Error {
     /// No usable adapter, or the device refused or lost its work.
     #[error("device: {0}")]
     Device(String),
+    /// A kernel that was going to be used gives wrong answers on this adapter; nothing was computed with it.
+    #[error(
+        "self-test: {case} is off by {error:.2e} where rounding explains {allowed:.2e}, on {adapter}. {used_by} would be \
+         wrong; nothing was computed. Kernels: {kernels}. To do: {remedy}"
+    )]
+    SelfTest {
+        /// Pipelines that took part, with their flags.
+        kernels: String,
+        /// Kernel family and shape.
+        case: String,
+        /// What of the method stands on it.
+        used_by: &'static str,
+        /// Largest difference from the plain-Rust reference.
+        error: f64,
+        /// Difference that rounding explains.
+        allowed: f64,
+        /// Adapter, backend and driver.
+        adapter: String,
+        /// What the owner of the adapter can do.
+        remedy: String,
+    },
     /// The work does not fit the device's limits or the memory budget.
     #[error("limit: {0}")]
     Limit(String),

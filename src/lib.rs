@@ -37,15 +37,16 @@
 //! - [`Device`]: adapter choice, or the wgpu device that the application already owns.
 //! - [`data`]: decoding, folder layouts, noise protocols, the procedural set; [`eval`]: metrics; [`report`]: pictures.
 //! - [`detector::Stream`]: frames in, scores out, in order; [`detector::FitJob`]: a fit that can be watched and left.
+//! - [`cases`]: every kernel on shapes, with the answer that it must give.
 //! - [`roofline`]: what the adapter can do, and how near each kernel comes.
 //! - [`ffi`]: the C ABI, `include/softpatch.h`.
 //! - [`ops`] and [`mod@reference`]: every step as a kernel and in plain Rust; [`backbone`]: the networks.
 #![warn(missing_docs)]
 
 pub mod backbone;
+pub mod cases;
 pub mod data;
 pub mod detector;
-pub mod doctor;
 mod error;
 pub mod eval;
 pub mod ffi;

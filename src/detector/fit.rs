@@ -9,6 +9,7 @@ use super::score::Calibration;
 use super::threshold::{robust_threshold, sample};
 use super::{Backbone, Compat, FitOptions, Progress, Stage};
 use crate::backbone::{Extractor, Feed};
+use crate::cases::{Then, Use, self_test};
 use crate::data::ImageSource;
 use crate::gpu::Device;
 use crate::ops::coreset::{Chunk, CoresetShape};
@@ -49,6 +50,15 @@ pub(super) fn fit(
             options.patches(&backbone.network.name),
             options.precision,
         )?;
+        let what = Use {
+            network: extractor.network(),
+            size: [options.crop; 2],
+            patches: options.patches(&backbone.network.name),
+            precision: options.precision,
+            dim: extractor.dim(),
+            then: Then::Fit(options, source.len()),
+        };
+        self_test(device, &what)?;
         let [h, w] = extractor.grid();
         check_bank(device, source.len() as u64 * u64::from(h * w), extractor.dim(), options)?;
         let mut feed = Feed::new(device, extractor.network(), options.resize, options.crop)?;

@@ -31,7 +31,7 @@ pub(crate) use at_hand::batch_of;
 pub(crate) use denoise::{Denoised, denoise, denoise_by, outlier_scores};
 pub(crate) use features::{FeatureShape, Features, Projection, embed};
 pub(crate) use fit::{Origin, build};
-pub(crate) use score::bank_axes;
+pub(crate) use score::{bank_axes, head_length};
 
 use crate::Result;
 pub use crate::backbone::Precision;

@@ -5,6 +5,7 @@ use super::features::{run_backbone, stream};
 use super::model_file::Model;
 use super::{Backbone, Progress, Stage};
 use crate::backbone::{Extractor, Feed};
+use crate::cases::{Then, Use, self_test};
 use crate::data::{Image, ImageSource};
 use crate::gpu::{Archetype, Device, Plan, Readback, Recorder, StepTime, Submission, Tensor};
 use crate::ops::anomaly_map::AnomalyMap;
@@ -47,13 +48,17 @@ fn most_lifted(archetype: Archetype) -> usize {
     }
 }
 
-/// Mean and leading axes of bank rows, as [`Bank::new`] wants them.
-pub(crate) fn bank_axes(device: &Device, rows: &[f32], dim: usize) -> (Vec<f32>, Vec<f32>) {
+/// Leading axes by which rows of `dim` values are compared before they are measured.
+pub(crate) fn head_length(device: &Device, dim: usize) -> usize {
     let most = most_lifted(device.caps().archetype);
     // A quarter of the values and the tail, in whole vectors: measured at 152 values.
     let lifted = (dim / 4 / 4 * 4).clamp(8, most);
-    let head = (lifted - 3).min(dim);
-    principal_axes(rows, dim, head)
+    (lifted - 3).min(dim)
+}
+
+/// Mean and leading axes of bank rows, as [`Bank::new`] wants them.
+pub(crate) fn bank_axes(device: &Device, rows: &[f32], dim: usize) -> (Vec<f32>, Vec<f32>) {
+    principal_axes(rows, dim, head_length(device, dim))
 }
 
 /// A bank ready for search on `device`.
@@ -193,12 +198,21 @@ impl Scorer {
                 ),
             });
         }
+        let patches = info.options.patches(&backbone.network.name);
+        let what = Use {
+            network: &backbone.network,
+            size: [info.options.crop; 2],
+            patches,
+            precision: info.options.precision,
+            dim: info.dim,
+            then: Then::Score,
+        };
+        self_test(device, &what)?;
         let bank = prepare_bank(device, model)?;
         let positions = info.grid[0] * info.grid[1];
         let crop = info.options.crop;
         let batch = info.options.batch.min((bank.max_queries(device) / positions).max(1));
         let network = backbone.network.clone();
-        let patches = info.options.patches(&network.name);
         let extractor = Extractor::with_patches(
             device,
             network,

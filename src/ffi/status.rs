@@ -30,7 +30,7 @@ pub const SOFTPATCH_DATASET: softpatch_status = 8;
 pub const SOFTPATCH_MODEL: softpatch_status = 9;
 /// A weights file does not fit the backbone, or none is there.
 pub const SOFTPATCH_WEIGHTS: softpatch_status = 10;
-/// No usable adapter, or the device refused or lost its work.
+/// No usable adapter, or the device refused or lost its work, or failed its self-test.
 pub const SOFTPATCH_DEVICE: softpatch_status = 11;
 /// The work does not fit the device's limits or the memory budget.
 pub const SOFTPATCH_LIMIT: softpatch_status = 12;
@@ -75,7 +75,7 @@ impl From<Error> for Failure {
             Error::InvalidOption(_) | Error::Metric(_) => SOFTPATCH_INVALID_ARGUMENT,
             Error::Model { .. } => SOFTPATCH_MODEL,
             Error::Weights { .. } => SOFTPATCH_WEIGHTS,
-            Error::Device(_) => SOFTPATCH_DEVICE,
+            Error::Device(_) | Error::SelfTest { .. } => SOFTPATCH_DEVICE,
             Error::Limit(_) => SOFTPATCH_LIMIT,
             Error::Internal(_) => SOFTPATCH_INTERNAL,
             Error::Cancelled => SOFTPATCH_CANCELLED,

@@ -1,7 +1,7 @@
 //! A device, its buffers and pipelines.
 
 use super::cache::PipelineCache;
-use super::{Caps, Kernel, Tensor, Tuning, kernel};
+use super::{Caps, Kernel, Tensor, Tested, Tuning, kernel};
 use crate::{Error, Result};
 use half::f16;
 use std::collections::HashMap;
@@ -16,6 +16,8 @@ pub(super) struct Shared {
     /// Shared by devices that differ in tile sizes alone.
     pub kernels: Arc<Mutex<HashMap<String, Arc<Kernel>>>>,
     pub cache: Option<Arc<PipelineCache>>,
+    /// Cases that passed the self-test; none where there is to be no such test.
+    pub tested: Option<Tested>,
     pub live_bytes: AtomicU64,
     pub peak_bytes: AtomicU64,
     /// Buffers, bind groups and pipelines made so far.
@@ -43,6 +45,7 @@ impl Device {
             wgpu: self.0.wgpu.clone(),
             queue: self.0.queue.clone(),
             caps: self.0.caps.clone(),
+            tested: self.0.tested.as_ref().map(|tested| tested.with_tuning(&self.0.caps, &tuning)),
             tuning,
             kernels: self.0.kernels.clone(),
             cache: self.0.cache.clone(),
@@ -60,6 +63,10 @@ impl Device {
     /// What the device offers and what of it is used.
     pub fn caps(&self) -> &Caps {
         &self.0.caps
+    }
+
+    pub(crate) fn tested(&self) -> Option<&Tested> {
+        self.0.tested.as_ref()
     }
 
     /// The wgpu device underneath.

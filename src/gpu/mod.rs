@@ -11,6 +11,7 @@ mod readback;
 mod recorder;
 pub mod shaders;
 mod tensor;
+mod tested;
 mod tuning;
 
 pub use adapter::{AdapterSummary, adapters};
@@ -22,6 +23,7 @@ pub use open::DeviceOptions;
 pub use readback::{Mapped, Readback, Submission};
 pub use recorder::{Plan, Recorder, StepTime};
 pub use tensor::Tensor;
+pub(crate) use tested::Tested;
 pub use tuning::Tuning;
 pub use wgpu;
 

@@ -3,7 +3,7 @@
 use super::cache::PipelineCache;
 use super::caps::Disabled;
 use super::device::Shared;
-use super::{Archetype, Caps, Coop, Device, Feature, Tuning, adapter, coop};
+use super::{Archetype, Caps, Coop, Device, Feature, Tested, Tuning, adapter, coop};
 use crate::{Error, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,10 +20,13 @@ pub struct DeviceOptions {
     pub archetype: Option<Archetype>,
     /// Forces shaders with (`Some(false)`) or without (`Some(true)`) injected checks; by build type if `None`.
     pub unchecked: Option<bool>,
-    /// Folder for a file of compiled pipelines, which the device reads as it opens and writes as it is dropped. None is
-    /// written where this is `None`, the adapter keeps no such cache (all but Vulkan), or is a CPU driver, whose cache is
-    /// empty.
-    pub pipeline_cache: Option<PathBuf>,
+    /// Folder for what the device remembers: which kernels passed their self-test, and, where a Vulkan GPU driver offers that,
+    /// compiled pipelines (a file that is read as the device opens and written as it is dropped). Nothing is written where this
+    /// is `None`.
+    pub cache: Option<PathBuf>,
+    /// Leaves out the self-test: before a model is fitted or scores with kernels that have not been used on this adapter, driver
+    /// and version before, each runs once at a small shape and is compared with plain Rust.
+    pub no_self_test: bool,
     /// Stays within WebGPU's default limits though the adapter offers more.
     pub default_limits: bool,
     /// Does without these, as on an adapter that lacks them; so does `SOFTPATCH_DISABLE`.
@@ -49,7 +52,7 @@ impl Device {
             | wgpu::Features::SHADER_INT64
             | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
         let mut features = adapter.features() & wanted;
-        if options.pipeline_cache.is_some() && adapter.get_info().device_type != wgpu::DeviceType::Cpu {
+        if options.cache.is_some() && adapter.get_info().device_type != wgpu::DeviceType::Cpu {
             features |= adapter.features() & wgpu::Features::PIPELINE_CACHE;
         }
         for feature in options.without.iter().chain(&disabled.features) {
@@ -148,16 +151,16 @@ impl Device {
             ),
             adapter: info.name,
         };
-        let cache = options
-            .pipeline_cache
-            .as_deref()
-            .and_then(|folder| PipelineCache::open(&device, folder))
-            .map(Arc::new);
+        let cache =
+            options.cache.as_deref().and_then(|folder| PipelineCache::open(&device, folder)).map(Arc::new);
+        let tuning = options.tuning.clone().unwrap_or_default();
+        let tested = Tested::open(&caps, &tuning, options.cache.as_deref());
         Shared {
+            tested: (!options.no_self_test).then_some(tested),
             wgpu: device,
             queue,
             caps,
-            tuning: options.tuning.clone().unwrap_or_default(),
+            tuning,
             kernels: Arc::default(),
             cache,
             live_bytes: AtomicU64::new(0),

@@ -41,6 +41,12 @@ enum Step {
     Cut,
 }
 
+impl Step {
+    fn is_dispatch(&self) -> bool {
+        matches!(self, Self::Dispatch { .. })
+    }
+}
+
 /// Recorded work with its bind groups and parameters: submitting it allocates nothing but an encoder.
 pub struct Plan {
     device: Device,
@@ -260,7 +266,7 @@ impl Plan {
                     if i > 0 {
                         shared.queue.submit([std::mem::replace(&mut open, encoder()).finish()]);
                     }
-                    encode(part, &mut open);
+                    encode(part, &mut open, || None);
                 }
             }
             Submission(Some(shared.queue.submit([open.finish()])))
@@ -284,34 +290,40 @@ impl Plan {
         })
     }
 
+    /// Runs the plan `repeats` times in one submission, waits, and returns the seconds of all together, from timestamps before
+    /// the first dispatch and after the last. Cuts are passed over.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device has no timestamps.
+    pub fn time(&self, repeats: usize) -> Result<f64> {
+        let stamps = Timestamps::new(&self.device, 2)?;
+        let passes = repeats * passes(&self.steps);
+        if passes == 0 {
+            return Ok(0.0);
+        }
+        let mut encoder = self.device.0.wgpu.create_command_encoder(&Default::default());
+        let mut pass = 0;
+        for _ in 0..repeats {
+            encode(&self.steps, &mut encoder, || {
+                pass += 1;
+                let (first, last) = (pass == 1, pass == passes);
+                (first || last).then(|| stamps.around(first.then_some(0), last.then_some(1)))
+            });
+        }
+        let ticks = stamps.read(&self.device, encoder, 2)?;
+        Ok(stamps.seconds(&self.device, ticks[0], ticks[1]))
+    }
+
     /// Runs the plan with a timestamp around every dispatch and waits.
     ///
     /// # Errors
     /// [`Error::Device`] where the device has no timestamps.
     pub fn profile(&self) -> Result<Vec<StepTime>> {
         let shared = &self.device.0;
-        if !shared.caps.timestamps {
-            return Err(Error::Device("the adapter offers no timestamp queries".into()));
-        }
         let mut times = Vec::new();
         // A query set holds 4096 entries: two a dispatch.
         for chunk in self.steps.chunks(2048) {
-            let count = 2 * chunk.len() as u32;
-            let set = shared.wgpu.create_query_set(&wgpu::QuerySetDescriptor {
-                label: Some("timestamps"),
-                ty: wgpu::QueryType::Timestamp,
-                count,
-            });
-            let buffer = |usage| {
-                shared.wgpu.create_buffer(&wgpu::BufferDescriptor {
-                    label: Some("timestamps"),
-                    size: u64::from(count) * 8,
-                    usage: usage | wgpu::BufferUsages::COPY_DST,
-                    mapped_at_creation: false,
-                })
-            };
-            let resolve = buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC);
-            let staging = buffer(wgpu::BufferUsages::MAP_READ);
+            let stamps = Timestamps::new(&self.device, 2 * chunk.len() as u32)?;
             let mut encoder = shared.wgpu.create_command_encoder(&Default::default());
             let mut labels = Vec::new();
             for step in chunk {
@@ -322,49 +334,105 @@ impl Plan {
                 let first = 2 * labels.len() as u32;
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
                     label: Some(label),
-                    timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
-                        query_set: &set,
-                        beginning_of_pass_write_index: Some(first),
-                        end_of_pass_write_index: Some(first + 1),
-                    }),
+                    timestamp_writes: Some(stamps.around(Some(first), Some(first + 1))),
                 });
                 pass.set_pipeline(pipeline);
                 pass.set_bind_group(0, group, &[]);
                 pass.dispatch_workgroups(grid[0], grid[1], grid[2]);
                 labels.push(label);
             }
-            let used = 2 * labels.len() as u32;
-            if used == 0 {
+            if labels.is_empty() {
                 shared.queue.submit([encoder.finish()]);
                 continue;
             }
-            encoder.resolve_query_set(&set, 0..used, &resolve, 0);
-            encoder.copy_buffer_to_buffer(&resolve, 0, &staging, 0, u64::from(used) * 8);
-            shared.queue.submit([encoder.finish()]);
-            let stamps: Vec<u64> = self.device.read_mapped(&staging, u64::from(used) * 8)?;
-            let period = f64::from(shared.queue.get_timestamp_period()) * 1e-9;
-            times.extend(labels.iter().zip(stamps.chunks_exact(2)).map(|(label, pair)| StepTime {
+            let ticks = stamps.read(&self.device, encoder, 2 * labels.len() as u32)?;
+            times.extend(labels.iter().zip(ticks.chunks_exact(2)).map(|(label, pair)| StepTime {
                 label: (*label).clone(),
-                seconds: pair[1].saturating_sub(pair[0]) as f64 * period,
+                seconds: stamps.seconds(&self.device, pair[0], pair[1]),
             }));
         }
         Ok(times)
     }
 }
 
-fn encode(steps: &[Step], encoder: &mut wgpu::CommandEncoder) {
+/// Times that the device writes down.
+struct Timestamps {
+    set: wgpu::QuerySet,
+    resolve: wgpu::Buffer,
+    staging: wgpu::Buffer,
+}
+
+impl Timestamps {
+    /// Room for `count`.
+    fn new(device: &Device, count: u32) -> Result<Self> {
+        let shared = &device.0;
+        if !shared.caps.timestamps {
+            return Err(Error::Device("the adapter offers no timestamp queries".into()));
+        }
+        let buffer = |usage| {
+            shared.wgpu.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("timestamps"),
+                size: u64::from(count) * 8,
+                usage: usage | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        };
+        Ok(Self {
+            set: shared.wgpu.create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("timestamps"),
+                ty: wgpu::QueryType::Timestamp,
+                count,
+            }),
+            resolve: buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC),
+            staging: buffer(wgpu::BufferUsages::MAP_READ),
+        })
+    }
+
+    /// Writes of a pass as it begins and ends.
+    fn around(&self, first: Option<u32>, last: Option<u32>) -> wgpu::ComputePassTimestampWrites<'_> {
+        wgpu::ComputePassTimestampWrites {
+            query_set: &self.set,
+            beginning_of_pass_write_index: first,
+            end_of_pass_write_index: last,
+        }
+    }
+
+    /// Submits `encoder` and reads the first `count` ticks.
+    fn read(&self, device: &Device, mut encoder: wgpu::CommandEncoder, count: u32) -> Result<Vec<u64>> {
+        let bytes = u64::from(count) * 8;
+        encoder.resolve_query_set(&self.set, 0..count, &self.resolve, 0);
+        encoder.copy_buffer_to_buffer(&self.resolve, 0, &self.staging, 0, bytes);
+        device.0.queue.submit([encoder.finish()]);
+        device.read_mapped(&self.staging, bytes)
+    }
+
+    fn seconds(&self, device: &Device, from: u64, to: u64) -> f64 {
+        to.saturating_sub(from) as f64 * f64::from(device.0.queue.get_timestamp_period()) * 1e-9
+    }
+}
+
+/// Passes that [`encode`] makes.
+fn passes(steps: &[Step]) -> usize {
+    steps.chunk_by(|a, b| a.is_dispatch() == b.is_dispatch()).filter(|run| run[0].is_dispatch()).count()
+}
+
+/// Encodes steps, neighbouring dispatches in one pass; `stamps` tells what each pass writes down.
+fn encode<'a>(
+    steps: &[Step],
+    encoder: &mut wgpu::CommandEncoder,
+    mut stamps: impl FnMut() -> Option<wgpu::ComputePassTimestampWrites<'a>>,
+) {
     let mut steps = steps.iter().peekable();
     while let Some(step) = steps.peek() {
-        if !matches!(step, Step::Dispatch { .. }) {
+        if !step.is_dispatch() {
             if let Some(step) = steps.next() {
                 encode_transfer(encoder, step);
             }
             continue;
         }
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        while let Some(Step::Dispatch { pipeline, group, grid, .. }) =
-            steps.next_if(|s| matches!(s, Step::Dispatch { .. }))
-        {
+        let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes: stamps() };
+        let mut pass = encoder.begin_compute_pass(&descriptor);
+        while let Some(Step::Dispatch { pipeline, group, grid, .. }) = steps.next_if(|s| s.is_dispatch()) {
             pass.set_pipeline(pipeline);
             pass.set_bind_group(0, group, &[]);
             pass.dispatch_workgroups(grid[0], grid[1], grid[2]);

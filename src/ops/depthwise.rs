@@ -48,7 +48,7 @@ const ROWS: u32 = 14;
 /// Neighbouring outputs of a row that one invocation owns (`TX` in the shaders). On GPUs 7 or 8, whichever leaves less of the last
 /// run unused: rows at a crop of 224 are multiples of 7. On CPU drivers 4, for longer runs lose their sums from registers, and
 /// every other length is more code that the driver compiles before the first score.
-fn run_length(out_w: u32, archetype: Archetype) -> u32 {
+pub(crate) fn run_length(out_w: u32, archetype: Archetype) -> u32 {
     match archetype {
         Archetype::Direct => 4,
         Archetype::Tiled if out_w.next_multiple_of(8) < out_w.next_multiple_of(7) => 8,

@@ -2,16 +2,15 @@
 //!
 //! Probe kernels measure the arithmetic rates and the copy bandwidth of the adapter; then every kernel runs on shapes of real
 //! use. A kernel's roof is what the probes allow at its number of operations a byte, memory being touched once (Williams,
-//! Waterman, Patterson: Roofline, 2009). Every answer is checked against [`mod@crate::reference`], sampled where shapes are big.
+//! Waterman, Patterson: Roofline, 2009). The shapes are those of [`crate::cases`], every answer is checked.
 
-mod cases;
 mod probe;
 pub mod tune;
 
-pub use cases::{Case, Make, Scale, Work, backbone, method, products};
 pub use probe::{Roof, probe};
 
 use crate::Result;
+use crate::cases::Entry;
 use crate::gpu::{Device, Plan};
 use serde::Serialize;
 use std::time::{Duration, Instant};
@@ -46,30 +45,32 @@ pub struct Timing {
     pub runs: usize,
 }
 
-/// Runs before the first that counts, in seconds: clocks of idle adapters are low.
+/// Time before the first run that counts: clocks of idle adapters are low.
 const WARM_UP: Duration = Duration::from_millis(60);
-/// Runs that count, and the time after which no more are begun.
+/// A submission that counts is at least so long, in seconds: a dispatch that is alone in one is timed at an idle card's clock.
+const LONG: f64 = 10e-3;
+/// Repeats in a submission at most.
+const REPEATS: usize = 4096;
+/// Submissions that count, and the time after which no more are begun.
 const RUNS: usize = 9;
 const BUDGET: Duration = Duration::from_secs(2);
 
-/// Times `plan`, whose pipelines are built: warm-up, then the median of several runs.
+/// Times `plan`, whose pipelines are built, the device kept busy: it is repeated within a submission until that is long, and
+/// after a warm-up the median of several submissions counts.
 ///
 /// # Errors
 /// [`crate::Error::Device`] where the device was lost.
 pub fn time(device: &Device, plan: &Plan) -> Result<Timing> {
-    let began = Instant::now();
-    loop {
-        plan.submit()?;
-        device.wait()?;
-        if began.elapsed() >= WARM_UP {
-            break;
-        }
-    }
     let clock = clock(device);
+    let repeats = repeats(device, clock, plan)?;
+    let began = Instant::now();
+    while began.elapsed() < WARM_UP {
+        once(device, clock, plan, repeats)?;
+    }
     let mut all = Vec::with_capacity(RUNS);
     let began = Instant::now();
     while all.len() < RUNS && (all.is_empty() || began.elapsed() < BUDGET) {
-        all.push(once(device, clock, plan)?);
+        all.push(once(device, clock, plan, repeats)?);
     }
     Ok(Timing { seconds: median(&mut all), clock, runs: all.len() })
 }
@@ -79,17 +80,32 @@ fn clock(device: &Device) -> Clock {
     if device.caps().timestamps { Clock::Gpu } else { Clock::Wall }
 }
 
-/// Seconds of one run.
-fn once(device: &Device, clock: Clock, plan: &Plan) -> Result<f64> {
-    Ok(match clock {
-        Clock::Gpu => plan.profile()?.iter().map(|s| s.seconds).sum(),
+/// How often `plan` fills a submission that is long enough.
+fn repeats(device: &Device, clock: Clock, plan: &Plan) -> Result<usize> {
+    let mut repeats = 1;
+    loop {
+        let seconds = once(device, clock, plan, repeats)? * repeats as f64;
+        if seconds >= LONG || repeats == REPEATS {
+            return Ok(repeats);
+        }
+        // What was timed ran at a low clock: no more than sixteen times as many at once, so that none gets far too long.
+        let more = (LONG / seconds.max(1e-7)).ceil().min(16.0) as usize;
+        repeats = (repeats * more.max(2)).min(REPEATS);
+    }
+}
+
+/// Seconds of one run of `plan` among `repeats` in a submission.
+fn once(device: &Device, clock: Clock, plan: &Plan, repeats: usize) -> Result<f64> {
+    let seconds = match clock {
+        Clock::Gpu => plan.time(repeats)?,
         Clock::Wall => {
             let began = Instant::now();
-            plan.submit()?;
+            Plan::submit_all(&vec![plan; repeats])?;
             device.wait()?;
             began.elapsed().as_secs_f64()
         }
-    })
+    };
+    Ok(seconds / repeats as f64)
 }
 
 /// The middle one of `values`, of which there is at least one.
@@ -136,23 +152,23 @@ impl Row {
     }
 }
 
-/// Runs, checks and times one case.
+/// Makes, runs, checks and times one case.
 ///
 /// # Errors
-/// What recording, running or reading back says.
-pub fn measure(device: &Device, roof: &Roof, case: &Case) -> Result<Row> {
-    case.plan.submit()?;
-    let (error, tolerance) = (case.check)(device)?;
-    let work = (case.work)(device)?;
+/// What making, running or reading back says.
+pub fn measure(device: &Device, roof: &Roof, entry: &Entry) -> Result<Row> {
+    let case = entry.make(device)?;
+    let verdict = case.run(device)?;
+    let work = case.work(device)?;
     let timing = time(device, &case.plan)?;
     let peak = if case.coop() { roof.coop.unwrap_or(roof.f32) } else { roof.f32 };
     let (flops, bytes) = (work.flops / timing.seconds, work.bytes / timing.seconds);
     let bound = peak.min(work.flops / work.bytes * roof.bandwidth);
     Ok(Row {
-        kernel: case.kernel,
-        shape: case.shape.clone(),
-        variant: case.variant(),
-        count: case.count,
+        kernel: entry.kernel,
+        shape: entry.shape.clone(),
+        variant: case.kernels().join(", "),
+        count: entry.count,
         seconds: timing.seconds,
         clock: timing.clock,
         runs: timing.runs,
@@ -160,7 +176,7 @@ pub fn measure(device: &Device, roof: &Roof, case: &Case) -> Result<Row> {
         gbs: bytes / 1e9,
         peak_share: flops / peak,
         roof_share: if work.flops > 0.0 { flops / bound } else { bytes / roof.bandwidth },
-        error,
-        tolerance,
+        error: verdict.error,
+        tolerance: verdict.allowed,
     })
 }

@@ -1,8 +1,8 @@
 //! Measures which tile sizes an adapter likes best.
 
-use super::cases::{Case, Make, Scale, backbone, products_of};
-use super::{clock, median, once};
+use super::{clock, median, once, repeats};
 use crate::backbone::efficientnet_lite;
+use crate::cases::{Case, Entry, Scale, network, products_of};
 use crate::gpu::{Archetype, Device, Tuning};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use std::path::Path;
 
 /// What was measured on one adapter with one driver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct Measured {
     /// Adapter's name.
     pub adapter: String,
     /// Driver and version.
@@ -24,7 +24,7 @@ pub struct Entry {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
     /// Entries.
-    pub adapters: Vec<Entry>,
+    pub adapters: Vec<Measured>,
 }
 
 impl Table {
@@ -68,7 +68,7 @@ impl Table {
     /// Adds or replaces the entry of this device.
     pub fn set(&mut self, device: &Device, tuning: Tuning) {
         let caps = device.caps();
-        let entry = Entry { adapter: caps.adapter.clone(), driver: caps.driver.clone(), tuning };
+        let entry = Measured { adapter: caps.adapter.clone(), driver: caps.driver.clone(), tuning };
         self.adapters.retain(|e| e.adapter != entry.adapter || e.driver != entry.driver);
         self.adapters.push(entry);
     }
@@ -100,13 +100,9 @@ pub fn tune(device: &Device, report: &mut dyn FnMut(&str)) -> Result<Tuning> {
         }
     }
     let scale = Scale { batch: 4, large: false };
-    let network = efficientnet_lite(0).with_taps(&["block10"])?;
-    let mut depthwise = Vec::new();
-    for make in backbone(&network, scale, false)? {
-        if make(device)?.kernel == "depthwise" {
-            depthwise.push(make);
-        }
-    }
+    let lite = efficientnet_lite(0).with_taps(&["block10"])?;
+    let mut depthwise = network(&lite, scale, false)?;
+    depthwise.retain(|entry| entry.kernel == "depthwise");
     let with = |&depthwise_run: &u32| Tuning { depthwise_run, ..Tuning::default() };
     best.depthwise_run = fastest(device, "depthwise run", &depthwise, &[0, 2, 4, 5, 7, 8, 14], with, report)?;
     Ok(best)
@@ -116,11 +112,11 @@ pub fn tune(device: &Device, report: &mut dyn FnMut(&str)) -> Result<Tuning> {
 const ROUNDS: usize = 15;
 
 /// Seconds of `cases` under each of `tunings`; none where an answer is wrong or a kernel does not build.
-fn compare(device: &Device, tunings: &[Tuning], cases: &[Make]) -> Result<Vec<Option<f64>>> {
+fn compare(device: &Device, tunings: &[Tuning], cases: &[Entry]) -> Result<Vec<Option<f64>>> {
     let mut sums = vec![Some(0.0); tunings.len()];
-    for make in cases {
+    for entry in cases {
         let built: Vec<_> =
-            tunings.iter().map(|tuning| build(device, tuning, make)).collect::<Result<_>>()?;
+            tunings.iter().map(|tuning| build(device, tuning, entry)).collect::<Result<_>>()?;
         for (sum, seconds) in sums.iter_mut().zip(alternate(&built)?) {
             *sum = sum.zip(seconds).map(|(sum, seconds)| sum + seconds);
         }
@@ -129,13 +125,11 @@ fn compare(device: &Device, tunings: &[Tuning], cases: &[Make]) -> Result<Vec<Op
 }
 
 /// The case under a tuning, run once and checked.
-fn build(device: &Device, tuning: &Tuning, make: &Make) -> Result<Option<(Device, Case)>> {
+fn build(device: &Device, tuning: &Tuning, entry: &Entry) -> Result<Option<(Device, Case)>> {
     let device = device.with_tuning(tuning.clone())?;
     let run = || -> Result<Option<Case>> {
-        let case = make(&device)?;
-        case.plan.submit()?;
-        let (error, tolerance) = case.check(&device)?;
-        Ok((error <= tolerance).then_some(case))
+        let case = entry.make(&device)?;
+        Ok(case.run(&device)?.passed().then_some(case))
     };
     match run() {
         Ok(case) => Ok(case.map(|case| (device, case))),
@@ -148,12 +142,18 @@ fn build(device: &Device, tuning: &Tuning, make: &Make) -> Result<Option<(Device
 /// one's in the same round. Clocks and other work drift, and all runs of a round see about the same of it.
 fn alternate(built: &[Option<(Device, Case)>]) -> Result<Vec<Option<f64>>> {
     let mut rounds = Vec::with_capacity(ROUNDS);
+    let filling: Vec<usize> = built
+        .iter()
+        .flatten()
+        .map(|(device, case)| repeats(device, clock(device), &case.plan))
+        .collect::<Result<_>>()?;
     // The first round warms up.
     for round in 0..=ROUNDS {
         let seconds: Vec<f64> = built
             .iter()
             .flatten()
-            .map(|(device, case)| once(device, clock(device), &case.plan))
+            .zip(&filling)
+            .map(|((device, case), &repeats)| once(device, clock(device), &case.plan, repeats))
             .collect::<Result<_>>()?;
         if round > 0 {
             rounds.push(seconds);
@@ -170,7 +170,7 @@ fn alternate(built: &[Option<(Device, Case)>]) -> Result<Vec<Option<f64>>> {
 fn fastest<T: Copy + std::fmt::Debug>(
     device: &Device,
     what: &str,
-    cases: &[Make],
+    cases: &[Entry],
     candidates: &[T],
     with: impl Fn(&T) -> Tuning,
     report: &mut dyn FnMut(&str),
@@ -233,7 +233,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tuning.json");
         let tuning = Tuning { direct_rows: 8, ..Tuning::default() };
-        let entry = Entry { adapter: "a".into(), driver: "d".into(), tuning };
+        let entry = Measured { adapter: "a".into(), driver: "d".into(), tuning };
         let table = Table { adapters: vec![entry] };
         table.save(&path).unwrap();
         assert_eq!(Table::load(&path).unwrap(), table);

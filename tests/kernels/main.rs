@@ -4,6 +4,7 @@
 mod common;
 
 mod backbone;
+mod cases;
 mod coreset;
 mod group;
 mod image_distance;
@@ -20,5 +21,5 @@ mod reference_backbone;
 mod reference_denoise;
 mod reference_ops;
 mod resize;
-mod roofline;
+
 mod shaders;

@@ -100,12 +100,16 @@ pub struct DeviceArgs {
     /// Adapter to use: its number in `softpatch devices`, or a part of its name.
     #[arg(long, value_name = "ADAPTER")]
     pub device: Option<String>,
+    /// Do without the self-test, which runs kernels that are new to this adapter, driver and version once at small shapes
+    /// and stops where one is wrong.
+    #[arg(long)]
+    pub no_self_test: bool,
 }
 
 impl DeviceArgs {
     /// Opens it.
     pub fn open(&self) -> Outcome<Device> {
-        open_device(self.device.as_deref())
+        open_device(self.device.as_deref(), self.no_self_test)
     }
 }
 
@@ -151,10 +155,10 @@ fn tuning_table() -> Option<PathBuf> {
 }
 
 /// Opens the adapter of that number or name, or the fastest kind.
-pub fn open_device(adapter: Option<&str>) -> Outcome<Device> {
-    let pipeline_cache = cache_folder(|name| std::env::var_os(name));
-    let options =
-        DeviceOptions { adapter: adapter.map(str::to_owned), pipeline_cache, ..DeviceOptions::default() };
+fn open_device(adapter: Option<&str>, no_self_test: bool) -> Outcome<Device> {
+    let cache = cache_folder(|name| std::env::var_os(name));
+    let adapter = adapter.map(str::to_owned);
+    let options = DeviceOptions { adapter, cache, no_self_test, ..DeviceOptions::default() };
     let mut device = Device::open(&options)?;
     if let Some(path) = tuning_table()
         && let Some(tuning) = Table::load(&path)?.find(&device)

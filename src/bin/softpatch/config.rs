@@ -62,7 +62,7 @@ pub struct FitArgs {
     #[arg(long, value_name = "NAME", value_parser = precision)]
     pub precision: Option<Precision>,
     /// TOML file with any of these settings under their names here, without the dashes in front (soft-weights = false
-    /// for --no-soft-weights), and `device`.
+    /// for --no-soft-weights), and `device` and `no-self-test`.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -71,7 +71,7 @@ pub struct FitArgs {
 #[derive(Debug)]
 pub struct Settings {
     pub fit: FitOptions,
-    pub device: Option<String>,
+    pub device: DeviceArgs,
 }
 
 impl FitArgs {
@@ -79,7 +79,7 @@ impl FitArgs {
     pub fn settings(self, device: DeviceArgs) -> Outcome<Settings> {
         let mut all = match &self.config {
             Some(path) => read(path)?,
-            None => Settings { fit: FitOptions::default(), device: None },
+            None => Settings { fit: FitOptions::default(), device: DeviceArgs::default() },
         };
         let fit = &mut all.fit;
         if self.compat == Some(Compat::Official) && fit.lof_k == FitOptions::default().lof_k {
@@ -102,7 +102,8 @@ impl FitArgs {
         fit.memory = self.memory.unwrap_or(fit.memory);
         fit.soft_weights &= !self.no_soft_weights;
         fit.exif |= self.exif;
-        all.device = device.device.or(all.device);
+        all.device.device = device.device.or(all.device.device);
+        all.device.no_self_test |= device.no_self_test;
         all.fit.validate().map_err(|e| Failure::Usage(e.to_string()))?;
         Ok(all)
     }
@@ -125,6 +126,11 @@ fn parse(text: &str) -> Result<Settings, String> {
             return Err(format!("device is {other}, it must be an adapter's number or a part of its name"));
         }
     };
+    let no_self_test = match table.remove("no-self-test") {
+        None => false,
+        Some(toml::Value::Boolean(off)) => off,
+        Some(other) => return Err(format!("no-self-test is {other}, it must be true or false")),
+    };
     if let Some(toml::Value::String(size)) = table.get("memory") {
         let bytes = parse_bytes(size).map_err(|e| format!("memory: {e}"))?;
         let bytes = i64::try_from(bytes).map_err(|_| format!("memory: {size} is too much"))?;
@@ -136,14 +142,17 @@ fn parse(text: &str) -> Result<Settings, String> {
         if let Err(e) = one.try_into::<FitOptions>() {
             let message = e.message().to_owned();
             return Err(if message.starts_with("unknown field") {
-                format!("unknown key `{key}`; {}, device", message.split_once(", ").map_or("", |m| m.1))
+                format!(
+                    "unknown key `{key}`; {}, device, no-self-test",
+                    message.split_once(", ").map_or("", |m| m.1)
+                )
             } else {
                 format!("{key} is {value}: {message}")
             });
         }
     }
     let fit = table.try_into::<FitOptions>().map_err(|e| e.to_string())?;
-    Ok(Settings { fit, device })
+    Ok(Settings { fit, device: DeviceArgs { device, no_self_test } })
 }
 
 pub fn embedding(name: &str) -> Result<Embedding, String> {
@@ -230,7 +239,7 @@ mod tests {
     #[test]
     fn a_file_sets_what_it_names() {
         let all = parse(
-            "tau = 0.2\nlof-k = 4\ndiscriminator = \"nearest\"\nmemory = \"2GiB\"\nexif = true\ndevice = 1\n",
+            "tau = 0.2\nlof-k = 4\ndiscriminator = \"nearest\"\nmemory = \"2GiB\"\nexif = true\ndevice = 1\nno-self-test = true\n",
         )
         .unwrap();
         assert_eq!(
@@ -244,7 +253,8 @@ mod tests {
                 ..FitOptions::default()
             }
         );
-        assert_eq!(all.device.as_deref(), Some("1"));
+        assert_eq!(all.device.device.as_deref(), Some("1"));
+        assert!(all.device.no_self_test);
     }
 
     #[test]
@@ -271,6 +281,6 @@ mod tests {
             FitArgs { tau: Some(0.3), no_soft_weights: true, config: Some(path), ..FitArgs::default() };
         let all = args.settings(DeviceArgs::default()).unwrap();
         assert_eq!((all.fit.tau, all.fit.seed, all.fit.soft_weights), (0.3, 5, false));
-        assert_eq!(all.device.as_deref(), Some("llvm"));
+        assert_eq!(all.device.device.as_deref(), Some("llvm"));
     }
 }

@@ -1,6 +1,6 @@
 //! `softpatch devices`.
 
-use crate::common::{self, Outcome, human_bytes, open_device};
+use crate::common::{self, DeviceArgs, Outcome, human_bytes};
 use serde_json::json;
 use softpatch::Error;
 use softpatch::gpu::{AdapterSummary, Caps, adapters};
@@ -21,13 +21,14 @@ pub fn run(args: &Args) -> Outcome {
     let all = adapters();
     if all.is_empty() {
         // Says what to install.
-        open_device(None)?;
+        DeviceArgs::default().open()?;
     }
     let mut list = Vec::new();
     let mut text = String::new();
     for adapter in &all {
         // One that does not open is listed with the reason.
-        let caps = match open_device(Some(&adapter.index.to_string())) {
+        let device = DeviceArgs { device: Some(adapter.index.to_string()), ..DeviceArgs::default() };
+        let caps = match device.open() {
             Ok(device) => Ok(device.caps().clone()),
             Err(crate::common::Failure::Failed(e)) => Err(e),
             Err(other) => return Err(other),

@@ -1,9 +1,11 @@
 //! `softpatch doctor`.
 
 use crate::common::{self, DeviceArgs, Failure, Outcome};
-use softpatch::doctor::{Check, run as run_checks};
+use softpatch::cases::{self, Entry, Verdict};
+use softpatch::gpu::Device;
+use std::time::Instant;
 
-/// Run every kernel against plain Rust on this adapter: largest error, time, pass or fail.
+/// Run every kernel that this adapter can choose against plain Rust, at small shapes: largest error, time, pass or fail.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -18,43 +20,52 @@ pub fn run(args: &Args) -> Outcome {
         caps.adapter, caps.backend, caps.driver, caps.archetype
     ))?;
     common::print(&format!(
-        "{:<14} {:<32} {:>10} {:>10} {:>9}\n",
+        "{:<14} {:<44} {:>10} {:>10} {:>9}\n",
         "kernel", "shape", "error", "allowed", "ms"
     ))?;
-    let mut stopped = None;
-    let (mut count, mut failed) = (0, 0);
-    let all_pass = run_checks(&device, &mut |check| {
-        count += 1;
-        failed += usize::from(!check.passed());
-        if stopped.is_none() {
-            stopped = common::print(&line(check)).err();
+    let all = cases::small(&device);
+    let mut failed: Vec<(&Entry, Vec<String>)> = Vec::new();
+    for entry in &all {
+        let (text, kernels) = check(&device, entry);
+        common::print(&text)?;
+        failed.extend(kernels.map(|kernels| (entry, kernels)));
+    }
+    if failed.is_empty() {
+        return common::print(&format!("all {} checks pass\n", all.len()));
+    }
+    eprintln!("error: {} of {} checks fail on this adapter", failed.len(), all.len());
+    let mut told: Vec<&str> = Vec::new();
+    for (entry, kernels) in &failed {
+        eprintln!("  {} {}: {}", entry.kernel, entry.shape, kernels.join(", "));
+        if !told.contains(&entry.used_by) {
+            told.push(entry.used_by);
         }
-    })?;
-    if let Some(failure) = stopped {
-        return Err(failure);
     }
-    if all_pass {
-        common::print(&format!("all {count} checks pass\n"))
-    } else {
-        eprintln!(
-            "error: {failed} of {count} checks fail on this adapter; its results cannot be trusted.\n  help: update its \
-             driver, choose another adapter with --device, or try SOFTPATCH_DISABLE=f16,int64,subgroup,coop"
-        );
-        Err(Failure::Reported)
-    }
+    eprintln!("  what stands on them is wrong here: {}", told.join("; "));
+    let kernels: Vec<String> = failed.iter().flat_map(|(_, kernels)| kernels.iter().cloned()).collect();
+    eprintln!("  help: {}", cases::remedy(&device, &kernels));
+    Err(Failure::Reported)
 }
 
-fn line(check: &Check) -> String {
-    match &check.outcome {
-        Ok(m) => format!(
-            "{:<14} {:<32} {:>10.2e} {:>10.2e} {:>9.3}  {}\n",
-            check.name,
-            check.shape,
-            m.error,
-            m.tolerance,
-            m.seconds * 1e3,
-            if check.passed() { "pass" } else { "FAIL" }
-        ),
-        Err(e) => format!("{:<14} {:<32} FAIL: {e}\n", check.name, check.shape),
+/// A line about an entry, and where it failed the kernels that took part.
+fn check(device: &Device, entry: &Entry) -> (String, Option<Vec<String>>) {
+    let run = || -> softpatch::Result<(Verdict, f64, Vec<String>)> {
+        let case = entry.make(device)?;
+        // Once to build what the driver builds late.
+        case.run(device)?;
+        let began = Instant::now();
+        let verdict = case.run(device)?;
+        Ok((verdict, began.elapsed().as_secs_f64(), case.kernels()))
+    };
+    let head = format!("{:<14} {:<44}", entry.kernel, entry.shape);
+    match run() {
+        Ok((verdict, seconds, kernels)) => {
+            let word = if verdict.passed() { "pass" } else { "FAIL" };
+            let ms = seconds * 1e3;
+            let text =
+                format!("{head} {:>10.2e} {:>10.2e} {ms:>9.3}  {word}\n", verdict.error, verdict.allowed);
+            (text, (!verdict.passed()).then_some(kernels))
+        }
+        Err(e) => (format!("{head} FAIL: {e}\n"), Some(vec![e.to_string()])),
     }
 }

@@ -34,7 +34,7 @@ pub fn run(args: Args, quiet: bool) -> Outcome {
     let set = TrainSet::open(&args.dir)?;
     common::check_output_file(&args.output)?;
     let backbone = args.backbone.open()?;
-    let device = common::open_device(device.as_deref())?;
+    let device = device.open()?;
     let source = set.source(DecodeOptions { exif_orientation: options.exif, ..DecodeOptions::default() });
     let bars = Bars::new(quiet);
     let started = Instant::now();

@@ -3,8 +3,9 @@
 use crate::common::{self, Failure, Outcome};
 use serde_json::json;
 use softpatch::backbone::{efficientnet_lite, resnet};
+use softpatch::cases::{Entry, Scale, method, network, products};
 use softpatch::gpu::{Archetype, Caps, Device};
-use softpatch::roofline::{Make, Roof, Row, Scale, backbone, measure, method, probe, products};
+use softpatch::roofline::{Roof, Row, measure, probe};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -29,7 +30,7 @@ pub struct RooflineArgs {
 struct Group {
     title: String,
     images: Option<u32>,
-    cases: Vec<Make>,
+    cases: Vec<Entry>,
 }
 
 fn groups(scale: Scale) -> Outcome<Vec<Group>> {
@@ -42,9 +43,9 @@ fn groups(scale: Scale) -> Outcome<Vec<Group>> {
             let wide = resnet("wide_resnet50_2").map(|n| n.with_taps(&["layer2", "layer3"])).transpose()?;
             networks.extend(wide);
         }
-        for network in networks {
-            let cases = backbone(&network, scale, f16)?;
-            all.push(Group { title: format!("{}, {name}", network.name), images: Some(scale.batch), cases });
+        for of in networks {
+            let cases = network(&of, scale, f16)?;
+            all.push(Group { title: format!("{}, {name}", of.name), images: Some(scale.batch), cases });
         }
     }
     all.push(Group { title: "method, f32".into(), images: None, cases: method(scale) });
@@ -73,8 +74,8 @@ pub fn run(args: &RooflineArgs, device: &Device, quiet: bool) -> Outcome {
     for group in groups(scale)? {
         say(&format!("{}\n", group.title))?;
         let mut sum = 0.0;
-        for make in &group.cases {
-            let row = match make(device).and_then(|case| measure(device, &roof, &case)) {
+        for entry in &group.cases {
+            let row = match measure(device, &roof, entry) {
                 Ok(row) => row,
                 Err(e @ softpatch::Error::Limit(_)) => {
                     if !quiet {
@@ -91,7 +92,7 @@ pub fn run(args: &RooflineArgs, device: &Device, quiet: bool) -> Outcome {
         }
         if let Some(images) = group.images {
             let each = 1e3 * sum / f64::from(images);
-            say(&format!("all convolutions of the network: {each:.3} ms an image at a batch of {images}\n"))?;
+            say(&format!("all layers of the network: {each:.3} ms an image at a batch of {images}\n"))?;
         }
     }
     if let Some(path) = &args.csv {

@@ -1,6 +1,7 @@
 //! Embeddings of the images of a category, extracted once.
 
 use crate::backbone::{Extractor, Feed};
+use crate::cases::{Then, Use, self_test};
 use crate::data::{ImageSource, TrainEntry};
 use crate::detector::{Backbone, FeatureShape, FitOptions, Progress, embed};
 use crate::gpu::Device;
@@ -58,6 +59,15 @@ impl Store {
             patches,
             options.precision,
         )?;
+        let what = Use {
+            network: extractor.network(),
+            size: crop,
+            patches,
+            precision: options.precision,
+            dim: extractor.dim(),
+            then: Then::Bench,
+        };
+        self_test(device, &what)?;
         let mut feed = Feed::new(device, extractor.network(), options.resize, options.crop)?;
         let (grid, dim) = (extractor.grid(), extractor.dim());
         let image = (grid[0] * grid[1] * dim) as usize;

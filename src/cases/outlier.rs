@@ -1,0 +1,271 @@
+//! Cases of the discriminators: groups, neighbours, outlier scores, quantile.
+
+use super::rounding::{DIVISION, SQUARE_ROOT, exact, gamma, worst, worst_relative};
+use super::values::values;
+use super::{Case, Verdict, Work};
+use crate::Result;
+use crate::gpu::{Device, Recorder, Tensor};
+use crate::ops::group::{Centre, Gather};
+use crate::ops::knn::Knn;
+use crate::ops::lof::{Lof, ScoreMap};
+use crate::ops::mahalanobis::{Mahalanobis, MahalanobisTo};
+use crate::ops::nearest::Nearest;
+use crate::ops::quantile::{Keep, Quantile};
+use crate::reference as plain;
+
+/// Sizes of groups.
+#[derive(Clone, Copy, Debug)]
+pub struct Groups {
+    /// Groups.
+    pub groups: usize,
+    /// Rows of a group.
+    pub n: usize,
+    /// Values of a row.
+    pub r: usize,
+    /// Neighbours.
+    pub k: usize,
+}
+
+impl std::fmt::Display for Groups {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { groups, n, r, k } = self;
+        write!(f, "{groups} groups of {n}x{r}, k {k}")
+    }
+}
+
+/// Groups of rows, their lists of neighbours, and their scores.
+struct Lists {
+    sizes: Groups,
+    rows: Vec<f32>,
+    block: Tensor,
+    distances: Tensor,
+    indices: Tensor,
+    scores: Tensor,
+}
+
+impl Lists {
+    fn new(device: &Device, sizes: Groups) -> Result<Self> {
+        let Groups { groups, n, r, k } = sizes;
+        let rows = values(groups * n * r, 20);
+        let lists = groups * n * Knn::width(k as u32, n as u32).max(1) as usize;
+        Ok(Self {
+            sizes,
+            block: device.upload(&rows, "block")?,
+            rows,
+            distances: device.alloc(lists, "distances")?,
+            indices: device.alloc(lists, "indices")?,
+            scores: device.alloc(groups * n, "scores")?,
+        })
+    }
+
+    fn record(&self, recorder: &mut Recorder) -> Result<()> {
+        let Self { block, distances, indices, .. } = self;
+        let [groups, n, r, k] = self.counts();
+        Knn { block, distances, indices, groups, n, r, k }.record(recorder)
+    }
+
+    fn counts(&self) -> [u32; 4] {
+        let Groups { groups, n, r, k } = self.sizes;
+        [groups, n, r, k].map(|v| v as u32)
+    }
+
+    /// Where scores go: image by image.
+    fn to(&self) -> ScoreMap<'_> {
+        ScoreMap { scores: &self.scores, positions: self.sizes.groups as u32, p0: 0 }
+    }
+
+    /// `f` of the last group, as [`Lists::to`] orders it among the others.
+    fn check(
+        self,
+        relative: f64,
+        f: impl Fn(&[f32]) -> Vec<f32> + 'static,
+    ) -> impl Fn(&Device) -> Result<Verdict> + 'static {
+        let Groups { groups, n, r, .. } = self.sizes;
+        move |device| {
+            let got: Vec<f32> = device.read(&self.scores)?;
+            let mut verdicts = Vec::new();
+            for group in [0, groups - 1] {
+                let got: Vec<f32> = got.iter().skip(group).step_by(groups).copied().collect();
+                let want = f(&self.rows[group * n * r..(group + 1) * n * r]);
+                verdicts.push(worst_relative(&got, &want, relative));
+            }
+            Ok(worse(verdicts))
+        }
+    }
+
+    fn work(&self) -> Work {
+        let Groups { groups, n, r, k } = self.sizes;
+        let flops = 3.0 * groups as f64 * (n * n) as f64 * r as f64;
+        Work { flops, bytes: 4.0 * (groups * n * (r + 2 * k)) as f64 }
+    }
+}
+
+/// The one that fails, else the one with the larger error.
+fn worse(verdicts: Vec<Verdict>) -> Verdict {
+    let key = |v: &Verdict| (!v.passed(), v.error);
+    let none = Verdict { error: 0.0, allowed: 0.0 };
+    verdicts.into_iter().fold(none, |a, b| if key(&b) > key(&a) { b } else { a })
+}
+
+/// A distance: three roundings of a squared difference, `r - 1` of their sum, halved by the root and its own.
+fn distance_error(r: usize) -> f64 {
+    gamma((r + 2) / 2 + SQUARE_ROOT)
+}
+
+/// Distances to the nearest rows of each group.
+pub fn knn(device: &Device, sizes: Groups) -> Result<Case> {
+    let lists = Lists::new(device, sizes)?;
+    let work = lists.work();
+    let Groups { groups, n, r, k } = sizes;
+    let (distances, rows) = (lists.distances.clone(), lists.rows.clone());
+    Case::new(
+        device,
+        |recorder| lists.record(recorder),
+        move |device| {
+            let got: Vec<f32> = device.read(&distances)?;
+            let one = got.len() / groups;
+            let ends = [0, groups - 1].map(|g| {
+                let (want, _) = plain::knn::knn(&rows[g * n * r..(g + 1) * n * r], r, k);
+                worst_relative(&got[g * one..(g + 1) * one], &want, distance_error(r))
+            });
+            Ok(worse(ends.to_vec()))
+        },
+        work,
+    )
+}
+
+/// Local outlier factors.
+pub fn lof(device: &Device, sizes: Groups) -> Result<Case> {
+    let lists = Lists::new(device, sizes)?;
+    let density = device.alloc(sizes.groups * sizes.n, "density")?;
+    let (r, k, work) = (sizes.r, sizes.k, lists.work());
+    let mut recorder = Recorder::new(device);
+    lists.record(&mut recorder)?;
+    let [groups, n, _, neighbours] = lists.counts();
+    let (distances, indices) = (&lists.distances, &lists.indices);
+    Lof { distances, indices, density: &density, to: lists.to(), groups, n, k: neighbours }
+        .record(&mut recorder)?;
+    // A density is 1 over a mean of distances: k - 1 sums and two divisions; a factor is a mean of quotients of two of them.
+    let relative = 2.0 * (distance_error(r) + gamma(k + 2 + 2 * DIVISION)) + gamma(k + 2 * DIVISION);
+    let plan = recorder.finish()?;
+    let check = lists.check(relative, move |g| plain::lof::lof(g, r, k));
+    Ok(Case { plan, check: Box::new(check), work: Box::new(move |_| Ok(work)) })
+}
+
+/// Distances to the nearest row, plus 1.
+pub fn nearest(device: &Device, sizes: Groups) -> Result<Case> {
+    let lists = Lists::new(device, sizes)?;
+    let (r, work) = (sizes.r, lists.work());
+    let mut recorder = Recorder::new(device);
+    lists.record(&mut recorder)?;
+    let [groups, n, _, k] = lists.counts();
+    Nearest { distances: &lists.distances, to: lists.to(), groups, n, k }.record(&mut recorder)?;
+    let plan = recorder.finish()?;
+    let check = lists.check(distance_error(r) + gamma(1), move |g| plain::nearest::nearest(g, r));
+    Ok(Case { plan, check: Box::new(check), work: Box::new(move |_| Ok(work)) })
+}
+
+/// Mahalanobis distances within each group, or with `others` of other rows to it.
+pub fn mahalanobis(device: &Device, sizes: Groups, others: bool) -> Result<Case> {
+    let lists = Lists::new(device, sizes)?;
+    let Groups { n, r, .. } = sizes;
+    let factors = device.alloc(sizes.groups * r * r, "factors")?;
+    // Blocks are overwritten, so every run starts from copies.
+    let fresh = device.upload(&lists.rows, "rows")?;
+    let rows = device.alloc(lists.rows.len(), "other rows")?;
+    let mut recorder = Recorder::new(device);
+    recorder.copy(&fresh, 0, &lists.block, 0, lists.rows.len());
+    let [groups, count, width, _] = lists.counts();
+    if others {
+        recorder.copy(&fresh, 0, &rows, 0, lists.rows.len());
+        let (block, to) = (&lists.block, lists.to());
+        MahalanobisTo { block, factors: &factors, rows: &rows, to, groups, n: count, q: count, r: width }
+            .record(&mut recorder)?;
+    } else {
+        let (block, to) = (&lists.block, lists.to());
+        Mahalanobis { block, factors: &factors, to, groups, n: count, r: width }.record(&mut recorder)?;
+    }
+    let flops = groups as f64 * (r * r) as f64 * (2.0 * n as f64 + r as f64 / 3.0);
+    let work = Work { flops, bytes: 4.0 * (2 * lists.rows.len() + groups as usize * r * r) as f64 };
+    // Backward stable (Higham, chapter 10): half the condition times the roundings of covariance, factor and solution. The condition
+    // of a covariance of values in -1/2 .. 1/2 with a ridge of 0.01 is below (1/12 (1 + sqrt(r / n))^2 + 0.01) / 0.01, below 40.
+    let relative = 20.0 * gamma(n + 3 * r + (DIVISION + SQUARE_ROOT) * 2);
+    let plan = recorder.finish()?;
+    let check = lists.check(relative, move |g| plain::mahalanobis::mahalanobis(g, r));
+    Ok(Case { plan, check: Box::new(check), work: Box::new(move |_| Ok(work)) })
+}
+
+/// Patches gathered by position and centred.
+pub fn group(device: &Device, sizes: Groups) -> Result<Case> {
+    let Groups { groups, n, r, .. } = sizes;
+    let z = values(n * groups * r, 23);
+    let x = device.upload(&z, "z")?;
+    let block = device.alloc(groups * n * r, "block")?;
+    let answer = block.clone();
+    let len = 4 * z.len();
+    Case::new(
+        device,
+        |recorder| {
+            let [images, groups, r] = [n, groups, r].map(|v| v as u32);
+            let gathered = Gather {
+                z: &x,
+                block: &block,
+                images,
+                first: 0,
+                n: images,
+                positions: groups,
+                p0: 0,
+                groups,
+                r,
+            };
+            gathered.record(recorder)?;
+            Centre { block: &block, groups, n: images, r }.record(recorder)
+        },
+        move |device| {
+            let got: Vec<f32> = device.read(&answer)?;
+            let at = |group: usize, image: usize, i: usize| f64::from(z[(image * groups + group) * r + i]);
+            // Differences of up to 1 to the first row, their sum and its division, and the difference to that.
+            let allowed = gamma(n + 3 + DIVISION);
+            Ok(worst((0..got.len()).map(|index| {
+                let [group, image, i] = [index / r / n, index / r % n, index % r];
+                let mean = (0..n).map(|image| at(group, image, i)).sum::<f64>() / n as f64;
+                (got[index], at(group, image, i) - mean, allowed)
+            })))
+        },
+        Work { flops: 0.0, bytes: 4.0 * len as f64 },
+    )
+}
+
+/// The quantile of `len` scores and the scores that stay.
+pub fn quantile(device: &Device, len: usize, q: f64) -> Result<Case> {
+    let scores = values(len, 21);
+    let x = device.upload(&scores, "scores")?;
+    let state = device.alloc(Quantile::STATE, "state")?;
+    let threshold = device.alloc(1, "threshold")?;
+    let starts = device.alloc(Keep::starts_len(len as u32), "starts")?;
+    let (kept, count) = (device.alloc(len, "kept")?, device.alloc(1, "count")?);
+    let (answer, list, number) = (threshold.clone(), kept.clone(), count.clone());
+    Case::new(
+        device,
+        |recorder| {
+            let len = len as u32;
+            let (scores, threshold) = (&x, &threshold);
+            Quantile { scores, len, q, state: &state, threshold }.record(recorder)?;
+            Keep { scores, threshold, len, starts: &starts, kept: &kept, count: &count }.record(recorder)
+        },
+        move |device| {
+            let got: Vec<f32> = device.read(&answer)?;
+            let want = plain::quantile::quantile(&scores, q);
+            // One interpolation between values below 1/2.
+            let threshold = worst([(got[0], f64::from(want), gamma(4) / 2.0)]);
+            let count: Vec<u32> = device.read(&number)?;
+            let mut kept: Vec<u32> = device.read(&list)?;
+            kept.truncate(count[0] as usize);
+            // By the device's own threshold: nothing rounds.
+            let stay = |i: &u32| scores[*i as usize] <= got[0];
+            let stays: Vec<u32> = (0..len as u32).filter(stay).collect();
+            Ok(worse(vec![threshold, exact(&kept, &stays)]))
+        },
+        Work { flops: 0.0, bytes: 20.0 * len as f64 },
+    )
+}

@@ -1,0 +1,415 @@
+//! The table: which kernels on which shapes.
+
+use super::layers::{End, conv, gemm, pool, resize};
+use super::outlier::{Groups, group, knn, lof, mahalanobis, nearest, quantile};
+use super::{Case, Entry, bank, patches};
+use crate::Result;
+use crate::backbone::network::Kind;
+use crate::backbone::{Network, Patches, Precision};
+use crate::detector::{Compat, Discriminator, FitOptions};
+use crate::gpu::{Archetype, Device, Tuning};
+use crate::ops::Activation;
+use crate::ops::conv::ConvShape;
+use crate::ops::depthwise::run_length;
+
+/// How large the shapes of real use are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scale {
+    /// Images a batch.
+    pub batch: u32,
+    /// The sizes that only a GPU does in reasonable time, too.
+    pub large: bool,
+}
+
+const LAYERS: &str = "layers of the backbone";
+const INPUT: &str = "every image that is read";
+const EMBEDDING: &str = "embeddings of patches";
+const PROJECTION: &str = "projection, bounds of the search";
+const DENOISE: &str = "outlier scores of training patches";
+const SELECTION: &str = "choice of the memory bank";
+const SEARCH: &str = "scores of patches and images";
+const MAP: &str = "anomaly maps";
+const PEERS: &str = "the methods SPADE and PaDiM of `bench`";
+
+/// The device with the largest tiles that its kernels have, however small the product.
+fn large(device: &Device) -> Result<Device> {
+    device.with_tuning(Tuning { big_from: 1, coop_big_from: 1, ..device.tuning().clone() })
+}
+
+/// A product or convolution, and on GPUs the same with large tiles.
+fn tiles(
+    all: &mut Vec<Entry>,
+    device: &Device,
+    kernel: &'static str,
+    (shape, used_by): (&str, &'static str),
+    make: impl Fn(&Device) -> Result<Case> + Clone + 'static,
+) {
+    all.push(Entry::new(kernel, shape, used_by, make.clone()));
+    if device.caps().archetype == Archetype::Tiled {
+        all.push(Entry::new(kernel, format!("{shape}, large tiles"), used_by, move |d| make(&large(d)?)));
+    }
+}
+
+fn stored(f16: bool) -> &'static str {
+    if f16 { ", f16" } else { "" }
+}
+
+/// A small shape of the layer: sizes that no tile divides, padding on all sides.
+fn small_shape(kernel: u32, stride: u32, [in_c, out_c]: [u32; 2], side: u32) -> ConvShape {
+    let pad = kernel / 2;
+    let out = (side + 2 * pad - kernel) / stride + 1;
+    ConvShape {
+        batch: 2,
+        in_h: side,
+        in_w: side,
+        in_c,
+        out_c,
+        kernel_h: kernel,
+        kernel_w: kernel,
+        stride,
+        pad_top: pad,
+        pad_left: pad,
+        out_h: out,
+        out_w: out,
+    }
+}
+
+/// What depends on a layer's pipeline: its kind, kernel, stride, and for depthwise ones the length of a run.
+type LayerKey = (Kind, u32, u32, bool);
+
+fn layer(all: &mut Vec<Entry>, device: &Device, (kind, kernel, stride, long): LayerKey, f16: bool) {
+    let end = End { f16, residual: false, activation: Activation::Relu6 };
+    let stored = stored(f16);
+    match kind {
+        // A plain product over pixels.
+        Kind::Conv { .. } if (kernel, stride) == (1, 1) => {
+            let end = End { residual: true, activation: Activation::Relu, ..end };
+            let text = format!("1x1, 9x11x40->68{stored}");
+            let shape = ConvShape { in_w: 11, out_w: 11, ..small_shape(1, 1, [40, 68], 9) };
+            tiles(all, device, "conv", (&text, LAYERS), move |d| conv(d, shape, false, end));
+        }
+        Kind::Conv { .. } => {
+            let end = End { residual: true, activation: Activation::Relu, ..end };
+            // More than one step of every kernel's depth, and a last column of its own.
+            let text = format!("{kernel}x{kernel} s{stride}, 13x13x20->68{stored}");
+            let shape = small_shape(kernel, stride, [20, 68], 13);
+            tiles(all, device, "conv", (&text, LAYERS), move |d| conv(d, shape, false, end));
+        }
+        Kind::Depthwise => {
+            // Runs of 8 where they fit better than runs of 7, see the operation.
+            let side = if long { 16 } else { 15 } * stride;
+            let shape = small_shape(kernel, stride, [20, 20], side);
+            let text = format!("{kernel}x{kernel} s{stride}, {side}x{side}x20{stored}");
+            all.push(Entry::new("depthwise", text, LAYERS, move |d| conv(d, shape, true, end)));
+        }
+        Kind::MaxPool => {
+            let shape = small_shape(kernel, stride, [20, 20], 13);
+            let text = format!("{kernel}x{kernel} s{stride}, 13x13x20{stored}");
+            all.push(Entry::new("pool", text, LAYERS, move |d| pool(d, shape, f16)));
+        }
+    }
+}
+
+fn embedding(all: &mut Vec<Entry>, pooled: bool, f16: bool) {
+    let stored = stored(f16);
+    let mut push = |kernel, text: String, make: Box<dyn Fn(&Device) -> Result<Case>>| {
+        all.push(Entry::new(kernel, text, EMBEDDING, make));
+    };
+    if pooled {
+        let make = move |d: &Device| patches::pooled(d, [7, 9, 40], 3, 100, f16);
+        push("pooled", format!("3x3, 7x9x40->100{stored}"), Box::new(make));
+        let make = |d: &Device| patches::pooled(d, [5, 5, 200], 1, 100, false);
+        push("pooled", "5x5x200->100".into(), Box::new(make));
+    } else {
+        push("patch", format!("7x9x40{stored}"), Box::new(move |d| patches::patch(d, [7, 9, 40], f16)));
+    }
+    let make = |d: &Device| patches::resample(d, [5, 7, 20], [11, 14]);
+    push("resample", "5x7x20->11x14".into(), Box::new(make));
+}
+
+fn input(all: &mut Vec<Entry>, f16: bool) {
+    let text = format!("50x37 -> 32, crop 28{}", stored(f16));
+    all.push(Entry::new("resize", text, INPUT, move |d| resize(d, [50, 37], [32, 28], f16)));
+}
+
+/// Products in f32 beside the backbone.
+fn projection(all: &mut Vec<Entry>, device: &Device) {
+    let size = [67, 152, 68];
+    tiles(all, device, "gemm", ("67x152x68", PROJECTION), move |d| gemm(d, size, End::plain(false)));
+}
+
+fn denoise(all: &mut Vec<Entry>, discriminator: Discriminator, [n, r, k]: [usize; 3]) {
+    let sizes = Groups { groups: 3, n, r, k };
+    let mut push = |kernel, make: fn(&Device, Groups) -> Result<Case>| {
+        all.push(Entry::new(kernel, sizes.to_string(), DENOISE, move |d| make(d, sizes)));
+    };
+    push("group", group);
+    match discriminator {
+        Discriminator::Lof => push("lof", lof),
+        Discriminator::Nearest => push("nearest", nearest),
+        Discriminator::Gaussian => push("mahalanobis", |d, s| mahalanobis(d, s, false)),
+        Discriminator::None => {}
+    }
+    all.push(Entry::new("quantile", "85 % of 5 000", DENOISE, |d| quantile(d, 5000, 0.85)));
+}
+
+fn selection(all: &mut Vec<Entry>, r: usize, official: bool) {
+    let text = format!("40 of 300 x {r}{}", if official { ", official" } else { "" });
+    all.push(Entry::new("coreset", text, SELECTION, move |d| bank::coreset(d, [300, r, 40], official)));
+}
+
+/// The search, with the image's own rows left out or not.
+fn search(all: &mut Vec<Entry>, dim: usize, skip: bool) {
+    let text = format!("37 in 300 x {dim}{}", if skip { ", own rows left out" } else { "" });
+    all.push(Entry::new("neighbor", text, SEARCH, move |d| bank::neighbor(d, [37, 300, dim], skip)));
+}
+
+fn map(all: &mut Vec<Entry>) {
+    let make = |d: &Device| bank::anomaly_map(d, [5, 7], [40, 56], 2);
+    all.push(Entry::new("anomaly_map", "5x7 -> 40x56", MAP, make));
+}
+
+fn gathering(all: &mut Vec<Entry>) {
+    all.push(Entry::new("gather", "67 rows of 152", SELECTION, |d| patches::gather_rows(d, 67, 152)));
+}
+
+fn peers(all: &mut Vec<Entry>) {
+    all.push(Entry::new("image_mean", "3x67x20", PEERS, |d| patches::mean(d, [3, 67, 20])));
+    all.push(Entry::new("image_distance", "5x7x20", PEERS, |d| patches::distance(d, [5, 7, 20])));
+    let sizes = Groups { groups: 3, n: 67, r: 20, k: 1 };
+    let make = move |d: &Device| mahalanobis(d, sizes, true);
+    all.push(Entry::new("mahalanobis", format!("{sizes}, other rows"), PEERS, make));
+}
+
+/// Every kernel in every variant that the method can choose on `device`, at small shapes.
+pub fn small(device: &Device) -> Vec<Entry> {
+    let mut all = Vec::new();
+    for f16 in [false, true] {
+        input(&mut all, f16);
+        let conv = |kernel, stride| (Kind::Conv { out_c: 0 }, kernel, stride, false);
+        for key in [conv(1, 1), conv(1, 2), conv(3, 1), conv(3, 2), conv(7, 2)] {
+            layer(&mut all, device, key, f16);
+        }
+        for (kernel, stride, long) in
+            [(3, 1, false), (3, 2, false), (5, 1, false), (5, 2, false), (3, 1, true), (5, 1, true)]
+        {
+            if !long || run_length(16, device.caps().archetype) != run_length(14, device.caps().archetype) {
+                layer(&mut all, device, (Kind::Depthwise, kernel, stride, long), f16);
+            }
+        }
+        layer(&mut all, device, (Kind::MaxPool, 3, 2, false), f16);
+        for pooled in [false, true] {
+            embedding(&mut all, pooled, f16);
+        }
+    }
+    projection(&mut all, device);
+    let groups = Groups { groups: 3, n: 67, r: 20, k: 9 };
+    all.push(Entry::new("knn", groups.to_string(), DENOISE, move |d| knn(d, groups)));
+    for discriminator in [Discriminator::Lof, Discriminator::Nearest, Discriminator::Gaussian] {
+        denoise(&mut all, discriminator, [67, 36, if discriminator == Discriminator::Lof { 6 } else { 1 }]);
+    }
+    // Whole steps of the update, and a tail.
+    for r in [128, 36] {
+        selection(&mut all, r, false);
+    }
+    selection(&mut all, 128, true);
+    gathering(&mut all);
+    for dim in [152, 36] {
+        search(&mut all, dim, dim == 36);
+    }
+    map(&mut all);
+    peers(&mut all);
+    // Discriminators share the gathering and the quantile.
+    let mut seen = std::collections::BTreeSet::new();
+    all.retain(|entry| seen.insert(entry.id()));
+    all
+}
+
+/// What scoring needs of the device, as far as pipelines depend on it.
+pub(crate) struct Use<'a> {
+    /// Backbone.
+    pub network: &'a Network,
+    /// Rows and columns of its input.
+    pub size: [u32; 2],
+    /// How stages become embeddings.
+    pub patches: Patches,
+    /// How it is stored.
+    pub precision: Precision,
+    /// Values of an embedding.
+    pub dim: u32,
+    /// What else is done with embeddings.
+    pub then: Then<'a>,
+}
+
+/// What is done with embeddings.
+#[derive(Clone, Copy)]
+pub(crate) enum Then<'a> {
+    /// They are scored.
+    Score,
+    /// A model is fitted to those of so many images, and calibrated.
+    Fit(&'a FitOptions, usize),
+    /// Methods are compared.
+    Bench,
+}
+
+/// The cases of the kernels that `what` is going to use, at small shapes with its own constants, so that the pipelines that are
+/// built for them are those that are needed anyway.
+///
+/// # Errors
+/// [`crate::Error::InvalidOption`] where the input is too small for the network.
+pub(crate) fn of_use(device: &Device, what: &Use<'_>) -> Result<Vec<Entry>> {
+    let mut all = Vec::new();
+    let f16 = what.precision == Precision::F16;
+    input(&mut all, f16);
+    let sizes = what.network.sizes(what.size[0], what.size[1])?;
+    let mut keys: Vec<LayerKey> = Vec::new();
+    let archetype = device.caps().archetype;
+    for (i, of) in what.network.layers.iter().enumerate() {
+        // Output channels and padding make no other pipeline.
+        let kind = if matches!(of.kind, Kind::Conv { .. }) { Kind::Conv { out_c: 0 } } else { of.kind };
+        let run = |width| run_length(width, archetype);
+        let long = kind == Kind::Depthwise && run(sizes[i + 1][1]) != run(15);
+        let key = (kind, of.kernel, of.stride, long);
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    // The stride of a convolution is a parameter: only whether it is a plain product tells pipelines apart.
+    let plain = |key: &LayerKey| (key.1, key.2) == (1, 1);
+    let mut convolutions = [false; 2];
+    for key in keys {
+        if matches!(key.0, Kind::Conv { .. }) {
+            if std::mem::replace(&mut convolutions[usize::from(plain(&key))], true) {
+                continue;
+            }
+        }
+        layer(&mut all, device, key, f16);
+    }
+    embedding(&mut all, matches!(what.patches, Patches::Pooled { .. }), f16);
+    projection(&mut all, device);
+    let dim = what.dim as usize;
+    match what.then {
+        Then::Score => {}
+        Then::Fit(options, images) => {
+            let r = dim.min(options.projection as usize);
+            let n = images.min(67);
+            let k = if options.discriminator == Discriminator::Lof { options.lof_k as usize } else { 1 };
+            if options.discriminator != Discriminator::None && n > 1 {
+                denoise(&mut all, options.discriminator, [n, r, k.min(n - 1)]);
+            }
+            selection(&mut all, r, options.compat == Compat::Official);
+            gathering(&mut all);
+            search(&mut all, dim, true);
+        }
+        Then::Bench => {
+            for discriminator in [Discriminator::Lof, Discriminator::Nearest, Discriminator::Gaussian] {
+                let k = if discriminator == Discriminator::Lof { 6 } else { 1 };
+                denoise(&mut all, discriminator, [67, dim.min(128), k]);
+            }
+            selection(&mut all, dim.min(128), false);
+            gathering(&mut all);
+            search(&mut all, dim, true);
+            peers(&mut all);
+        }
+    }
+    search(&mut all, dim, false);
+    map(&mut all);
+    let mut seen = std::collections::BTreeSet::new();
+    all.retain(|entry| seen.insert(entry.id()));
+    Ok(all)
+}
+
+/// Matrix products at shapes of real use: squares, and the projections of embeddings.
+pub fn products(scale: Scale, f16: bool) -> Vec<Entry> {
+    let rows = 784 * scale.batch as usize;
+    let mut sizes = vec![[1024; 3]];
+    if scale.large {
+        sizes.push([4096; 3]);
+    }
+    if !f16 {
+        sizes.extend([[rows, 152, 128], [rows, 1024, 128]]);
+    }
+    products_of(&sizes, f16)
+}
+
+/// Matrix products of the sizes `[m, k, n]`.
+pub fn products_of(sizes: &[[usize; 3]], f16: bool) -> Vec<Entry> {
+    let entry = |&[m, k, n]: &[usize; 3]| {
+        let used_by = if k == n { LAYERS } else { PROJECTION };
+        Entry::new("gemm", format!("{m}x{k}x{n}"), used_by, move |d| gemm(d, [m, k, n], End::plain(f16)))
+    };
+    sizes.iter().map(entry).collect()
+}
+
+/// The layers of `network` on images of 224 x 224, equal ones once, with their numbers.
+///
+/// # Errors
+/// [`crate::Error::InvalidOption`] where the network does not take such images.
+pub fn network(network: &Network, scale: Scale, f16: bool) -> Result<Vec<Entry>> {
+    let sizes = network.sizes(224, 224)?;
+    let mut shapes: Vec<(ConvShape, Kind, End, u32)> = Vec::new();
+    for (i, layer) in network.layers.iter().enumerate() {
+        let shape = network.conv_shape(i, &sizes, scale.batch);
+        let kind = if matches!(layer.kind, Kind::Conv { .. }) { Kind::Conv { out_c: 0 } } else { layer.kind };
+        let end = End { f16, residual: layer.residual.is_some(), activation: layer.activation };
+        match shapes.iter_mut().find(|(s, k, e, _)| (*s, *k, *e) == (shape, kind, end)) {
+            Some((.., count)) => *count += 1,
+            None => shapes.push((shape, kind, end, 1)),
+        }
+    }
+    let entry = |(s, kind, end, count): (ConvShape, Kind, End, u32)| {
+        let text = format!(
+            "{}x{} s{} {}x{}x{}->{}x{}x{} b{}{}",
+            s.kernel_h,
+            s.kernel_w,
+            s.stride,
+            s.in_h,
+            s.in_w,
+            s.in_c,
+            s.out_h,
+            s.out_w,
+            s.out_c,
+            s.batch,
+            if end.residual { " +" } else { "" }
+        );
+        let entry = match kind {
+            Kind::MaxPool => Entry::new("pool", text, LAYERS, move |d| pool(d, s, end.f16)),
+            Kind::Depthwise => Entry::new("depthwise", text, LAYERS, move |d| conv(d, s, true, end)),
+            Kind::Conv { .. } => Entry::new("conv", text, LAYERS, move |d| conv(d, s, false, end)),
+        };
+        Entry { count, ..entry }
+    };
+    Ok(shapes.into_iter().map(entry).collect())
+}
+
+/// The kernels of the method at shapes of real use.
+pub fn method(scale: Scale) -> Vec<Entry> {
+    let batch = scale.batch as usize;
+    let groups = |groups| Groups { groups, n: 209, r: 128, k: 6 };
+    let of = |kernel, sizes: Groups, make: fn(&Device, Groups) -> Result<Case>| {
+        Entry::new(kernel, sizes.to_string(), DENOISE, move |d| make(d, sizes))
+    };
+    let coreset = |[rows, r, picks]: [usize; 3]| {
+        let text = format!("{picks} of {rows}x{r}");
+        Entry::new("coreset", text, SELECTION, move |d| bank::coreset(d, [rows, r, picks], false))
+    };
+    let neighbor = |[q, m, d]: [usize; 3]| {
+        let text = format!("{q} in {m}x{d}");
+        Entry::new("neighbor", text, SEARCH, move |device| bank::neighbor(device, [q, m, d], false))
+    };
+    let some = if scale.large { 784 } else { 16 };
+    let mut all = vec![
+        of("knn", groups(some), knn),
+        of("mahalanobis", groups(some), |d, s| mahalanobis(d, s, false)),
+        coreset([4096, 128, 400]),
+        neighbor([784 * batch.min(8), 16_385, 152]),
+    ];
+    if scale.large {
+        all.push(coreset([31_360, 128, 3136]));
+        all.push(neighbor([784 * batch, 30_000, 1024]));
+    }
+    let text = format!("28x28->224x224 b{batch}");
+    let make = move |d: &Device| bank::anomaly_map(d, [28, 28], [224, 224], batch);
+    all.push(Entry::new("anomaly_map", text, MAP, make));
+    all
+}

@@ -1,0 +1,52 @@
+//! Operands of the cases.
+
+use crate::Result;
+use crate::gpu::{Device, Tensor};
+use rand::{Rng, SeedableRng};
+
+/// Repeatable values in -0.5 .. 0.5, exact in f16 too.
+pub fn values(len: usize, seed: u64) -> Vec<f32> {
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    (0..len).map(|_| rng.random_range(-512..=512) as f32 / 1024.0).collect()
+}
+
+/// The same, never negative.
+pub fn positive(len: usize, seed: u64) -> Vec<f32> {
+    values(len, seed).into_iter().map(f32::abs).collect()
+}
+
+/// Whole numbers in -20 .. 20: squared distances of fewer than 10 000 of them are exact in f32.
+pub fn whole(len: usize, seed: u64) -> Vec<f32> {
+    values(len, seed).into_iter().map(|v| (40.0 * v).round()).collect()
+}
+
+/// Values whose spread falls along a row of `width`, as it does along the principal axes of real features.
+pub fn falling(rows: usize, width: usize, seed: u64) -> Vec<f32> {
+    let mut v = values(rows * width, seed);
+    for (i, v) in v.iter_mut().enumerate() {
+        // Equal rows would make ties.
+        *v = (*v + (i / width) as f32 * 1e-5) / (1.0 + (i % width) as f32 / 8.0);
+    }
+    v
+}
+
+/// Places to check among `len`: all of a few, else a sample spread without a pattern of rows or columns.
+pub fn places(len: usize) -> Vec<usize> {
+    const ALL: usize = 40_000;
+    if len <= ALL {
+        return (0..len).collect();
+    }
+    // The ends, where tails are, and what lies between.
+    let spread = (0..300_usize).map(|i| (i.wrapping_mul(2_654_435_761) + i * 97) % len);
+    [0, len - 1].into_iter().chain(spread).collect()
+}
+
+/// An operand on the device.
+pub fn store(device: &Device, f16: bool, data: &[f32]) -> Result<Tensor> {
+    if f16 { device.upload_f16(data, "operand") } else { device.upload(data, "operand") }
+}
+
+/// Room for a result.
+pub fn room(device: &Device, f16: bool, len: usize) -> Result<Tensor> {
+    if f16 { device.alloc_f16(len, "result") } else { device.alloc(len, "result") }
+}

@@ -1,0 +1,139 @@
+//! Which cases of kernels have given right answers on a device, from one run of a program to the next.
+
+use super::{Caps, Tuning, shaders};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Larger files are not ours.
+const MOST: u64 = 1 << 20;
+/// Devices that the file remembers; the oldest goes.
+const DEVICES: usize = 32;
+
+/// What passed on a device. Whatever goes wrong with the file is no error: cases are run again.
+pub(crate) struct Tested {
+    key: Key,
+    file: Option<PathBuf>,
+    passed: Mutex<BTreeSet<String>>,
+}
+
+/// What answers depend on: program, adapter, driver, and how the device is used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Key {
+    adapter: String,
+    driver: String,
+    program: String,
+    device: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry {
+    #[serde(flatten)]
+    key: Key,
+    passed: BTreeSet<String>,
+}
+
+impl Tested {
+    /// What the file in `folder` knows of this device.
+    pub fn open(caps: &Caps, tuning: &Tuning, folder: Option<&Path>) -> Self {
+        let mut text = Sha256::new();
+        shaders::ALL.iter().for_each(|shader| text.update(shader.text));
+        let key = Key {
+            adapter: caps.adapter.clone(),
+            driver: caps.driver.clone(),
+            // A version in development has other shaders under the same number.
+            program: format!("{} {:.12}", env!("CARGO_PKG_VERSION"), format!("{:x}", text.finalize())),
+            device: format!("{caps:?} {tuning:?}"),
+        };
+        let file = folder.map(|folder| folder.join("self-test.json"));
+        let passed = file.as_deref().map(read).unwrap_or_default().into_iter().find(|e| e.key == key);
+        Self { key, file, passed: Mutex::new(passed.map(|e| e.passed).unwrap_or_default()) }
+    }
+
+    /// The same device with other tile sizes.
+    pub fn with_tuning(&self, caps: &Caps, tuning: &Tuning) -> Self {
+        Self::open(caps, tuning, self.file.as_deref().and_then(Path::parent))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.passed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether case `id` passed before.
+    pub fn knows(&self, id: &str) -> bool {
+        self.lock().contains(id)
+    }
+
+    /// Remembers cases that passed.
+    pub fn passed(&self, ids: impl IntoIterator<Item = String>) {
+        let mut passed = self.lock();
+        passed.extend(ids);
+        let Some(file) = &self.file else { return };
+        let mut entries = read(file);
+        // Another process may have added to it.
+        let before = entries.iter().position(|e| e.key == self.key).map(|i| entries.remove(i).passed);
+        passed.extend(before.unwrap_or_default());
+        entries.push(Entry { key: self.key.clone(), passed: passed.clone() });
+        let entries = &entries[entries.len().saturating_sub(DEVICES)..];
+        let folder = file.parent().unwrap_or(Path::new("."));
+        let written = std::fs::create_dir_all(folder).and_then(|()| {
+            let mut new = tempfile::NamedTempFile::new_in(folder)?;
+            new.write_all(&serde_json::to_vec_pretty(entries)?)?;
+            new.persist(file).map(drop).map_err(|e| e.error)
+        });
+        if let Err(e) = written {
+            tracing::debug!("{}: {e}", file.display());
+        }
+    }
+}
+
+fn read(file: &Path) -> Vec<Entry> {
+    let text = std::fs::metadata(file).and_then(|meta| {
+        if meta.len() > MOST { Err(std::io::ErrorKind::FileTooLarge.into()) } else { std::fs::read(file) }
+    });
+    text.ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Device, DeviceOptions};
+    use super::*;
+
+    #[test]
+    fn what_passed_is_remembered_for_the_same_device_alone() {
+        let device = Device::open(&DeviceOptions::default()).unwrap();
+        let (caps, tuning) = (device.caps(), Tuning::default());
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("not/there/yet");
+        let open = |caps: &Caps, tuning: &Tuning| Tested::open(caps, tuning, Some(&folder));
+        let first = open(caps, &tuning);
+        assert!(!first.knows("a"));
+        first.passed(["a".to_owned()]);
+        // A second process that opened before the first one wrote.
+        let second = Tested { passed: Mutex::default(), ..open(caps, &tuning) };
+        second.passed(["b".to_owned()]);
+        let third = open(caps, &tuning);
+        assert!(third.knows("a") && third.knows("b") && !third.knows("c"));
+        let others = [
+            (Caps { driver: "newer".into(), ..caps.clone() }, tuning.clone()),
+            (Caps { subgroup: None, int64: !caps.int64, ..caps.clone() }, tuning.clone()),
+            (caps.clone(), Tuning { direct_rows: 8, ..tuning.clone() }),
+        ];
+        for (caps, tuning) in &others {
+            assert!(!open(caps, tuning).knows("a"), "{caps:?} {tuning:?}");
+        }
+        for damaged in ["", "[", "{}", "[{\"passed\": [\"a\"]}]"] {
+            std::fs::write(folder.join("self-test.json"), damaged).unwrap();
+            let this = open(caps, &tuning);
+            assert!(!this.knows("a"), "{damaged}");
+            this.passed(["d".to_owned()]);
+            assert!(open(caps, &tuning).knows("d"), "{damaged}");
+        }
+        // Without a folder nothing is written; nor is it an error where the folder cannot be.
+        Tested::open(caps, &tuning, None).passed(["a".to_owned()]);
+        Tested::open(caps, &tuning, Some(&folder.join("self-test.json"))).passed(["a".to_owned()]);
+    }
+}
