@@ -354,7 +354,8 @@ impl Extractor {
     }
 }
 
-fn embedding_dim(network: &Network, sizes: &[Size], patches: Patches) -> u32 {
+/// Values of an embedding.
+pub(crate) fn embedding_dim(network: &Network, sizes: &[Size], patches: Patches) -> u32 {
     match patches {
         Patches::Concat => network.taps.iter().map(|t| sizes[t.value][2]).sum(),
         Patches::Pooled { dim } => dim,

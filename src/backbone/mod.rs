@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 
 mod efficientnet_lite;
-mod extractor;
+pub(crate) mod extractor;
 mod feed;
 mod made_up;
 pub mod network;

@@ -70,7 +70,8 @@ pub fn coreset(device: &Device, [rows, r, picks]: [usize; 3], official: bool) ->
 /// Nearest rows of a bank `[m][d]` for `q` queries, weighted into scores.
 pub fn neighbor(device: &Device, [q, m, d]: [usize; 3], skip: bool) -> Result<Case> {
     let head = head_length(device, d);
-    let (queries, rows) = (falling(q, d, 23), falling(m, d, 24));
+    let steep = m < 1000;
+    let (queries, rows) = (falling(q, d, 23, steep), falling(m, d, 24, steep));
     let weights: Vec<f32> = values(m, 25).iter().map(|w| 1.0 + w).collect();
     let axes: Vec<f32> = (0..head * d).map(|i| if i % d == i / d { 1.0 } else { 0.0 }).collect();
     let (row_image, mean): (Vec<u32>, _) = ((0..m as u32).map(|i| i % 3).collect(), vec![0.0; d]);

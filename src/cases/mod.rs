@@ -16,9 +16,8 @@ mod values;
 
 pub use self_test::remedy;
 pub(crate) use self_test::self_test;
-use table::of_use;
 pub use table::{Scale, method, network, products, products_of, small};
-pub(crate) use table::{Then, Use};
+pub(crate) use table::{Then, Use, of_use};
 
 use crate::Result;
 use crate::gpu::{Device, Plan, Recorder};

@@ -195,8 +195,8 @@ pub fn mahalanobis(device: &Device, sizes: Groups, others: bool) -> Result<Case>
     Ok(Case { plan, check: Box::new(check), work: Box::new(move |_| Ok(work)) })
 }
 
-/// Patches gathered by position and centred.
-pub fn group(device: &Device, sizes: Groups) -> Result<Case> {
+/// Patches gathered by position, and perhaps centred.
+pub fn group(device: &Device, sizes: Groups, centred: bool) -> Result<Case> {
     let Groups { groups, n, r, .. } = sizes;
     let z = values(n * groups * r, 23);
     let x = device.upload(&z, "z")?;
@@ -219,16 +219,20 @@ pub fn group(device: &Device, sizes: Groups) -> Result<Case> {
                 r,
             };
             gathered.record(recorder)?;
+            if !centred {
+                return Ok(());
+            }
             Centre { block: &block, groups, n: images, r }.record(recorder)
         },
         move |device| {
             let got: Vec<f32> = device.read(&answer)?;
             let at = |group: usize, image: usize, i: usize| f64::from(z[(image * groups + group) * r + i]);
             // Differences of up to 1 to the first row, their sum and its division, and the difference to that.
-            let allowed = gamma(n + 3 + DIVISION);
+            let allowed = if centred { gamma(n + 3 + DIVISION) } else { 0.0 };
             Ok(worst((0..got.len()).map(|index| {
                 let [group, image, i] = [index / r / n, index / r % n, index % r];
                 let mean = (0..n).map(|image| at(group, image, i)).sum::<f64>() / n as f64;
+                let mean = if centred { mean } else { 0.0 };
                 (got[index], at(group, image, i) - mean, allowed)
             })))
         },

@@ -4,6 +4,7 @@ use super::layers::{End, conv, gemm, pool, resize};
 use super::outlier::{Groups, group, knn, lof, mahalanobis, nearest, quantile};
 use super::{Case, Entry, bank, patches};
 use crate::Result;
+use crate::backbone::extractor::embedding_dim;
 use crate::backbone::network::Kind;
 use crate::backbone::{Network, Patches, Precision};
 use crate::detector::{Compat, Discriminator, FitOptions};
@@ -97,7 +98,7 @@ fn layer(all: &mut Vec<Entry>, device: &Device, (kind, kernel, stride, long): La
         }
         Kind::Depthwise => {
             // Runs of 8 where they fit better than runs of 7, see the operation.
-            let side = if long { 16 } else { 15 } * stride;
+            let side = if long { 15 } else { 13 } * stride;
             let shape = small_shape(kernel, stride, [20, 20], side);
             let text = format!("{kernel}x{kernel} s{stride}, {side}x{side}x20{stored}");
             all.push(Entry::new("depthwise", text, LAYERS, move |d| conv(d, shape, true, end)));
@@ -143,19 +144,24 @@ fn denoise(all: &mut Vec<Entry>, discriminator: Discriminator, [n, r, k]: [usize
     let mut push = |kernel, make: fn(&Device, Groups) -> Result<Case>| {
         all.push(Entry::new(kernel, sizes.to_string(), DENOISE, move |d| make(d, sizes)));
     };
-    push("group", group);
     match discriminator {
         Discriminator::Lof => push("lof", lof),
         Discriminator::Nearest => push("nearest", nearest),
-        Discriminator::Gaussian => push("mahalanobis", |d, s| mahalanobis(d, s, false)),
+        Discriminator::Gaussian => {
+            push("group_centre", |d, s| group(d, s, true));
+            push("mahalanobis", |d, s| mahalanobis(d, s, false));
+        }
         Discriminator::None => {}
     }
+    push("group_gather", |d, s| group(d, s, false));
     all.push(Entry::new("quantile", "85 % of 5 000", DENOISE, |d| quantile(d, 5000, 0.85)));
 }
 
 fn selection(all: &mut Vec<Entry>, r: usize, official: bool) {
-    let text = format!("40 of 300 x {r}{}", if official { ", official" } else { "" });
-    all.push(Entry::new("coreset", text, SELECTION, move |d| bank::coreset(d, [300, r, 40], official)));
+    // More patches than a batch has candidates, so that there are several batches.
+    let (rows, picks) = (1000, 80);
+    let text = format!("{picks} of {rows} x {r}{}", if official { ", official" } else { "" });
+    all.push(Entry::new("coreset", text, SELECTION, move |d| bank::coreset(d, [rows, r, picks], official)));
 }
 
 /// The search, with the image's own rows left out or not.
@@ -193,7 +199,7 @@ pub fn small(device: &Device) -> Vec<Entry> {
         for (kernel, stride, long) in
             [(3, 1, false), (3, 2, false), (5, 1, false), (5, 2, false), (3, 1, true), (5, 1, true)]
         {
-            if !long || run_length(16, device.caps().archetype) != run_length(14, device.caps().archetype) {
+            if !long || run_length(15, device.caps().archetype) != run_length(13, device.caps().archetype) {
                 layer(&mut all, device, (Kind::Depthwise, kernel, stride, long), f16);
             }
         }
@@ -225,7 +231,7 @@ pub fn small(device: &Device) -> Vec<Entry> {
     all
 }
 
-/// What scoring needs of the device, as far as pipelines depend on it.
+/// What is going to be done on a device, as far as pipelines depend on it.
 pub(crate) struct Use<'a> {
     /// Backbone.
     pub network: &'a Network,
@@ -237,8 +243,21 @@ pub(crate) struct Use<'a> {
     pub precision: Precision,
     /// Values of an embedding.
     pub dim: u32,
-    /// What else is done with embeddings.
+    /// What is done with embeddings.
     pub then: Then<'a>,
+}
+
+impl<'a> Use<'a> {
+    /// A backbone as `options` have it.
+    ///
+    /// # Errors
+    /// [`crate::Error::InvalidOption`] where the crop is too small for the network.
+    pub fn new(network: &'a Network, options: &FitOptions, then: Then<'a>) -> Result<Self> {
+        let size = [options.crop; 2];
+        let patches = options.patches(&network.name);
+        let dim = embedding_dim(network, &network.sizes(size[0], size[1])?, patches);
+        Ok(Self { network, size, patches, precision: options.precision, dim, then })
+    }
 }
 
 /// What is done with embeddings.
@@ -268,7 +287,7 @@ pub(crate) fn of_use(device: &Device, what: &Use<'_>) -> Result<Vec<Entry>> {
         // Output channels and padding make no other pipeline.
         let kind = if matches!(of.kind, Kind::Conv { .. }) { Kind::Conv { out_c: 0 } } else { of.kind };
         let run = |width| run_length(width, archetype);
-        let long = kind == Kind::Depthwise && run(sizes[i + 1][1]) != run(15);
+        let long = kind == Kind::Depthwise && run(sizes[i + 1][1]) != run(13);
         let key = (kind, of.kernel, of.stride, long);
         if !keys.contains(&key) {
             keys.push(key);

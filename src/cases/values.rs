@@ -20,12 +20,16 @@ pub fn whole(len: usize, seed: u64) -> Vec<f32> {
     values(len, seed).into_iter().map(|v| (40.0 * v).round()).collect()
 }
 
-/// Values whose spread falls along a row of `width`, as it does along the principal axes of real features.
-pub fn falling(rows: usize, width: usize, seed: u64) -> Vec<f32> {
+/// Values whose spread falls along a row of `width`, as it does along the principal axes of real features; with `steep` so fast that
+/// a few hundred rows lie as close as many thousand real ones.
+pub fn falling(rows: usize, width: usize, seed: u64, steep: bool) -> Vec<f32> {
     let mut v = values(rows * width, seed);
     for (i, v) in v.iter_mut().enumerate() {
         // Equal rows would make ties.
-        *v = (*v + (i / width) as f32 * 1e-5) / (1.0 + (i % width) as f32 / 8.0);
+        let spread = 1.0 + (i % width) as f32 / if steep { 1.0 } else { 8.0 };
+        // The rest of a row weighs something, too.
+        let spread = if steep { (spread * spread).min(20.0) } else { spread };
+        *v = (*v + (i / width) as f32 * 1e-5) / spread;
     }
     v
 }

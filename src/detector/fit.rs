@@ -50,14 +50,7 @@ pub(super) fn fit(
             options.patches(&backbone.network.name),
             options.precision,
         )?;
-        let what = Use {
-            network: extractor.network(),
-            size: [options.crop; 2],
-            patches: options.patches(&backbone.network.name),
-            precision: options.precision,
-            dim: extractor.dim(),
-            then: Then::Fit(options, source.len()),
-        };
+        let what = Use::new(&backbone.network, options, Then::Fit(options, source.len()))?;
         self_test(device, &what)?;
         let [h, w] = extractor.grid();
         check_bank(device, source.len() as u64 * u64::from(h * w), extractor.dim(), options)?;

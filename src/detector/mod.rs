@@ -36,6 +36,7 @@ pub(crate) use score::{bank_axes, head_length};
 use crate::Result;
 pub use crate::backbone::Precision;
 use crate::backbone::{Network, WeightFile, architecture, default_layers};
+use crate::cases::{Entry, Then, Use, of_use};
 use crate::data::{Image, ImageSource};
 use crate::gpu::Device;
 use score::Scorer;
@@ -127,6 +128,23 @@ impl Detector {
         progress: &dyn Progress,
     ) -> Result<Self> {
         Self::new(device, backbone, fit::fit(device, backbone, source, options, progress)?)
+    }
+
+    /// The cases that [`Detector::fit`] with these settings and so many images tries first, for tests that no kernel is left out.
+    ///
+    /// # Errors
+    /// [`crate::Error::InvalidOption`] where the crop is too small for the network.
+    #[doc(hidden)]
+    pub fn self_test_cases(
+        device: &Device,
+        backbone: &Backbone,
+        options: &FitOptions,
+        images: usize,
+    ) -> Result<Vec<Entry>> {
+        let options =
+            &FitOptions { embedding: options.embedding_for(&backbone.network.name), ..options.clone() };
+        let then = Then::Fit(options, images);
+        of_use(device, &Use::new(&backbone.network, options, then)?)
     }
 
     /// Puts a model that was loaded elsewhere on a device.

@@ -199,15 +199,7 @@ impl Scorer {
             });
         }
         let patches = info.options.patches(&backbone.network.name);
-        let what = Use {
-            network: &backbone.network,
-            size: [info.options.crop; 2],
-            patches,
-            precision: info.options.precision,
-            dim: info.dim,
-            then: Then::Score,
-        };
-        self_test(device, &what)?;
+        self_test(device, &Use::new(&backbone.network, &info.options, Then::Score)?)?;
         let bank = prepare_bank(device, model)?;
         let positions = info.grid[0] * info.grid[1];
         let crop = info.options.crop;

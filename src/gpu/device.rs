@@ -1,7 +1,7 @@
 //! A device, its buffers and pipelines.
 
 use super::cache::PipelineCache;
-use super::{Caps, Kernel, Tensor, Tested, Tuning, kernel};
+use super::{Caps, Kernel, Rewrite, Tensor, Tested, Tuning, kernel};
 use crate::{Error, Result};
 use half::f16;
 use std::collections::HashMap;
@@ -18,6 +18,7 @@ pub(super) struct Shared {
     pub cache: Option<Arc<PipelineCache>>,
     /// Cases that passed the self-test; none where there is to be no such test.
     pub tested: Option<Tested>,
+    pub rewrite: Option<Rewrite>,
     pub live_bytes: AtomicU64,
     pub peak_bytes: AtomicU64,
     /// Buffers, bind groups and pipelines made so far.
@@ -47,6 +48,7 @@ impl Device {
             caps: self.0.caps.clone(),
             tested: self.0.tested.as_ref().map(|tested| tested.with_tuning(&self.0.caps, &tuning)),
             tuning,
+            rewrite: self.0.rewrite.clone(),
             kernels: self.0.kernels.clone(),
             cache: self.0.cache.clone(),
             live_bytes: AtomicU64::new(0),

@@ -164,7 +164,10 @@ fn build(
 ) -> Result<Kernel> {
     let text = shaders::text(name).ok_or_else(|| Error::Device(format!("no shader is named {name}")))?;
     let caps = device.caps();
-    let source = preprocess(name, text, constants, flags)?;
+    let mut source = preprocess(name, text, constants, flags)?;
+    if let Some(other) = device.0.rewrite.as_ref().and_then(|rewrite| rewrite.0(name, &source)) {
+        source = other;
+    }
     let module = wgpu::naga::front::wgsl::parse_str(&source)
         .map_err(|e| Error::Device(format!("shader {label}: {}", e.emit_to_string(&source))))?;
     let memory = workgroup_bytes(&module);

@@ -19,7 +19,7 @@ pub use caps::{Archetype, Caps, Feature};
 pub use coop::Coop;
 pub use device::Device;
 pub use kernel::Kernel;
-pub use open::DeviceOptions;
+pub use open::{DeviceOptions, Rewrite};
 pub use readback::{Mapped, Readback, Submission};
 pub use recorder::{Plan, Recorder, StepTime};
 pub use tensor::Tensor;

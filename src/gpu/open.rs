@@ -36,6 +36,20 @@ pub struct DeviceOptions {
     pub emulate_coop: Option<u32>,
     /// Tile sizes measured on this adapter, see [`Tuning`]; the defaults if `None`.
     pub tuning: Option<Tuning>,
+    /// Puts faults into shaders, for tests that they are found.
+    #[doc(hidden)]
+    pub rewrite: Option<Rewrite>,
+}
+
+/// Gives a shader of that name another text before it is compiled; `None` leaves it as it is.
+#[doc(hidden)]
+#[derive(Clone)]
+pub struct Rewrite(pub Arc<dyn Fn(&str, &str) -> Option<String> + Send + Sync>);
+
+impl std::fmt::Debug for Rewrite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rewrite")
+    }
 }
 
 impl Device {
@@ -154,9 +168,12 @@ impl Device {
         let cache =
             options.cache.as_deref().and_then(|folder| PipelineCache::open(&device, folder)).map(Arc::new);
         let tuning = options.tuning.clone().unwrap_or_default();
-        let tested = Tested::open(&caps, &tuning, options.cache.as_deref());
+        // What passes or fails with faults put in says nothing about the adapter.
+        let folder = options.cache.as_deref().filter(|_| options.rewrite.is_none());
+        let tested = Tested::open(&caps, &tuning, folder);
         Shared {
             tested: (!options.no_self_test).then_some(tested),
+            rewrite: options.rewrite.clone(),
             wgpu: device,
             queue,
             caps,

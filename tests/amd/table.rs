@@ -29,7 +29,7 @@ impl Variant {
 
     /// Whether it needs f16 cooperative matrices of 16 x 16 with f32 sums.
     pub fn cooperative(&self) -> bool {
-        matches!(self.shader, "gemm_coop" | "probe_coop")
+        matches!(self.shader, "gemm_coop" | "probe_coop" | "coop_check")
     }
 }
 
@@ -100,6 +100,7 @@ pub fn constants(shader: &str, flags: &[&str]) -> Option<Vec<Constants>> {
         "coreset_greedy" => of("PER", &[1, 8]),
         // wgpu gives a range of subgroup sizes or one; 32 and 64 are what there is.
         "gemm_coop" | "probe_coop" => of("LANES", &[32, 64]),
+        "coop_check" => [4, 8].map(|subgroups| vec![("LANES", 64), ("SUBGROUPS", subgroups)]).to_vec(),
         // Runs of 7 or 8; the longest that `softpatch tune` tries.
         "depthwise" => {
             let mut sets = Vec::new();

@@ -14,5 +14,6 @@ mod metrics;
 mod noise;
 mod report;
 mod resnet;
+mod self_test;
 mod synth;
 mod timm;

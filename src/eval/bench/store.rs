@@ -59,15 +59,7 @@ impl Store {
             patches,
             options.precision,
         )?;
-        let what = Use {
-            network: extractor.network(),
-            size: crop,
-            patches,
-            precision: options.precision,
-            dim: extractor.dim(),
-            then: Then::Bench,
-        };
-        self_test(device, &what)?;
+        self_test(device, &Use::new(&backbone.network, options, Then::Bench)?)?;
         let mut feed = Feed::new(device, extractor.network(), options.resize, options.crop)?;
         let (grid, dim) = (extractor.grid(), extractor.dim());
         let image = (grid[0] * grid[1] * dim) as usize;
