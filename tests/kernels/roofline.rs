@@ -1,6 +1,6 @@
 //! Every case of the roofline computes what it claims to time; how fast is nobody's business here.
 
-use crate::common::{devices, serial};
+use crate::common::{direct, serial};
 use softpatch::backbone::efficientnet_lite;
 use softpatch::roofline::{Make, Scale, backbone, measure, method, probe};
 
@@ -10,7 +10,7 @@ fn every_case_gives_right_answers_and_counts_its_work() {
     let scale = Scale { batch: 1, large: false };
     let network = efficientnet_lite(0).with_taps(&["block4"]).unwrap();
     // Without the injected checks, as the program runs.
-    let (name, device) = &devices()[1];
+    let (name, device) = direct();
     let mut makes: Vec<Make> = backbone(&network, scale, false).unwrap();
     let convolutions: u32 = makes.iter().map(|make| make(device).unwrap().count).sum();
     assert_eq!(convolutions as usize, network.layers.len());
