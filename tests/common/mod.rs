@@ -7,35 +7,121 @@
 pub mod weights;
 
 use rand::{Rng, SeedableRng};
-use softpatch::gpu::{Archetype, Device, DeviceOptions, Feature};
+use softpatch::gpu::{Archetype, Caps, Device, DeviceOptions, Feature};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Both kernel families, each with wgpu's injected checks on and off; opened once a test binary.
+/// A device of the matrix and what it is.
+pub type Named = (String, Device);
+
+/// Devices that between them make every choice that is open to the kernels: both families; `direct` with and without
+/// subgroups and with either width of words, `tiled` with and without subgroups; wgpu's injected checks on and off in
+/// each family; WebGPU's default limits and the adapter's own ones. Opened once a test binary. What the adapter lacks
+/// is left out, and said.
 ///
 /// # Panics
 /// Where there is no adapter: the suite needs one.
-pub fn devices() -> &'static [(String, Device)] {
-    static DEVICES: OnceLock<Vec<(String, Device)>> = OnceLock::new();
+pub fn devices() -> &'static [Named] {
+    static DEVICES: OnceLock<Vec<Named>> = OnceLock::new();
     DEVICES.get_or_init(|| {
-        let mut all = Vec::new();
-        for archetype in [Archetype::Direct, Archetype::Tiled] {
-            for unchecked in [false, true] {
-                let options = DeviceOptions {
-                    archetype: Some(archetype),
-                    unchecked: Some(unchecked),
-                    default_limits: true,
-                    // Loads and stores of either width.
-                    without: if unchecked { Vec::new() } else { vec![Feature::Int64] },
-                    ..Default::default()
-                };
-                let device = Device::open(&options)
-                    .unwrap_or_else(|e| panic!("the tests of the kernels need an adapter: {e}"));
-                let checks = if unchecked { "unchecked" } else { "checked" };
-                all.push((format!("{archetype} {checks}"), device));
+        const SUBGROUP: Feature = Feature::Subgroup;
+        const INT64: Feature = Feature::Int64;
+        let (direct, tiled) = (Archetype::Direct, Archetype::Tiled);
+        let wanted: [(Archetype, &[Feature], bool, bool); 6] = [
+            // Family, what is done without, unchecked, default limits.
+            (direct, &[], true, true),
+            (direct, &[INT64], false, false),
+            (direct, &[SUBGROUP], false, true),
+            (direct, &[SUBGROUP, INT64], true, false),
+            (tiled, &[], true, true),
+            (tiled, &[SUBGROUP], false, false),
+        ];
+        let mut all: Vec<Named> = Vec::new();
+        for (archetype, without, unchecked, default_limits) in wanted {
+            let options = DeviceOptions {
+                archetype: Some(archetype),
+                unchecked: Some(unchecked),
+                default_limits,
+                without: without.to_vec(),
+                ..Default::default()
+            };
+            let device = Device::open(&options)
+                .unwrap_or_else(|e| panic!("the tests of the kernels need an adapter: {e}"));
+            let name = format!(
+                "{} {} {}",
+                features(device.caps()),
+                if unchecked { "unchecked" } else { "checked" },
+                if default_limits { "default-limits" } else { "own-limits" }
+            );
+            let same = |caps: &Caps| {
+                (features(caps), caps.unchecked) == (features(device.caps()), device.caps().unchecked)
+            };
+            match all.iter().find(|(_, other)| same(other.caps())) {
+                Some((other, _)) => println!("skipped: {name}, which here makes the choices of {other}"),
+                None => all.push((name, device)),
             }
         }
         all
     })
+}
+
+/// The family and what its kernels may choose by.
+fn features(caps: &Caps) -> String {
+    let mut name = caps.archetype.to_string();
+    match caps.subgroup {
+        Some((least, most)) if least == most => name += &format!(" subgroups-of-{least}"),
+        Some((least, most)) => name += &format!(" subgroups-of-{least}-to-{most}"),
+        None => name += " no-subgroups",
+    }
+    // Only the `direct` kernels load and store in wide words.
+    if caps.archetype == Archetype::Direct {
+        name += if caps.int64 { " 64-bit" } else { " 32-bit" };
+    }
+    name
+}
+
+fn find(archetype: Archetype, unchecked: bool) -> &'static Named {
+    let fits = |caps: &Caps| caps.archetype == archetype && caps.unchecked == unchecked;
+    devices().iter().find(|(_, device)| fits(device.caps())).expect("each family has both kinds of checks")
+}
+
+/// The `direct` family as a released program runs it: without injected checks, with what the adapter has.
+pub fn direct() -> &'static Named {
+    find(Archetype::Direct, true)
+}
+
+/// The same of the `tiled` family.
+pub fn tiled() -> &'static Named {
+    find(Archetype::Tiled, true)
+}
+
+/// The `direct` and the `tiled` family with wgpu's injected checks.
+pub fn checked() -> [&'static Named; 2] {
+    [find(Archetype::Direct, false), find(Archetype::Tiled, false)]
+}
+
+/// Calls `f` with every device of `list`, two at a time: most of a test's time is the driver compiling kernels for one
+/// device, on one core. A failure in `f` is the test's.
+pub fn on_each(list: &[Named], f: impl Fn(&str, &Device) + Sync) {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some((name, device)) = list.get(next.fetch_add(1, Ordering::Relaxed)) {
+            f(name, device);
+        }
+    };
+    let failed = std::thread::scope(|scope| {
+        let other = scope.spawn(work);
+        let mine = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        mine.and(other.join())
+    });
+    if let Err(panic) = failed {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// [`on_each`] of [`devices`].
+pub fn on_devices(f: impl Fn(&str, &Device) + Sync) {
+    on_each(devices(), f);
 }
 
 /// Held by every test that uses a device, so that tests do not share its cores. A failed test does not poison it.
@@ -83,9 +169,44 @@ pub fn noise(seed: u64, len: usize, mean: f32, spread: f32) -> Vec<f32> {
     (0..len).map(|_| mean + spread * (2.0 * rng.random::<f32>() - 1.0)).collect()
 }
 
-/// `gamma(n) = n u / (1 - n u)` with f32's unit roundoff `u`: the bound on the relative error of `n` chained
-/// roundings (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1).
+/// `gamma(n) = n u / (1 - n u)`: the bound on the relative error of `n` chained roundings (Higham, Accuracy and Stability of
+/// Numerical Algorithms, section 3.1), with one unit in the last place for `u` and not the half that rounding to the nearest
+/// costs. For `+`, `-` and `*` WGSL (section 15.7.4, floating point accuracy) asks for a correctly rounded result and
+/// means either neighbour of the true one: "the result may be rounded up or down: WGSL does not specify a rounding mode". `fma(a, b, c)` is inherited from `a * b + c`, fused or not; `dot` from its sum, in any order.
 pub fn gamma(n: usize) -> f32 {
-    let nu = n as f32 * f32::EPSILON / 2.0;
+    let nu = n as f32 * f32::EPSILON;
     nu / (1.0 - nu)
+}
+
+/// Roundings that a division counts as: WGSL (section 15.7.4.1, Accuracy of Concrete Floating Point Expressions) allows 2.5 units in the last place where the divisor is in 2^-126 ..= 2^126.
+pub const DIVISION: usize = 3;
+
+/// Roundings that `sqrt` counts as: it is inherited from `1 / inverseSqrt(x)`, which are 2 units in the last place and the
+/// 2.5 of a division.
+pub const SQUARE_ROOT: usize = 5;
+
+/// The smallest normal number: what is smaller, operand or result, may count as zero (WGSL, section 15.7.2: subnormal
+/// numbers may be flushed, and the sign of a zero ignored).
+pub const FLUSHED: f32 = f32::MIN_POSITIVE;
+
+/// Relative error of packing a number as f16, and the smallest normal one, below which it may become zero. The packing
+/// is as free to round up or down as all else: some GPUs cut off (`v_cvt_pkrtz_f16_f32`), others take the nearest.
+pub const F16_ROUNDING: f32 = 1.0 / 1024.0;
+pub const F16_FLUSHED: f32 = 1.0 / 16384.0;
+
+/// Relative error of the distance of two rows of `r` values, a root of a sum of squares of differences, against one that was
+/// rounded once. Squaring doubles a difference's rounding and adds one, a sum of `r` terms of one sign adds `r` in
+/// whatever order, the root halves all that.
+pub fn distance_error(r: usize) -> f32 {
+    gamma((r + 3).div_ceil(2) + SQUARE_ROOT + 1)
+}
+
+/// Absolute error of bilinear resampling of a grid of `size` (rows, columns) whose values are at most `largest` in size and
+/// differ by at most `step` from their neighbours. The position `(o + 0.5) * size / out - 0.5` is rounded at the product, the
+/// division and the difference, and at most `size`; along each axis the result moves by that error times `step` (it
+/// is continuous where a position falls to the other side of a whole number). Then each of two interpolations rounds
+/// `1 - t`, a product and a sum; and the reference was rounded once.
+pub fn resampling_error(size: [usize; 2], step: f32, largest: f32) -> f32 {
+    let position = |n: usize| n as f32 * gamma(2 + DIVISION);
+    (position(size[0]) + position(size[1])) * step + largest * gamma(7)
 }

@@ -1,6 +1,6 @@
 //! Pooled features and their distances against the plain-Rust ones.
 
-use crate::common::{assert_close, devices, gamma, noise, serial};
+use crate::common::{DIVISION, assert_close, checked, distance_error, gamma, noise, on_devices, serial};
 use softpatch::gpu::Recorder;
 use softpatch::ops::{image_distance, image_mean};
 use softpatch::reference;
@@ -13,7 +13,7 @@ fn means() {
     {
         let x = noise(7, images * positions * dim, mean, 1.0);
         let want = reference::image_mean::image_mean(&x, positions, dim);
-        for (name, device) in devices() {
+        on_devices(|name, device| {
             let input = device.upload(&x, "x").unwrap();
             let out = device.alloc(images * dim, "mean").unwrap();
             let mut recorder = Recorder::new(device);
@@ -21,10 +21,11 @@ fn means() {
             image_mean::record(&mut recorder, &input, shape, &out).unwrap();
             recorder.run().unwrap();
             let got: Vec<f32> = device.read(&out).unwrap();
-            // Differences to the first position are at most 2, and the result rounds once more.
-            let absolute = 2.0 * gamma(positions + 2);
-            assert_close(&format!("{name} {images}x{positions}x{dim}"), &got, &want, absolute, f32::EPSILON);
-        }
+            // Differences to the first position are at most 2, rounded once each, then at every sum and at the division; the
+            // last sum and the reference round the result.
+            let (absolute, relative) = (2.0 * gamma(positions + DIVISION), gamma(2));
+            assert_close(&format!("{name} {images}x{positions}x{dim}"), &got, &want, absolute, relative);
+        });
     }
 }
 
@@ -34,7 +35,7 @@ fn distances() {
     for (q, m, dim) in [(1, 1, 4), (3, 70, 152), (17, 5, 1024)] {
         let (a, b) = (noise(1, q * dim, 1.0, 1.0), noise(2, m * dim, 1.0, 1.0));
         let want = reference::image_distance::image_distance(&a, &b, dim);
-        for (name, device) in devices() {
+        on_devices(|name, device| {
             let (left, right) = (device.upload(&a, "a").unwrap(), device.upload(&b, "b").unwrap());
             let out = device.alloc(q * m, "distances").unwrap();
             let mut recorder = Recorder::new(device);
@@ -42,17 +43,10 @@ fn distances() {
             image_distance::record(&mut recorder, &left, &right, shape, &out).unwrap();
             recorder.run().unwrap();
             let got: Vec<f32> = device.read(&out).unwrap();
-            // Every product doubles its difference's rounding; the root halves what the sum has. sqrt itself: 2.5 ULP.
-            assert_close(
-                &format!("{name} {q}x{m}x{dim}"),
-                &got,
-                &want,
-                0.0,
-                gamma(dim + 3) / 2.0 + 3.0 * gamma(1),
-            );
-        }
+            assert_close(&format!("{name} {q}x{m}x{dim}"), &got, &want, 0.0, distance_error(dim));
+        });
     }
-    let device = &devices()[0].1;
+    let device = &checked()[0].1;
     let small = device.alloc(4, "small").unwrap();
     let mut recorder = Recorder::new(device);
     assert!(image_distance::record(&mut recorder, &small, &small, [2, 1, 4], &small).is_err());

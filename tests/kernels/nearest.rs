@@ -1,14 +1,14 @@
 //! The nearest-neighbour score against the plain-Rust one.
 
-use crate::common::{assert_close, devices, gamma, noise, serial};
+use crate::common::{assert_close, distance_error, gamma, noise, on_devices, serial};
 use proptest::prelude::*;
 use softpatch::gpu::Recorder;
 use softpatch::ops::{knn::Knn, lof::ScoreMap, nearest::Nearest};
 use softpatch::reference;
 
-/// Relative error of distance + 1: that of the distance (see `knn.rs`), and one addition.
+/// Relative error of distance + 1: that of the distance and one addition.
 fn score_tolerance(r: usize) -> f32 {
-    gamma(r + 2) / 2.0 + 6.0 * f32::EPSILON
+    distance_error(r) + gamma(1)
 }
 
 proptest! {
@@ -33,7 +33,7 @@ proptest! {
                 want[i * positions as usize + p0 as usize + b] = s;
             }
         }
-        for (name, device) in devices() {
+        on_devices(|name, device| {
             let len = (groups * n * Knn::width(k, n)) as usize;
             let block = device.upload(&x, "block").unwrap();
             let distances = device.alloc(len, "distances").unwrap();
@@ -47,6 +47,6 @@ proptest! {
             Nearest { distances: &distances, to, groups, n, k }.record(&mut recorder).unwrap();
             recorder.run().unwrap();
             assert_close(name, &device.read::<f32>(&scores).unwrap(), &want, 0.0, score_tolerance(r as usize));
-        }
+        });
     }
 }

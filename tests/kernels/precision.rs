@@ -1,10 +1,13 @@
 //! Storage in f16, tiles of 128 x 128 and cooperative matrices (emulated where the adapter has none) against the plain-Rust
 //! reference, which is given the rounded operands: what is left is the rounding of sums and of what is stored.
 
-use crate::common::{assert_close, devices, gamma, noise, serial};
+use crate::backbone::depthwise_shapes;
+use crate::common::{
+    DIVISION, F16_FLUSHED, F16_ROUNDING, Named, assert_close, devices, direct, gamma, noise, on_each, serial,
+};
 use half::f16;
 use softpatch::backbone::{Extractor, Patches, Precision, WeightFile, efficientnet_lite};
-use softpatch::gpu::{Archetype, Device, DeviceOptions, Recorder, Tensor, Tuning};
+use softpatch::gpu::{Archetype, Coop, Device, DeviceOptions, Feature, Recorder, Tensor, Tuning};
 use softpatch::ops::Activation;
 use softpatch::ops::conv::{Conv, ConvShape};
 use softpatch::ops::depthwise::Depthwise;
@@ -13,10 +16,7 @@ use softpatch::ops::patch::PatchMean;
 use softpatch::ops::pool::MaxPool;
 use softpatch::ops::pooled::Pooled;
 use softpatch::reference;
-
-/// Half a unit in the last place of an f16, relative; and of a subnormal one.
-const HALF: f32 = 1.0 / 2048.0;
-const TINY: f32 = 1.0 / 33_554_432.0;
+use std::sync::OnceLock;
 
 fn run(device: &Device, f: impl FnOnce(&mut Recorder) -> softpatch::Result<()>) {
     let mut recorder = Recorder::new(device);
@@ -24,49 +24,92 @@ fn run(device: &Device, f: impl FnOnce(&mut Recorder) -> softpatch::Result<()>) 
     recorder.run().unwrap();
 }
 
+/// Numbers of f16 in -1 .. 1, none subnormal: a device may take such for zero.
 fn rounded(seed: u64, len: usize) -> Vec<f32> {
-    noise(seed, len, 0.0, 1.0).into_iter().map(|v| f16::from_f32(v).to_f32()).collect()
+    let round = |v: f32| if v.abs() < F16_FLUSHED { 0.0 } else { f16::from_f32(v).to_f32() };
+    noise(seed, len, 0.0, 1.0).into_iter().map(round).collect()
 }
 
-/// Sums of k products of numbers in -1 .. 1, bias and residual; tensor cores may cut off where others round.
+/// Sums of k products of numbers in -1 .. 1, bias and residual, as in `backbone.rs`; twice that, since tensor cores line
+/// up several products and cut all of them off where the largest one's digits end.
 fn bound(k: usize) -> f32 {
-    4.0 * gamma(k + 3) * (k as f32 + 2.0)
+    2.0 * gamma(k + 3) * (k as f32 + 2.0)
 }
 
-/// `tiled` with small and with large tiles.
-fn tilings() -> Vec<(String, Device)> {
-    let never = Tuning { big_from: u32::MAX, coop_big_from: u32::MAX, ..Tuning::default() };
-    let always = Tuning { big_from: 1, coop_big_from: 1, ..Tuning::default() };
-    let mut all = Vec::new();
-    // Both sizes, both kinds of checks; their products are tested elsewhere.
-    for (name, tuning, at) in [("checked small", never, 2), ("unchecked big", always, 3)] {
-        all.push((format!("tiled {name}"), devices()[at].1.with_tuning(tuning).unwrap()));
-    }
-    all
+/// Absolute and relative error of a sum of k products, stored as f16 or not.
+fn stored(k: usize, half: bool) -> (f32, f32) {
+    if half { (bound(k) + F16_FLUSHED, F16_ROUNDING) } else { (bound(k), 0.0) }
 }
 
-/// Every way to compute with f16.
-fn half_devices() -> Vec<(String, Device)> {
-    let mut all = tilings();
-    all.extend(devices()[1..2].iter().cloned());
-    let real =
-        Device::open(&DeviceOptions { archetype: Some(Archetype::Tiled), ..Default::default() }).unwrap();
-    if real.caps().coop.is_none() {
-        println!("skipped: {} has no cooperative matrices; they are emulated", real.caps().adapter);
-    }
-    for side in [8, 16] {
-        for (name, coop_big_from) in [("small", u32::MAX), ("big", 1)] {
-            let tuning = Some(Tuning { coop_big_from, ..Tuning::default() });
-            let archetype = Some(Archetype::Tiled);
-            let options = DeviceOptions { archetype, tuning, emulate_coop: Some(side), ..Default::default() };
-            all.push((format!("coop {side} {name}, emulated"), Device::open(&options).unwrap()));
-            if real.caps().coop.is_some_and(|c| c.side == side) {
-                let options = DeviceOptions { emulate_coop: None, ..options };
-                all.push((format!("coop {side} {name}"), Device::open(&options).unwrap()));
+/// `tiled` with small and with large tiles, and both kinds of checks; without cooperative matrices.
+fn tilings() -> &'static [Named] {
+    static TILINGS: OnceLock<Vec<Named>> = OnceLock::new();
+    TILINGS.get_or_init(|| {
+        let open = |(name, big_from, unchecked): (&str, u32, bool)| {
+            let options = DeviceOptions {
+                archetype: Some(Archetype::Tiled),
+                unchecked: Some(unchecked),
+                default_limits: !unchecked,
+                without: vec![Feature::Coop],
+                tuning: Some(Tuning { big_from, ..Tuning::default() }),
+                ..Default::default()
+            };
+            (name.to_owned(), Device::open(&options).unwrap())
+        };
+        [("tiled checked small", u32::MAX, false), ("tiled unchecked big", 1, true)].map(open).to_vec()
+    })
+}
+
+/// Every device of the `direct` family, and `tiled` with both sizes of tiles.
+fn plain_devices() -> &'static [Named] {
+    static PLAIN: OnceLock<Vec<Named>> = OnceLock::new();
+    PLAIN.get_or_init(|| {
+        let direct = devices().iter().filter(|(_, d)| d.caps().archetype == Archetype::Direct);
+        direct.chain(tilings()).cloned().collect()
+    })
+}
+
+/// Those, and cooperative matrices of both sides with both sizes of tiles: every way to compute with f16.
+fn half_devices() -> &'static [Named] {
+    static HALF: OnceLock<Vec<Named>> = OnceLock::new();
+    HALF.get_or_init(|| {
+        let mut all = plain_devices().to_vec();
+        let archetype = Some(Archetype::Tiled);
+        let real = Device::open(&DeviceOptions { archetype, ..Default::default() }).unwrap();
+        if !real.caps().f16 {
+            println!("skipped: {} has no arithmetic in f16, not even emulated matrices", real.caps().adapter);
+            return all;
+        }
+        if real.caps().coop.is_none() {
+            println!("skipped: {} has no cooperative matrices; they are emulated", real.caps().adapter);
+        }
+        for side in [8, 16] {
+            for (name, coop_big_from) in [("small", u32::MAX), ("big", 1)] {
+                let tuning = Some(Tuning { coop_big_from, ..Tuning::default() });
+                let unchecked = Some((side == 8) == (coop_big_from == 1));
+                let options = DeviceOptions {
+                    archetype,
+                    unchecked,
+                    tuning,
+                    emulate_coop: Some(side),
+                    ..Default::default()
+                };
+                all.push((format!("coop {side} {name}, emulated"), Device::open(&options).unwrap()));
+                if real.caps().coop.is_some_and(|c| c.side == side) {
+                    let options = DeviceOptions { emulate_coop: None, ..options };
+                    all.push((format!("coop {side} {name}"), Device::open(&options).unwrap()));
+                }
             }
         }
-    }
-    all
+        all
+    })
+}
+
+/// Workgroup memory of `gemm_coop.wgsl` with BIG: two tiles of 8 fragments a side, rows of which are staged as far as 8
+/// subgroups load at once and padded, and a fragment of f32 for each subgroup.
+fn big_coop_bytes(coop: Coop) -> u32 {
+    let tile = 8 * coop.side;
+    2 * tile * (4 * 8 * coop.lanes / tile + 2) * 8 + 8 * coop.side * coop.side * 4
 }
 
 fn gemm_case(name: &str, device: &Device, half: bool, [m, k, n]: [usize; 3]) {
@@ -82,9 +125,9 @@ fn gemm_case(name: &str, device: &Device, half: bool, [m, k, n]: [usize; 3]) {
         let residual = Some(&tr);
         Gemm { x: &tx, w: &tw, bias: &bias, residual, c: &c, m, k, n, activation: Activation::Relu }.record(r)
     });
-    let relative = if half { HALF } else { 0.0 };
     let got = device.read_values(&c).unwrap();
-    assert_close(&format!("{name} {m}x{k}x{n}"), &got, &want, bound(k) + TINY, relative);
+    let (absolute, relative) = stored(k, half);
+    assert_close(&format!("{name} {m}x{k}x{n}"), &got, &want, absolute, relative);
 }
 
 /// Sizes that fill tiles, that leave part of them, and depths that end within a step.
@@ -93,19 +136,19 @@ const SIZES: [[usize; 3]; 4] = [[128, 64, 128], [150, 52, 140], [7, 4, 68], [33,
 #[test]
 fn tiles_of_both_sizes_equal_the_reference() {
     let _guard = serial();
-    for (name, device) in tilings() {
-        SIZES.iter().for_each(|&size| gemm_case(&name, &device, false, size));
+    on_each(tilings(), |name, device| {
+        SIZES.iter().for_each(|&size| gemm_case(name, device, false, size));
         let built = device.built_kernels();
         let big = built.iter().any(|k| k == "gemm_tiled+BIG");
         assert_eq!(big, name.ends_with("big"), "{name}: {built:?}");
-    }
+    });
 }
 
 #[test]
 fn products_in_f16_equal_the_reference() {
     let _guard = serial();
-    for (name, device) in half_devices() {
-        SIZES.iter().for_each(|&size| gemm_case(&name, &device, true, size));
+    on_each(half_devices(), |name, device| {
+        SIZES.iter().for_each(|&size| gemm_case(name, device, true, size));
         // What the capabilities allow is what was built.
         let built = device.built_kernels();
         let expected = match (device.caps().coop, device.caps().archetype) {
@@ -118,8 +161,14 @@ fn products_in_f16_equal_the_reference() {
             .filter(|k| k.starts_with("gemm_coop") || k.starts_with("gemm") && k.contains("F16"))
             .collect();
         assert!(!used.is_empty() && used.iter().all(|k| k.starts_with(expected)), "{name}: {built:?}");
-        assert_eq!(used.iter().any(|k| k.contains("BIG")), name.contains("big"), "{name}: {built:?}");
-    }
+        let caps = device.caps();
+        let fits = caps.coop.is_none_or(|coop| big_coop_bytes(coop) <= caps.max_workgroup_memory);
+        if name.contains("big") && !fits {
+            println!("skipped: large tiles on {name}, whose workgroups have too little memory");
+        }
+        let big = name.contains("big") && fits;
+        assert_eq!(used.iter().any(|k| k.contains("BIG")), big, "{name}: {built:?}");
+    });
 }
 
 fn shape([in_h, in_w, in_c]: [u32; 3], out_c: u32, kernel: u32, stride: u32) -> ConvShape {
@@ -154,76 +203,86 @@ fn conv_case(name: &str, device: &Device, half: bool, shape: ConvShape) {
         let residual = Some(&tr);
         Conv { x: &tx, w: &tw, bias: &tb, residual, c: &c, shape, activation: Activation::None }.record(r)
     });
-    let relative = if half { HALF } else { 0.0 };
     let got = device.read_values(&c).unwrap();
-    assert_close(&format!("{name} {shape:?}"), &got, &want, bound(k) + TINY, relative);
+    let (absolute, relative) = stored(k, half);
+    assert_close(&format!("{name} {shape:?}"), &got, &want, absolute, relative);
 }
 
-/// A stem of 4 channels, whose steps span taps; a step in the middle; a pointwise one with a stride.
-fn convolutions() -> [ConvShape; 3] {
-    [shape([21, 17, 4], 72, 7, 2), shape([13, 9, 20], 136, 3, 1), shape([8, 9, 12], 40, 1, 2)]
+/// A stem of 4 channels, whose steps span taps; a step in the middle; a pointwise one with a stride; padding on two sides.
+fn convolutions() -> [ConvShape; 4] {
+    let uneven = ConvShape { pad_top: 0, pad_left: 1, ..shape([9, 14, 12], 20, 3, 2) };
+    [shape([21, 17, 4], 72, 7, 2), shape([13, 9, 20], 136, 3, 1), shape([8, 9, 12], 40, 1, 2), uneven]
 }
 
 #[test]
 fn convolutions_in_tiles_of_both_sizes_equal_the_reference() {
     let _guard = serial();
-    for (name, device) in tilings() {
-        convolutions().into_iter().for_each(|shape| conv_case(&name, &device, false, shape));
-    }
+    on_each(tilings(), |name, device| {
+        convolutions().into_iter().for_each(|shape| conv_case(name, device, false, shape));
+    });
 }
 
 #[test]
 fn convolutions_in_f16_equal_the_reference() {
     let _guard = serial();
-    for (name, device) in half_devices() {
-        convolutions().into_iter().for_each(|shape| conv_case(&name, &device, true, shape));
-    }
+    on_each(half_devices(), |name, device| {
+        convolutions().into_iter().for_each(|shape| conv_case(name, device, true, shape));
+    });
 }
 
 #[test]
 fn the_rest_of_a_backbone_in_f16_equals_the_reference() {
     let _guard = serial();
-    let s = shape([13, 11, 8], 8, 3, 1);
-    let (x, w, bias) = (rounded(1, s.input_len()), rounded(2, 9 * 8), noise(3, 8, 0.0, 1.0));
-    let depthwise = reference::depthwise::depthwise(&x, &w, &bias, &s, Activation::Relu6);
+    let s = shape([13, 11, 12], 12, 3, 2);
+    let x = rounded(1, s.input_len());
     let pooled = reference::pool::max_pool(&x, &s);
-    let size = [13, 11, 8];
-    let by_image =
-        |f: &dyn Fn(&[f32]) -> Vec<f32>| x.chunks_exact(13 * 11 * 8).flat_map(f).collect::<Vec<f32>>();
-    let means = by_image(&|x| reference::patch::patch_mean3(x, size));
-    for (name, device) in half_devices() {
-        let (tx, tw) = (device.upload_f16(&x, "x").unwrap(), device.upload_f16(&w, "w").unwrap());
-        let tb = device.upload(&bias, "bias").unwrap();
-        let half = |len: usize| device.alloc_f16(len, "c").unwrap();
-        let (a, b) = (half(s.output_len()), half(s.output_len()));
+    let size = [13, 11, 12];
+    let image = size.iter().product::<usize>();
+    let means: Vec<f32> =
+        x.chunks_exact(image).flat_map(|x| reference::patch::patch_mean3(x, size)).collect();
+    on_each(plain_devices(), |name, device| {
+        let read = |t: &Tensor| device.read_values(t).unwrap();
+        let [a, _, _, b] = depthwise_shapes();
+        for shape in [a, b] {
+            let taps = (shape.kernel_h * shape.kernel_w) as usize;
+            let channels = shape.in_c as usize;
+            let (x, w) = (rounded(1, shape.input_len()), rounded(2, taps * channels));
+            let (bias, activation) = (noise(3, channels, 0.0, 1.0), Activation::Relu6);
+            let want = reference::depthwise::depthwise(&x, &w, &bias, &shape, activation);
+            let up = |v: &[f32]| device.upload_f16(v, "t").unwrap();
+            let (tx, tw, tb) = (up(&x), up(&w), device.upload(&bias, "bias").unwrap());
+            let c = device.alloc_f16(shape.output_len(), "c").unwrap();
+            run(device, |r| Depthwise { x: &tx, w: &tw, bias: &tb, c: &c, shape, activation }.record(r));
+            let (absolute, relative) = stored(taps, true);
+            assert_close(&format!("{name} depthwise {shape:?}"), &read(&c), &want, absolute, relative);
+        }
+        let tx = device.upload_f16(&x, "x").unwrap();
+        let b = device.alloc_f16(s.output_len(), "c").unwrap();
         let (c, d) =
             (device.alloc(s.input_len(), "c").unwrap(), device.alloc(2 * 13 * 11 * 16, "d").unwrap());
-        let in_shape = [2, 13, 11, 8];
-        run(&device, |r| {
-            Depthwise { x: &tx, w: &tw, bias: &tb, c: &a, shape: s, activation: Activation::Relu6 }
-                .record(r)?;
+        // An odd number of channels: values begin in either half of a word.
+        let odd = [2, 13, 11, 7];
+        run(device, |r| {
             MaxPool { x: &tx, c: &b, shape: s }.record(r)?;
-            PatchMean { x: &tx, c: &c, shape: in_shape, row: 8, to: 0 }.record(r)?;
-            Pooled { x: &tx, c: &d, shape: in_shape, side: 3, m: 16, row: 16, to: 0 }.record(r)
+            PatchMean { x: &tx, c: &c, shape: [2, 13, 11, 12], row: 12, to: 0 }.record(r)?;
+            Pooled { x: &tx, c: &d, shape: odd, side: 3, m: 16, row: 16, to: 0 }.record(r)
         });
-        let read = |t: &Tensor| device.read_values(t).unwrap();
-        assert_close(&format!("{name} depthwise"), &read(&a), &depthwise, bound(9) + TINY, HALF);
         assert_close(&format!("{name} pool"), &read(&b), &pooled, 0.0, 0.0);
-        assert_close(&format!("{name} patch"), &read(&c), &means, gamma(10), 0.0);
-        // Against the same kernel on the same values in f32.
+        // A mean of nine values in -1 .. 1, and the reference's rounding.
+        assert_close(&format!("{name} patch"), &read(&c), &means, gamma(9 + DIVISION + 1), 0.0);
+        // Against the kernel for f32 on the same values, means of 63 / 16 + 2 at most.
         let (fx, fd) = (device.upload(&x, "x").unwrap(), device.alloc(d.len(), "d").unwrap());
-        run(&device, |r| {
-            Pooled { x: &fx, c: &fd, shape: in_shape, side: 3, m: 16, row: 16, to: 0 }.record(r)
-        });
-        assert_eq!(read(&d), read(&fd), "{name} pooled");
-    }
+        run(device, |r| Pooled { x: &fx, c: &fd, shape: odd, side: 3, m: 16, row: 16, to: 0 }.record(r));
+        let twice = 2.0 * gamma(5 + DIVISION);
+        assert_close(&format!("{name} pooled"), &read(&d), &read(&fd), twice, 0.0);
+    });
 }
 
 /// Sums past the range of f16 become its largest number, never an infinity; mixed storage is refused.
 #[test]
 fn f16_saturates() {
     let _guard = serial();
-    for (name, device) in half_devices() {
+    on_each(half_devices(), |name, device| {
         let (m, k, n) = (4, 64, 8);
         let x: Vec<f32> = (0..m * k).map(|i| if i / k % 2 == 0 { 300.0 } else { -300.0 }).collect();
         let tx = device.upload_f16(&x, "x").unwrap();
@@ -235,13 +294,13 @@ fn f16_saturates() {
             let activation = Activation::None;
             Gemm { x: &tx, w: &tw, bias: &bias, residual: None, c, m, k, n, activation }
         };
-        run(&device, |r| sized(&c).record(r));
+        run(device, |r| sized(&c).record(r));
         let want: Vec<f32> = (0..m * n).map(|i| if i / n % 2 == 0 { 65504.0 } else { -65504.0 }).collect();
         assert_eq!(device.read_values(&c).unwrap(), want, "{name}");
         let wide = device.alloc(m * n, "c").unwrap();
-        let error = sized(&wide).record(&mut Recorder::new(&device)).unwrap_err().to_string();
+        let error = sized(&wide).record(&mut Recorder::new(device)).unwrap_err().to_string();
         assert!(error.contains("f16"), "{error}");
-    }
+    });
 }
 
 /// What the embedded backbone makes of an image, with the norm of the difference between precisions.
@@ -268,9 +327,13 @@ fn a_backbone_in_f16_stays_near_its_twin_in_f32() {
         extractor.plan(1).unwrap().submit().unwrap();
         (extractor.input().is_f16(), device.read_values(extractor.embedding()).unwrap())
     };
-    let (_, want) = embed(&devices()[1].1, Precision::F32);
+    let (_, want) = embed(&direct().1, Precision::F32);
     let norm = |v: &[f32]| v.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-    let mut all = half_devices();
+    // Kernel by kernel every device is tested above; one of each kind goes the whole way.
+    let kinds = ["tiled checked small", "coop 16 big"];
+    let kinds = |(name, _): &&Named| kinds.iter().any(|kind| name.starts_with(kind));
+    let mut all = vec![direct().clone()];
+    all.extend(half_devices().iter().filter(kinds).cloned());
     // Storage as f16 needs no feature of the device.
     let (device, queue) = {
         use softpatch::gpu::wgpu;
@@ -279,15 +342,16 @@ fn a_backbone_in_f16_stays_near_its_twin_in_f32() {
         pollster::block_on(adapter.request_device(&Default::default())).unwrap()
     };
     all.push(("without features".into(), Device::from_wgpu(device, queue)));
-    for (name, device) in all {
-        let (half, got) = embed(&device, Precision::F16);
+    on_each(&all, |name, device| {
+        let (half, got) = embed(device, Precision::F16);
         assert!(half, "{name}");
         let difference: Vec<f32> = got.iter().zip(&want).map(|(g, w)| g - w).collect();
         let relative = norm(&difference) / norm(&want);
         // Input, weights and outputs of about 40 layers are rounded once each, independently: sqrt(3 * 40) * 2^-11 / sqrt(3)
-        // is 0.3 %; layers that damp their input less than they make output leave room for three times that.
-        assert!(relative > 0.0 && relative < 0.01, "{name}: {relative}");
-    }
+        // is 0.3 %; layers that damp their input less than they make output leave room for three times that. A device
+        // that cuts off makes every output smaller by 2^-11 on average, 40 of which are 2 %.
+        assert!(relative > 0.0 && relative < 0.03, "{name}: {relative}");
+    });
 }
 
 /// A model remembers its precision, and scores in it.
@@ -298,7 +362,7 @@ fn a_model_remembers_its_precision() {
     use softpatch::data::{Image, MemorySource, PixelFormat};
     use softpatch::{Backbone, Detector, FitOptions, Quiet};
     let _guard = serial();
-    let device = &devices()[1].1;
+    let device = &direct().1;
     let good: Vec<_> = (0..4).map(|i| render(Material::Gear, None, i, 64).unwrap().0).collect();
     let backbone = Backbone::embedded().unwrap();
     let (frame, _) = render(Material::Gear, Some(Defect::Stain), 9, 64).unwrap();

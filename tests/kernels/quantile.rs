@@ -1,6 +1,6 @@
 //! The quantile is exact, and so are the patches that stay.
 
-use crate::common::{devices, noise, serial};
+use crate::common::{FLUSHED, checked, gamma, noise, on_devices, serial};
 use proptest::prelude::*;
 use softpatch::gpu::{Device, Recorder};
 use softpatch::ops::quantile::{Keep, Quantile};
@@ -36,21 +36,23 @@ fn check(scores: &[f32], q: f64) {
     sorted.sort_by(f32::total_cmp);
     let at = q * (sorted.len() - 1) as f64;
     let (a, b) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
-    // The ends are exact; between them the position is rounded once, and so are three operations, on the difference or on
-    // the result.
-    let room = 4.0 * f64::from(f32::EPSILON) * f64::from(a.abs().max(b.abs()));
-    for (name, device) in devices() {
+    // The ends are exact. Between them the difference, at most twice the larger end, is rounded, the position twice and
+    // their product once, the result once more, and the reference once. What is subnormal on the
+    // way may count as zero.
+    let largest = a.abs().max(b.abs());
+    let room = f64::from(largest) * f64::from(2.0 * gamma(4) + gamma(2)) + f64::from(FLUSHED);
+    on_devices(|name, device| {
         let (threshold, kept) = select(device, scores, q);
         let what = format!("{name} len {} q {q}: {threshold} for {want}", scores.len());
         if a == b || at.fract() == 0.0 {
-            assert!(threshold == want, "{what}");
+            assert!(threshold == want || want.is_subnormal() && threshold == 0.0, "{what}");
         }
         assert!((f64::from(threshold) - f64::from(want)).abs() <= room, "{what}");
         let stay: Vec<u32> = (0..scores.len() as u32)
             .filter(|&i| scores[i as usize] <= threshold && scores[i as usize] < f32::MAX)
             .collect();
         assert!(kept == stay, "{what}: kept {} for {}", kept.len(), stay.len());
-    }
+    });
 }
 
 proptest! {
@@ -111,7 +113,7 @@ fn extremes_of_the_range() {
 #[test]
 fn refuses_what_has_no_quantile() {
     let _guard = serial();
-    let device = &devices()[0].1;
+    let device = &checked()[0].1;
     let (scores, state) =
         (device.alloc(8, "scores").unwrap(), device.alloc(Quantile::STATE, "state").unwrap());
     let quantile = |len, q| {

@@ -1,6 +1,8 @@
 //! Pixels to the backbone's input, and scores to the anomaly map, against the plain-Rust reference.
 
-use crate::common::{assert_close, devices, noise, serial};
+use crate::common::{
+    F16_FLUSHED, F16_ROUNDING, assert_close, checked, direct, gamma, noise, on_devices, serial,
+};
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use softpatch::backbone::{Feed, efficientnet_lite};
@@ -15,8 +17,11 @@ fn pixels(seed: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// (v - mean) * (1 / std) against (v - mean) / std: two roundings.
-const NORMALISED: f32 = 2.0 * f32::EPSILON;
+/// (v - mean) * (1 / std), with `v` exact, against (v - mean) / std: a difference, the host's inverse, a product and the
+/// reference.
+fn normalised() -> f32 {
+    gamma(4)
+}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
@@ -30,15 +35,21 @@ proptest! {
         let rgb = pixels(seed, (w * h * 3) as usize);
         let want = reference::resize::preprocess(&rgb, w, h, crop + extra, crop, network.mean, network.std).unwrap();
         let image = Image::new(&rgb, w, h, w as usize * 3, PixelFormat::Rgb8).unwrap();
-        for (name, device) in devices() {
+        on_devices(|name, device| {
             let mut feed = Feed::new(device, &network, crop + extra, crop).unwrap();
             let len = (crop * crop * 4) as usize;
             let input = device.alloc(2 * len, "input").unwrap();
             feed.push(&image, &input, slot).unwrap();
             feed.submit(&[]).unwrap();
             let got: Vec<f32> = device.read(&input).unwrap();
-            assert_close(name, &got[slot as usize * len..][..len], &want, 0.0, NORMALISED);
-        }
+            assert_close(name, &got[slot as usize * len..][..len], &want, 0.0, normalised());
+            let input = device.alloc_f16(2 * len, "input").unwrap();
+            feed.push(&image, &input, slot).unwrap();
+            feed.submit(&[]).unwrap();
+            let got = device.read_values(&input).unwrap();
+            let relative = normalised() + F16_ROUNDING;
+            assert_close(name, &got[slot as usize * len..][..len], &want, F16_FLUSHED, relative);
+        });
     }
 
     #[test]
@@ -50,7 +61,7 @@ proptest! {
             .chunks_exact((h * w) as usize)
             .flat_map(|s| reference::anomaly_map::anomaly_map(s, size(h, w), size(oh, ow)))
             .collect();
-        for (name, device) in devices() {
+        on_devices(|name, device| {
             let map = AnomalyMap::new(device, [h, w], [oh, ow]).unwrap();
             let x = device.upload(&scores, "scores").unwrap();
             let scratch = device.alloc(map.scratch_len(2), "scratch").unwrap();
@@ -58,9 +69,10 @@ proptest! {
             let mut recorder = Recorder::new(device);
             map.record(&mut recorder, &x, &scratch, &out, 2).unwrap();
             recorder.run().unwrap();
-            // Two sums of at most 12 terms with weights of sum 1, values up to 2.
-            assert_close(name, &device.read(&out).unwrap(), &want, 2.0 * 30.0 * f32::EPSILON, 0.0);
-        }
+            // Twice a sum of at most 12 terms, none negative, with rounded weights that add up to 1; values up to 2.
+            let absolute = 2.0 * gamma(2 * (12 + 2) + 1);
+            assert_close(name, &device.read(&out).unwrap(), &want, absolute, 0.0);
+        });
     }
 }
 
@@ -69,7 +81,7 @@ proptest! {
 fn large_images_and_every_format() {
     let _guard = serial();
     let network = efficientnet_lite(0);
-    let (name, device) = &devices()[1];
+    let (name, device) = direct();
     let (w, h) = (3000, 1900);
     let rgb = pixels(1, w * h * 3);
     let pad = 7;
@@ -106,20 +118,20 @@ fn large_images_and_every_format() {
     ];
     for (format, bytes, f) in formats {
         let (data, stride) = convert(bytes, f);
-        assert_close(&format!("{name} {format:?}"), &run(&data, stride, format), &colour, 0.0, NORMALISED);
+        assert_close(&format!("{name} {format:?}"), &run(&data, stride, format), &colour, 0.0, normalised());
     }
     let grey_rgb: Vec<u8> = rgb.chunks_exact(3).flat_map(|p| [p[0]; 3]).collect();
     let grey = want(&grey_rgb);
     let (data, stride) = convert(1, &|p| vec![p[0]]);
-    assert_close("grey8", &run(&data, stride, PixelFormat::Gray8), &grey, 0.0, NORMALISED);
+    assert_close("grey8", &run(&data, stride, PixelFormat::Gray8), &grey, 0.0, normalised());
     let (data, stride) = convert(2, &|p| (u16::from(p[0]) * 257).to_ne_bytes().to_vec());
-    assert_close("grey16", &run(&data, stride, PixelFormat::Gray16), &grey, 0.0, NORMALISED);
+    assert_close("grey16", &run(&data, stride, PixelFormat::Gray16), &grey, 0.0, normalised());
 }
 
 #[test]
 fn sizes_out_of_range_are_refused() {
     let _guard = serial();
-    let (_, device) = &devices()[0];
+    let (_, device) = checked()[0];
     let network = efficientnet_lite(0);
     for (resize, crop) in [(0, 0), (64, 0), (64, 65), (10_000, 64)] {
         assert!(Feed::new(device, &network, resize, crop).is_err(), "{resize} {crop}");

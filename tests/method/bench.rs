@@ -1,6 +1,6 @@
 //! The benchmark harness on a tiny procedural set.
 
-use crate::common::{devices, serial};
+use crate::common::{direct, serial};
 use softpatch::backbone::{Extractor, Feed};
 use softpatch::data::synth::{Material, SynthOptions, generate};
 use softpatch::data::{
@@ -73,7 +73,7 @@ impl Progress for Stopping<'_> {
 
 fn run(set: &Dataset, out: &Path, options: &BenchOptions) -> Summary {
     let bench = Bench {
-        device: &devices()[1].1,
+        device: &direct().1,
         backbone: &Backbone::embedded().unwrap(),
         categories: &set.categories,
         out,
@@ -105,7 +105,7 @@ fn features_are_extracted_once_and_an_interrupted_run_goes_on() {
         let split = Split { train: entries.to_vec(), test: Vec::new() };
         Box::new(Counting { inner: SplitSource::new(&split, DecodeOptions::default()), loads: &loads })
     };
-    let device = &devices()[1].1;
+    let device = &direct().1;
     let categories = &set.categories;
     let bench = |out| Bench { device, backbone: &backbone, categories, out, options: &options };
     let count = |_: &Cell, computed: bool| {
@@ -197,7 +197,7 @@ fn compare(set: &Dataset, out: &Path, options: &BenchOptions) {
     let summary = run(set, out, options);
     let split = Split::read_csv(out.join("splits/gear_noise0.1_overlap_seed0.csv")).unwrap();
     assert_eq!(split.train.iter().filter(|e| e.is_noise).count(), 1);
-    let device = &devices()[1].1;
+    let device = &direct().1;
     let backbone = Backbone::embedded().unwrap();
     for (cell, (discriminator, soft_weights)) in summary.cells.iter().zip([
         (Discriminator::None, true),
@@ -306,7 +306,7 @@ fn spade_and_padim_equal_their_references() {
     let set = set(&folder.path().join("set"), vec![Material::Print]);
     let options = options(&[Method::Spade, Method::Padim], &[0.0]);
     let summary = run(&set, &folder.path().join("out"), &options);
-    let device = &devices()[1].1;
+    let device = &direct().1;
     let category = &set.categories[0];
     let paths = |p: &[PathBuf]| p.to_vec();
     let train = paths(&category.train);

@@ -1,6 +1,6 @@
 //! The published program's choices (`compat: official`) against their specification.
 
-use crate::common::{devices, noise, serial};
+use crate::common::{direct, noise, on_devices, serial};
 use softpatch::data::MemorySource;
 use softpatch::data::synth::{Material, render};
 use softpatch::detector::coreset::{RowSource, Vectors, select, select_official};
@@ -78,13 +78,13 @@ impl Case {
             greedy_coreset_official(&self.z, self.dims, &self.kept, self.picks, self.seed, squared(fused))
         };
         let want = by(false);
-        for (name, device) in devices() {
+        on_devices(|name, device| {
             let got = self.run(device, self.z.len() / self.dims / 3, true);
             if got != want {
                 assert_eq!(got, by(true), "{name}");
             }
             assert_eq!(self.stream(device, 170), got, "{name}");
-        }
+        });
     }
 }
 
@@ -95,7 +95,7 @@ fn the_start_distances_stay_in_the_minimum() {
     let kept = (0..900).filter(|i| i % 7 != 3).collect();
     let case = Case { z: noise(1, 900 * 128, 0.0, 3.0), dims: 128, kept, picks: 200, seed: 5 };
     case.check();
-    let (_, device) = &devices()[1];
+    let (_, device) = direct();
     assert_ne!(case.run(device, 300, true), case.run(device, 300, false));
 }
 
@@ -107,7 +107,7 @@ fn the_first_row_may_be_a_dropped_one() {
     let kept: Vec<u32> = (0..500).filter(|i| *i != 123).collect();
     let case = Case { z, dims: 16, kept, picks: 120, seed: 3 };
     case.check();
-    let (_, device) = &devices()[1];
+    let (_, device) = direct();
     let picks = case.run(device, 200, true);
     assert_eq!(picks[0], 123);
     assert!(!case.run(device, 200, false).contains(&123));
@@ -135,7 +135,7 @@ fn clusters_and_duplicates_equal_the_specification() {
 #[test]
 fn more_picks_than_kept_rows_are_refused() {
     let _guard = serial();
-    let (_, device) = &devices()[1];
+    let (_, device) = direct();
     let rows = device.upload(&noise(4, 40 * 4, 0.0, 1.0), "z").unwrap();
     let chunks = [Chunk { rows: &rows, first_row: 0, len: 40 }];
     let shape = CoresetShape { kept: 40, dims: 4, picks: 11, batch: 64 };
@@ -153,7 +153,7 @@ fn a_fit_follows_the_published_program() {
     let _guard = serial();
     let images: Vec<_> = (0..8).map(|i| render(Material::Fabric, None, i, 64).unwrap().0).collect();
     let backbone = Backbone::embedded().unwrap();
-    let (_, device) = &devices()[1];
+    let (_, device) = direct();
     let fit = |options: &FitOptions| {
         Detector::fit(device, &backbone, &MemorySource(&images), options, &Quiet).unwrap().model().clone()
     };

@@ -1,6 +1,6 @@
 //! The whole method on small procedural sets: fit, save, load, score.
 
-use crate::common::{devices, serial};
+use crate::common::{checked, direct, serial, tiled};
 use softpatch::data::synth::{Material, SynthOptions, generate};
 use softpatch::data::{DecodeOptions, Frame, MemorySource, PixelFormat, TestSet, TrainSet};
 use softpatch::detector::{Backbone, Compat, Detector, Discriminator, FitOptions, Model, Quiet, Stream};
@@ -48,7 +48,7 @@ fn lof_survives_contamination_that_misleads_patchcore() {
     };
     generate(folder.path(), &options, &|_, _| {}).unwrap();
     let set = folder.path().join("fabric");
-    let (_, device) = &devices()[1];
+    let (_, device) = direct();
     let lof = image_auroc(&fit(device, &set, &small(Discriminator::Lof)), &set);
     let none = image_auroc(&fit(device, &set, &small(Discriminator::None)), &set);
     assert!(lof > none, "image AUROC {lof} with lof, {none} without");
@@ -62,7 +62,7 @@ fn a_model_survives_disk_and_every_discriminator_works() {
     let images: Vec<_> =
         (0..7).map(|i| softpatch::data::synth::render(Material::Metal, None, i, 96).unwrap().0).collect();
     let backbone = Backbone::embedded().unwrap();
-    for (name, device) in [&devices()[0], &devices()[2]] {
+    for (name, device) in checked() {
         for discriminator in
             [Discriminator::Lof, Discriminator::Nearest, Discriminator::Gaussian, Discriminator::None]
         {
@@ -98,7 +98,7 @@ fn a_small_budget_changes_nothing() {
     let images: Vec<_> =
         (0..9).map(|i| softpatch::data::synth::render(Material::Print, None, i, 96).unwrap().0).collect();
     let backbone = Backbone::embedded().unwrap();
-    let (_, device) = &devices()[1];
+    let (_, device) = direct();
     let fit = |options: &FitOptions| {
         Detector::fit(device, &backbone, &MemorySource(&images), options, &Quiet).unwrap().model().clone()
     };
@@ -142,7 +142,7 @@ fn scoring_makes_nothing_once_it_is_warm() {
     let images: Vec<_> = (0..20).map(render).collect();
     let views: Vec<_> = images.iter().map(|i| i.as_image().unwrap()).collect();
     let backbone = Backbone::embedded().unwrap();
-    for (name, device) in [&devices()[0], &devices()[3]] {
+    for (name, device) in [checked()[0], tiled()] {
         for batch in [1, 3] {
             let options = FitOptions { resize: 96, crop: 96, batch, ..small(Discriminator::Nearest) };
             let source = MemorySource(&images[..6]);
@@ -183,7 +183,7 @@ fn scoring_goes_on_after_an_error() {
     let render = |i| softpatch::data::synth::render(Material::Metal, None, i, 96).unwrap().0;
     let images: Vec<_> = (0..9).map(render).collect();
     let mut views: Vec<_> = images.iter().map(|i| i.as_image().unwrap()).collect();
-    let (_, device) = &devices()[1];
+    let (_, device) = direct();
     let options = FitOptions { resize: 96, crop: 96, batch: 2, ..small(Discriminator::Nearest) };
     let backbone = Backbone::embedded().unwrap();
     let detector = Detector::fit(device, &backbone, &MemorySource(&images), &options, &Quiet).unwrap();
@@ -226,7 +226,7 @@ fn fits_repeat_and_kernel_families_agree() {
         let scores = detector.score(&[query.as_image().unwrap()]).unwrap();
         (detector.model().clone(), scores[0].patches.clone())
     };
-    let (direct, tiled) = (&devices()[1].1, &devices()[3].1);
+    let (direct, tiled) = (&direct().1, &tiled().1);
     let (model, scores) = fit(direct, 0);
     assert_eq!((model.clone(), scores.clone()), fit(direct, 0));
     assert_ne!(model.provenance, fit(direct, 1).0.provenance);
@@ -251,7 +251,7 @@ fn real_bottles_are_told_apart() {
         println!("skipped: {} is not there", folder.display());
         return;
     }
-    let (_, device) = &devices()[1];
+    let (_, device) = direct();
     let mut train = TrainSet::open(&folder).unwrap();
     train.paths.truncate(40);
     let options = FitOptions { coreset_ratio: 0.05, ..FitOptions::default() };

@@ -1,7 +1,7 @@
 //! The whole method from patch features to anomaly maps, by plain Rust and by the detector, against scikit-learn, SciPy and
 //! NumPy (`tools/golden_method.py`, which also says why no pick and no neighbour can hang on a rounding).
 
-use crate::common::{assert_close, devices, gamma, serial};
+use crate::common::{assert_close, gamma, on_devices, serial};
 use safetensors::{Dtype, SafeTensors};
 use softpatch::detector::{
     Compat, Discriminator, FitOptions, Fitted, Quiet, Score, fit_embeddings, score_embeddings,
@@ -203,7 +203,7 @@ fn the_detector_is_scikit_learns_and_scipys() {
     with_golden(|golden| {
         let (train, test, seed) =
             (golden.features("train.features"), golden.features("test.features"), golden.seed());
-        for (name, device) in devices() {
+        on_devices(|name, device| {
             for (case, discriminator, k) in CASES {
                 let official =
                     if case == "official" { FitOptions::official() } else { FitOptions::default() };
@@ -259,6 +259,6 @@ fn the_detector_is_scikit_learns_and_scipys() {
                     }
                 }
             }
-        }
+        });
     });
 }

@@ -1,7 +1,7 @@
 //! ResNets against torchvision's activations, recognition of weight files, and fits with pooled embeddings.
 
 use crate::common::weights::{compare, empty, file, fnv, golden, taps_equal, tensors};
-use crate::common::{devices, serial};
+use crate::common::{direct, serial, tiled};
 use safetensors::tensor::{Dtype, SafeTensors};
 use softpatch::backbone::{Patches, WeightFile, architectures, efficientnet_lite, resnet};
 use softpatch::data::{DecodeOptions, TestSet, TrainSet};
@@ -81,17 +81,17 @@ fn parity(name: &str, devices: &[&Device]) {
 
 #[test]
 fn resnet18_equals_torchvision() {
-    parity("resnet18", &[&devices()[1].1, &devices()[3].1]);
+    parity("resnet18", &[&direct().1, &tiled().1]);
 }
 
 #[test]
 fn resnet50_equals_torchvision() {
-    parity("resnet50", &[&devices()[1].1]);
+    parity("resnet50", &[&direct().1]);
 }
 
 #[test]
 fn wide_resnet50_equals_torchvision() {
-    parity("wide_resnet50_2", &[&devices()[1].1]);
+    parity("wide_resnet50_2", &[&direct().1]);
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn resnet18_tells_bottles_apart() {
         println!("skipped: {} or {} is not there", file.display(), folder.display());
         return;
     }
-    let (_, device) = &devices()[1];
+    let (_, device) = direct();
     let backbone = Backbone::open(&file, None, None).unwrap();
     assert_eq!(backbone.network.name, "resnet18");
     let mut train = TrainSet::open(&folder).unwrap();

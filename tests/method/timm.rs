@@ -1,7 +1,7 @@
 //! EfficientNet-Lite under timm's tensor names, against timm's activations (`tools/golden_timm.py`).
 
 use crate::common::weights::{empty, file, golden, taps_equal, tensors};
-use crate::common::{devices, serial};
+use crate::common::{direct, serial, tiled};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use softpatch::Error;
 use softpatch::backbone::{
@@ -32,17 +32,17 @@ fn parity(network: &Network, devices: &[&Device]) {
 
 #[test]
 fn tf_efficientnet_lite0_equals_timm() {
-    parity(&tf_efficientnet_lite(0), &[&devices()[1].1, &devices()[3].1]);
+    parity(&tf_efficientnet_lite(0), &[&direct().1, &tiled().1]);
 }
 
 #[test]
 fn tf_efficientnet_lite2_equals_timm() {
-    parity(&tf_efficientnet_lite(2), &[&devices()[1].1]);
+    parity(&tf_efficientnet_lite(2), &[&direct().1]);
 }
 
 #[test]
 fn efficientnet_lite0_ra_equals_timm() {
-    parity(&efficientnet_lite0_ra(), &[&devices()[1].1]);
+    parity(&efficientnet_lite0_ra(), &[&direct().1]);
 }
 
 /// Both names of a tensor stand at one place of the two tables.
