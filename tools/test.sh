@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# A driver if there is none, then all tests; on Mesa's llvmpipe then the tests of the kernels again, with subgroups of 4 and of 16
-# lanes in place of its 8.
+# A driver if there is none, then all tests; on Mesa's llvmpipe then the tests of the kernels again, with
+# subgroups of 4 and of 16 lanes in place of its 8.
 #
 #   tools/test.sh [--driver DRIVER] [--validate] [--no-widths] [what `cargo test` takes]
 #
-#   --driver DRIVER  on this Vulkan driver: its manifest (.json) or its library, or `swiftshader` for the one that a Chromium
-#                    has brought along (Debian's package: chromium)
-#   --validate       under Khronos' validation layer (Debian's package: vulkan-validationlayers). Fails where it has anything
-#                    to say that tools/validation.txt does not explain
+#   --driver DRIVER  on this Vulkan driver: its manifest (.json) or its library, or `swiftshader` for the one
+#                    that a Chromium has brought along (Debian's package: chromium)
+#   --validate       under Khronos' validation layer (Debian's package: vulkan-validationlayers). Fails where
+#                    it has anything to say that tools/validation.txt does not explain
 #   --no-widths      without the second pass
 #   --help           this text
 #
@@ -38,8 +38,8 @@ while [ $# -gt 0 ]; do
             break
             ;;
         # Options of cargo whose value is the next word.
-        --test | --bin | --example | --bench | -p | --package | --exclude | -j | --jobs | --profile | -F | --features | \
-            --target | --target-dir | --manifest-path | --color | --config | -Z)
+        --test | --bin | --example | --bench | -p | --package | --exclude | -j | --jobs | --profile | -F | \
+            --features | --target | --target-dir | --manifest-path | --color | --config | -Z)
             options+=("$1" "${@:2:1}")
             [ $# -lt 2 ] || shift
             ;;
@@ -53,8 +53,8 @@ done
 absolute() { case $1 in /*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
 if [ "$driver" = swiftshader ]; then
     places=(
-        /usr/lib/chromium /usr/lib64/chromium-browser /usr/lib/chromium-browser /snap/chromium/current/usr/lib/chromium-browser
-        /opt/google/chrome /usr/local/lib /usr/lib/swiftshader
+        /usr/lib/chromium /usr/lib/chromium-browser /usr/lib64/chromium-browser
+        /snap/chromium/current/usr/lib/chromium-browser /opt/google/chrome /usr/local/lib /usr/lib/swiftshader
         "/Applications/Google Chrome.app/Contents/Frameworks/Google Chrome Framework.framework/Libraries"
     )
     for place in "${places[@]}"; do
@@ -72,17 +72,19 @@ if [ -n "$driver" ]; then
     export VK_DRIVER_FILES=$driver
     unset VK_ICD_FILENAMES VK_ADD_DRIVER_FILES
 fi
+scratch='' # environment.sh makes it
+# shellcheck source=tools/environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 case $driver in
     *.so | *.so.* | *.dylib)
         # The loader wants a manifest.
-        printf '{"file_format_version": "1.0.0", "ICD": {"library_path": "%s", "api_version": "1.1.0"}}\n' "$driver" \
-            > "$scratch/driver.json"
+        printf '{"file_format_version": "1.0.0", "ICD": {"library_path": "%s", "api_version": "1.1.0"}}\n' \
+            "$driver" > "$scratch/driver.json"
         export VK_DRIVER_FILES=$scratch/driver.json
         ;;
 esac
 
-# What the layer says goes through a pipe with a name: a file would start anew with every instance that a test makes.
+# What the layer says goes through a pipe with a name: a file would start anew with every instance of a test.
 # Whoever writes there is read until this script closes its own end.
 if $validate; then
     mkfifo "$scratch/pipe"
@@ -101,15 +103,17 @@ END
     export VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation
 fi
 
-# Counts messages by their explanation and prints those that have none; fails where there are such, or where the layer never spoke.
+# Counts messages by their explanation and prints those that have none; fails where there are such, or where
+# the layer never spoke.
 validated() {
     awk -v explained=tools/validation.txt '
         BEGIN {
             while ((getline line < explained) > 0) {
                 if (line ~ /^(#|$)/) continue
                 n++
-                split(line, field, / *[|] */)
-                id[n] = field[1]; words[n] = field[2]; why[n] = field[3]
+                at = index(line " ", " ")
+                id[n] = substr(line, 1, at - 1)
+                words[n] = substr(line, at + 1)
             }
         }
         function finish(    i) {
@@ -130,9 +134,12 @@ validated() {
         { text = text $0 "\n" }
         END {
             finish()
-            for (i = 1; i <= n; i++) if (count[i]) print "validation: " count[i] " x " id[i] ": " why[i]
+            for (i = 1; i <= n; i++) if (count[i]) print "validation: " count[i] " x " id[i] ", explained"
             for (name in unknown) { print "validation: " unknown[name] " x " name ": NOT EXPLAINED"; bad = 1 }
-            if (!active) { print "validation: the layer did not run; is it installed (Debian: vulkan-validationlayers)?"; bad = 1 }
+            if (!active) {
+                print "validation: the layer did not run; is it installed (Debian: vulkan-validationlayers)?"
+                bad = 1
+            }
             exit bad
         }' "$scratch/messages"
 }
@@ -146,8 +153,8 @@ executable() { sed -n "/$1/s/.*\"executable\":\"\([^\"]*\)\".*/\1/p" <<< "$built
 # Of the adapter that is used by default: `driver`, `subgroups`.
 adapter() { "$program" devices 2> /dev/null | awk -v key="$1" '$1 == key { print $2; exit }'; }
 
-# llvmpipe's subgroup is one vector of the CPU; other drivers have other sizes, and the kernels must fit them all. What takes the
-# time is a compiler with one thread in the driver, so both widths run side by side.
+# llvmpipe's subgroup is one vector of the CPU; other drivers have other sizes, and the kernels must fit them
+# all. What takes the time is a compiler with one thread in the driver, so both widths run side by side.
 pass() {
     local bits=$1 method_too=()
     export LP_NATIVE_VECTOR_WIDTH=$bits
