@@ -166,8 +166,8 @@ fn selection(all: &mut Vec<Entry>, r: usize, official: bool) {
 
 /// The search, with the image's own rows left out or not.
 fn search(all: &mut Vec<Entry>, dim: usize, skip: bool) {
-    let text = format!("37 in 300 x {dim}{}", if skip { ", own rows left out" } else { "" });
-    all.push(Entry::new("neighbor", text, SEARCH, move |d| bank::neighbor(d, [37, 300, dim], skip)));
+    let text = format!("37 in 600 x {dim}{}", if skip { ", own rows left out" } else { "" });
+    all.push(Entry::new("neighbor", text, SEARCH, move |d| bank::neighbor(d, [37, 600, dim], skip)));
 }
 
 fn map(all: &mut Vec<Entry>) {

@@ -26,9 +26,9 @@ pub fn falling(rows: usize, width: usize, seed: u64, steep: bool) -> Vec<f32> {
     let mut v = values(rows * width, seed);
     for (i, v) in v.iter_mut().enumerate() {
         // Equal rows would make ties.
-        let spread = 1.0 + (i % width) as f32 / if steep { 1.0 } else { 8.0 };
+        let spread = 1.0 + (i % width) as f32 / if steep { 2.0 } else { 8.0 };
         // The rest of a row weighs something, too.
-        let spread = if steep { (spread * spread).min(60.0) } else { spread };
+        let spread = if steep { (spread * spread).min(100.0) } else { spread };
         *v = (*v + (i / width) as f32 * 1e-5) / spread;
     }
     v

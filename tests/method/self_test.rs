@@ -170,8 +170,8 @@ const BOUNDS: &[(&str, &str, &str)] = &[
     ("coreset_pairs_direct", "col0 + i] = acc[i][j];", "col0 + i] = 4.0 * acc[i][j];"),
     ("coreset_pairs_tiled", "out[to + 1u] = sum.y;", "out[to + 1u] = 4.0 * sum.y;"),
     ("neighbor_lift", "sqrt(max(rest - lost, 0.0))", "4.0 * sqrt(max(rest - lost, 0.0))"),
-    ("neighbor_boxes_direct", "return dot(e, e);", "return 4.0 * dot(e, e);"),
-    ("neighbor_boxes_tiled", "return dot(e, e);", "return 4.0 * dot(e, e);"),
+    ("neighbor_boxes_direct", "return dot(e, e);", "return 16.0 * dot(e, e);"),
+    ("neighbor_boxes_tiled", "return dot(e, e);", "return 16.0 * dot(e, e);"),
     // A cluster that is not listed keeps no bounds.
     ("coreset_active", "", ""),
 ];
