@@ -1,6 +1,8 @@
 //! What a device refuses is an error that says so, what is allowed is used, and large shapes are split, not cut.
 
-use crate::common::{DIVISION, assert_close, checked, direct, gamma, noise, on_devices, serial, tiled};
+use crate::common::{
+    DIVISION, assert_close, checked, direct, gamma, noise, on_devices, on_each, serial, tiled,
+};
 use softpatch::detector::{FitOptions, Quiet, fit_embeddings, score_embeddings};
 use softpatch::gpu::{Archetype, Device, DeviceOptions, Recorder, adapters, grid_1d};
 use softpatch::ops::Activation;
@@ -199,7 +201,7 @@ fn a_bank_that_nearly_fills_a_binding_is_found_and_searched() {
         out.copy_from_slice(&query);
         Ok(())
     };
-    for (name, device) in [direct(), tiled()] {
+    on_each(&[direct().clone(), tiled().clone()], |name, device| {
         let mut found = Vec::new();
         score_embeddings(device, &model, 1, load, |score| {
             found.push(score);
@@ -209,5 +211,5 @@ fn a_bank_that_nearly_fills_a_binding_is_found_and_searched() {
         // Squares of rounded differences, their sum, the weight; the reference rounds at the sum and at the weight.
         assert_close(name, &found[0].patches, &want, 0.0, gamma(DIM + 3 + 1 + 2));
         assert_eq!(found[0].score, found[0].patches.iter().copied().fold(0.0, f32::max), "{name}");
-    }
+    });
 }

@@ -77,7 +77,7 @@ fn rows() -> impl Strategy<Value = usize> {
 }
 
 fn ks() -> impl Strategy<Value = usize> {
-    prop::sample::select(vec![1_usize, 6, 32])
+    prop::sample::select(vec![1_usize, 6])
 }
 
 proptest! {

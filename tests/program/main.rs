@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod agreement;
 mod cli;
 mod ffi;
 mod ffi_programs;
