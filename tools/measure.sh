@@ -108,7 +108,9 @@ device=()
 if [ -n "$adapter" ]; then device=(--device "$adapter"); fi
 
 # The adapter that is measured: the one that is named (or numbered), else the first.
-kind=$("$program" devices 2> /dev/null | grep '^[0-9]*: ' | grep -i -e "${adapter:-^0:}" | head -n 1)
+matching=(-i -F -e "$adapter")
+if [[ ${adapter:-0} =~ ^[0-9]+$ ]]; then matching=(-e "^${adapter:-0}:"); fi
+kind=$("$program" devices 2> /dev/null | grep '^[0-9]*: ' | grep "${matching[@]}" | head -n 1)
 cpu=false
 case $kind in *'(cpu,'*) cpu=true ;; esac
 if $cpu; then : "${factor:=10}" "${images:=48}"; else : "${factor:=1}" "${images:=391}"; fi
@@ -216,7 +218,8 @@ real() {
         keep "eval-$name" 120 "$program" eval "$model" "$category" --json \
             ${device[@]+"${device[@]}"} ${weights[@]+"${weights[@]}"} > "$scratch/shown"
         # All of it is in the file: here the figures of all images together.
-        sed -n '1,/}/p' "$scratch/shown" | tr -d '\n'
+        head -n 1 "$scratch/shown"
+        sed -n '2,/}/p' "$scratch/shown" | tr -d '\n'
         echo
     fi
 }
@@ -238,7 +241,7 @@ pipeline() {
     shift 3
     keep "pipeline-$name-$precision" "$seconds" "$program" --quiet bench "$scratch/set" --time \
         --methods softpatch-lof --precision "$precision" --batch 32 --ratio "$ratio" \
-        ${device[@]+"${device[@]}"} "$@"
+        ${device[@]+"${device[@]}"} "$@" || return 0
     awk -v row="$name,$precision,32,$images" '
         /^fit:/ { fit = $2 }
         /one image of/ { for (i = 1; i <= NF; i++) if ($i == "p50") p50 = $(i + 1) }
@@ -249,7 +252,7 @@ pipeline() {
 }
 if part time; then
     # A bank of 30 000 rows whatever the number of images, as long as their patches suffice: an image has 784.
-    ratio=$(awk -v n="$images" 'BEGIN { r = 30105 / (784 * n); print r > 0.8 ? 0.8 : r }')
+    ratio=$(awk -v n="$images" 'BEGIN { r = 30105 / (784 * n); print (r > 0.8 ? 0.8 : r) }')
     "$program" --quiet synth "$scratch/set" --materials circuit --size 256 --train "$images" --test-good 16 \
         --test-per-defect 4
     columns=backbone,precision,batch,images,fit_s,image_p50_ms,batch_ms_an_image,device_ms_an_image

@@ -65,7 +65,8 @@ if $tests; then
         kind=$(part "$line" '"kind":\["\([a-z]*\)')
         name=$(part "$line" '"target":{[^}]*"name":"\([^"]*\)"')
         case $line in
-            *'"test":true},"features"'*) to=test-$kind-$name ;;
+            *'"kind":["test"]'*) to=test-$name ;;
+            *'"test":true},"features"'*) to=test-unit-$kind ;;
             # The tests start the program itself, too, by its path here.
             *)
                 [ "$kind-$name" = bin-softpatch ] || continue

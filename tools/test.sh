@@ -167,8 +167,17 @@ pass() {
         "$method" "${method_too[@]}" ${filters[@]+"${filters[@]}"}
     fi
 }
+running=() # "width process"
+# Jobs in the background do not hear ctrl-c.
+# shellcheck disable=SC2329 # the trap calls it
+leave() {
+    local job
+    for job in ${running[@]+"${running[@]}"}; do kill -- "-${job#* }" 2> /dev/null || true; done
+    rm -rf "$scratch"
+}
+trap leave EXIT
 second_pass() {
-    local bits name running=()
+    local bits job
     built=$(cargo test ${options[@]+"${options[@]}"} --no-run --message-format=json 2> /dev/null) || return 0
     local program kernels method
     program=$(executable '"kind":\["bin"\].*"test":false}')
@@ -187,12 +196,14 @@ second_pass() {
                 continue
             fi
             say "subgroups of $((bits / 32)): running"
+            set -m # a process group of its own
             pass $bits > "$scratch/width-$bits" 2>&1 &
+            set +m
             running+=("$bits $!")
         done
-        for name in ${running[@]+"${running[@]}"}; do
-            bits=${name% *}
-            if wait "${name#* }"; then
+        for job in ${running[@]+"${running[@]}"}; do
+            bits=${job% *}
+            if wait "${job#* }"; then
                 say "subgroups of $((bits / 32)): passed"
             else
                 cat "$scratch/width-$bits"
