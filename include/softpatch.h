@@ -146,6 +146,12 @@ typedef struct {
     // Stages that patches come from, with commas between, e.g. "layer2,layer3"; null: those usual for the architecture. Only
     // with `weights_path`.
     const char *layers;
+    // Folder for what a device remembers from one process to the next: kernels that passed their self-test, compiled pipelines;
+    // null: nothing is written.
+    const char *cache_folder;
+    // 1: without the self-test, which runs kernels that are new to this adapter, driver and version once before they are used, and
+    // fails with `SOFTPATCH_DEVICE` where one is wrong; else 0.
+    uint32_t no_self_test;
 } softpatch_context_options;
 
 // A device with a backbone and a memory budget. 0 is none.
@@ -292,7 +298,7 @@ typedef uint64_t softpatch_stream;
 // A weights file does not fit the backbone, or none is there.
 #define SOFTPATCH_WEIGHTS 10
 
-// No usable adapter, or the device refused or lost its work.
+// No usable adapter, or the device refused or lost its work, or failed its self-test.
 #define SOFTPATCH_DEVICE 11
 
 // The work does not fit the device's limits or the memory budget.

@@ -44,6 +44,8 @@ class _ContextOptions(c.Structure):
         ("weights_path", c.c_char_p),
         ("architecture", c.c_char_p),
         ("layers", c.c_char_p),
+        ("cache_folder", c.c_char_p),
+        ("no_self_test", c.c_uint32),
     ]
 
 
@@ -249,12 +251,20 @@ class _Owner:
 
 class Context(_Owner):
     """A device with a backbone and a memory budget. `weights` names a file; `architecture` and `layers` (a list of names) say
-    what its contents do not tell."""
+    what its contents do not tell. `cache_folder` is where a device remembers what passed its self-test."""
 
     _free = "softpatch_context_free"
 
     def __init__(
-        self, adapter=None, low_power=False, memory_budget=None, weights=None, architecture=None, layers=None
+        self,
+        adapter=None,
+        low_power=False,
+        memory_budget=None,
+        weights=None,
+        architecture=None,
+        layers=None,
+        cache_folder=None,
+        self_test=True,
     ):
         options = _ContextOptions()
         _call("context_options_init", c.byref(options), c.sizeof(options))
@@ -271,6 +281,9 @@ class Context(_Owner):
             options.architecture = architecture.encode()
         if layers is not None:
             options.layers = ",".join(layers).encode()
+        if cache_folder is not None:
+            options.cache_folder = os.fsencode(cache_folder)
+        options.no_self_test = int(not self_test)
         made = c.c_uint64()
         _call("context_create", c.byref(options), c.byref(made))
         self._id = made.value

@@ -96,6 +96,8 @@ internal struct NativeContextOptions
     public IntPtr WeightsPath;
     public IntPtr Architecture;
     public IntPtr Layers;
+    public IntPtr CacheFolder;
+    public uint NoSelfTest;
 }
 
 /// Returns false to cancel. An exception cancels, too, and comes out of the fit.

@@ -167,3 +167,47 @@ pub fn anomaly_map(device: &Device, grid: [usize; 2], out: [usize; 2], batch: us
         Work { flops, bytes: 4.0 * values as f64 },
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{Rng, SeedableRng};
+    use std::cell::RefCell;
+
+    /// What a device rounds otherwise than the reference, square roots of exact sums, must not decide a pick: else the
+    /// case would fail where nothing is wrong.
+    #[test]
+    fn no_pick_of_the_small_selections_hangs_on_rounding() {
+        for (r, official) in [(128, false), (36, false), (128, true)] {
+            let (rows, picks) = (1000, 80);
+            let z = whole(rows * r, 22);
+            let kept: Vec<u32> = (0..rows as u32).filter(|i| i % 7 != 3).collect();
+            let exact = |a: &[f32], b: &[f32]| plain::distance::squared_distance(a, b);
+            let rng = RefCell::new(rand_chacha::ChaCha8Rng::seed_from_u64(1));
+            // Twenty roundings of a root, on the sum that it is taken of.
+            let rounded = |a: &[f32], b: &[f32]| {
+                let off = rng.borrow_mut().random_range(-1.0..1.0) * gamma(20);
+                exact(a, b) * (1.0 + off)
+            };
+            if official {
+                let by = |squared: &dyn Fn(&[f32], &[f32]) -> f64| {
+                    plain::coreset::greedy_coreset_official(&z, r, &kept, picks, 0, squared)
+                };
+                // Squared distances are exact on the device; only the means are not, which cap them.
+                let want = by(&exact);
+                assert_eq!(want.len(), picks);
+                assert_eq!(by(&rounded)[..1], want[..1]);
+            } else {
+                let samples = plain::coreset::start_samples(kept.len(), 0);
+                let row = |i: usize| &z[kept[i] as usize * r..][..r];
+                let mean = |i: usize, squared: &dyn Fn(&[f32], &[f32]) -> f64| {
+                    samples.iter().map(|&s| squared(row(i), row(s)).sqrt()).sum::<f64>()
+                };
+                let first = |squared: &dyn Fn(&[f32], &[f32]) -> f64| {
+                    (0..kept.len()).max_by(|&a, &b| mean(a, squared).total_cmp(&mean(b, squared)))
+                };
+                assert_eq!(first(&rounded), first(&exact), "{r}");
+            }
+        }
+    }
+}

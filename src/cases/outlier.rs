@@ -100,9 +100,9 @@ impl Lists {
     }
 }
 
-/// The one that fails, else the one with the larger error.
+/// The one that fails, else the one with the larger error or bound.
 fn worse(verdicts: Vec<Verdict>) -> Verdict {
-    let key = |v: &Verdict| (!v.passed(), v.error);
+    let key = |v: &Verdict| (!v.passed(), v.error, v.allowed);
     let none = Verdict { error: 0.0, allowed: 0.0 };
     verdicts.into_iter().fold(none, |a, b| if key(&b) > key(&a) { b } else { a })
 }

@@ -41,7 +41,8 @@ pub fn worst(values: impl IntoIterator<Item = (f32, f64, f64)>) -> Verdict {
             e if e <= allowed => e / allowed.max(f64::MIN_POSITIVE),
             e => (e / allowed.max(f64::MIN_POSITIVE)).max(1.0 + f64::EPSILON),
         };
-        if here > ratio {
+        // Of equals the one with the larger bound says more.
+        if here > ratio || (here == ratio && allowed > worst.allowed) {
             ratio = here;
             worst = Verdict { error: if error.is_nan() { f64::INFINITY } else { error }, allowed };
         }

@@ -141,8 +141,11 @@ fn projection(all: &mut Vec<Entry>, device: &Device) {
 
 fn denoise(all: &mut Vec<Entry>, discriminator: Discriminator, [n, r, k]: [usize; 3]) {
     let sizes = Groups { groups: 3, n, r, k };
-    let mut push = |kernel, make: fn(&Device, Groups) -> Result<Case>| {
-        all.push(Entry::new(kernel, sizes.to_string(), DENOISE, move |d| make(d, sizes)));
+    let rows = format!("3 groups of {n}x{r}");
+    let mut push = |kernel: &'static str, make: fn(&Device, Groups) -> Result<Case>| {
+        // Groups of rows know nothing of neighbours.
+        let text = if kernel.starts_with("group") { rows.clone() } else { sizes.to_string() };
+        all.push(Entry::new(kernel, text, DENOISE, move |d| make(d, sizes)));
     };
     match discriminator {
         Discriminator::Lof => push("lof", lof),

@@ -6,7 +6,8 @@ use super::status::{Failure, SOFTPATCH_BUFFER_TOO_SMALL, guard, softpatch_status
 use crate::detector::{Backbone, FitJob, FitOptions};
 use crate::gpu::{Device, DeviceOptions, adapters};
 use std::ffi::c_char;
-use std::path::Path;
+use std::mem::offset_of;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// A device with a backbone and a memory budget. 0 is none.
@@ -56,10 +57,17 @@ pub struct softpatch_context_options {
     /// Stages that patches come from, with commas between, e.g. "layer2,layer3"; null: those usual for the architecture. Only
     /// with `weights_path`.
     pub layers: *const c_char,
+    /// Folder for what a device remembers from one process to the next: kernels that passed their self-test, compiled pipelines;
+    /// null: nothing is written.
+    pub cache_folder: *const c_char,
+    /// 1: without the self-test, which runs kernels that are new to this adapter, driver and version once before they are used, and
+    /// fails with `SOFTPATCH_DEVICE` where one is wrong; else 0.
+    pub no_self_test: u32,
 }
 
 /// The sizes that the struct has had. Whoever adds fields at its end adds here the offset of the first of them.
-const SIZES: [usize; 1] = [size_of::<softpatch_context_options>()];
+const SIZES: [usize; 2] =
+    [offset_of!(softpatch_context_options, cache_folder), size_of::<softpatch_context_options>()];
 
 pub(super) struct Context {
     pub device: Device,
@@ -124,6 +132,8 @@ fn defaults() -> softpatch_context_options {
         weights_path: std::ptr::null(),
         architecture: std::ptr::null(),
         layers: std::ptr::null(),
+        cache_folder: std::ptr::null(),
+        no_self_test: 0,
     }
 }
 
@@ -193,7 +203,14 @@ pub unsafe extern "C" fn softpatch_context_create(
             optional(options.architecture, "architecture")?,
             optional(options.layers, "layers")?,
         )?;
-        let device = Device::open(&DeviceOptions { adapter, low_power, ..DeviceOptions::default() })?;
+        let cache = optional(options.cache_folder, "cache_folder")?.map(PathBuf::from);
+        let no_self_test = match options.no_self_test {
+            0 => false,
+            1 => true,
+            other => return Err(Failure::argument(format!("no_self_test is {other}, it must be 0 or 1"))),
+        };
+        let device = DeviceOptions { adapter, low_power, cache, no_self_test, ..DeviceOptions::default() };
+        let device = Device::open(&device)?;
         let made = Context { device, backbone, memory: options.memory_budget, leftovers: Mutex::default() };
         // SAFETY: as above.
         unsafe { write(context, handles::insert(made), "context") }

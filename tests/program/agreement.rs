@@ -30,7 +30,7 @@ impl Adapter {
         let output = Command::new(env!("CARGO_BIN_EXE_softpatch"))
             .env_remove("SOFTPATCH_LOG")
             .env_remove("SOFTPATCH_DISABLE")
-            .env("SOFTPATCH_CACHE", "off")
+            .env("SOFTPATCH_CACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"))
             .envs(self.env.iter().map(|(key, value)| (key, value)))
             .args(args)
             .stdin(Stdio::null())

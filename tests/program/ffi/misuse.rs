@@ -174,6 +174,8 @@ fn every_misuse_gets_an_error_code() {
     create(|o| o.adapter_name = c"\xff".as_ptr(), argument);
     create(|o| o.adapter_name = c"no adapter is called this".as_ptr(), SOFTPATCH_DEVICE);
     create(|o| o.weights_path = c"no/such/weights".as_ptr(), SOFTPATCH_IO);
+    create(|o| o.no_self_test = 2, argument);
+    create(|o| o.cache_folder = c"\xff".as_ptr(), argument);
 
     // Files.
     fails(unsafe { softpatch_detector_load(ctx, path, &mut id) }, SOFTPATCH_IO);
