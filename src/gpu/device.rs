@@ -6,7 +6,7 @@ use crate::{Error, Result};
 use half::f16;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 pub(super) struct Shared {
     pub wgpu: wgpu::Device,
@@ -16,8 +16,8 @@ pub(super) struct Shared {
     /// Shared by devices that differ in tile sizes alone.
     pub kernels: Arc<Mutex<HashMap<String, Arc<Kernel>>>>,
     pub cache: Option<Arc<PipelineCache>>,
-    /// Cases that passed the self-test; none where there is to be no such test.
-    pub tested: Option<Tested>,
+    /// Cases that passed the self-test; empty where there is to be no such test.
+    pub tested: OnceLock<Tested>,
     pub rewrite: Option<Rewrite>,
     pub live_bytes: AtomicU64,
     pub peak_bytes: AtomicU64,
@@ -46,7 +46,7 @@ impl Device {
             wgpu: self.0.wgpu.clone(),
             queue: self.0.queue.clone(),
             caps: self.0.caps.clone(),
-            tested: self.0.tested.as_ref().map(|tested| tested.with_tuning(&self.0.caps, &tuning)),
+            tested: self.tested().map(|t| t.with_tuning(&self.0.caps, &tuning).into()).unwrap_or_default(),
             tuning,
             rewrite: self.0.rewrite.clone(),
             kernels: self.0.kernels.clone(),
@@ -68,7 +68,7 @@ impl Device {
     }
 
     pub(crate) fn tested(&self) -> Option<&Tested> {
-        self.0.tested.as_ref()
+        self.0.tested.get()
     }
 
     /// The wgpu device underneath.

@@ -6,8 +6,8 @@ use super::device::Shared;
 use super::{Archetype, Caps, Coop, Device, Feature, Tested, Tuning, adapter, coop};
 use crate::{Error, Result};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 
 /// How to open a device.
 #[derive(Clone, Debug, Default)]
@@ -31,9 +31,9 @@ pub struct DeviceOptions {
     pub default_limits: bool,
     /// Does without these, as on an adapter that lacks them; so does `SOFTPATCH_DISABLE`.
     pub without: Vec<Feature>,
-    /// Runs the kernels for cooperative matrices of this side (8 or 16) with matrices in ordinary registers, on an adapter
-    /// with f16: very slow, for tests of these kernels on machines without such matrices.
-    pub emulate_coop: Option<u32>,
+    /// Runs the kernels for cooperative matrices of this side (8 or 16), held by so many lanes (16, 32 or 64), with matrices in
+    /// ordinary registers, on an adapter with f16: very slow, for tests of these kernels on machines without such matrices.
+    pub emulate_coop: Option<(u32, u32)>,
     /// Tile sizes measured on this adapter, see [`Tuning`]; the defaults if `None`.
     pub tuning: Option<Tuning>,
     /// Puts faults into shaders, for tests that they are found.
@@ -101,7 +101,17 @@ impl Device {
             return Err(Error::Device("emulated cooperative matrices do not multiply right".into()));
         }
         tracing::debug!(caps = ?this.caps(), "device");
-        Ok(this)
+        Ok(this.remembering(options))
+    }
+
+    /// With what passed on this device before, which is a matter of all that it turned out to have.
+    fn remembering(self, options: &DeviceOptions) -> Self {
+        // What passes or fails with faults put in says nothing about the adapter.
+        let folder = options.cache.as_deref().filter(|_| options.rewrite.is_none());
+        if !options.no_self_test {
+            self.0.tested.get_or_init(|| Tested::open(&self.0.caps, &self.0.tuning, folder));
+        }
+        self
     }
 
     /// Uses a device that the application already owns; the application keeps using it at the same time. Features
@@ -111,7 +121,8 @@ impl Device {
         // A misspelt name in the environment is an error of `open` alone.
         let disabled = Disabled::from_env().unwrap_or_default();
         // Which cooperative matrices there are only the adapter tells, and that the application has.
-        Self(Arc::new(Self::shared(device, queue, &DeviceOptions::default(), &disabled)))
+        let options = DeviceOptions::default();
+        Self(Arc::new(Self::shared(device, queue, &options, &disabled))).remembering(&options)
     }
 
     fn build(
@@ -123,8 +134,13 @@ impl Device {
         if let Some(tuning) = &options.tuning {
             tuning.validate()?;
         }
-        if options.emulate_coop.is_some_and(|side| side != 8 && side != 16) {
-            return Err(Error::InvalidOption("cooperative matrices have a side of 8 or 16".into()));
+        if options
+            .emulate_coop
+            .is_some_and(|(side, lanes)| ![8, 16].contains(&side) || ![16, 32, 64].contains(&lanes))
+        {
+            return Err(Error::InvalidOption(
+                "cooperative matrices have a side of 8 or 16, and 16, 32 or 64 lanes".into(),
+            ));
         }
         Ok(Self(Arc::new(Self::shared(device, queue, options, disabled))))
     }
@@ -153,7 +169,7 @@ impl Device {
             coop: options
                 .emulate_coop
                 .filter(|_| features.contains(wgpu::Features::SHADER_F16))
-                .map(|side| Coop { side, lanes: 32, emulated: true }),
+                .map(|(side, lanes)| Coop { side, lanes, emulated: true }),
             unchecked,
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
             max_binding: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
@@ -168,11 +184,8 @@ impl Device {
         let cache =
             options.cache.as_deref().and_then(|folder| PipelineCache::open(&device, folder)).map(Arc::new);
         let tuning = options.tuning.clone().unwrap_or_default();
-        // What passes or fails with faults put in says nothing about the adapter.
-        let folder = options.cache.as_deref().filter(|_| options.rewrite.is_none());
-        let tested = Tested::open(&caps, &tuning, folder);
         Shared {
-            tested: (!options.no_self_test).then_some(tested),
+            tested: OnceLock::new(),
             rewrite: options.rewrite.clone(),
             wgpu: device,
             queue,

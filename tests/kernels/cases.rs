@@ -52,9 +52,10 @@ fn with_matrices() -> Vec<(String, Device)> {
             DeviceOptions { archetype: Some(Archetype::Tiled), emulate_coop, ..DeviceOptions::default() };
         Device::open(&options).unwrap()
     };
-    [Some(8), Some(16), None]
+    // Narrower and wider subgroups than most GPUs have: AMD's have 64 lanes.
+    [Some((8, 32)), Some((16, 32)), Some((8, 16)), Some((16, 64)), None]
         .into_iter()
-        .map(|side| (format!("tiled, matrices {side:?}"), open(side)))
+        .map(|of| (format!("tiled, matrices {of:?}"), open(of)))
         .filter(|(_, device)| device.caps().coop.is_some())
         .collect()
 }

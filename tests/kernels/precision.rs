@@ -91,7 +91,7 @@ fn half_devices() -> &'static [Named] {
                     archetype,
                     unchecked,
                     tuning,
-                    emulate_coop: Some(side),
+                    emulate_coop: Some((side, 32)),
                     ..Default::default()
                 };
                 all.push((format!("coop {side} {name}, emulated"), Device::open(&options).unwrap()));
