@@ -46,7 +46,8 @@ fn w_at(at: u32, k: u32) -> f32 { return f32(ws[at + k / 4u][k % 4u]); }
 
 fn multiply_add(a: FragmentX, b: FragmentW, sum: FragmentC) -> FragmentC {
     var f = sum;
-    // Never more than SIDE, which the driver cannot know: unrolled, the loops take it ten times as long to compile.
+    // Never more than SIDE, which the driver cannot know: unrolled, the loops take it ten times as long to
+    // compile.
     let depth = SIDE + own / LANES;
     for (var j = 0u; j < PER; j++) {
         let e = own * PER + j;

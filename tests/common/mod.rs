@@ -14,10 +14,10 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 /// A device of the matrix and what it is.
 pub type Named = (String, Device);
 
-/// Devices that between them make every choice that is open to the kernels: both families; `direct` with and without
-/// subgroups and with either width of words, `tiled` with and without subgroups; wgpu's injected checks on and off in
-/// each family; WebGPU's default limits and the adapter's own ones. Opened once a test binary. What the adapter lacks
-/// is left out, and said.
+/// Devices that between them make every choice that is open to the kernels: both families; `direct` with and
+/// without subgroups and with either width of words, `tiled` with and without subgroups; wgpu's injected
+/// checks on and off in each family; WebGPU's default limits and the adapter's own ones. Opened once a test
+/// binary. What the adapter lacks is left out, and said.
 ///
 /// # Panics
 /// Where there is no adapter: the suite needs one.
@@ -28,9 +28,9 @@ pub fn devices() -> &'static [Named] {
         const INT64: Feature = Feature::Int64;
         let (direct, tiled) = (Archetype::Direct, Archetype::Tiled);
         let wanted: [(Archetype, &[Feature], bool, bool); 6] = [
-            // Family, what is done without, unchecked, default limits. Two with the same kernels, but for the width of words,
-            // have the same checks, so that the driver's cache knows most of the second's; neighbours, which tests run at
-            // the same time, have not.
+            // Family, what is done without, unchecked, default limits. Two with the same kernels, but for the
+            // width of words, have the same checks, so that the driver's cache knows most of the second's;
+            // neighbours, which tests run at the same time, have not.
             (direct, &[], true, true),
             (tiled, &[SUBGROUP], false, false),
             (direct, &[SUBGROUP], false, true),
@@ -102,8 +102,15 @@ pub fn checked() -> [&'static Named; 2] {
     [find(Archetype::Direct, false), find(Archetype::Tiled, false)]
 }
 
-/// Calls `f` with every item of `list`, two at a time: where a driver compiles kernels it does so on one core, and that is most
-/// of the time of most tests. A failure in `f` is the test's.
+/// Both families, each with and without checks: for tests of a whole method, whose kernels are tested with
+/// every width of words elsewhere.
+pub fn of_each_kind() -> Vec<Named> {
+    let [direct_checked, tiled_checked] = checked();
+    [direct(), tiled_checked, direct_checked, tiled()].map(Clone::clone).to_vec()
+}
+
+/// Calls `f` with every item of `list`, two at a time: where a driver compiles kernels it does so on one
+/// core, and that is most of the time of most tests. A failure in `f` is the test's.
 pub fn in_pairs<T: Sync>(list: &[T], f: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     let work = || {
@@ -176,43 +183,48 @@ pub fn noise(seed: u64, len: usize, mean: f32, spread: f32) -> Vec<f32> {
     (0..len).map(|_| mean + spread * (2.0 * rng.random::<f32>() - 1.0)).collect()
 }
 
-/// `gamma(n) = n u / (1 - n u)`: the bound on the relative error of `n` chained roundings (Higham, Accuracy and Stability of
-/// Numerical Algorithms, section 3.1), with one unit in the last place for `u` and not the half that rounding to the nearest
-/// costs. For `+`, `-` and `*` WGSL (section 15.7.4, floating point accuracy) asks for a correctly rounded result and
-/// means either neighbour of the true one: "the result may be rounded up or down: WGSL does not specify a rounding mode". `fma(a, b, c)` is inherited from `a * b + c`, fused or not; `dot` from its sum, in any order.
+/// `gamma(n) = n u / (1 - n u)`: the bound on the relative error of `n` chained roundings (Higham, Accuracy
+/// and Stability of Numerical Algorithms, section 3.1), with one unit in the last place for `u` and not the
+/// half that rounding to the nearest costs. For `+`, `-` and `*` WGSL (section 15.7.4, floating point
+/// accuracy) asks for a correctly rounded result and means either neighbour of the true one: "the result may
+/// be rounded up or down: WGSL does not specify a rounding mode". `fma(a, b, c)` is inherited from `a * b +
+/// c`, fused or not; `dot` from its sum, in any order.
 pub fn gamma(n: usize) -> f32 {
     let nu = n as f32 * f32::EPSILON;
     nu / (1.0 - nu)
 }
 
-/// Roundings that a division counts as: WGSL (section 15.7.4.1, Accuracy of Concrete Floating Point Expressions) allows 2.5 units in the last place where the divisor is in 2^-126 ..= 2^126.
+/// Roundings that a division counts as: WGSL (section 15.7.4.1, Accuracy of Concrete Floating Point
+/// Expressions) allows 2.5 units in the last place where the divisor is in 2^-126 ..= 2^126.
 pub const DIVISION: usize = 3;
 
-/// Roundings that `sqrt` counts as: it is inherited from `1 / inverseSqrt(x)`, which are 2 units in the last place and the
-/// 2.5 of a division.
+/// Roundings that `sqrt` counts as: it is inherited from `1 / inverseSqrt(x)`, which are 2 units in the last
+/// place and the 2.5 of a division.
 pub const SQUARE_ROOT: usize = 5;
 
-/// The smallest normal number: what is smaller, operand or result, may count as zero (WGSL, section 15.7.2: subnormal
-/// numbers may be flushed, and the sign of a zero ignored).
+/// The smallest normal number: what is smaller, operand or result, may count as zero (WGSL, section 15.7.2:
+/// subnormal numbers may be flushed, and the sign of a zero ignored).
 pub const FLUSHED: f32 = f32::MIN_POSITIVE;
 
-/// Relative error of packing a number as f16, and the smallest normal one, below which it may become zero. The packing
-/// is as free to round up or down as all else: some GPUs cut off (`v_cvt_pkrtz_f16_f32`), others take the nearest.
+/// Relative error of packing a number as f16, and the smallest normal one, below which it may become zero.
+/// The packing is as free to round up or down as all else: some GPUs cut off (`v_cvt_pkrtz_f16_f32`), others
+/// take the nearest.
 pub const F16_ROUNDING: f32 = 1.0 / 1024.0;
 pub const F16_FLUSHED: f32 = 1.0 / 16384.0;
 
-/// Relative error of the distance of two rows of `r` values, a root of a sum of squares of differences, against one that was
-/// rounded once. Squaring doubles a difference's rounding and adds one, a sum of `r` terms of one sign adds `r` in
-/// whatever order, the root halves all that.
+/// Relative error of the distance of two rows of `r` values, a root of a sum of squares of differences,
+/// against one that was rounded once. Squaring doubles a difference's rounding and adds one, a sum of `r`
+/// terms of one sign adds `r` in whatever order, the root halves all that.
 pub fn distance_error(r: usize) -> f32 {
     gamma((r + 3).div_ceil(2) + SQUARE_ROOT + 1)
 }
 
-/// Absolute error of bilinear resampling of a grid of `size` (rows, columns) whose values are at most `largest` in size and
-/// differ by at most `step` from their neighbours. The position `(o + 0.5) * size / out - 0.5` is rounded at the product, the
-/// division and the difference, and at most `size`; along each axis the result moves by that error times `step` (it
-/// is continuous where a position falls to the other side of a whole number). Then each of two interpolations rounds
-/// `1 - t`, a product and a sum; and the reference was rounded once.
+/// Absolute error of bilinear resampling of a grid of `size` (rows, columns) whose values are at most
+/// `largest` in size and differ by at most `step` from their neighbours. The position `(o + 0.5) * size / out
+/// - 0.5` is rounded at the product, the division and the difference, and at most `size`; along each axis the
+/// result moves by that error times `step` (it is continuous where a position falls to the other side of a
+/// whole number). Then each of two interpolations rounds `1 - t`, a product and a sum; and the reference was
+/// rounded once.
 pub fn resampling_error(size: [usize; 2], step: f32, largest: f32) -> f32 {
     let position = |n: usize| n as f32 * gamma(2 + DIVISION);
     (position(size[0]) + position(size[1])) * step + largest * gamma(7)

@@ -15,8 +15,8 @@ use softpatch::ops::resample::Upsample;
 use softpatch::ops::{Activation, gather};
 use softpatch::reference;
 
-/// Inputs lie in -1 .. 1: a sum of k products, bias and residual in any order, each product rounded or fused, errs by at most
-/// gamma(k + 2) of the terms' sizes, which add up to k + 2; the reference was rounded once.
+/// Inputs lie in -1 .. 1: a sum of k products, bias and residual in any order, each product rounded or fused,
+/// errs by at most gamma(k + 2) of the terms' sizes, which add up to k + 2; the reference was rounded once.
 fn bound(k: usize) -> f32 {
     gamma(k + 3) * (k as f32 + 2.0)
 }
@@ -174,9 +174,9 @@ proptest! {
     }
 }
 
-/// Depthwise convolutions: kernel, stride and the run of outputs that an invocation owns are constants, each set of them
-/// another pipeline to compile, so these are few; channels fill vec4s and no more, padding differs from side to side, and
-/// widths leave runs of 4, 7 and 8 unfinished.
+/// Depthwise convolutions: kernel, stride and the run of outputs that an invocation owns are constants, each
+/// set of them another pipeline to compile, so these are few; channels fill vec4s and no more, padding
+/// differs from side to side, and widths leave runs of 4, 7 and 8 unfinished.
 pub(super) fn depthwise_shapes() -> [ConvShape; 4] {
     let shape = |[in_h, in_w, c]: [u32; 3],
                  kernel,
@@ -225,7 +225,8 @@ fn depthwise_case(name: &str, device: &Device, shape: ConvShape, activation: Act
 fn depthwise_equals_the_reference() {
     let _guard = serial();
     on_devices(|name, device| {
-        // What sizes do to the text is the same with every flag: all of them on one device of each family, two elsewhere.
+        // What sizes do to the text is the same with every flag: all of them on one device of each family,
+        // two elsewhere.
         let all = [direct(), tiled()].iter().any(|(n, _)| n == name);
         for (i, shape) in depthwise_shapes().into_iter().enumerate().filter(|(i, _)| all || i % 3 == 0) {
             let activation = [Activation::None, Activation::Relu, Activation::Relu6][i % 3];

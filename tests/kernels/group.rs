@@ -5,8 +5,9 @@ use proptest::prelude::*;
 use softpatch::gpu::Recorder;
 use softpatch::ops::group::{Centre, Gather};
 
-/// A difference to the first row is at most `2 * spread` and rounded once; so is the mean of all of them, rounded at every sum
-/// and at the division. The last difference is no larger; it and the reference's are rounded once.
+/// A difference to the first row is at most `2 * spread` and rounded once; so is the mean of all of them,
+/// rounded at every sum and at the division. The last difference is no larger; it and the reference's are
+/// rounded once.
 fn centre_tolerance(n: usize, spread: f32) -> f32 {
     2.0 * spread * gamma(1 + n + DIVISION + 2)
 }

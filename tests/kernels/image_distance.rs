@@ -21,8 +21,8 @@ fn means() {
             image_mean::record(&mut recorder, &input, shape, &out).unwrap();
             recorder.run().unwrap();
             let got: Vec<f32> = device.read(&out).unwrap();
-            // Differences to the first position are at most 2, rounded once each, then at every sum and at the division; the
-            // last sum and the reference round the result.
+            // Differences to the first position are at most 2, rounded once each, then at every sum and at
+            // the division; the last sum and the reference round the result.
             let (absolute, relative) = (2.0 * gamma(positions + DIVISION), gamma(2));
             assert_close(&format!("{name} {images}x{positions}x{dim}"), &got, &want, absolute, relative);
         });

@@ -208,7 +208,8 @@ fn a_bank_that_nearly_fills_a_binding_is_found_and_searched() {
             Ok(())
         })
         .unwrap();
-        // Squares of rounded differences, their sum, the weight; the reference rounds at the sum and at the weight.
+        // Squares of rounded differences, their sum, the weight; the reference rounds at the sum and at the
+        // weight.
         assert_close(name, &found[0].patches, &want, 0.0, gamma(DIM + 3 + 1 + 2));
         assert_eq!(found[0].score, found[0].patches.iter().copied().fold(0.0, f32::max), "{name}");
     });

@@ -7,9 +7,9 @@ use softpatch::ops::knn::Knn;
 use softpatch::ops::lof::{Lof, ScoreMap};
 use softpatch::reference;
 
-/// Relative error of a factor: that of a density, to which distances of `r` values (none: they are given) add `k` sums, two
-/// divisions and a sum, twice, since it is a ratio of them; and once more as much for the mean of the ratios, with the
-/// reference's rounding for the sum.
+/// Relative error of a factor: that of a density, to which distances of `r` values (none: they are given) add
+/// `k` sums, two divisions and a sum, twice, since it is a ratio of them; and once more as much for the mean
+/// of the ratios, with the reference's rounding for the sum.
 fn factor_tolerance(r: usize, k: usize) -> f32 {
     let distance = if r > 0 { distance_error(r) } else { 0.0 };
     2.0 * distance + gamma(3 * (k + 2 * DIVISION + 1))

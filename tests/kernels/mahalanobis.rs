@@ -7,13 +7,14 @@ use softpatch::ops::lof::ScoreMap;
 use softpatch::ops::mahalanobis::{Mahalanobis, MahalanobisTo, RIDGE};
 use softpatch::reference;
 
-/// Relative error of a score. Covariance, factor and substitution are backward stable: together they solve with a matrix
-/// that is off by `gamma(n + 3 r)` relative to its norm at worst, and by 4 times the square root of that count but for
-/// odds of thousands to one (Higham and Mary 2019, rounding errors do not conspire); a pivot's inverse root errs on top, in
-/// the factor and in what is solved with it. A distance squared moves by the condition number times that, the distance by
-/// half; the condition is at most (largest row sum of the covariance) / ridge + 1. The mean of `n` differences of at
-/// most `2 spread` moves each of `r` values, and directions without variance divide that by the ridge's root. Last come the
-/// root, the sum and the reference.
+/// Relative error of a score. Covariance, factor and substitution are backward stable: together they solve
+/// with a matrix that is off by `gamma(n + 3 r)` relative to its norm at worst, and by 4 times the square
+/// root of that count but for odds of thousands to one (Higham and Mary 2019, rounding errors do not
+/// conspire); a pivot's inverse root errs on top, in the factor and in what is solved with it. A distance
+/// squared moves by the condition number times that, the distance by half; the condition is at most (largest
+/// row sum of the covariance) / ridge + 1. The mean of `n` differences of at most `2 spread` moves each of
+/// `r` values, and directions without variance divide that by the ridge's root. Last come the root, the sum
+/// and the reference.
 fn score_tolerance(x: &[f32], n: usize, r: usize, spread: f32) -> f32 {
     let mean: Vec<f64> =
         (0..r).map(|c| (0..n).map(|i| f64::from(x[i * r + c])).sum::<f64>() / n as f64).collect();

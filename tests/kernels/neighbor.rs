@@ -13,14 +13,14 @@ struct Case {
     head: usize,
 }
 
-/// Relative error of a squared distance: a difference's rounding counts twice, its square rounds, and so does the sum of
-/// `dim` terms of one sign in whatever order; the reference rounds once.
+/// Relative error of a squared distance: a difference's rounding counts twice, its square rounds, and so does
+/// the sum of `dim` terms of one sign in whatever order; the reference rounds once.
 fn square_error(dim: usize) -> f32 {
     gamma(3 + dim + 1)
 }
 
-/// Values of a head. Its length is a constant of the kernels, as is what 8 lanes need for a row: others are other pipelines
-/// to compile, so rows have 36 to 64 values.
+/// Values of a head. Its length is a constant of the kernels, as is what 8 lanes need for a row: others are
+/// other pipelines to compile, so rows have 36 to 64 values.
 const HEAD: usize = 8;
 
 fn quarters() -> std::ops::Range<usize> {
@@ -97,7 +97,9 @@ proptest! {
     }
 
     #[test]
-    fn equals_brute_force_on_real_values(q in 1_usize..40, m in 1_usize..400, d4 in quarters(), offset in 0_u32..3, seed: u64) {
+    fn equals_brute_force_on_real_values(
+        q in 1_usize..40, m in 1_usize..400, d4 in quarters(), offset in 0_u32..3, seed: u64,
+    ) {
         let _guard = serial();
         let dim = 4 * d4;
         // Far from the origin and from the mean that is subtracted: bounds cancel there.

@@ -64,7 +64,8 @@ proptest! {
                 .collect();
             want.extend(embed_pooled(&one, dim as usize));
         }
-        // Values up to 1.3: means of at most 9 * 200 / 1024 + 2 of them, resampling, means of at most 2048 / 64 + 2.
+        // Values up to 1.3: means of at most 9 * 200 / 1024 + 2 of them, resampling, means of at most 2048 /
+        // 64 + 2.
         let resampling = resampling_error([h1 as usize, w1 as usize], 2.6, 1.3);
         let bound = 1.3 * gamma(4 + DIVISION + 34 + DIVISION + 1) + resampling;
         for (name, device) in [direct(), tiled()] {

@@ -30,8 +30,8 @@ fn rounded(seed: u64, len: usize) -> Vec<f32> {
     noise(seed, len, 0.0, 1.0).into_iter().map(round).collect()
 }
 
-/// Sums of k products of numbers in -1 .. 1, bias and residual, as in `backbone.rs`; twice that, since tensor cores line
-/// up several products and cut all of them off where the largest one's digits end.
+/// Sums of k products of numbers in -1 .. 1, bias and residual, as in `backbone.rs`; twice that, since tensor
+/// cores line up several products and cut all of them off where the largest one's digits end.
 fn bound(k: usize) -> f32 {
     2.0 * gamma(k + 3) * (k as f32 + 2.0)
 }
@@ -105,8 +105,8 @@ fn half_devices() -> &'static [Named] {
     })
 }
 
-/// Workgroup memory of `gemm_coop.wgsl` with BIG: two tiles of 8 fragments a side, rows of which are staged as far as 8
-/// subgroups load at once and padded, and a fragment of f32 for each subgroup.
+/// Workgroup memory of `gemm_coop.wgsl` with BIG: two tiles of 8 fragments a side, rows of which are staged
+/// as far as 8 subgroups load at once and padded, and a fragment of f32 for each subgroup.
 fn big_coop_bytes(coop: Coop) -> u32 {
     let tile = 8 * coop.side;
     2 * tile * (4 * 8 * coop.lanes / tile + 2) * 8 + 8 * coop.side * coop.side * 4
@@ -208,7 +208,8 @@ fn conv_case(name: &str, device: &Device, half: bool, shape: ConvShape) {
     assert_close(&format!("{name} {shape:?}"), &got, &want, absolute, relative);
 }
 
-/// A stem of 4 channels, whose steps span taps; a step in the middle; a pointwise one with a stride; padding on two sides.
+/// A stem of 4 channels, whose steps span taps; a step in the middle; a pointwise one with a stride; padding
+/// on two sides.
 fn convolutions() -> [ConvShape; 4] {
     let uneven = ConvShape { pad_top: 0, pad_left: 1, ..shape([9, 14, 12], 20, 3, 2) };
     [shape([21, 17, 4], 72, 7, 2), shape([13, 9, 20], 136, 3, 1), shape([8, 9, 12], 40, 1, 2), uneven]
@@ -329,7 +330,8 @@ fn a_backbone_in_f16_stays_near_its_twin_in_f32() {
     };
     let (_, want) = embed(&direct().1, Precision::F32);
     let norm = |v: &[f32]| v.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-    // Kernel by kernel every device is tested above; the whole way go one of them, whatever matrices the adapter has ..
+    // Kernel by kernel every device is tested above; the whole way go one of them, whatever matrices the
+    // adapter has ..
     let mut all = vec![direct().clone()];
     let real = |(name, _): &&Named| name.starts_with("coop") && !name.ends_with("emulated");
     all.extend(half_devices().iter().filter(real).cloned());
@@ -346,9 +348,10 @@ fn a_backbone_in_f16_stays_near_its_twin_in_f32() {
         assert!(half, "{name}");
         let difference: Vec<f32> = got.iter().zip(&want).map(|(g, w)| g - w).collect();
         let relative = norm(&difference) / norm(&want);
-        // Input, weights and outputs of about 40 layers are rounded once each, independently: sqrt(3 * 40) * 2^-11 / sqrt(3)
-        // is 0.3 %; layers that damp their input less than they make output leave room for three times that. A device
-        // that cuts off makes every output smaller by 2^-11 on average, 40 of which are 2 %.
+        // Input, weights and outputs of about 40 layers are rounded once each, independently: sqrt(3 * 40) *
+        // 2^-11 / sqrt(3) is 0.3 %; layers that damp their input less than they make output leave room for
+        // three times that. A device that cuts off makes every output smaller by 2^-11 on average, 40 of
+        // which are 2 %.
         assert!(relative > 0.0 && relative < 0.03, "{name}: {relative}");
     });
 }

@@ -36,8 +36,8 @@ fn check(scores: &[f32], q: f64) {
     sorted.sort_by(f32::total_cmp);
     let at = q * (sorted.len() - 1) as f64;
     let (a, b) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
-    // The ends are exact. Between them the difference, at most twice the larger end, is rounded, the position twice and
-    // their product once, the result once more, and the reference once. What is subnormal on the
+    // The ends are exact. Between them the difference, at most twice the larger end, is rounded, the position
+    // twice and their product once, the result once more, and the reference once. What is subnormal on the
     // way may count as zero.
     let largest = a.abs().max(b.abs());
     let room = f64::from(largest) * f64::from(2.0 * gamma(4) + gamma(2)) + f64::from(FLUSHED);

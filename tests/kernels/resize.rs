@@ -17,8 +17,8 @@ fn pixels(seed: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// (v - mean) * (1 / std), with `v` exact, against (v - mean) / std: a difference, the host's inverse, a product and the
-/// reference.
+/// (v - mean) * (1 / std), with `v` exact, against (v - mean) / std: a difference, the host's inverse, a
+/// product and the reference.
 fn normalised() -> f32 {
     gamma(4)
 }
@@ -69,7 +69,8 @@ proptest! {
             let mut recorder = Recorder::new(device);
             map.record(&mut recorder, &x, &scratch, &out, 2).unwrap();
             recorder.run().unwrap();
-            // Twice a sum of at most 12 terms, none negative, with rounded weights that add up to 1; values up to 2.
+            // Twice a sum of at most 12 terms, none negative, with rounded weights that add up to 1; values
+            // up to 2.
             let absolute = 2.0 * gamma(2 * (12 + 2) + 1);
             assert_close(name, &device.read(&out).unwrap(), &want, absolute, 0.0);
         });

@@ -1,6 +1,6 @@
 //! The published program's choices (`compat: official`) against their specification.
 
-use crate::common::{direct, noise, on_devices, serial};
+use crate::common::{direct, noise, of_each_kind, on_each, serial};
 use softpatch::data::MemorySource;
 use softpatch::data::synth::{Material, render};
 use softpatch::detector::coreset::{RowSource, Vectors, select, select_official};
@@ -78,7 +78,7 @@ impl Case {
             greedy_coreset_official(&self.z, self.dims, &self.kept, self.picks, self.seed, squared(fused))
         };
         let want = by(false);
-        on_devices(|name, device| {
+        on_each(&of_each_kind(), |name, device| {
             let got = self.run(device, self.z.len() / self.dims / 3, true);
             if got != want {
                 assert_eq!(got, by(true), "{name}");

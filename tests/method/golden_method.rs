@@ -1,7 +1,7 @@
 //! The whole method from patch features to anomaly maps, by plain Rust and by the detector, against scikit-learn, SciPy and
 //! NumPy (`tools/golden_method.py`, which also says why no pick and no neighbour can hang on a rounding).
 
-use crate::common::{assert_close, gamma, on_devices, serial};
+use crate::common::{DIVISION, SQUARE_ROOT, assert_close, gamma, of_each_kind, on_each, serial};
 use safetensors::{Dtype, SafeTensors};
 use softpatch::detector::{
     Compat, Discriminator, FitOptions, Fitted, Quiet, Score, fit_embeddings, score_embeddings,
@@ -80,6 +80,12 @@ fn largest(values: &[f32]) -> f32 {
     values.iter().copied().fold(0.0, f32::max)
 }
 
+/// Relative error of a local outlier factor, as in tests/kernels/lof.rs: `distance` is the error of a
+/// distance before its root.
+fn factor_error(distance: f32, k: usize) -> f32 {
+    2.0 * distance + gamma(2 * SQUARE_ROOT + 3 * (k + 2 * DIVISION + 1))
+}
+
 impl Found {
     /// Compares with the golden values, and says how far the worst of each is off in tolerances where it fails.
     fn check(&self, golden: &Golden<'_>, who: &str, case: &str, k: usize, gaussian: f32) {
@@ -88,10 +94,9 @@ impl Found {
         let distance = golden.floats("error")[0];
         let outlier = match case {
             "gaussian" => gaussian,
-            // One distance.
-            "nearest" => distance,
-            // A quotient of two densities, each with the error of a distance, and about 4 k roundings.
-            _ => 2.0 * distance + 4.0 * k as f32 * U,
+            // One distance, its root and a sum.
+            "nearest" => distance + gamma(SQUARE_ROOT + 1),
+            _ => factor_error(distance, k),
         };
         let (scores, threshold) = (want("outlier"), want("threshold"));
         assert_close(&what("outlier"), &self.outlier, &scores, 0.0, outlier);
@@ -116,8 +121,8 @@ impl Found {
             );
         }
         assert_close(&what("weights"), &self.weights, &want("weights"), 0.0, outlier);
-        // A weight times a sum of squares of differences that are exact but for one rounding.
-        let score = outlier + gamma(DIM + 4);
+        // A weight times a sum of squares of rounded differences, and the reference's roundings of both.
+        let score = outlier + gamma(DIM + 3 + 1 + 2);
         assert_close(&what("patches"), &self.patches, &want("patches"), 0.0, score);
         assert_close(&what("image"), &self.image, &want("image"), 0.0, score);
         let own = want("own");
@@ -203,7 +208,7 @@ fn the_detector_is_scikit_learns_and_scipys() {
     with_golden(|golden| {
         let (train, test, seed) =
             (golden.features("train.features"), golden.features("test.features"), golden.seed());
-        on_devices(|name, device| {
+        on_each(&of_each_kind(), |name, device| {
             for (case, discriminator, k) in CASES {
                 let official =
                     if case == "official" { FitOptions::official() } else { FitOptions::default() };
@@ -237,15 +242,17 @@ fn the_detector_is_scikit_learns_and_scipys() {
                     map: scores.iter().flat_map(|s| s.map.clone()).collect(),
                     own: model.train_scores,
                 };
-                // As in tests/kernels/mahalanobis.rs: half the condition times what n + 3 r roundings come to.
+                // As in tests/kernels/mahalanobis.rs: half the condition times what n + 3 r roundings come
+                // to, and the pivots.
                 let condition = golden.floats("gaussian.condition")[0];
-                let gaussian = 0.5 * condition * 4.0 * ((IMAGES + 3 * R) as f32).sqrt() * U;
+                let roundings = 4.0 * ((IMAGES + 3 * R) as f32).sqrt() * f32::EPSILON;
+                let gaussian = 0.5 * condition * (roundings + gamma(2 * (SQUARE_ROOT + DIVISION)));
                 found.check(golden, name, case, k, gaussian);
                 if case != "gaussian" {
                     // The median errs as the scores do, the deviations from it twice that.
                     let (own, want) =
                         (golden.floats(&format!("{case}.own")), golden.floats(&format!("{case}.decision")));
-                    let score = 2.0 * golden.floats("error")[0] + 4.0 * k as f32 * U + gamma(DIM + 4);
+                    let score = factor_error(golden.floats("error")[0], k) + gamma(DIM + 3 + 1 + 2);
                     let absolute = score * largest(&own) * (1.0 + 2.0 * 3.0 * 1.4826);
                     assert_close(
                         &format!("{case}.decision"),

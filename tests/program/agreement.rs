@@ -1,6 +1,6 @@
-//! The same images and the same model have the same scores on every adapter that can execute, in processes of their own: the
-//! adapter as it is, with narrower and wider SIMD registers (so subgroups of other sizes) where it is llvmpipe, without
-//! what other adapters lack, and on other drivers that are installed.
+//! The same images and the same model have the same scores on every adapter that can execute, in processes of
+//! their own: the adapter as it is, with narrower and wider SIMD registers (so subgroups of other sizes)
+//! where it is llvmpipe, without what other adapters lack, and on other drivers that are installed.
 
 use crate::common::{in_pairs, serial};
 use softpatch::data::synth::{Material, SynthOptions, generate};
@@ -102,7 +102,8 @@ impl Scores {
     }
 }
 
-/// Manifests of other Vulkan drivers: those of $SOFTPATCH_TEST_DRIVERS, and SwiftShader where browsers bring it along.
+/// Manifests of other Vulkan drivers: those of $SOFTPATCH_TEST_DRIVERS, and SwiftShader where browsers bring
+/// it along.
 fn drivers() -> Vec<PathBuf> {
     let named = std::env::var_os("SOFTPATCH_TEST_DRIVERS");
     let mut found: Vec<PathBuf> = named.iter().flat_map(std::env::split_paths).collect();
@@ -187,7 +188,8 @@ fn all_agree(adapters: &[Adapter], what: &str, model: &Path, images: &[PathBuf],
     });
 }
 
-/// Largest distance of a row of one bank from the other bank, in both directions (Hausdorff), and whether rows are the same.
+/// Largest distance of a row of one bank from the other bank, in both directions (Hausdorff), and whether
+/// rows are the same.
 fn banks_apart(a: &Model, b: &Model) -> (f64, bool) {
     let dim = a.info.dim as usize;
     let to = |x: &Model, y: &Model| -> f64 {
@@ -212,9 +214,9 @@ fn every_adapter_gives_the_same_scores() {
     adapters[0].fit(&train, &model, &TINY);
     all_agree(&adapters, "painted parts", &model, &test, &[]);
 
-    // A fit on each, without soft weights, so that a score is the squared distance to the bank. Which of two nearly equal
-    // rows is picked may differ, and then later picks do; but the distance of any patch to two banks differs by no more
-    // than the banks are apart, and by the rounding that is allowed above.
+    // A fit on each, without soft weights, so that a score is the squared distance to the bank. Which of two
+    // nearly equal rows is picked may differ, and then later picks do; but the distance of any patch to two
+    // banks differs by no more than the banks are apart, and by the rounding that is allowed above.
     let path = |i: usize| folder.path().join(format!("{i}.safetensors"));
     let found: Mutex<Vec<Option<Scores>>> = Mutex::new(adapters.iter().map(|_| None).collect());
     let numbered: Vec<(usize, &Adapter)> = adapters.iter().enumerate().collect();
