@@ -69,6 +69,11 @@ fn every_variant_is_run_and_right() {
         let mut ids = BTreeSet::new();
         for entry in small(device) {
             assert!(ids.insert(entry.id()), "{name}: {} is there twice", entry.id());
+            // What is no product is the same on the other devices.
+            let products = ["gemm", "conv"].contains(&entry.kernel) && entry.shape.contains("f16");
+            if device.caps().coop.is_some() && !products {
+                continue;
+            }
             let case = entry.make(device).unwrap_or_else(|e| panic!("{name}: {}: {e}", entry.id()));
             // Twice: a plan may not depend on what its buffers held.
             for _ in 0..2 {
