@@ -220,11 +220,11 @@ pub fn distance_error(r: usize) -> f32 {
 }
 
 /// Absolute error of bilinear resampling of a grid of `size` (rows, columns) whose values are at most
-/// `largest` in size and differ by at most `step` from their neighbours. The position `(o + 0.5) * size / out
-/// - 0.5` is rounded at the product, the division and the difference, and at most `size`; along each axis the
-/// result moves by that error times `step` (it is continuous where a position falls to the other side of a
-/// whole number). Then each of two interpolations rounds `1 - t`, a product and a sum; and the reference was
-/// rounded once.
+/// `largest` in size and differ by at most `step` from their neighbours. The position, which is
+/// `(o + 0.5) * size / out - 0.5`, is rounded at the product, the division and the difference, and at most
+/// `size`; along each axis the result moves by that error times `step` (it is continuous where a position falls
+/// to the other side of a whole number). Then each of two interpolations rounds a complement, a product and a
+/// sum; and the reference was rounded once.
 pub fn resampling_error(size: [usize; 2], step: f32, largest: f32) -> f32 {
     let position = |n: usize| n as f32 * gamma(2 + DIVISION);
     (position(size[0]) + position(size[1])) * step + largest * gamma(7)
