@@ -83,10 +83,14 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) me: u32,
 //#if !SOFT
-    @builtin(subgroup_id) sg: u32,
+    @builtin(subgroup_id) subgroup: u32,
     @builtin(subgroup_invocation_id) lane: u32,
 //#endif
 ) {
+//#if !SOFT
+    // Were there more of them than LANES says, the answers would be wrong, as a self-test finds, but no memory but ours touched.
+    let sg = min(subgroup, SUBGROUPS - 1u);
+//#endif
 //#if SOFT
     let sg = me / LANES;
     let lane = me % LANES;

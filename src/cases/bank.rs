@@ -13,8 +13,14 @@ use crate::ops::neighbor::{Bank, BankData, SkipOwn};
 use crate::reference as plain;
 use std::ops::ControlFlow;
 
-/// A whole selection of `picks` of `rows` rows of `r` values, batch after batch in one submission.
-pub fn coreset(device: &Device, [rows, r, picks]: [usize; 3], official: bool) -> Result<Case> {
+/// A whole selection of `picks` of `rows` rows of `r` values, batch after batch in one submission; a batch has as many candidates
+/// as suit the sizes, or `batch`.
+pub fn coreset(
+    device: &Device,
+    [rows, r, picks]: [usize; 3],
+    batch: Option<u32>,
+    official: bool,
+) -> Result<Case> {
     // Distances of whole numbers are exact, so the picks must be the reference's, one by one.
     let z = whole(rows * r, 22);
     let kept: Vec<u32> = (0..rows as u32).filter(|i| i % 7 != 3).collect();
@@ -22,7 +28,8 @@ pub fn coreset(device: &Device, [rows, r, picks]: [usize; 3], official: bool) ->
     let samples: Vec<u32> = plain::coreset::start_samples(open, 0).into_iter().map(|s| s as u32).collect();
     let tensor = device.upload(&z, "rows")?;
     let chunks = [Chunk { rows: &tensor, first_row: 0, len: rows as u32 }];
-    let shape = CoresetShape::new(open as u32, r as u32, picks as u32, device.caps().max_binding);
+    let mut shape = CoresetShape::new(open as u32, r as u32, picks as u32, device.caps().max_binding);
+    shape.batch = batch.unwrap_or(shape.batch);
     // Once in the ordinary way, to know how many batches it takes.
     let go_on = |_| ControlFlow::Continue(());
     let vectors = Vectors::Device(&chunks);
@@ -158,7 +165,7 @@ pub fn anomaly_map(device: &Device, grid: [usize; 2], out: [usize; 2], batch: us
             let got = &got[got.len() - want.len()..];
             // Two sums of at most as many terms as the grid has, with matrices whose rows add up to 1 and are rounded; nothing
             // is negative.
-            let relative = gamma(grid[0] + grid[1] + 2);
+            let relative = gamma(grid[0] + grid[1] + 3);
             Ok(worst(got.iter().zip(&want).map(|(g, w)| {
                 let w = f64::from(*w);
                 (*g, w, relative * w + f64::from(f32::MIN_POSITIVE))

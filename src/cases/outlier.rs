@@ -1,7 +1,7 @@
 //! Cases of the discriminators: groups, neighbours, outlier scores, quantile.
 
 use super::rounding::{DIVISION, SQUARE_ROOT, exact, gamma, worst, worst_relative};
-use super::values::values;
+use super::values::{values, whole};
 use super::{Case, Verdict, Work};
 use crate::Result;
 use crate::gpu::{Device, Recorder, Tensor};
@@ -44,9 +44,11 @@ struct Lists {
 }
 
 impl Lists {
-    fn new(device: &Device, sizes: Groups) -> Result<Self> {
+    /// Neighbours are a choice, which must not hang on rounding: `operands` makes rows of whole numbers where lists are
+    /// searched, whose squared distances are exact.
+    fn new(device: &Device, sizes: Groups, operands: fn(usize, u64) -> Vec<f32>) -> Result<Self> {
         let Groups { groups, n, r, k } = sizes;
-        let rows = values(groups * n * r, 20);
+        let rows = operands(groups * n * r, 20);
         let lists = groups * n * Knn::width(k as u32, n as u32).max(1) as usize;
         Ok(Self {
             sizes,
@@ -114,7 +116,7 @@ fn distance_error(r: usize) -> f64 {
 
 /// Distances to the nearest rows of each group.
 pub fn knn(device: &Device, sizes: Groups) -> Result<Case> {
-    let lists = Lists::new(device, sizes)?;
+    let lists = Lists::new(device, sizes, whole)?;
     let work = lists.work();
     let Groups { groups, n, r, k } = sizes;
     let (distances, rows) = (lists.distances.clone(), lists.rows.clone());
@@ -136,7 +138,7 @@ pub fn knn(device: &Device, sizes: Groups) -> Result<Case> {
 
 /// Local outlier factors.
 pub fn lof(device: &Device, sizes: Groups) -> Result<Case> {
-    let lists = Lists::new(device, sizes)?;
+    let lists = Lists::new(device, sizes, whole)?;
     let density = device.alloc(sizes.groups * sizes.n, "density")?;
     let (r, k, work) = (sizes.r, sizes.k, lists.work());
     let mut recorder = Recorder::new(device);
@@ -154,7 +156,7 @@ pub fn lof(device: &Device, sizes: Groups) -> Result<Case> {
 
 /// Distances to the nearest row, plus 1.
 pub fn nearest(device: &Device, sizes: Groups) -> Result<Case> {
-    let lists = Lists::new(device, sizes)?;
+    let lists = Lists::new(device, sizes, whole)?;
     let (r, work) = (sizes.r, lists.work());
     let mut recorder = Recorder::new(device);
     lists.record(&mut recorder)?;
@@ -167,7 +169,7 @@ pub fn nearest(device: &Device, sizes: Groups) -> Result<Case> {
 
 /// Mahalanobis distances within each group, or with `others` of other rows to it.
 pub fn mahalanobis(device: &Device, sizes: Groups, others: bool) -> Result<Case> {
-    let lists = Lists::new(device, sizes)?;
+    let lists = Lists::new(device, sizes, values)?;
     let Groups { n, r, .. } = sizes;
     let factors = device.alloc(sizes.groups * r * r, "factors")?;
     // Blocks are overwritten, so every run starts from copies.
@@ -187,9 +189,11 @@ pub fn mahalanobis(device: &Device, sizes: Groups, others: bool) -> Result<Case>
     }
     let flops = groups as f64 * (r * r) as f64 * (2.0 * n as f64 + r as f64 / 3.0);
     let work = Work { flops, bytes: 4.0 * (2 * lists.rows.len() + groups as usize * r * r) as f64 };
-    // Backward stable (Higham, chapter 10): half the condition times the roundings of covariance, factor and solution. The condition
-    // of a covariance of values in -1/2 .. 1/2 with a ridge of 0.01 is below (1/12 (1 + sqrt(r / n))^2 + 0.01) / 0.01, below 40.
-    let relative = 20.0 * gamma(n + 3 * r + (DIVISION + SQUARE_ROOT) * 2);
+    // Backward stable (Higham, chapter 10): half the condition times the roundings of covariance, factor and solution. The largest
+    // eigenvalue of a covariance of values in -1/2 .. 1/2, whose variance is 1/12, is near 1/12 (1 + sqrt(r / n))^2 (Marchenko and
+    // Pastur), the smallest no less than the ridge of 0.01; twice that.
+    let condition = 2.0 * ((1.0 + (r as f64 / n as f64).sqrt()).powi(2) / 12.0 / 0.01 + 1.0);
+    let relative = 0.5 * condition * gamma(n + 3 * r + (DIVISION + SQUARE_ROOT) * 2);
     let plan = recorder.finish()?;
     let check = lists.check(relative, move |g| plain::mahalanobis::mahalanobis(g, r));
     Ok(Case { plan, check: Box::new(check), work: Box::new(move |_| Ok(work)) })
@@ -272,4 +276,19 @@ pub fn quantile(device: &Device, len: usize, q: f64) -> Result<Case> {
         },
         Work { flops: 0.0, bytes: 20.0 * len as f64 },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Squared distances of the operands are exact in f32 whatever the order of their sums, so that no neighbour hangs on rounding.
+    #[test]
+    fn distances_of_the_operands_are_exact() {
+        let r = 4096;
+        let rows = whole(2 * r, 20);
+        assert!(rows.iter().all(|v| v.fract() == 0.0 && v.abs() <= 20.0));
+        // Each term is at most 40 squared, and so many of them stay below 2^24.
+        assert!(r * 40 * 40 < 1 << 24);
+    }
 }

@@ -57,7 +57,7 @@ pub fn remedy(device: &Device, kernels: &[String]) -> String {
         text = format!("{text}; SOFTPATCH_DISABLE={} switches off what these kernels use", off.join(","));
     }
     if uses("F16") || uses("gemm_coop") {
-        text.push_str("; --precision f32 does without f16");
+        text.push_str("; a model that is fitted with --precision f32 does without f16");
     }
     text
 }

@@ -7,7 +7,7 @@ use crate::Result;
 use crate::backbone::extractor::embedding_dim;
 use crate::backbone::network::Kind;
 use crate::backbone::{Network, Patches, Precision};
-use crate::detector::{Compat, Discriminator, FitOptions};
+use crate::detector::{Compat, Discriminator, FitOptions, coreset_batch};
 use crate::gpu::{Archetype, Device, Tuning};
 use crate::ops::Activation;
 use crate::ops::conv::ConvShape;
@@ -160,11 +160,13 @@ fn denoise(all: &mut Vec<Entry>, discriminator: Discriminator, [n, r, k]: [usize
     all.push(Entry::new("quantile", "85 % of 5 000", DENOISE, |d| quantile(d, 5000, 0.85)));
 }
 
-fn selection(all: &mut Vec<Entry>, r: usize, official: bool) {
+fn selection(all: &mut Vec<Entry>, r: usize, batch: u32, official: bool) {
     // More patches than a batch has candidates, so that there are several batches.
     let (rows, picks) = (1000, 80);
-    let text = format!("{picks} of {rows} x {r}{}", if official { ", official" } else { "" });
-    all.push(Entry::new("coreset", text, SELECTION, move |d| bank::coreset(d, [rows, r, picks], official)));
+    let text =
+        format!("{picks} of {rows} x {r}, {batch} at once{}", if official { ", official" } else { "" });
+    let make = move |d: &Device| bank::coreset(d, [rows, r, picks], Some(batch), official);
+    all.push(Entry::new("coreset", text, SELECTION, make));
 }
 
 /// The search, with the image's own rows left out or not.
@@ -218,10 +220,10 @@ pub fn small(device: &Device) -> Vec<Entry> {
         denoise(&mut all, discriminator, [67, 36, if discriminator == Discriminator::Lof { 6 } else { 1 }]);
     }
     // Whole steps of the update, and a tail.
-    for r in [128, 36] {
-        selection(&mut all, r, false);
+    for (r, batch) in [(128, 512), (36, 64)] {
+        selection(&mut all, r, batch, false);
     }
-    selection(&mut all, 128, true);
+    selection(&mut all, 128, 512, true);
     gathering(&mut all);
     for dim in [152, 36] {
         search(&mut all, dim, dim == 36);
@@ -270,8 +272,8 @@ pub(crate) enum Then<'a> {
     Score,
     /// A model is fitted to those of so many images, and calibrated.
     Fit(&'a FitOptions, usize),
-    /// Methods are compared.
-    Bench,
+    /// Methods are compared on those of so many images.
+    Bench(&'a FitOptions, usize),
 }
 
 /// The cases of the kernels that `what` is going to use, at small shapes with its own constants, so that the pipelines that are
@@ -313,22 +315,21 @@ pub(crate) fn of_use(device: &Device, what: &Use<'_>) -> Result<Vec<Entry>> {
     match what.then {
         Then::Score => {}
         Then::Fit(options, images) => {
+            discriminate(&mut all, options.discriminator, options, [images, dim]);
             let r = dim.min(options.projection as usize);
-            let n = images.min(67);
-            let k = if options.discriminator == Discriminator::Lof { options.lof_k as usize } else { 1 };
-            if options.discriminator != Discriminator::None && n > 1 {
-                denoise(&mut all, options.discriminator, [n, r, k.min(n - 1)]);
-            }
-            selection(&mut all, r, options.compat == Compat::Official);
+            selection(&mut all, r, batch(device, what, options, images), options.compat == Compat::Official);
             gathering(&mut all);
             search(&mut all, dim, true);
         }
-        Then::Bench => {
+        Then::Bench(options, images) => {
             for discriminator in [Discriminator::Lof, Discriminator::Nearest, Discriminator::Gaussian] {
-                let k = if discriminator == Discriminator::Lof { 6 } else { 1 };
-                denoise(&mut all, discriminator, [67, dim.min(128), k]);
+                discriminate(&mut all, discriminator, options, [images, dim]);
             }
-            selection(&mut all, dim.min(128), false);
+            let r = dim.min(options.projection as usize);
+            // What is left of the memory for a cell decides, and the number of its images.
+            for batch in [64, batch(device, what, options, images), 512] {
+                selection(&mut all, r, batch, options.compat == Compat::Official);
+            }
             gathering(&mut all);
             search(&mut all, dim, true);
             peers(&mut all);
@@ -339,6 +340,30 @@ pub(crate) fn of_use(device: &Device, what: &Use<'_>) -> Result<Vec<Entry>> {
     let mut seen = std::collections::BTreeSet::new();
     all.retain(|entry| seen.insert(entry.id()));
     Ok(all)
+}
+
+/// The cases of a discriminator for `[images, dim]`: only `k` decides the pipeline, and only where there are few images are
+/// its lists shorter.
+fn discriminate(
+    all: &mut Vec<Entry>,
+    discriminator: Discriminator,
+    options: &FitOptions,
+    [images, dim]: [usize; 2],
+) {
+    let k = if discriminator == Discriminator::Lof { options.lof_k as usize } else { 1 };
+    if discriminator != Discriminator::None && images > 1 {
+        let n = if images > k { 67.max(k + 1) } else { images };
+        denoise(all, discriminator, [n, dim.min(options.projection as usize), k.min(n - 1)]);
+    }
+}
+
+/// Candidates a batch of the coreset, as the fit will choose them.
+fn batch(device: &Device, what: &Use<'_>, options: &FitOptions, images: usize) -> u32 {
+    let dim = what.dim as usize;
+    let sizes = what.network.sizes(what.size[0], what.size[1]);
+    let first = sizes.ok().and_then(|s| what.network.taps.first().map(|tap| s[tap.value]));
+    let positions = first.map_or(1, |[h, w, _]| h as usize * w as usize);
+    coreset_batch(device, options, [images, positions, dim])
 }
 
 /// Matrix products at shapes of real use: squares, and the projections of embeddings.
@@ -413,7 +438,7 @@ pub fn method(scale: Scale) -> Vec<Entry> {
     };
     let coreset = |[rows, r, picks]: [usize; 3]| {
         let text = format!("{picks} of {rows}x{r}");
-        Entry::new("coreset", text, SELECTION, move |d| bank::coreset(d, [rows, r, picks], false))
+        Entry::new("coreset", text, SELECTION, move |d| bank::coreset(d, [rows, r, picks], None, false))
     };
     let neighbor = |[q, m, d]: [usize; 3]| {
         let text = format!("{q} in {m}x{d}");

@@ -4,10 +4,20 @@ use crate::Result;
 use crate::gpu::{Device, Tensor};
 use rand::{Rng, SeedableRng};
 
-/// Repeatable values in -0.5 .. 0.5, exact in f16 too.
+/// Repeatable values in -0.5 .. 0.5 with as many digits as f32 has there, so that a device that computes in fewer is found.
 pub fn values(len: usize, seed: u64) -> Vec<f32> {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-    (0..len).map(|_| rng.random_range(-512..=512) as f32 / 1024.0).collect()
+    (0..len).map(|_| rng.random::<f32>() - 0.5).collect()
+}
+
+/// The same, exact in f16.
+pub fn coarse(len: usize, seed: u64) -> Vec<f32> {
+    values(len, seed).into_iter().map(|v| (1024.0 * v).round() / 1024.0).collect()
+}
+
+/// What a layer that is stored in f16, or in f32, is given.
+pub fn operand(len: usize, seed: u64, f16: bool) -> Vec<f32> {
+    if f16 { coarse(len, seed) } else { values(len, seed) }
 }
 
 /// The same, never negative.

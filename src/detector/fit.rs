@@ -1,8 +1,9 @@
 //! Fit: features, outlier scores, memory bank, threshold.
 
+use super::budget::Layout;
 use super::coreset::{Vectors, select, select_official};
 use super::denoise::{Denoised, denoise};
-use super::features::Features;
+use super::features::{FeatureShape, Features};
 use super::kept::Place;
 use super::model_file::{BackboneInfo, Model, ModelInfo};
 use super::score::Calibration;
@@ -86,6 +87,30 @@ pub(super) fn check_bank(device: &Device, patches: u64, dim: u32, options: &FitO
     Ok(())
 }
 
+/// Candidates a batch of the coreset for `[images, positions, dim]`, before it is known how many patches are kept.
+pub(crate) fn coreset_batch(
+    device: &Device,
+    options: &FitOptions,
+    [images, positions, dim]: [usize; 3],
+) -> u32 {
+    let projected = dim > options.projection as usize;
+    let r = dim.min(options.projection as usize);
+    let patches = images * positions;
+    let tau = if options.discriminator == super::Discriminator::None { 0.0 } else { options.tau };
+    let kept = ((1.0 - tau) * patches as f64) as usize;
+    let picks = picks(options, patches).min(kept.max(1));
+    let layout = Layout::new(FeatureShape { images, positions, dim }, r, options, projected);
+    // Where nothing fits, the fit says so.
+    let table = layout.map_or(u64::MAX, |l| l.parts.table).min(device.caps().max_binding);
+    CoresetShape::new(picks as u32, r as u32, picks as u32, table).batch
+}
+
+/// Rows that the bank is to have.
+fn picks(options: &FitOptions, patches: usize) -> usize {
+    // A ratio such as 0.29 of 100 patches means 29 though 0.29 * 100 is a little less in floating point.
+    ((options.coreset_ratio * patches as f64 + 1e-9) as usize).max(1)
+}
+
 /// What a model is made from, for its description.
 pub(crate) struct Origin {
     /// Backbone.
@@ -107,8 +132,7 @@ pub(crate) fn build(
 ) -> Result<Model> {
     let Origin { backbone, images, grid } = origin;
     let patches = features.images * features.positions;
-    // A ratio such as 0.29 of 100 patches means 29 though 0.29 * 100 is a little less in floating point.
-    let wanted = ((options.coreset_ratio * patches as f64 + 1e-9) as usize).max(1);
+    let wanted = picks(options, patches);
     let picks = wanted.min(denoised.kept.len()) as u32;
     if (picks as usize) < wanted {
         progress

@@ -30,7 +30,7 @@ pub use stream::{Busy, Finished, Scores, Stream, Ticket, Waited};
 pub(crate) use at_hand::batch_of;
 pub(crate) use denoise::{Denoised, denoise, denoise_by, outlier_scores};
 pub(crate) use features::{FeatureShape, Features, Projection, embed};
-pub(crate) use fit::{Origin, build};
+pub(crate) use fit::{Origin, build, coreset_batch};
 pub(crate) use score::{bank_axes, head_length};
 
 use crate::Result;

@@ -26,8 +26,10 @@ impl std::fmt::Display for Archetype {
 pub struct Caps {
     /// Adapter name as the driver gives it.
     pub adapter: String,
-    /// Driver name and version.
+    /// Driver name and version; empty where the backend does not tell (Metal).
     pub driver: String,
+    /// Vendor, device and place on the bus, which tell adapters of one name apart.
+    pub id: String,
     /// Backend: `vulkan`, `metal`, `dx12`.
     pub backend: String,
     /// Kernel family for matrix-shaped work.

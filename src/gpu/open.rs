@@ -159,6 +159,7 @@ impl Device {
         let unchecked = options.unchecked.unwrap_or(!cfg!(debug_assertions) && !disabled.unchecked);
         let caps = Caps {
             driver: adapter::driver(&info),
+            id: format!("{:04x}:{:04x} {}", info.vendor, info.device, info.device_pci_bus_id),
             backend: info.backend.to_string(),
             archetype: options.archetype.unwrap_or(by_type),
             f16: features.contains(wgpu::Features::SHADER_F16),

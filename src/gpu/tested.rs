@@ -44,11 +44,18 @@ impl Tested {
         let key = Key {
             adapter: caps.adapter.clone(),
             driver: caps.driver.clone(),
-            // A version in development has other shaders under the same number.
-            program: format!("{} {:.12}", env!("CARGO_PKG_VERSION"), format!("{:x}", text.finalize())),
+            // A version in development has other shaders under the same number, and a program may have been built
+            // with another wgpu.
+            program: format!(
+                "{} {:.12} {}",
+                env!("CARGO_PKG_VERSION"),
+                format!("{:x}", text.finalize()),
+                executable()
+            ),
             device: format!("{caps:?} {tuning:?}"),
         };
-        let file = folder.map(|folder| folder.join("self-test.json"));
+        // Where the driver does not say its version, nothing tells when it is another one.
+        let file = folder.filter(|_| !caps.driver.is_empty()).map(|folder| folder.join("self-test.json"));
         let passed = file.as_deref().map(read).unwrap_or_default().into_iter().find(|e| e.key == key);
         Self { key, file, passed: Mutex::new(passed.map(|e| e.passed).unwrap_or_default()) }
     }
@@ -90,6 +97,16 @@ impl Tested {
     }
 }
 
+/// Size and date of the running program, where there is such a thing.
+fn executable() -> String {
+    let of = |path: PathBuf| -> std::io::Result<String> {
+        let meta = std::fs::metadata(path)?;
+        let age = meta.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Ok(format!("{} {}", meta.len(), age.as_secs()))
+    };
+    std::env::current_exe().and_then(of).unwrap_or_default()
+}
+
 fn read(file: &Path) -> Vec<Entry> {
     let text = std::fs::metadata(file).and_then(|meta| {
         if meta.len() > MOST { Err(std::io::ErrorKind::FileTooLarge.into()) } else { std::fs::read(file) }
@@ -119,6 +136,7 @@ mod tests {
         assert!(third.knows("a") && third.knows("b") && !third.knows("c"));
         let others = [
             (Caps { driver: "newer".into(), ..caps.clone() }, tuning.clone()),
+            (Caps { id: "another of the same name".into(), ..caps.clone() }, tuning.clone()),
             (Caps { subgroup: None, int64: !caps.int64, ..caps.clone() }, tuning.clone()),
             (caps.clone(), Tuning { direct_rows: 8, ..tuning.clone() }),
         ];
@@ -132,6 +150,9 @@ mod tests {
             this.passed(["d".to_owned()]);
             assert!(open(caps, &tuning).knows("d"), "{damaged}");
         }
+        let silent = Caps { driver: String::new(), ..caps.clone() };
+        open(&silent, &tuning).passed(["a".to_owned()]);
+        assert!(!open(&silent, &tuning).knows("a"), "no version, no memory");
         // Without a folder nothing is written; nor is it an error where the folder cannot be.
         Tested::open(caps, &tuning, None).passed(["a".to_owned()]);
         Tested::open(caps, &tuning, Some(&folder.join("self-test.json"))).passed(["a".to_owned()]);

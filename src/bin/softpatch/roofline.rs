@@ -15,7 +15,7 @@ pub struct RooflineArgs {
     /// Instead of measuring quality, measure the adapter and how near each kernel comes to what it can do.
     #[arg(long, help_heading = "Roofline")]
     pub roofline: bool,
-    /// The largest shapes on a CPU driver, too (on GPUs they are always measured).
+    /// The largest shapes on a slow adapter, too (on GPUs of more than 1 TFLOP/s they are always measured).
     #[arg(long, requires = "roofline", help_heading = "Roofline")]
     large: bool,
     /// One JSON document instead of a table.
@@ -58,7 +58,6 @@ pub fn run(args: &RooflineArgs, device: &Device, quiet: bool) -> Outcome {
     }
     let caps = device.caps();
     let gpu = caps.archetype == Archetype::Tiled;
-    let scale = Scale { batch: if gpu { 32 } else { 1 }, large: gpu || args.large };
     let say = |text: &str| if args.json { Ok(()) } else { common::print(text) };
     say(&format!("{} ({}, {}), kernels {}\n", caps.adapter, caps.backend, caps.driver, caps.archetype))?;
     if !caps.timestamps {
@@ -66,6 +65,12 @@ pub fn run(args: &RooflineArgs, device: &Device, quiet: bool) -> Outcome {
     }
     let roof = probe(device)?;
     say(&describe(&roof))?;
+    // The largest shapes are half a second of work at a third of this rate: on slower GPUs too near a watchdog's patience.
+    let large = args.large || (gpu && roof.f32 > 1e12);
+    if gpu && !large {
+        say("the largest shapes are left out on an adapter of this speed; --large has them\n")?;
+    }
+    let scale = Scale { batch: if gpu { 32 } else { 1 }, large };
     say(&format!(
         "\n{:<12} {:<40} {:>9} {:>9} {:>8} {:>6} {:>6}  {}\n",
         "kernel", "shape", "ms", "GFLOP/s", "GB/s", "peak", "roof", "variant"

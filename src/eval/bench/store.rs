@@ -59,7 +59,7 @@ impl Store {
             patches,
             options.precision,
         )?;
-        self_test(device, &Use::new(&backbone.network, options, Then::Bench)?)?;
+        self_test(device, &Use::new(&backbone.network, options, Then::Bench(options, entries.len()))?)?;
         let mut feed = Feed::new(device, extractor.network(), options.resize, options.crop)?;
         let (grid, dim) = (extractor.grid(), extractor.dim());
         let image = (grid[0] * grid[1] * dim) as usize;
