@@ -66,26 +66,8 @@ pub enum Error {
     #[error("device: {0}")]
     Device(String),
     /// A kernel that was going to be used gives wrong answers on this adapter; nothing was computed with it.
-    #[error(
-        "self-test: {case} is off by {error:.2e} where rounding explains {allowed:.2e}, on {adapter}. {used_by} would be \
-         wrong; nothing was computed. Kernels: {kernels}. To do: {remedy}"
-    )]
-    SelfTest {
-        /// Pipelines that took part, with their flags.
-        kernels: String,
-        /// Kernel family and shape.
-        case: String,
-        /// What of the method stands on it.
-        used_by: &'static str,
-        /// Largest difference from the plain-Rust reference.
-        error: f64,
-        /// Difference that rounding explains.
-        allowed: f64,
-        /// Adapter, backend and driver.
-        adapter: String,
-        /// What the owner of the adapter can do.
-        remedy: String,
-    },
+    #[error("self-test: {0}")]
+    SelfTest(Box<WrongKernel>),
     /// The work does not fit the device's limits or the memory budget.
     #[error("limit: {0}")]
     Limit(String),
@@ -108,5 +90,36 @@ impl Error {
     /// Wraps an [`std::io::Error`] with the path and the action it belongs to.
     pub fn io(path: impl AsRef<Path>, action: &'static str, source: std::io::Error) -> Self {
         Self::Io { path: path.as_ref().to_owned(), action, source }
+    }
+}
+
+/// A case of a kernel whose answer is wrong on an adapter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WrongKernel {
+    /// Pipelines that took part, with their flags.
+    pub kernels: Vec<String>,
+    /// Kernel family and shape.
+    pub case: String,
+    /// What of the method stands on it.
+    pub used_by: &'static str,
+    /// Largest difference from the plain-Rust reference.
+    pub error: f64,
+    /// Difference that rounding explains.
+    pub allowed: f64,
+    /// Adapter, backend and driver.
+    pub adapter: String,
+    /// What the owner of the adapter can do.
+    pub remedy: String,
+}
+
+impl std::fmt::Display for WrongKernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { kernels, case, used_by, error, allowed, adapter, remedy } = self;
+        write!(
+            f,
+            "{case} is off by {error:.2e} where rounding explains {allowed:.2e}, on {adapter}. It stands behind {used_by}; \
+             nothing was computed. Kernels: {}. To do: {remedy}",
+            kernels.join(", ")
+        )
     }
 }

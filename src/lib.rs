@@ -57,5 +57,5 @@ pub mod report;
 pub mod roofline;
 
 pub use detector::{Backbone, Detector, Discriminator, FitOptions, Progress, Quiet, Score};
-pub use error::{Error, Result};
+pub use error::{Error, Result, WrongKernel};
 pub use gpu::{Device, DeviceOptions};

@@ -1,7 +1,7 @@
 //! One table of kernel cases: a kernel on a shape, with its work and the answer it must give.
 //!
 //! Whoever runs kernels by themselves walks it: the self-test before a device's first use and `softpatch doctor` at small
-//! shapes ([`small`], [`of_use`]), `softpatch bench --roofline`, `softpatch tune` and the benches at shapes of real use
+//! shapes ([`small`]), `softpatch bench --roofline`, `softpatch tune` and the benches at shapes of real use
 //! ([`products`], [`network`], [`method`]), the tests of the kernels at both. Every answer is checked against
 //! [`mod@crate::reference`]; where there are many values, on a spread sample of them.
 
@@ -50,6 +50,7 @@ impl Verdict {
 
 type Check = Box<dyn Fn(&Device) -> Result<Verdict>>;
 type Count = Box<dyn Fn(&Device) -> Result<Work>>;
+type Make = Box<dyn Fn(&Device) -> Result<Case>>;
 
 /// A kernel on a shape, recorded and ready to run any number of times.
 pub struct Case {
@@ -127,7 +128,7 @@ pub struct Entry {
     pub used_by: &'static str,
     /// Times that it occurs in its network; 1 elsewhere.
     pub count: u32,
-    make: Box<dyn Fn(&Device) -> Result<Case>>,
+    make: Make,
 }
 
 impl Entry {

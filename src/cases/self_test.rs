@@ -1,6 +1,7 @@
 //! The kernels that are going to be used, tried on the spot.
 
 use super::{Entry, Use, of_use};
+use crate::error::WrongKernel;
 use crate::gpu::{Device, Feature};
 use crate::{Error, Result};
 use std::time::Instant;
@@ -32,15 +33,16 @@ fn try_one(device: &Device, entry: &Entry) -> Result<()> {
         return Ok(());
     }
     let (caps, kernels) = (device.caps(), case.kernels());
-    Err(Error::SelfTest {
-        kernels: kernels.join(", "),
+    let remedy = remedy(device, &kernels);
+    Err(Error::SelfTest(Box::new(WrongKernel {
+        kernels,
         case: entry.id(),
         used_by: entry.used_by,
         error: verdict.error,
         allowed: verdict.allowed,
         adapter: format!("{} ({}, {})", caps.adapter, caps.backend, caps.driver),
-        remedy: remedy(device, &kernels),
-    })
+        remedy,
+    })))
 }
 
 /// What the owner of an adapter on which `kernels` fail can do.

@@ -2,7 +2,7 @@
 
 use super::layers::{End, conv, gemm, pool, resize};
 use super::outlier::{Groups, group, knn, lof, mahalanobis, nearest, quantile};
-use super::{Case, Entry, bank, patches};
+use super::{Case, Entry, Make, bank, patches};
 use crate::Result;
 use crate::backbone::extractor::embedding_dim;
 use crate::backbone::network::Kind;
@@ -113,7 +113,7 @@ fn layer(all: &mut Vec<Entry>, device: &Device, (kind, kernel, stride, long): La
 
 fn embedding(all: &mut Vec<Entry>, pooled: bool, f16: bool) {
     let stored = stored(f16);
-    let mut push = |kernel, text: String, make: Box<dyn Fn(&Device) -> Result<Case>>| {
+    let mut push = |kernel, text: String, make: Make| {
         all.push(Entry::new(kernel, text, EMBEDDING, make));
     };
     if pooled {
@@ -302,10 +302,10 @@ pub(crate) fn of_use(device: &Device, what: &Use<'_>) -> Result<Vec<Entry>> {
     let plain = |key: &LayerKey| (key.1, key.2) == (1, 1);
     let mut convolutions = [false; 2];
     for key in keys {
-        if matches!(key.0, Kind::Conv { .. }) {
-            if std::mem::replace(&mut convolutions[usize::from(plain(&key))], true) {
-                continue;
-            }
+        if matches!(key.0, Kind::Conv { .. })
+            && std::mem::replace(&mut convolutions[usize::from(plain(&key))], true)
+        {
+            continue;
         }
         layer(&mut all, device, key, f16);
     }

@@ -75,7 +75,7 @@ impl From<Error> for Failure {
             Error::InvalidOption(_) | Error::Metric(_) => SOFTPATCH_INVALID_ARGUMENT,
             Error::Model { .. } => SOFTPATCH_MODEL,
             Error::Weights { .. } => SOFTPATCH_WEIGHTS,
-            Error::Device(_) | Error::SelfTest { .. } => SOFTPATCH_DEVICE,
+            Error::Device(_) | Error::SelfTest(_) => SOFTPATCH_DEVICE,
             Error::Limit(_) => SOFTPATCH_LIMIT,
             Error::Internal(_) => SOFTPATCH_INTERNAL,
             Error::Cancelled => SOFTPATCH_CANCELLED,

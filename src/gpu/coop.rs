@@ -10,7 +10,7 @@ pub struct Coop {
     pub side: u32,
     /// Lanes of a subgroup.
     pub lanes: u32,
-    /// Emulated, see [`DeviceOptions::emulate_coop`].
+    /// Emulated, see [`DeviceOptions::emulate_coop`](super::DeviceOptions::emulate_coop).
     pub emulated: bool,
 }
 

@@ -44,7 +44,11 @@ pub struct DeviceOptions {
 /// Gives a shader of that name another text before it is compiled; `None` leaves it as it is.
 #[doc(hidden)]
 #[derive(Clone)]
-pub struct Rewrite(pub Arc<dyn Fn(&str, &str) -> Option<String> + Send + Sync>);
+pub struct Rewrite(pub Arc<Fault>);
+
+/// Name and text to another text.
+#[doc(hidden)]
+pub type Fault = dyn Fn(&str, &str) -> Option<String> + Send + Sync;
 
 impl std::fmt::Debug for Rewrite {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
