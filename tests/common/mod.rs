@@ -40,6 +40,9 @@ pub fn devices() -> &'static [Named] {
         ];
         let mut all: Vec<Named> = Vec::new();
         for (archetype, without, unchecked, default_limits) in wanted {
+            if second_pass() && !without.is_empty() {
+                continue;
+            }
             let options = DeviceOptions {
                 archetype: Some(archetype),
                 unchecked: Some(unchecked),
@@ -67,6 +70,13 @@ pub fn devices() -> &'static [Named] {
     })
 }
 
+/// Whether this is a run of llvmpipe with SIMD registers, and so subgroups, of another width than its own.
+/// What does without subgroups was tested in the first run, and the driver takes several times as long to
+/// compile for 512 bits: such a run has one device of each family and no emulated matrices.
+pub fn second_pass() -> bool {
+    std::env::var_os("LP_NATIVE_VECTOR_WIDTH").is_some()
+}
+
 /// The family and what its kernels may choose by.
 fn features(caps: &Caps) -> String {
     let mut name = caps.archetype.to_string();
@@ -84,7 +94,10 @@ fn features(caps: &Caps) -> String {
 
 fn find(archetype: Archetype, unchecked: bool) -> &'static Named {
     let fits = |caps: &Caps| caps.archetype == archetype && caps.unchecked == unchecked;
-    devices().iter().find(|(_, device)| fits(device.caps())).expect("each family has both kinds of checks")
+    let family = |caps: &Caps| caps.archetype == archetype;
+    let by = |fits: &dyn Fn(&Caps) -> bool| devices().iter().find(|(_, device)| fits(device.caps()));
+    // A second pass has but one of each.
+    by(&fits).or_else(|| by(&family)).expect("a device of either family")
 }
 
 /// The `direct` family as a released program runs it: without injected checks, with what the adapter has.
@@ -220,11 +233,11 @@ pub fn distance_error(r: usize) -> f32 {
 }
 
 /// Absolute error of bilinear resampling of a grid of `size` (rows, columns) whose values are at most
-/// `largest` in size and differ by at most `step` from their neighbours. The position, which is
-/// `(o + 0.5) * size / out - 0.5`, is rounded at the product, the division and the difference, and at most
-/// `size`; along each axis the result moves by that error times `step` (it is continuous where a position falls
-/// to the other side of a whole number). Then each of two interpolations rounds a complement, a product and a
-/// sum; and the reference was rounded once.
+/// `largest` in size and differ by at most `step` from their neighbours. The position, which is `(o + 0.5) *
+/// size / out - 0.5`, is rounded at the product, the division and the difference, and at most `size`; along
+/// each axis the result moves by that error times `step` (it is continuous where a position falls to the
+/// other side of a whole number). Then each of two interpolations rounds a complement, a product and a sum;
+/// and the reference was rounded once.
 pub fn resampling_error(size: [usize; 2], step: f32, largest: f32) -> f32 {
     let position = |n: usize| n as f32 * gamma(2 + DIVISION);
     (position(size[0]) + position(size[1])) * step + largest * gamma(7)

@@ -3,7 +3,8 @@
 
 use crate::backbone::depthwise_shapes;
 use crate::common::{
-    DIVISION, F16_FLUSHED, F16_ROUNDING, Named, assert_close, devices, direct, gamma, noise, on_each, serial,
+    DIVISION, F16_FLUSHED, F16_ROUNDING, Named, assert_close, devices, direct, gamma, noise, on_each,
+    second_pass, serial,
 };
 use half::f16;
 use softpatch::backbone::{Extractor, Patches, Precision, WeightFile, efficientnet_lite};
@@ -44,6 +45,10 @@ fn stored(k: usize, half: bool) -> (f32, f32) {
 /// `tiled` with small and with large tiles, and both kinds of checks; without cooperative matrices.
 fn tilings() -> &'static [Named] {
     static TILINGS: OnceLock<Vec<Named>> = OnceLock::new();
+    if second_pass() {
+        // These have no use for subgroups.
+        return &[];
+    }
     TILINGS.get_or_init(|| {
         let open = |(name, big_from, unchecked): (&str, u32, bool)| {
             let options = DeviceOptions {
@@ -74,6 +79,9 @@ fn half_devices() -> &'static [Named] {
     static HALF: OnceLock<Vec<Named>> = OnceLock::new();
     HALF.get_or_init(|| {
         let mut all = plain_devices().to_vec();
+        if second_pass() {
+            return all;
+        }
         let archetype = Some(Archetype::Tiled);
         let real = Device::open(&DeviceOptions { archetype, ..Default::default() }).unwrap();
         if !real.caps().f16 {
