@@ -1,12 +1,13 @@
 //! The table of cases: right on every device, and every variant of every shader in it.
 
-use crate::common::{devices, second_pass, serial};
+use crate::common::{Named, devices, on_each, second_pass, serial};
 use softpatch::backbone::efficientnet_lite;
 use softpatch::cases::{Scale, method, network, products_of, small};
 use softpatch::gpu::shaders::{ALL, has_flag, text};
 use softpatch::gpu::{Archetype, Device, DeviceOptions};
 use softpatch::roofline::{measure, probe};
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 
 /// Shader and flags of a pipeline, in any order.
 fn variant(label: &str) -> BTreeSet<String> {
@@ -63,9 +64,11 @@ fn with_matrices() -> Vec<(String, Device)> {
 #[test]
 fn every_variant_is_run_and_right() {
     let _guard = serial();
-    let mut run: BTreeSet<BTreeSet<String>> = BTreeSet::new();
+    let run: Mutex<BTreeSet<BTreeSet<String>>> = Mutex::default();
     let matrices = if second_pass() { Vec::new() } else { with_matrices() };
-    for (name, device) in devices().iter().chain(&matrices) {
+    let all: Vec<Named> = devices().iter().chain(&matrices).cloned().collect();
+    on_each(&all, |name, device| {
+        let mut labels: Vec<String> = Vec::new();
         let mut ids = BTreeSet::new();
         for entry in small(device) {
             assert!(ids.insert(entry.id()), "{name}: {} is there twice", entry.id());
@@ -81,12 +84,14 @@ fn every_variant_is_run_and_right() {
                 assert!(verdict.passed(), "{name}: {}: {verdict:?} {:?}", entry.id(), case.kernels());
             }
             assert!(case.work(device).unwrap().bytes > 0.0, "{name}: {}", entry.id());
-            run.extend(case.kernels().iter().map(|label| variant(label)));
+            labels.extend(case.kernels());
         }
         // Its own check of the matrices, and the probes of the roofline.
         probe(device).unwrap();
-        run.extend(device.built_kernels().iter().map(|label| variant(label)));
-    }
+        labels.extend(device.built_kernels());
+        run.lock().unwrap().extend(labels.iter().map(|label| variant(label)));
+    });
+    let run = run.into_inner().unwrap();
     if second_pass() {
         println!("{} variants run; which are missing the first run tells", run.len());
         return;
