@@ -14,6 +14,7 @@ mod metrics;
 mod noise;
 mod report;
 mod resnet;
+mod same_bits;
 mod self_test;
 mod synth;
 mod timm;
