@@ -115,7 +115,7 @@ fn bench(bits: &mut Bits, device: &Device) {
         contamination: 0.0,
     };
     generate(&folder.path().join("set"), &set, &|_, _| {}).unwrap();
-    let set = Dataset::open(&folder.path().join("set")).unwrap();
+    let set = Dataset::open(folder.path().join("set")).unwrap();
     let options = BenchOptions {
         methods: Method::ALL.to_vec(),
         noise: vec![0.0, 0.1],
