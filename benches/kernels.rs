@@ -4,9 +4,9 @@
 //! included; `softpatch bench --time` has the device's own timestamps. Records by machine and date: `benches/records/`.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use softpatch::backbone::{Extractor, WeightFile, efficientnet_lite};
-use softpatch::cases::{Entry, Scale, method, network, products};
-use softpatch::gpu::{Device, DeviceOptions, Plan};
+use softpatch::low_level::backbone::{Extractor, WeightFile, efficientnet_lite};
+use softpatch::low_level::cases::{Entry, Scale, method, network, products};
+use softpatch::low_level::gpu::{Device, DeviceOptions, Plan};
 
 /// Repeatable values in -0.5 .. 0.5.
 fn values(len: usize, seed: usize) -> Vec<f32> {

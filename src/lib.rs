@@ -43,19 +43,18 @@
 //! - [`ops`] and [`mod@reference`]: every step as a kernel and in plain Rust; [`backbone`]: the networks.
 #![warn(missing_docs)]
 
-pub mod backbone;
-pub mod cases;
 pub mod data;
 pub mod detector;
 mod error;
 pub mod eval;
 pub mod ffi;
-pub mod gpu;
-pub mod ops;
-pub mod reference;
+pub mod low_level;
+pub mod model;
 pub mod report;
-pub mod roofline;
+pub(crate) mod spool;
+
+use low_level::{backbone, bank, cases, gpu, reference, shapes, steps};
 
 pub use detector::{Backbone, Detector, Discriminator, FitOptions, Progress, Quiet, Score};
 pub use error::{Error, Result, WrongKernel};
-pub use gpu::{Device, DeviceOptions};
+pub use gpu::{AdapterSummary, Device, DeviceOptions, adapters};

@@ -1,7 +1,7 @@
 //! EfficientNet-Lite 0 to 2 as layer tables, with the tensor names of efficientnet_lite_pytorch and of timm.
 
 use super::network::{IMAGENET_MEAN, IMAGENET_STD, Kind, Layer, Network, Padding, Tap};
-use crate::ops::Activation;
+use crate::shapes::Activation;
 
 /// Stages of EfficientNet-B0: repeats, kernel, stride, expansion, output channels (Tan & Le 2019, table 1).
 const STAGES: [(u32, u32, u32, u32, u32); 7] = [

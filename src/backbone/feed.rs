@@ -3,8 +3,9 @@
 use super::Network;
 use crate::data::Image;
 use crate::gpu::{Device, Plan, Recorder, Submission, Tensor};
-use crate::ops::resize::{AxisTaps, record_columns, record_rows};
-use crate::reference::resize::{ResizeTable, resize_shorter_side_geometry, resize_table};
+use crate::steps::input::geometry::resize_shorter_side_geometry;
+use crate::steps::input::resize::{AxisTaps, record_columns, record_rows};
+use crate::steps::input::taps::{ResizeTable, resize_table};
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! ResNets and WideResNet-50-2 as layer tables, with the tensor names of torchvision and timm.
 
 use super::network::{IMAGENET_MEAN, IMAGENET_STD, Kind, Layer, Network, Padding, Tap};
-use crate::ops::Activation;
+use crate::shapes::Activation;
 
 /// Blocks a stage, whether they are bottlenecks, and the bottleneck's width as a multiple of the stage's planes
 /// (He et al. 2016, table 1; Zagoruyko & Komodakis 2016).

@@ -4,13 +4,11 @@ use super::rounding::{exact, gamma, worst};
 use super::values::{falling, positive, values, whole};
 use super::{Case, Work};
 use crate::Result;
-use crate::detector::coreset::{Vectors, select, select_official};
-use crate::detector::head_length;
+use crate::bank::{Axes, Bank, BankData, Choice, Maps, Start, Vectors, allocate, select};
 use crate::gpu::{Device, Recorder};
-use crate::ops::anomaly_map::AnomalyMap;
-use crate::ops::coreset::{Chunk, Coreset, CoresetBuffers, CoresetShape, Progress};
-use crate::ops::neighbor::{Bank, BankData, SkipOwn};
 use crate::reference as plain;
+use crate::steps::coreset::{Chunk, Coreset, CoresetShape, Progress};
+use crate::steps::search::search::SkipOwn;
 use std::ops::ControlFlow;
 
 /// A whole selection of `picks` of `rows` rows of `r` values, batch after batch in one submission; a batch has as many candidates
@@ -25,7 +23,8 @@ pub fn coreset(
     let z = whole(rows * r, 22);
     let kept: Vec<u32> = (0..rows as u32).filter(|i| i % 7 != 3).collect();
     let open = if official { rows } else { kept.len() };
-    let samples: Vec<u32> = plain::coreset::start_samples(open, 0).into_iter().map(|s| s as u32).collect();
+    let samples: Vec<u32> =
+        crate::steps::coreset::samples::start_samples(open, 0).into_iter().map(|s| s as u32).collect();
     let tensor = device.upload(&z, "rows")?;
     let chunks = [Chunk { rows: &tensor, first_row: 0, len: rows as u32 }];
     let mut shape = CoresetShape::new(open as u32, r as u32, picks as u32, device.caps().max_binding);
@@ -33,16 +32,10 @@ pub fn coreset(
     // Once in the ordinary way, to know how many batches it takes.
     let go_on = |_| ControlFlow::Continue(());
     let vectors = Vectors::Device(&chunks);
-    let found = match official {
-        true => select_official(device, shape, vectors, &kept, &samples, go_on)?,
-        false => select(device, shape, vectors, &kept, &samples, go_on)?,
-    };
-    let batches = found.map_or(0, |s| s.progress.batches);
-    let buffers = if official {
-        CoresetBuffers::official(device, shape, &chunks, &kept, &samples)?
-    } else {
-        CoresetBuffers::new(device, shape, &chunks, &kept, &samples)?
-    };
+    let start = if official { Start::Official } else { Start::Kept };
+    let choice = Choice { shape, vectors, kept: &kept, samples: &samples, start };
+    let batches = select(device, choice, go_on)?.map_or(0, |s| s.progress.batches);
+    let buffers = allocate(device, shape, &chunks, &kept, &samples, start)?;
     let mut recorder = Recorder::new(device);
     let coreset = Coreset { chunks: &chunks, buffers: &buffers };
     coreset.record_start(&mut recorder)?;
@@ -60,9 +53,9 @@ pub fn coreset(
             let want = match official {
                 true => {
                     let squared = plain::distance::squared_distance;
-                    plain::coreset::greedy_coreset_official(&z, r, &kept, first, 0, squared)
+                    plain::coreset::greedy::greedy_coreset_official(&z, r, &kept, first, 0, squared)
                 }
-                false => plain::coreset::greedy_coreset(&z, r, &kept, first, 0),
+                false => plain::coreset::greedy::greedy_coreset(&z, r, &kept, first, 0),
             };
             Ok(exact(&found, &want))
         }),
@@ -76,18 +69,20 @@ pub fn coreset(
 
 /// Nearest rows of a bank `[m][d]` for `q` queries, weighted into scores.
 pub fn neighbor(device: &Device, [q, m, d]: [usize; 3], skip: bool) -> Result<Case> {
-    let head = head_length(device, d);
     let steep = m < 1000;
     let (queries, rows) = (falling(q, d, 23, steep), falling(m, d, 24, steep));
     let weights: Vec<f32> = values(m, 25).iter().map(|w| 1.0 + w).collect();
-    let axes: Vec<f32> = (0..head * d).map(|i| if i % d == i / d { 1.0 } else { 0.0 }).collect();
-    let (row_image, mean): (Vec<u32>, _) = ((0..m as u32).map(|i| i % 3).collect(), vec![0.0; d]);
+    // The rows' values fall: their own coordinates are the axes.
+    let vectors: Vec<f32> = (0..d * d).map(|i| if i % d == i / d { 1.0 } else { 0.0 }).collect();
+    let axes = Axes { mean: vec![0.0; d], vectors };
+    let head = axes.of_device(device).len() / d;
+    let row_image: Vec<u32> = (0..m as u32).map(|i| i % 3).collect();
     let data = BankData {
         rows: &rows,
         weights: &weights,
         row_image: &row_image,
-        mean: &mean,
         axes: &axes,
+        order: None,
         dim: d as u32,
     };
     let bank = Bank::new(device, &data)?;
@@ -105,7 +100,7 @@ pub fn neighbor(device: &Device, [q, m, d]: [usize; 3], skip: bool) -> Result<Ca
         device,
         |recorder| {
             bank.record(recorder, &search, &x, q as u32, skip_own)?;
-            bank.record_scores(recorder, &search, 1, q as u32, &scores, &top)
+            bank.record_scores(recorder, &search, [1, q as u32], &scores, &top)
         },
         move |device| {
             let found: Vec<[u32; 2]> = device.read(&found)?;
@@ -117,7 +112,8 @@ pub fn neighbor(device: &Device, [q, m, d]: [usize; 3], skip: bool) -> Result<Ca
             let mut judged = Vec::new();
             for i in (0..checked).map(|c| c * (q - 1) / (checked - 1).max(1)) {
                 let own = |_: usize, row: usize| skip && row_image[row] == 1;
-                let (_, want) = plain::neighbor::nearest_neighbor(&queries[i * d..][..d], &rows, d, own);
+                let (_, want) =
+                    plain::search::search::nearest_neighbor(&queries[i * d..][..d], &rows, d, own);
                 let want = f64::from(want[0]);
                 let [distance, row] = found[i];
                 judged.push((f32::from_bits(distance), want, relative * want));
@@ -148,20 +144,18 @@ pub fn neighbor(device: &Device, [q, m, d]: [usize; 3], skip: bool) -> Result<Ca
 pub fn anomaly_map(device: &Device, grid: [usize; 2], out: [usize; 2], batch: usize) -> Result<Case> {
     let positions = grid[0] * grid[1];
     let scores = positive(batch * positions, 5);
-    let map = AnomalyMap::new(device, grid.map(|g| g as u32), out.map(|o| o as u32))?;
-    let x = device.upload(&scores, "scores")?;
-    let scratch = device.alloc(map.scratch_len(batch as u32), "scratch")?;
-    let c = device.alloc(batch * out[0] * out[1], "maps")?;
-    let answer = c.clone();
+    let maps = Maps::new(device, grid.map(|g| g as u32), out.map(|o| o as u32), batch)?;
+    device.write(&maps.scores, 0, &scores);
+    let answer = maps.maps.clone();
     // Two products with matrices of the axes.
     let flops = 2.0 * (batch * out[1] * grid[0] * (grid[1] + out[0])) as f64;
     let values = batch * (positions + out[0] * out[1]);
     Case::new(
         device,
-        |recorder| map.record(recorder, &x, &scratch, &c, batch as u32),
+        |recorder| maps.record(recorder, batch as u32),
         move |device| {
             let got: Vec<f32> = device.read(&answer)?;
-            let want = plain::anomaly_map::anomaly_map(&scores[scores.len() - positions..], grid, out);
+            let want = plain::map::anomaly_map::anomaly_map(&scores[scores.len() - positions..], grid, out);
             let got = &got[got.len() - want.len()..];
             // Two sums of at most as many terms as the grid has, with matrices whose rows add up to 1 and are rounded; nothing
             // is negative.
@@ -198,14 +192,14 @@ mod tests {
             };
             if official {
                 let by = |squared: &dyn Fn(&[f32], &[f32]) -> f64| {
-                    plain::coreset::greedy_coreset_official(&z, r, &kept, picks, 0, squared)
+                    plain::coreset::greedy::greedy_coreset_official(&z, r, &kept, picks, 0, squared)
                 };
                 // Squared distances are exact on the device; only the means are not, which cap them.
                 let want = by(&exact);
                 assert_eq!(want.len(), picks);
                 assert_eq!(by(&rounded)[..1], want[..1]);
             } else {
-                let samples = plain::coreset::start_samples(kept.len(), 0);
+                let samples = crate::steps::coreset::samples::start_samples(kept.len(), 0);
                 let row = |i: usize| &z[kept[i] as usize * r..][..r];
                 let mean = |i: usize, squared: &dyn Fn(&[f32], &[f32]) -> f64| {
                     samples.iter().map(|&s| squared(row(i), row(s)).sqrt()).sum::<f64>()

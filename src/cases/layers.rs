@@ -5,13 +5,14 @@ use super::values::{operand, places, room, store, values};
 use super::{Case, Work};
 use crate::Result;
 use crate::gpu::{Device, Tensor};
-use crate::ops::Activation;
-use crate::ops::conv::{Conv, ConvShape};
-use crate::ops::depthwise::Depthwise;
-use crate::ops::gemm::Gemm;
-use crate::ops::pool::MaxPool;
-use crate::ops::resize::{AxisTaps, record_columns, record_rows};
 use crate::reference as plain;
+use crate::shapes::Activation;
+use crate::shapes::ConvShape;
+use crate::steps::input::resize::{AxisTaps, record_columns, record_rows};
+use crate::steps::network::conv::Conv;
+use crate::steps::network::depthwise::Depthwise;
+use crate::steps::network::gemm::Gemm;
+use crate::steps::network::pool::MaxPool;
 
 /// How a layer ends and is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +112,8 @@ pub fn conv(device: &Device, s: ConvShape, depthwise: bool, end: End) -> Result<
     let c = room(device, f16, s.output_len())?;
     let coop = f16 && !depthwise && device.caps().coop.is_some();
     let (flops, len) = (2.0 * (k * s.output_len()) as f64, x.len() + w.len() + s.output_len());
-    let sum = if depthwise { plain::depthwise::depthwise_sum } else { plain::conv::conv_sum };
+    let sum =
+        if depthwise { plain::network::depthwise::depthwise_sum } else { plain::network::conv::conv_sum };
     let sizes = |v: &[f32]| -> Vec<f32> { v.iter().map(|v| v.abs()).collect() };
     let (xs, ws) = (sizes(&x), sizes(&w));
     let want = move |i: usize| {
@@ -136,7 +138,7 @@ pub fn conv(device: &Device, s: ConvShape, depthwise: bool, end: End) -> Result<
 /// Maximum pooling, which does not round.
 pub fn pool(device: &Device, shape: ConvShape, f16: bool) -> Result<Case> {
     let x = operand(shape.input_len(), 11, f16);
-    let want = plain::pool::max_pool(&x, &shape);
+    let want = plain::network::pool::max_pool(&x, &shape);
     let (x, c) = (store(device, f16, &x)?, room(device, f16, want.len())?);
     let len = shape.input_len() + want.len();
     let answer = c.clone();
@@ -152,10 +154,10 @@ pub fn pool(device: &Device, shape: ConvShape, f16: bool) -> Result<Case> {
 pub fn resize(device: &Device, [w, h]: [u32; 2], [side, crop]: [u32; 2], f16: bool) -> Result<Case> {
     let rgb: Vec<u8> = values((w * h * 3) as usize, 1).iter().map(|v| ((v + 0.5) * 255.0) as u8).collect();
     let (mean, std) = ([127.0, 116.28, 103.53], [128.0, 57.12, 57.375]);
-    let want = plain::resize::preprocess(&rgb, w, h, side, crop, mean, std)?;
-    let geometry = plain::resize::resize_shorter_side_geometry(w, h, side, crop)?;
+    let want = plain::input::resize::preprocess(&rgb, w, h, side, crop, mean, std)?;
+    let geometry = crate::steps::input::geometry::resize_shorter_side_geometry(w, h, side, crop)?;
     let axis = |input: u32, output: u32, first: u32| -> Result<AxisTaps> {
-        let table = plain::resize::resize_table(input, output);
+        let table = crate::steps::input::taps::resize_table(input, output);
         let kept = first as usize..(first + crop) as usize;
         let window: Vec<[u32; 2]> = kept.clone().map(|o| [table.start[o], table.count[o]]).collect();
         let coefficients = &table.coefficients[kept.start * table.taps..kept.end * table.taps];

@@ -114,7 +114,7 @@ impl Case {
 
     /// Whether cooperative matrices do the work.
     pub(crate) fn coop(&self) -> bool {
-        self.plan.labels().any(|l| l.starts_with("gemm_coop"))
+        self.plan.labels().any(|l| l.starts_with("network/gemm_coop"))
     }
 }
 

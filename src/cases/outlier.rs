@@ -5,13 +5,13 @@ use super::values::{values, whole};
 use super::{Case, Verdict, Work};
 use crate::Result;
 use crate::gpu::{Device, Recorder, Tensor};
-use crate::ops::group::{Centre, Gather};
-use crate::ops::knn::Knn;
-use crate::ops::lof::{Lof, ScoreMap};
-use crate::ops::mahalanobis::{Mahalanobis, MahalanobisTo};
-use crate::ops::nearest::Nearest;
-use crate::ops::quantile::{Keep, Quantile};
 use crate::reference as plain;
+use crate::steps::outlier::group::{Centre, Gather};
+use crate::steps::outlier::knn::Knn;
+use crate::steps::outlier::lof::{Lof, ScoreMap};
+use crate::steps::outlier::mahalanobis::{Mahalanobis, MahalanobisTo};
+use crate::steps::outlier::nearest::Nearest;
+use crate::steps::outlier::quantile::{Keep, Quantile};
 
 /// Sizes of groups.
 #[derive(Clone, Copy, Debug)]
@@ -127,7 +127,7 @@ pub fn knn(device: &Device, sizes: Groups) -> Result<Case> {
             let got: Vec<f32> = device.read(&distances)?;
             let one = got.len() / groups;
             let ends = [0, groups - 1].map(|g| {
-                let (want, _) = plain::knn::knn(&rows[g * n * r..(g + 1) * n * r], r, k);
+                let (want, _) = plain::outlier::knn::knn(&rows[g * n * r..(g + 1) * n * r], r, k);
                 worst_relative(&got[g * one..(g + 1) * one], &want, distance_error(r))
             });
             Ok(worse(ends.to_vec()))
@@ -150,7 +150,7 @@ pub fn lof(device: &Device, sizes: Groups) -> Result<Case> {
     // A density is 1 over a mean of distances: k - 1 sums and two divisions; a factor is a mean of quotients of two of them.
     let relative = 2.0 * (distance_error(r) + gamma(k + 2 + 2 * DIVISION)) + gamma(k + 2 * DIVISION);
     let plan = recorder.finish()?;
-    let check = lists.check(relative, move |g| plain::lof::lof(g, r, k));
+    let check = lists.check(relative, move |g| plain::outlier::lof::lof(g, r, k));
     Ok(Case { plan, check: Box::new(check), work: Box::new(move |_| Ok(work)) })
 }
 
@@ -163,7 +163,7 @@ pub fn nearest(device: &Device, sizes: Groups) -> Result<Case> {
     let [groups, n, _, k] = lists.counts();
     Nearest { distances: &lists.distances, to: lists.to(), groups, n, k }.record(&mut recorder)?;
     let plan = recorder.finish()?;
-    let check = lists.check(distance_error(r) + gamma(1), move |g| plain::nearest::nearest(g, r));
+    let check = lists.check(distance_error(r) + gamma(1), move |g| plain::outlier::nearest::nearest(g, r));
     Ok(Case { plan, check: Box::new(check), work: Box::new(move |_| Ok(work)) })
 }
 
@@ -195,7 +195,7 @@ pub fn mahalanobis(device: &Device, sizes: Groups, others: bool) -> Result<Case>
     let condition = 2.0 * ((1.0 + (r as f64 / n as f64).sqrt()).powi(2) / 12.0 / 0.01 + 1.0);
     let relative = 0.5 * condition * gamma(n + 3 * r + (DIVISION + SQUARE_ROOT) * 2);
     let plan = recorder.finish()?;
-    let check = lists.check(relative, move |g| plain::mahalanobis::mahalanobis(g, r));
+    let check = lists.check(relative, move |g| plain::outlier::mahalanobis::mahalanobis(g, r));
     Ok(Case { plan, check: Box::new(check), work: Box::new(move |_| Ok(work)) })
 }
 
@@ -263,7 +263,7 @@ pub fn quantile(device: &Device, len: usize, q: f64) -> Result<Case> {
         },
         move |device| {
             let got: Vec<f32> = device.read(&answer)?;
-            let want = plain::quantile::quantile(&scores, q);
+            let want = plain::outlier::quantile::quantile(&scores, q);
             // One interpolation between values below 1/2.
             let threshold = worst([(got[0], f64::from(want), gamma(4) / 2.0)]);
             let count: Vec<u32> = device.read(&number)?;

@@ -5,11 +5,12 @@ use super::values::{operand, store, values};
 use super::{Case, Work};
 use crate::Result;
 use crate::gpu::Device;
-use crate::ops::patch::PatchMean;
-use crate::ops::pooled::Pooled;
-use crate::ops::resample::Upsample;
-use crate::ops::{gather, image_distance, image_mean};
 use crate::reference as plain;
+use crate::steps::coreset::bank_rows;
+use crate::steps::patches::means::PatchMean;
+use crate::steps::patches::pooling::Pooled;
+use crate::steps::patches::upsampling::Upsample;
+use crate::steps::search::{image_distance, image_mean};
 
 /// What moves `values` words and computes little.
 fn moves(values: usize) -> Work {
@@ -19,7 +20,7 @@ fn moves(values: usize) -> Work {
 /// 3x3 means of `[h, w, c]`.
 pub fn patch(device: &Device, [h, w, c]: [usize; 3], f16: bool) -> Result<Case> {
     let x = operand(h * w * c, 12, f16);
-    let want = plain::patch::patch_mean3(&x, [h, w, c]);
+    let want = plain::patches::means::patch_mean3(&x, [h, w, c]);
     let (len, row) = (2 * want.len(), c as u32 + 4);
     let x = store(device, f16, &x)?;
     // Beside other columns, which stay.
@@ -48,8 +49,8 @@ pub fn patch(device: &Device, [h, w, c]: [usize; 3], f16: bool) -> Result<Case> 
 pub fn pooled(device: &Device, [h, w, c]: [usize; 3], side: usize, m: usize, f16: bool) -> Result<Case> {
     let x = operand(h * w * c, 13, f16);
     let n = c * side * side;
-    let patches = if side == 3 { plain::patch::patches3(&x, [h, w, c]) } else { x.clone() };
-    let want = plain::patch::adaptive_average(&patches, n, m);
+    let patches = if side == 3 { plain::patches::means::patches3(&x, [h, w, c]) } else { x.clone() };
+    let want = plain::patches::means::adaptive_average(&patches, n, m);
     let len = x.len() + want.len();
     let x = store(device, f16, &x)?;
     let out = device.alloc(want.len(), "pooled patches")?;
@@ -74,7 +75,7 @@ pub fn pooled(device: &Device, [h, w, c]: [usize; 3], side: usize, m: usize, f16
 /// Bilinear upsampling of `[h, w, c]` to `out`.
 pub fn resample(device: &Device, [h, w, c]: [usize; 3], out: [usize; 2]) -> Result<Case> {
     let x = values(h * w * c, 14);
-    let want = plain::resample::upsample_bilinear(&x, [h, w, c], out);
+    let want = plain::patches::upsampling::upsample_bilinear(&x, [h, w, c], out);
     let len = x.len() + want.len();
     let x = device.upload(&x, "coarse")?;
     let fine = device.alloc(want.len(), "fine")?;
@@ -114,7 +115,7 @@ pub fn gather_rows(device: &Device, rows: usize, columns: usize) -> Result<Case>
     let (len, answer) = (2 * want.len(), c.clone());
     Case::new(
         device,
-        |recorder| gather::record(recorder, &x, &pairs, rows as u32, columns as u32, &c),
+        |recorder| bank_rows::record(recorder, &x, &pairs, rows as u32, columns as u32, &c),
         move |device| Ok(exact(&device.read::<f32>(&answer)?, &want)),
         moves(len),
     )
@@ -123,7 +124,7 @@ pub fn gather_rows(device: &Device, rows: usize, columns: usize) -> Result<Case>
 /// Mean embeddings of whole images.
 pub fn mean(device: &Device, [images, positions, dim]: [usize; 3]) -> Result<Case> {
     let x = values(images * positions * dim, 16);
-    let want = plain::image_mean::image_mean(&x, positions, dim);
+    let want = plain::search::image_mean::image_mean(&x, positions, dim);
     let (len, x) = (x.len(), device.upload(&x, "x")?);
     let c = device.alloc(want.len(), "means")?;
     let answer = c.clone();
@@ -143,7 +144,7 @@ pub fn mean(device: &Device, [images, positions, dim]: [usize; 3]) -> Result<Cas
 /// Distances between `q` and `m` rows.
 pub fn distance(device: &Device, [q, m, dim]: [usize; 3]) -> Result<Case> {
     let (a, b) = (values(q * dim, 17), values(m * dim, 18));
-    let want = plain::image_distance::image_distance(&a, &b, dim);
+    let want = plain::search::image_distance::image_distance(&a, &b, dim);
     let (a, b) = (device.upload(&a, "a")?, device.upload(&b, "b")?);
     let c = device.alloc(want.len(), "distances")?;
     let answer = c.clone();

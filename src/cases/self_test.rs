@@ -50,15 +50,15 @@ pub fn remedy(device: &Device, kernels: &[String]) -> String {
     let caps = device.caps();
     let uses = |text: &str| kernels.iter().any(|k| k.contains(text));
     let mut off: Vec<&str> = Vec::new();
-    off.extend((uses("+SUBGROUP") || uses("neighbor_search_direct")).then_some(Feature::Subgroup.name()));
+    off.extend((uses("+SUBGROUP") || uses("search/search_direct")).then_some(Feature::Subgroup.name()));
     off.extend(uses("+INT64").then_some(Feature::Int64.name()));
-    off.extend((uses("gemm_coop") && !uses("+SOFT")).then_some(Feature::Coop.name()));
+    off.extend((uses("network/gemm_coop") && !uses("+SOFT")).then_some(Feature::Coop.name()));
     off.extend(caps.unchecked.then_some("unchecked"));
     let mut text = "update the driver, or choose another adapter with --device".to_owned();
     if !off.is_empty() {
         text = format!("{text}; SOFTPATCH_DISABLE={} switches off what these kernels use", off.join(","));
     }
-    if uses("F16") || uses("gemm_coop") {
+    if uses("F16") || uses("network/gemm_coop") {
         text.push_str("; a model that is fitted with --precision f32 does without f16");
     }
     text

@@ -9,9 +9,9 @@ use crate::backbone::network::Kind;
 use crate::backbone::{Network, Patches, Precision};
 use crate::detector::{Compat, Discriminator, FitOptions, coreset_batch};
 use crate::gpu::{Archetype, Device, Tuning};
-use crate::ops::Activation;
-use crate::ops::conv::ConvShape;
-use crate::ops::depthwise::run_length;
+use crate::shapes::Activation;
+use crate::shapes::ConvShape;
+use crate::steps::network::depthwise::run_length;
 
 /// How large the shapes of real use are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

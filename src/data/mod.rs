@@ -5,11 +5,9 @@ mod decode;
 mod folder;
 mod image;
 mod layouts;
-mod mask;
 mod noise;
 mod split_csv;
 pub mod synth;
-mod view;
 
 pub use affine::Affine;
 pub use decode::{
@@ -18,9 +16,7 @@ pub use decode::{
 pub use folder::{TestItem, TestSet, TrainSet};
 pub use image::{Frame, Image, OwnedImage, PixelFormat};
 pub use layouts::{Category, Dataset, Layout};
-pub use mask::load_mask;
 pub use noise::{NoiseProtocol, Split, SplitSource, TrainEntry, split};
-pub use view::center_crop;
 
 use crate::Result;
 use std::borrow::Cow;

@@ -3,10 +3,10 @@
 use super::denoise::denoise;
 use super::features::{FeatureShape, Features, Projection};
 use super::fit::{Origin, build, calibrate, check_bank};
-use super::model_file::{BackboneInfo, Model};
-use super::score::{Score, Stages, prepare_bank};
+use super::score::{Score, Stages};
 use super::{FitOptions, Progress};
 use crate::gpu::{Device, Plan, Recorder};
+use crate::model::{BackboneInfo, Model};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -81,7 +81,7 @@ pub fn score_embeddings(
     let info = &model.info;
     let positions = info.grid[0] * info.grid[1];
     let image = positions as usize * info.dim as usize;
-    let bank = prepare_bank(device, model)?;
+    let bank = model.bank.on_device(device)?;
     let searched = (bank.max_queries(device) / positions).max(1) as usize;
     let batch = batch_of(device, image, &info.options).min(searched);
     let stages = Stages::new(device, bank, info.grid, info.options.crop, batch as u32)?;

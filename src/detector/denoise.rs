@@ -3,11 +3,11 @@
 use super::features::Features;
 use super::{Discriminator, FitOptions, Progress, Stage};
 use crate::gpu::{Device, Recorder, Tensor};
-use crate::ops::knn::Knn;
-use crate::ops::lof::{Lof, ScoreMap};
-use crate::ops::mahalanobis::Mahalanobis;
-use crate::ops::nearest::Nearest;
-use crate::ops::quantile::{Keep, Quantile};
+use crate::steps::outlier::knn::Knn;
+use crate::steps::outlier::lof::{Lof, ScoreMap};
+use crate::steps::outlier::mahalanobis::Mahalanobis;
+use crate::steps::outlier::nearest::Nearest;
+use crate::steps::outlier::quantile::{Keep, Quantile};
 use crate::{Error, Result};
 
 /// What is known of the training patches.

@@ -1,17 +1,17 @@
 //! Images -> features: decoding beside the backbone, projected vectors and embeddings kept for all images.
 
-use super::axes::principal_axes;
 use super::budget::{Layout, Parts};
 use super::kept::{Kept, Place};
-use super::spool::{Spool, read_ahead};
 use super::{FitOptions, Progress, Stage};
 use crate::backbone::{Extractor, Feed};
+use crate::bank::Axes;
 use crate::data::{Image, ImageSource, OwnedImage};
 use crate::gpu::{Device, Plan, Recorder, Submission, Tensor};
-use crate::ops::Activation;
-use crate::ops::gemm::Gemm;
-use crate::ops::group::Gather;
-use crate::reference::projection::projection_matrix;
+use crate::shapes::Activation;
+use crate::spool::{Spool, read_ahead};
+use crate::steps::network::gemm::Gemm;
+use crate::steps::outlier::group::Gather;
+use crate::steps::patches::projection::projection_matrix;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -110,7 +110,7 @@ impl Projection {
         let mut recorder = Recorder::new(device);
         record_projection(&mut recorder, sample, &w, &bias, &c, [rows, dim, r])?;
         recorder.run()?;
-        let (_, axes) = principal_axes(&device.read::<f32>(&c)?, r, r);
+        let axes = Axes::new(&device.read::<f32>(&c)?, r, r).vectors;
         let turned: Vec<f32> = axes
             .par_chunks_exact(r)
             .flat_map_iter(|axis| {

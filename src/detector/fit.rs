@@ -1,20 +1,20 @@
 //! Fit: features, outlier scores, memory bank, threshold.
 
 use super::budget::Layout;
-use super::coreset::{Vectors, select, select_official};
 use super::denoise::{Denoised, denoise};
 use super::features::{FeatureShape, Features};
 use super::kept::Place;
-use super::model_file::{BackboneInfo, Model, ModelInfo};
 use super::score::Calibration;
 use super::threshold::{robust_threshold, sample};
 use super::{Backbone, Compat, FitOptions, Progress, Stage};
 use crate::backbone::{Extractor, Feed};
+use crate::bank::{Choice, MemoryBank, Start, Vectors, select};
 use crate::cases::{Then, Use, self_test};
 use crate::data::ImageSource;
 use crate::gpu::Device;
-use crate::ops::coreset::{Chunk, CoresetShape};
-use crate::reference::coreset::start_samples;
+use crate::model::{BackboneInfo, Model, ModelInfo};
+use crate::steps::coreset::samples::start_samples;
+use crate::steps::coreset::{Chunk, CoresetShape};
 use crate::{Error, Result};
 use std::ops::ControlFlow;
 
@@ -164,16 +164,13 @@ pub(crate) fn build(
     let shape = CoresetShape::new(open as u32, features.r as u32, picks, table);
     let samples: Vec<u32> = start_samples(open, options.seed).into_iter().map(|s| s as u32).collect();
     progress.update(Stage::Coreset, 0, picks.into());
-    let watch = |p: crate::ops::coreset::Progress| {
+    let watch = |p: crate::steps::coreset::Progress| {
         progress.update(Stage::Coreset, p.picked.into(), picks.into());
         if progress.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let selection = if official {
-        select_official(device, shape, vectors, &denoised.kept, &samples, watch)?
-    } else {
-        select(device, shape, vectors, &denoised.kept, &samples, watch)?
-    }
-    .ok_or(Error::Cancelled)?;
+    let start = if official { Start::Official } else { Start::Kept };
+    let choice = Choice { shape, vectors, kept: &denoised.kept, samples: &samples, start };
+    let selection = select(device, choice, watch)?.ok_or(Error::Cancelled)?;
     progress.update(Stage::Coreset, picks.into(), picks.into());
     tracing::info!(
         "coreset: {} batches, {:.2} % of the distances computed",
@@ -199,15 +196,18 @@ pub(crate) fn build(
             threshold: None,
             made_by: concat!("softpatch ", env!("CARGO_PKG_VERSION")).to_owned(),
         },
-        bank,
-        weights: rows.iter().map(weight).collect(),
-        provenance: rows
-            .iter()
-            .map(|row| {
-                let at = row % positions;
-                [row / positions, at / columns, at % columns]
-            })
-            .collect(),
+        bank: MemoryBank {
+            rows: bank,
+            weights: rows.iter().map(weight).collect(),
+            provenance: rows
+                .iter()
+                .map(|row| {
+                    let at = row % positions;
+                    [row / positions, at / columns, at % columns]
+                })
+                .collect(),
+            index: None,
+        },
         train_images: Vec::new(),
         train_scores: Vec::new(),
     })

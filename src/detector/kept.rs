@@ -1,8 +1,8 @@
 //! Vectors of all images: on the device, or in a temporary file.
 
-use super::spool::Spool;
 use crate::gpu::{Device, Recorder, Tensor};
-use crate::ops::gather;
+use crate::spool::Spool;
+use crate::steps::coreset::bank_rows;
 use crate::{Error, Result};
 
 /// `[images][positions][dims]` in as many buffers as binding sizes ask for, cut between images.
@@ -132,7 +132,7 @@ impl Kept {
             }
             let list = self.device.upload(&pairs, "bank rows")?;
             let mut recorder = Recorder::new(&self.device);
-            gather::record(&mut recorder, tensor, &list, pairs.len() as u32, self.dims as u32, &out)?;
+            bank_rows::record(&mut recorder, tensor, &list, pairs.len() as u32, self.dims as u32, &out)?;
             recorder.run()?;
         }
         self.device.read(&out)

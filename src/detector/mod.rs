@@ -1,27 +1,22 @@
 //! The order of the method: fit, denoise, select, score; nothing about GPUs.
 
 mod at_hand;
-mod axes;
 mod budget;
-pub mod coreset;
 mod denoise;
 mod features;
 mod fit;
 mod job;
 mod kept;
-mod model_file;
 mod options;
 mod progress;
 mod score;
 mod source_map;
-mod spool;
 mod stream;
 mod threshold;
 
 #[doc(hidden)]
 pub use at_hand::{Fitted, fit_embeddings, score_embeddings};
 pub use job::{FitEvent, FitJob};
-pub use model_file::{BackboneInfo, Model, ModelInfo, VERSION};
 pub use options::{Compat, Discriminator, Embedding, FitOptions};
 pub use progress::{Progress, Quiet, Stage};
 pub use score::{Profile, Score};
@@ -31,7 +26,6 @@ pub(crate) use at_hand::batch_of;
 pub(crate) use denoise::{Denoised, denoise, denoise_by, outlier_scores};
 pub(crate) use features::{FeatureShape, Features, Projection, embed};
 pub(crate) use fit::{Origin, build, coreset_batch};
-pub(crate) use score::{bank_axes, head_length};
 
 use crate::Result;
 pub use crate::backbone::Precision;
@@ -39,6 +33,7 @@ use crate::backbone::{Network, WeightFile, architecture, default_layers};
 use crate::cases::{Entry, Then, Use, of_use};
 use crate::data::{Image, ImageSource};
 use crate::gpu::Device;
+pub use crate::model::{BackboneInfo, Model, ModelInfo, VERSION};
 use score::Scorer;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};

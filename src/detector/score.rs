@@ -1,15 +1,14 @@
 //! Scores and anomaly maps of new images.
 
-use super::axes::principal_axes;
 use super::features::{run_backbone, stream};
-use super::model_file::Model;
 use super::{Backbone, Progress, Stage};
 use crate::backbone::{Extractor, Feed};
+use crate::bank::{Bank, Maps, SearchBuffers};
 use crate::cases::{Then, Use, self_test};
 use crate::data::{Image, ImageSource};
-use crate::gpu::{Archetype, Device, Plan, Readback, Recorder, StepTime, Submission, Tensor};
-use crate::ops::anomaly_map::AnomalyMap;
-use crate::ops::neighbor::{Bank, BankData, Search, SkipOwn};
+use crate::gpu::{Device, Plan, Readback, Recorder, StepTime, Submission, Tensor};
+use crate::model::Model;
+use crate::steps::search::search::SkipOwn;
 use crate::{Error, Result};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -39,47 +38,14 @@ pub struct Profile {
     pub finished_share: f64,
 }
 
-/// Most values that rows of a bank are compared by before they are measured: a head and three more.
-fn most_lifted(archetype: Archetype) -> usize {
-    match archetype {
-        Archetype::Direct => 128,
-        // They are a lane's registers.
-        Archetype::Tiled => 64,
-    }
-}
-
-/// Leading axes by which rows of `dim` values are compared before they are measured.
-pub(crate) fn head_length(device: &Device, dim: usize) -> usize {
-    let most = most_lifted(device.caps().archetype);
-    // A quarter of the values and the tail, in whole vectors: measured at 152 values.
-    let lifted = (dim / 4 / 4 * 4).clamp(8, most);
-    (lifted - 3).min(dim)
-}
-
-/// Mean and leading axes of bank rows, as [`Bank::new`] wants them.
-pub(crate) fn bank_axes(device: &Device, rows: &[f32], dim: usize) -> (Vec<f32>, Vec<f32>) {
-    principal_axes(rows, dim, head_length(device, dim))
-}
-
-/// A bank ready for search on `device`.
-pub(crate) fn prepare_bank(device: &Device, model: &Model) -> Result<Bank> {
-    let (mean, axes) = bank_axes(device, &model.bank, model.info.dim as usize);
-    let row_image: Vec<u32> = model.provenance.iter().map(|p| p[0]).collect();
-    let (rows, weights, row_image) = (&model.bank, &model.weights, &row_image);
-    Bank::new(device, &BankData { rows, weights, row_image, mean: &mean, axes: &axes, dim: model.info.dim })
-}
-
 /// Features to scores for a batch, with the buffers for it.
 pub(crate) struct Stages {
     grid: [u32; 2],
     crop: u32,
     bank: Bank,
-    search: Search,
-    map: AnomalyMap,
-    scratch: Tensor,
-    scores: Tensor,
+    search: SearchBuffers,
+    maps: Maps,
     top: Tensor,
-    maps: Tensor,
     /// Results on their way back: image scores, patch scores, maps.
     sets: [Readback; SETS],
 }
@@ -92,7 +58,6 @@ impl Stages {
     /// Buffers for `batch` images of patches `grid` and maps of `crop` x `crop` pixels.
     pub fn new(device: &Device, bank: Bank, grid: [u32; 2], crop: u32, batch: u32) -> Result<Self> {
         let positions = grid[0] * grid[1];
-        let map = AnomalyMap::new(device, grid, [crop; 2])?;
         let [top, scores, maps] = Self::words(grid, crop, batch as usize);
         let set = || Readback::new(device, top + scores + maps, "results");
         Ok(Self {
@@ -100,11 +65,8 @@ impl Stages {
             crop,
             search: bank.search(device, batch * positions)?,
             bank,
-            scratch: device.alloc(map.scratch_len(batch), "map scratch")?,
-            map,
-            scores: device.alloc(scores, "patch scores")?,
+            maps: Maps::new(device, grid, [crop; 2], batch as usize)?,
             top: device.alloc(top, "image scores")?,
-            maps: device.alloc(maps, "anomaly maps")?,
             sets: [set()?, set()?],
         })
     }
@@ -118,11 +80,11 @@ impl Stages {
     pub fn record(&self, recorder: &mut Recorder, embedding: &Tensor, images: u32, set: usize) -> Result<()> {
         let positions = self.grid[0] * self.grid[1];
         self.bank.record(recorder, &self.search, embedding, images * positions, None)?;
-        self.bank.record_scores(recorder, &self.search, images, positions, &self.scores, &self.top)?;
-        self.map.record(recorder, &self.scores, &self.scratch, &self.maps, images)?;
+        self.bank.record_scores(recorder, &self.search, [images, positions], &self.maps.scores, &self.top)?;
+        self.maps.record(recorder, images)?;
         let mut to = 0;
         let words = Self::words(self.grid, self.crop, images as usize);
-        for (tensor, words) in [&self.top, &self.scores, &self.maps].into_iter().zip(words) {
+        for (tensor, words) in [&self.top, &self.maps.scores, &self.maps.maps].into_iter().zip(words) {
             recorder.copy_back(tensor, words, &self.sets[set], to);
             to += words;
         }
@@ -200,7 +162,7 @@ impl Scorer {
         }
         let patches = info.options.patches(&backbone.network.name);
         self_test(device, &Use::new(&backbone.network, &info.options, Then::Score)?)?;
-        let bank = prepare_bank(device, model)?;
+        let bank = model.bank.on_device(device)?;
         let positions = info.grid[0] * info.grid[1];
         let crop = info.options.crop;
         let batch = info.options.batch.min((bank.max_queries(device) / positions).max(1));
@@ -393,7 +355,7 @@ impl Scorer {
 /// Image scores of training images against the bank without their own rows, from embeddings at hand.
 pub(super) struct Calibration {
     bank: Bank,
-    search: Search,
+    search: SearchBuffers,
     scores: Tensor,
     top: Tensor,
     positions: u32,
@@ -401,7 +363,7 @@ pub(super) struct Calibration {
 
 impl Calibration {
     pub fn new(device: &Device, model: &Model) -> Result<Self> {
-        let bank = prepare_bank(device, model)?;
+        let bank = model.bank.on_device(device)?;
         let positions = model.info.grid[0] * model.info.grid[1];
         Ok(Self {
             search: bank.search(device, positions)?,
@@ -417,7 +379,7 @@ impl Calibration {
         let mut recorder = Recorder::new(device);
         let skip = SkipOwn { first_image: image, queries_per_image: self.positions };
         self.bank.record(&mut recorder, &self.search, x, self.positions, Some(skip))?;
-        self.bank.record_scores(&mut recorder, &self.search, 1, self.positions, &self.scores, &self.top)?;
+        self.bank.record_scores(&mut recorder, &self.search, [1, self.positions], &self.scores, &self.top)?;
         recorder.run()?;
         Ok(device.read::<f32>(&self.top)?[0])
     }

@@ -1,7 +1,7 @@
 //! The anomaly map of the crop, brought back to the size of the source image.
 
 use super::{Detector, Score};
-use crate::reference::resize::resize_shorter_side_geometry;
+use crate::steps::input::geometry::resize_shorter_side_geometry;
 use crate::{Error, Result};
 
 /// For every output of one axis: the two inputs it lies between and how far; `None` outside the crop.

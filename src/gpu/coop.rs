@@ -91,7 +91,7 @@ pub(super) fn works(device: &Device, coop: Coop) -> Result<bool> {
             continue;
         }
         let constants = [("LANES", coop.lanes), ("SUBGROUPS", subgroups)];
-        let kernel = match device.kernel("coop_check", &constants, &flags) {
+        let kernel = match device.kernel("device/coop_check", &constants, &flags) {
             Err(Error::Limit(_)) => continue,
             other => other?,
         };

@@ -9,7 +9,7 @@ mod table;
 mod vulkan;
 
 use child::{ASKED, Outcome};
-use softpatch::gpu::shaders::{ALL, Shader};
+use softpatch::low_level::gpu::shaders::{ALL, Shader};
 use std::path::PathBuf;
 use table::Variant;
 use vulkan::Statistics;

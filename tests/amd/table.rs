@@ -1,6 +1,6 @@
 //! The variants that a GPU can be asked to run, with the constants that the host sets.
 
-use softpatch::gpu::shaders::{ALL, Shader, preprocess};
+use softpatch::low_level::gpu::shaders::{ALL, Shader, preprocess};
 
 /// Names and values, as `preprocess` takes them.
 pub type Constants = Vec<(&'static str, u32)>;
@@ -29,7 +29,7 @@ impl Variant {
 
     /// Whether it needs f16 cooperative matrices of 16 x 16 with f32 sums.
     pub fn cooperative(&self) -> bool {
-        matches!(self.shader, "gemm_coop" | "probe_coop" | "coop_check")
+        matches!(self.shader, "network/gemm_coop" | "device/probe_coop" | "device/coop_check")
     }
 }
 
@@ -47,7 +47,7 @@ pub fn left_out(shader: &str, flags: &[&str]) -> Option<&'static str> {
         return Some("no AMD GPU has cooperative matrices of 8 x 8");
     }
     // `broadcast8` in src/ops/mod.rs: these two are written for subgroups of 8 lanes.
-    if flags.contains(&"SUBGROUP") && matches!(shader, "cholesky" | "mahalanobis") {
+    if flags.contains(&"SUBGROUP") && matches!(shader, "outlier/cholesky" | "outlier/mahalanobis") {
         return Some("for CPU drivers with subgroups of 8 lanes only");
     }
     None
@@ -58,51 +58,51 @@ pub fn left_out(shader: &str, flags: &[&str]) -> Option<&'static str> {
 pub fn constants(shader: &str, flags: &[&str]) -> Option<Vec<Constants>> {
     let of = |name: &'static str, values: &[u32]| values.iter().map(|&v| vec![(name, v)]).collect();
     Some(match shader {
-        "coreset_first"
-        | "coreset_cap"
-        | "coreset_histogram"
-        | "coreset_threshold"
-        | "coreset_collect"
-        | "coreset_gather"
-        | "coreset_append"
-        | "coreset_count"
-        | "coreset_active"
-        | "coreset_offsets"
-        | "coreset_scatter"
-        | "coreset_pairs_tiled"
-        | "coreset_update_tiled"
-        | "gemm_tiled"
-        | "probe"
-        | "pool"
-        | "patch"
-        | "pooled"
-        | "resample"
-        | "resize_rows"
-        | "resize_columns"
-        | "anomaly_map"
-        | "gather"
-        | "neighbor_lift"
-        | "neighbor_boxes_tiled"
-        | "patch_score"
-        | "keep"
-        | "group_gather"
-        | "group_centre"
-        | "group_shift"
-        | "image_mean"
-        | "image_distance"
-        | "lof"
-        | "nearest"
-        | "covariance_tiled" => vec![vec![]],
+        "coreset/first"
+        | "coreset/cap"
+        | "coreset/histogram"
+        | "coreset/threshold"
+        | "coreset/collect"
+        | "coreset/gather"
+        | "coreset/append"
+        | "coreset/count"
+        | "coreset/active"
+        | "coreset/offsets"
+        | "coreset/scatter"
+        | "coreset/pairs_tiled"
+        | "coreset/update_tiled"
+        | "network/gemm_tiled"
+        | "device/probe"
+        | "network/pool"
+        | "patches/means"
+        | "patches/pooling"
+        | "patches/upsampling"
+        | "input/resize_rows"
+        | "input/resize_columns"
+        | "map/anomaly_map"
+        | "coreset/bank_rows"
+        | "search/lift"
+        | "search/boxes_tiled"
+        | "search/patch_score"
+        | "outlier/keep"
+        | "outlier/group_gather"
+        | "outlier/group_centre"
+        | "outlier/group_shift"
+        | "search/image_mean"
+        | "search/image_distance"
+        | "outlier/lof"
+        | "outlier/nearest"
+        | "outlier/covariance_tiled" => vec![vec![]],
         // Start samples: 10 unless an option says otherwise, 16 at most.
-        "coreset_start" if flags.contains(&"MEAN") => of("ROWS", &[10, 16]),
-        "coreset_start" => of("ROWS", &[1]),
+        "coreset/start" if flags.contains(&"MEAN") => of("ROWS", &[10, 16]),
+        "coreset/start" => of("ROWS", &[1]),
         // Candidates a batch / 64.
-        "coreset_greedy" => of("PER", &[1, 8]),
+        "coreset/greedy" => of("PER", &[1, 8]),
         // wgpu gives a range of subgroup sizes or one; 32 and 64 are what there is.
-        "gemm_coop" | "probe_coop" => of("LANES", &[32, 64]),
-        "coop_check" => [4, 8].map(|subgroups| vec![("LANES", 64), ("SUBGROUPS", subgroups)]).to_vec(),
+        "network/gemm_coop" | "device/probe_coop" => of("LANES", &[32, 64]),
+        "device/coop_check" => [4, 8].map(|subgroups| vec![("LANES", 64), ("SUBGROUPS", subgroups)]).to_vec(),
         // Runs of 7 or 8; the longest that `softpatch tune` tries.
-        "depthwise" => {
+        "network/depthwise" => {
             let mut sets = Vec::new();
             for k in [3, 5] {
                 for s in [1, 2] {
@@ -112,14 +112,16 @@ pub fn constants(shader: &str, flags: &[&str]) -> Option<Vec<Constants>> {
             sets
         }
         // [K4, STEPS] of banks of 112, 152 (EfficientNet-Lite0) and 1024 or more values (WideResNet-50-2).
-        "neighbor_search" => [[7, 1], [9, 2], [16, 8]]
+        "search/search" => [[7, 1], [9, 2], [16, 8]]
             .map(|[k4, steps]| vec![("TILE", 32), ("K4", k4), ("STEPS", steps), ("LANES", 32)])
             .to_vec(),
-        "quantile" if flags.contains(&"COUNT") || flags.contains(&"PICK") => of("SHIFT", &[24, 16, 8, 0]),
-        "quantile" => vec![vec![]],
-        "knn_tiled" => of("K", &[1, 6, 32]),
-        "cholesky" => of("WORKGROUP", &[64]),
-        "mahalanobis" => vec![vec![("WORKGROUP", 64), ("TM", 1)]],
+        "outlier/quantile" if flags.contains(&"COUNT") || flags.contains(&"PICK") => {
+            of("SHIFT", &[24, 16, 8, 0])
+        }
+        "outlier/quantile" => vec![vec![]],
+        "outlier/knn_tiled" => of("K", &[1, 6, 32]),
+        "outlier/cholesky" => of("WORKGROUP", &[64]),
+        "outlier/mahalanobis" => vec![vec![("WORKGROUP", 64), ("TM", 1)]],
         _ => return None,
     })
 }

@@ -7,7 +7,7 @@
 pub mod weights;
 
 use rand::{Rng, SeedableRng};
-use softpatch::gpu::{Archetype, Caps, Device, DeviceOptions, Feature};
+use softpatch::low_level::gpu::{Archetype, Caps, Device, DeviceOptions, Feature};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 

@@ -1,8 +1,10 @@
 //! Made-up weights, as `tools/golden_resnet.py` and `tools/golden_timm.py` make them, and activations against theirs.
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use softpatch::backbone::{Extractor, Network, Patches, Precision, WeightFile, made_up, network::Kind};
-use softpatch::gpu::Device;
+use softpatch::low_level::backbone::{
+    Extractor, Network, Patches, Precision, WeightFile, made_up, network::Kind,
+};
+use softpatch::low_level::gpu::Device;
 
 /// The project's promise for every tap and for the pooled embedding, relative to the tensor's norm, is 1e-3; f32 costs
 /// about 1e-6 over these depths, a hundred times that is held here.

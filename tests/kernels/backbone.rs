@@ -5,15 +5,17 @@ use crate::common::{
     serial, tiled,
 };
 use proptest::prelude::*;
-use softpatch::gpu::{Archetype, Device, Recorder, Tuning};
-use softpatch::ops::conv::{Conv, ConvShape};
-use softpatch::ops::depthwise::Depthwise;
-use softpatch::ops::gemm::Gemm;
-use softpatch::ops::patch::PatchMean;
-use softpatch::ops::pool::MaxPool;
-use softpatch::ops::resample::Upsample;
-use softpatch::ops::{Activation, gather};
-use softpatch::reference;
+use softpatch::low_level::gpu::{Archetype, Device, Recorder, Tuning};
+use softpatch::low_level::reference;
+use softpatch::low_level::shapes::Activation;
+use softpatch::low_level::shapes::ConvShape;
+use softpatch::low_level::steps::coreset::bank_rows;
+use softpatch::low_level::steps::network::conv::Conv;
+use softpatch::low_level::steps::network::depthwise::Depthwise;
+use softpatch::low_level::steps::network::gemm::Gemm;
+use softpatch::low_level::steps::network::pool::MaxPool;
+use softpatch::low_level::steps::patches::means::PatchMean;
+use softpatch::low_level::steps::patches::upsampling::Upsample;
 
 /// Inputs lie in -1 .. 1: a sum of k products, bias and residual in any order, each product rounded or fused,
 /// errs by at most gamma(k + 2) of the terms' sizes, which add up to k + 2; the reference was rounded once.
@@ -74,7 +76,7 @@ proptest! {
         let (k, n) = (4 * k4, 4 * n4);
         let (x, w) = (noise(seed, m * k, 0.0, 1.0), noise(seed ^ 1, n * k, 0.0, 1.0));
         let (bias, add) = (noise(seed ^ 2, n, 0.0, 1.0), noise(seed ^ 3, m * n, 0.0, 1.0));
-        let mut want = reference::gemm::gemm(&x, &w, m, k, n);
+        let mut want = reference::network::gemm::gemm(&x, &w, m, k, n);
         for (i, v) in want.iter_mut().enumerate() {
             let extra = if residual { add[i] } else { 0.0 };
             *v = activate(*v + bias[i % n] + extra, activation);
@@ -100,7 +102,7 @@ proptest! {
         let bias = noise(seed ^ 2, shape.out_c as usize, 0.0, 1.0);
         let add = noise(seed ^ 3, shape.output_len(), 0.0, 1.0);
         let add = residual.then_some(add);
-        let want = reference::conv::conv2d(&x, &w, &bias, add.as_deref(), &shape, activation);
+        let want = reference::network::conv::conv2d(&x, &w, &bias, add.as_deref(), &shape, activation);
         on_devices(|name, device| {
             let up = |v: &[f32]| device.upload(v, "test").unwrap();
             let (tx, tw, tb) = (up(&x), up(&w), up(&bias));
@@ -123,13 +125,13 @@ proptest! {
         // A window that lies in the padding alone has no maximum.
         prop_assume!(shape.pad_top < shape.kernel_h);
         let x = noise(seed, shape.input_len(), 0.0, 1.0);
-        let pooled = reference::pool::max_pool(&x, &shape);
+        let pooled = reference::network::pool::max_pool(&x, &shape);
         let image = shape.input_len() / shape.batch as usize;
         let size = [shape.in_h as usize, shape.in_w as usize, c as usize];
         let out = [out_h as usize, out_w as usize];
         let by_image = |f: &dyn Fn(&[f32]) -> Vec<f32>| x.chunks_exact(image).flat_map(f).collect::<Vec<f32>>();
-        let patches = by_image(&|x| reference::patch::patch_mean3(x, size));
-        let resampled = by_image(&|x| reference::resample::upsample_bilinear(x, size, out));
+        let patches = by_image(&|x| reference::patches::means::patch_mean3(x, size));
+        let resampled = by_image(&|x| reference::patches::upsampling::upsample_bilinear(x, size, out));
         // Outputs stand in channels 4 .. 4 + c of rows of c + 8, the rest stays 0.
         let row = c + 8;
         let embed = |values: &[f32]| -> Vec<f32> {
@@ -168,7 +170,7 @@ proptest! {
         on_devices(|name, device| {
             let (tx, tp) = (device.upload(&x, "x").unwrap(), device.upload(&pairs, "pairs").unwrap());
             let out = device.alloc(pairs.len() * c, "out").unwrap();
-            run(device, |r| gather::record(r, &tx, &tp, pairs.len() as u32, c as u32, &out));
+            run(device, |r| bank_rows::record(r, &tx, &tp, pairs.len() as u32, c as u32, &out));
             assert_close(name, &device.read(&out).unwrap(), &want, 0.0, 0.0);
         });
     }
@@ -213,7 +215,7 @@ fn depthwise_case(name: &str, device: &Device, shape: ConvShape, activation: Act
     let x = noise(1, shape.input_len(), 0.0, 1.0);
     let w = noise(2, taps * shape.in_c as usize, 0.0, 1.0);
     let bias = noise(3, shape.in_c as usize, 0.0, 1.0);
-    let want = reference::depthwise::depthwise(&x, &w, &bias, &shape, activation);
+    let want = reference::network::depthwise::depthwise(&x, &w, &bias, &shape, activation);
     let up = |v: &[f32]| device.upload(v, "test").unwrap();
     let (tx, tw, tb) = (up(&x), up(&w), up(&bias));
     let c = device.alloc(shape.output_len(), "c").unwrap();
@@ -271,7 +273,7 @@ fn sizes_that_tuning_may_choose_equal_the_reference() {
     let x = noise(1, shape.input_len(), 0.0, 1.0);
     let w = noise(2, k * shape.out_c as usize, 0.0, 1.0);
     let bias = noise(3, shape.out_c as usize, 0.0, 1.0);
-    let want = reference::conv::conv2d(&x, &w, &bias, None, &shape, Activation::None);
+    let want = reference::network::conv::conv2d(&x, &w, &bias, None, &shape, Activation::None);
     on_each(&list, |name, device| {
         let up = |v: &[f32]| device.upload(v, "test").unwrap();
         let (tx, tw, tb) = (up(&x), up(&w), up(&bias));
@@ -328,11 +330,12 @@ fn the_embedded_backbone_equals_pytorch() {
     for (name, device) in [direct(), tiled()] {
         for block in 0..=10 {
             let stage = format!("block{block}");
-            let network = softpatch::backbone::efficientnet_lite(0).with_taps(&[&stage]).unwrap();
-            let weights = softpatch::backbone::WeightFile::embedded();
+            let network = softpatch::low_level::backbone::efficientnet_lite(0).with_taps(&[&stage]).unwrap();
+            let weights = softpatch::low_level::backbone::WeightFile::embedded();
             let mut extractor =
-                softpatch::backbone::Extractor::new(device, network, &weights, 224, 1).unwrap();
-            let mut feed = softpatch::backbone::Feed::new(device, extractor.network(), 224, 224).unwrap();
+                softpatch::low_level::backbone::Extractor::new(device, network, &weights, 224, 1).unwrap();
+            let mut feed =
+                softpatch::low_level::backbone::Feed::new(device, extractor.network(), 224, 224).unwrap();
             let input = extractor.input().clone();
             feed.push(&image, &input, 0).unwrap();
             feed.submit(&[extractor.plan(1).unwrap()]).unwrap();

@@ -1,11 +1,11 @@
 //! The table of cases: right on every device, and every variant of every shader in it.
 
 use crate::common::{Named, devices, on_each, second_pass, serial};
-use softpatch::backbone::efficientnet_lite;
-use softpatch::cases::{Scale, method, network, products_of, small};
-use softpatch::gpu::shaders::{ALL, has_flag, text};
-use softpatch::gpu::{Archetype, Device, DeviceOptions};
-use softpatch::roofline::{measure, probe};
+use softpatch::low_level::backbone::efficientnet_lite;
+use softpatch::low_level::cases::{Scale, method, network, products_of, small};
+use softpatch::low_level::gpu::shaders::{ALL, has_flag, text};
+use softpatch::low_level::gpu::{Archetype, Device, DeviceOptions};
+use softpatch::low_level::roofline::{measure, probe};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
@@ -19,14 +19,15 @@ fn variant(label: &str) -> BTreeSet<String> {
 fn beyond(shader: &str, flags: &BTreeSet<&str>, device: &Device) -> Option<&'static str> {
     let caps = device.caps();
     let direct = shader.ends_with("_direct");
-    let tiled = shader.ends_with("_tiled") || ["depthwise", "gemm_coop", "neighbor_search"].contains(&shader);
-    let matrices = ["gemm_coop", "probe_coop", "coop_check"].contains(&shader);
-    let both = ["cholesky", "mahalanobis"].contains(&shader);
+    let tiled = shader.ends_with("_tiled")
+        || ["network/depthwise", "network/gemm_coop", "search/search"].contains(&shader);
+    let matrices = ["network/gemm_coop", "device/probe_coop", "device/coop_check"].contains(&shader);
+    let both = ["outlier/cholesky", "outlier/mahalanobis"].contains(&shader);
     let eight = caps.subgroup == Some((8, 8));
     if matrices && !flags.contains("SOFT") && caps.coop.is_none_or(|c| c.emulated) {
         return Some("the adapter has no cooperative matrices");
     }
-    if matrices && !caps.f16 || shader == "probe" && flags.contains("F16") && !caps.f16 {
+    if matrices && !caps.f16 || shader == "device/probe" && flags.contains("F16") && !caps.f16 {
         return Some("the adapter has no arithmetic in f16");
     }
     if flags.contains("INT64") && !caps.int64 {
@@ -35,12 +36,12 @@ fn beyond(shader: &str, flags: &BTreeSet<&str>, device: &Device) -> Option<&'sta
     if flags.contains("INT64") && tiled {
         return Some("words of 64 bits are for CPU drivers");
     }
-    let eight_needed = flags.contains("SUBGROUP") && (direct || both) || shader == "neighbor_search_direct";
+    let eight_needed = flags.contains("SUBGROUP") && (direct || both) || shader == "search/search_direct";
     if eight_needed && !eight {
         return Some("the adapter has no subgroups of exactly 8");
     }
     let fixed = caps.subgroup.is_some_and(|(low, high)| low == high && [8, 16, 32].contains(&low));
-    if shader == "neighbor_search" && flags.contains("SUBGROUP") && !fixed {
+    if shader == "search/search" && flags.contains("SUBGROUP") && !fixed {
         return Some("the adapter has no subgroups of exactly 8, 16 or 32");
     }
     None

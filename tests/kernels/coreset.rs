@@ -3,10 +3,11 @@
 use crate::common::{SQUARE_ROOT, checked, direct, gamma, noise, on_devices, serial};
 use proptest::prelude::*;
 use softpatch::Error;
-use softpatch::detector::coreset::{RowSource, Selection, Vectors, select};
-use softpatch::gpu::Device;
-use softpatch::ops::coreset::{Chunk, CoresetShape};
-use softpatch::reference::coreset::{greedy_coreset, start_samples};
+use softpatch::low_level::bank::{Choice, RowSource, Selection, Start, Vectors, select};
+use softpatch::low_level::gpu::Device;
+use softpatch::low_level::reference::coreset::greedy::greedy_coreset;
+use softpatch::low_level::steps::coreset::samples::start_samples;
+use softpatch::low_level::steps::coreset::{Chunk, CoresetShape};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -74,11 +75,7 @@ impl Case {
             picks: self.picks.min(self.kept.len()) as u32,
             batch: self.batch,
         };
-        select(device, shape, Vectors::Device(&chunks), &self.kept, &self.samples(), |_| {
-            ControlFlow::Continue(())
-        })
-        .unwrap()
-        .unwrap()
+        self.select(device, shape, Vectors::Device(&chunks))
     }
 
     /// Runs on `device` with `piece` rows there at a time.
@@ -91,9 +88,13 @@ impl Case {
             batch: self.batch,
         };
         let vectors = Vectors::Stream { source: &source, rows: self.rows() as u32, piece };
-        select(device, shape, vectors, &self.kept, &self.samples(), |_| ControlFlow::Continue(()))
-            .unwrap()
-            .unwrap()
+        self.select(device, shape, vectors)
+    }
+
+    fn select(&self, device: &Device, shape: CoresetShape, vectors: Vectors<'_>) -> Selection {
+        let (kept, samples, start) = (&self.kept, &self.samples(), Start::Kept);
+        let choice = Choice { shape, vectors, kept, samples, start };
+        select(device, choice, |_| ControlFlow::Continue(())).unwrap().unwrap()
     }
 
     /// Plain greedy after the first pick, with the distance `d`.
@@ -285,8 +286,9 @@ fn a_failing_read_ends_a_selection() {
     for reads in [3, 12, 100, 170] {
         let source = Failing { rows: Rows { z: &z, dims: 16 }, left: AtomicU32::new(reads) };
         let vectors = Vectors::Stream { source: &source, rows: 200, piece: 50 };
-        let error =
-            select(&direct().1, shape, vectors, &kept, &[0, 9, 20, 50], |_| ControlFlow::Continue(()));
+        let samples = &[0, 9, 20, 50];
+        let choice = Choice { shape, vectors, kept: &kept, samples, start: Start::Kept };
+        let error = select(&direct().1, choice, |_| ControlFlow::Continue(()));
         assert!(error.unwrap_err().to_string().contains("no more reads"), "{reads}");
     }
 }
@@ -326,10 +328,9 @@ fn watching_can_stop_it() {
     let rows = device.upload(&case.z, "z").unwrap();
     let chunks = [Chunk { rows: &rows, first_row: 0, len: 600 }];
     let shape = CoresetShape { kept: 600, dims: 16, picks: 90, batch: 1 };
-    let stopped = select(device, shape, Vectors::Device(&chunks), &case.kept, &case.samples(), |_| {
-        ControlFlow::Break(())
-    })
-    .unwrap();
+    let (vectors, kept, samples) = (Vectors::Device(&chunks), &case.kept, &case.samples());
+    let choice = Choice { shape, vectors, kept, samples, start: Start::Kept };
+    let stopped = select(device, choice, |_| ControlFlow::Break(())).unwrap();
     assert!(stopped.is_none());
 }
 

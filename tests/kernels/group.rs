@@ -2,8 +2,8 @@
 
 use crate::common::{DIVISION, assert_close, checked, gamma, noise, on_devices, serial};
 use proptest::prelude::*;
-use softpatch::gpu::Recorder;
-use softpatch::ops::group::{Centre, Gather};
+use softpatch::low_level::gpu::Recorder;
+use softpatch::low_level::steps::outlier::group::{Centre, Gather};
 
 /// A difference to the first row is at most `2 * spread` and rounded once; so is the mean of all of them,
 /// rounded at every sum and at the division. The last difference is no larger; it and the reference's are

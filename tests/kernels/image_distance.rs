@@ -1,9 +1,9 @@
 //! Pooled features and their distances against the plain-Rust ones.
 
 use crate::common::{DIVISION, assert_close, checked, distance_error, gamma, noise, on_devices, serial};
-use softpatch::gpu::Recorder;
-use softpatch::ops::{image_distance, image_mean};
-use softpatch::reference;
+use softpatch::low_level::gpu::Recorder;
+use softpatch::low_level::reference;
+use softpatch::low_level::steps::search::{image_distance, image_mean};
 
 #[test]
 fn means() {
@@ -12,7 +12,7 @@ fn means() {
         [(1, 1, 4, 0.0), (5, 49, 152, 0.0), (3, 64, 40, 1000.0), (70, 3, 12, -2.0)]
     {
         let x = noise(7, images * positions * dim, mean, 1.0);
-        let want = reference::image_mean::image_mean(&x, positions, dim);
+        let want = reference::search::image_mean::image_mean(&x, positions, dim);
         on_devices(|name, device| {
             let input = device.upload(&x, "x").unwrap();
             let out = device.alloc(images * dim, "mean").unwrap();
@@ -34,7 +34,7 @@ fn distances() {
     let _guard = serial();
     for (q, m, dim) in [(1, 1, 4), (3, 70, 152), (17, 5, 1024)] {
         let (a, b) = (noise(1, q * dim, 1.0, 1.0), noise(2, m * dim, 1.0, 1.0));
-        let want = reference::image_distance::image_distance(&a, &b, dim);
+        let want = reference::search::image_distance::image_distance(&a, &b, dim);
         on_devices(|name, device| {
             let (left, right) = (device.upload(&a, "a").unwrap(), device.upload(&b, "b").unwrap());
             let out = device.alloc(q * m, "distances").unwrap();

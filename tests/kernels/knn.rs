@@ -5,9 +5,9 @@ use crate::common::{
     on_each, serial, tiled,
 };
 use proptest::prelude::*;
-use softpatch::gpu::{Archetype, Device, Recorder};
-use softpatch::ops::knn::{Knn, MAX_K};
-use softpatch::reference::knn::knn;
+use softpatch::low_level::gpu::{Archetype, Device, Recorder};
+use softpatch::low_level::reference::outlier::knn::knn;
+use softpatch::low_level::steps::outlier::knn::{Knn, MAX_K};
 
 /// Relative error of a distance whose square is exact: the root's, and the reference's.
 fn root_error() -> f32 {

@@ -3,13 +3,14 @@
 use crate::common::{
     DIVISION, assert_close, checked, direct, gamma, noise, on_devices, on_each, serial, tiled,
 };
+use softpatch::Error;
 use softpatch::detector::{FitOptions, Quiet, fit_embeddings, score_embeddings};
-use softpatch::gpu::{Archetype, Device, DeviceOptions, Recorder, adapters, grid_1d};
-use softpatch::ops::Activation;
-use softpatch::ops::gemm::Gemm;
-use softpatch::ops::patch::PatchMean;
-use softpatch::reference::neighbor::{nearest_neighbor, soft_scores};
-use softpatch::{Error, reference};
+use softpatch::low_level::gpu::{Archetype, Device, DeviceOptions, Recorder, adapters, grid_1d};
+use softpatch::low_level::reference;
+use softpatch::low_level::reference::search::search::{nearest_neighbor, soft_scores};
+use softpatch::low_level::shapes::Activation;
+use softpatch::low_level::steps::network::gemm::Gemm;
+use softpatch::low_level::steps::patches::means::PatchMean;
 
 #[test]
 fn grids_cover_everything_within_the_limit() {
@@ -35,7 +36,7 @@ fn a_grid_of_more_than_65535_groups_loses_nothing() {
     let got: Vec<f32> = device.read(&c).unwrap();
     // The last rows, where a cut grid would have left zeros: rows h - 3 .. h give the means of the last two.
     let tail = (h as usize - 3) * w as usize * 4;
-    let want = reference::patch::patch_mean3(&x[tail..], [3, w as usize, 4]);
+    let want = reference::patches::means::patch_mean3(&x[tail..], [3, w as usize, 4]);
     let two = 2 * w as usize * 4;
     // A mean of nine values, none negative, and the reference's rounding.
     let mean = gamma(9 + DIVISION + 1);
@@ -60,7 +61,7 @@ fn a_tall_matrix_is_split_over_the_grid() {
         recorder.run().unwrap();
         let got: Vec<f32> = device.read(&c).unwrap();
         let last = &x[(m - 1000) * 4..];
-        let want = reference::gemm::gemm(last, &w, 1000, 4, 4);
+        let want = reference::network::gemm::gemm(last, &w, 1000, 4, 4);
         // Four products of numbers in -1 .. 1.
         assert_close(name, &got[(m - 1000) * 4..], &want, 4.0 * gamma(4 + 2), 0.0);
     }
@@ -97,7 +98,7 @@ fn unknown_kernels_constants_and_adapters_are_errors() {
     let _guard = serial();
     let (_, device) = checked()[0];
     assert!(device.kernel("no_such_shader", &[], &[]).is_err());
-    assert!(device.kernel("depthwise", &[("NOPE", 1)], &[]).is_err());
+    assert!(device.kernel("network/depthwise", &[("NOPE", 1)], &[]).is_err());
     let unknown = DeviceOptions { adapter: Some("no such adapter".into()), ..Default::default() };
     let error = Device::open(&unknown).unwrap_err().to_string();
     assert!(error.contains("no such adapter") && error.contains(&adapters()[0].name), "{error}");
@@ -124,8 +125,8 @@ fn the_variant_in_use_is_the_one_chosen() {
         let caps = device.caps();
         let mut expected = match (caps.archetype, caps.subgroup) {
             (Archetype::Direct, Some((8, 8))) => "gemm_direct+SUBGROUP",
-            (Archetype::Direct, _) => "gemm_direct",
-            (Archetype::Tiled, _) => "gemm_tiled",
+            (Archetype::Direct, _) => "network/gemm_direct",
+            (Archetype::Tiled, _) => "network/gemm_tiled",
         }
         .to_owned();
         if caps.archetype == Archetype::Direct && caps.int64 {
@@ -140,7 +141,7 @@ fn the_variant_in_use_is_the_one_chosen() {
 #[test]
 fn an_application_lends_its_device() {
     let _guard = serial();
-    use softpatch::gpu::wgpu;
+    use softpatch::low_level::gpu::wgpu;
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapter =
         pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).unwrap();
@@ -179,15 +180,15 @@ fn a_bank_that_nearly_fills_a_binding_is_found_and_searched() {
     };
     let fitted = fit_embeddings(device, &train, grid, DIM as u32, &options, &Quiet).unwrap();
     let model = fitted.model;
-    assert_eq!((model.info.rows as usize, model.weights.len()), (ROWS, ROWS));
+    assert_eq!((model.info.rows as usize, model.bank.weights.len()), (ROWS, ROWS));
     // No row twice, all of them kept ones, and each with its own embedding and weight.
     let mut kept = vec![false; images * positions];
     fitted.kept.iter().for_each(|&k| kept[k as usize] = true);
-    for (i, [image, y, x]) in model.provenance.iter().enumerate() {
+    for (i, [image, y, x]) in model.bank.provenance.iter().enumerate() {
         let patch = *image as usize * positions + (y * grid[1] + x) as usize;
         assert!(std::mem::take(&mut kept[patch]), "row {i} is patch {patch}");
-        assert_eq!(model.bank[i * DIM..][..DIM], train[patch * DIM..][..DIM], "row {i}");
-        assert_eq!(model.weights[i], fitted.outlier[patch], "row {i}");
+        assert_eq!(model.bank.rows[i * DIM..][..DIM], train[patch * DIM..][..DIM], "row {i}");
+        assert_eq!(model.bank.weights[i], fitted.outlier[patch], "row {i}");
     }
     assert_eq!(model.train_scores.len(), 32);
     assert!(model.train_scores.iter().all(|s| *s > 0.0 && s.is_finite()));
@@ -195,8 +196,8 @@ fn a_bank_that_nearly_fills_a_binding_is_found_and_searched() {
     let aside = noise(4, positions * DIM, 0.0, 0.1);
     let on: Vec<f32> = noise(3, 2 * positions, 0.0, 1.0).chunks_exact(2).flat_map(point).collect();
     let query: Vec<f32> = on.iter().zip(aside).map(|(a, b)| a + b).collect();
-    let (index, squared) = nearest_neighbor(&query, &model.bank, DIM, |_, _| false);
-    let want = soft_scores(&squared, &index, &model.weights);
+    let (index, squared) = nearest_neighbor(&query, &model.bank.rows, DIM, |_, _| false);
+    let want = soft_scores(&squared, &index, &model.bank.weights);
     let load = |_, out: &mut [f32]| {
         out.copy_from_slice(&query);
         Ok(())

@@ -2,10 +2,10 @@
 
 use crate::common::{DIVISION, assert_close, distance_error, gamma, noise, on_devices, serial};
 use proptest::prelude::*;
-use softpatch::gpu::{Device, Recorder};
-use softpatch::ops::knn::Knn;
-use softpatch::ops::lof::{Lof, ScoreMap};
-use softpatch::reference;
+use softpatch::low_level::gpu::{Device, Recorder};
+use softpatch::low_level::reference;
+use softpatch::low_level::steps::outlier::knn::Knn;
+use softpatch::low_level::steps::outlier::lof::{Lof, ScoreMap};
 
 /// Relative error of a factor: that of a density, to which distances of `r` values (none: they are given) add
 /// `k` sums, two divisions and a sum, twice, since it is a ratio of them; and once more as much for the mean
@@ -100,7 +100,7 @@ proptest! {
         let r = 4 * r4;
         let x: Vec<f32> = noise(seed, groups * n * r, 0.0, levels as f32 / 2.0).iter().map(|v| v.round() + mean).collect();
         let positions = margin.0 + groups + margin.1;
-        let want: Vec<f32> = x.chunks_exact(n * r).flat_map(|g| reference::lof::lof(g, r, k)).collect();
+        let want: Vec<f32> = x.chunks_exact(n * r).flat_map(|g| reference::outlier::lof::lof(g, r, k)).collect();
         let want = spread(&want, groups, n, positions, margin.0);
         on_devices(|name, device| {
             let found = score(device, &x, [groups, n, r, k], positions, margin.0);
@@ -165,7 +165,7 @@ fn crowds_of_duplicates_have_the_specified_density() {
     for i in 10..n {
         x[i * r] += (i * i) as f32;
     }
-    let want = reference::lof::lof(&x, r, k);
+    let want = reference::outlier::lof::lof(&x, r, k);
     assert!(want[10] > 1e9, "{want:?}");
     on_devices(|name, device| {
         assert_close(name, &score(device, &x, [1, n, r, k], 1, 0).scores, &want, 0.0, factor_tolerance(r, k));

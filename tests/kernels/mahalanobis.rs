@@ -2,10 +2,10 @@
 
 use crate::common::{DIVISION, SQUARE_ROOT, assert_close, gamma, noise, on_devices, serial};
 use proptest::prelude::*;
-use softpatch::gpu::Recorder;
-use softpatch::ops::lof::ScoreMap;
-use softpatch::ops::mahalanobis::{Mahalanobis, MahalanobisTo, RIDGE};
-use softpatch::reference;
+use softpatch::low_level::gpu::Recorder;
+use softpatch::low_level::reference;
+use softpatch::low_level::steps::outlier::lof::ScoreMap;
+use softpatch::low_level::steps::outlier::mahalanobis::{Mahalanobis, MahalanobisTo, RIDGE};
 
 /// Relative error of a score. Covariance, factor and substitution are backward stable: together they solve
 /// with a matrix that is off by `gamma(n + 3 r)` relative to its norm at worst, and by 4 times the square
@@ -34,7 +34,7 @@ fn check(x: &[f32], groups: usize, n: usize, r: usize, spread: f32) {
     let mut tolerance = 0.0_f32;
     for (b, group) in x.chunks_exact(n * r).enumerate() {
         tolerance = tolerance.max(score_tolerance(group, n, r, spread));
-        for (i, s) in reference::mahalanobis::mahalanobis(group, r).into_iter().enumerate() {
+        for (i, s) in reference::outlier::mahalanobis::mahalanobis(group, r).into_iter().enumerate() {
             want[i * positions + p0 + b] = s;
         }
     }
@@ -121,7 +121,9 @@ fn other_rows() {
             let group = &x[b * n * r..(b + 1) * n * r];
             tolerance = tolerance.max(score_tolerance(group, n, r, spread));
             let own = &rows[b * q * r..(b + 1) * q * r];
-            for (i, s) in reference::mahalanobis::mahalanobis_to(group, own, r).into_iter().enumerate() {
+            for (i, s) in
+                reference::outlier::mahalanobis::mahalanobis_to(group, own, r).into_iter().enumerate()
+            {
                 want[i * positions + p0 + b] = s;
             }
         }

@@ -2,9 +2,9 @@
 
 use crate::common::{assert_close, distance_error, gamma, noise, on_devices, serial};
 use proptest::prelude::*;
-use softpatch::gpu::Recorder;
-use softpatch::ops::{knn::Knn, lof::ScoreMap, nearest::Nearest};
-use softpatch::reference;
+use softpatch::low_level::gpu::Recorder;
+use softpatch::low_level::reference;
+use softpatch::low_level::steps::outlier::{knn::Knn, lof::ScoreMap, nearest::Nearest};
 
 /// Relative error of distance + 1: that of the distance and one addition.
 fn score_tolerance(r: usize) -> f32 {
@@ -29,7 +29,7 @@ proptest! {
         let (positions, p0) = (groups + 2, 1);
         let mut want = vec![0.0; (n * positions) as usize];
         for (b, group) in x.chunks_exact((n * r) as usize).enumerate() {
-            for (i, s) in reference::nearest::nearest(group, r as usize).into_iter().enumerate() {
+            for (i, s) in reference::outlier::nearest::nearest(group, r as usize).into_iter().enumerate() {
                 want[i * positions as usize + p0 as usize + b] = s;
             }
         }

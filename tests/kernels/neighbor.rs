@@ -2,9 +2,10 @@
 
 use crate::common::{assert_close, gamma, noise, on_devices, serial};
 use proptest::prelude::*;
-use softpatch::gpu::{Device, Recorder};
-use softpatch::ops::neighbor::{Bank, BankData, SkipOwn};
-use softpatch::reference::neighbor::{nearest_neighbor, soft_scores};
+use softpatch::low_level::bank::{Axes, Bank, BankData};
+use softpatch::low_level::gpu::{Device, Recorder};
+use softpatch::low_level::reference::search::search::{nearest_neighbor, soft_scores};
+use softpatch::low_level::steps::search::search::SkipOwn;
 
 struct Case {
     queries: Vec<f32>,
@@ -41,17 +42,16 @@ fn search(
     skip: Option<SkipOwn>,
 ) -> (Vec<u32>, Vec<f32>, Vec<f32>, u32) {
     let q = (case.queries.len() / case.dim) as u32;
-    let axes = unit_axes(case.head, case.dim);
-    let mean = vec![0.25; case.dim];
-    let data =
-        BankData { rows: &case.bank, weights, row_image, mean: &mean, axes: &axes, dim: case.dim as u32 };
+    let axes = Axes { mean: vec![0.25; case.dim], vectors: unit_axes(case.head, case.dim) };
+    let (rows, dim) = (&case.bank, case.dim as u32);
+    let data = BankData { rows, weights, row_image, axes: &axes, order: None, dim };
     let bank = Bank::new(device, &data).unwrap();
     let search = bank.search(device, q).unwrap();
     let x = device.upload(&case.queries, "queries").unwrap();
     let (scores, top) = (device.alloc(q as usize, "scores").unwrap(), device.alloc(1, "top").unwrap());
     let mut recorder = Recorder::new(device);
     bank.record(&mut recorder, &search, &x, q, skip).unwrap();
-    bank.record_scores(&mut recorder, &search, 1, q, &scores, &top).unwrap();
+    bank.record_scores(&mut recorder, &search, [1, q], &scores, &top).unwrap();
     recorder.run().unwrap();
     let best: Vec<[u32; 2]> = device.read(&search.best).unwrap();
     let scores: Vec<f32> = device.read(&scores).unwrap();

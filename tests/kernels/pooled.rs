@@ -2,10 +2,10 @@
 
 use crate::common::{DIVISION, assert_close, direct, gamma, noise, resampling_error, serial, tiled};
 use proptest::prelude::*;
-use softpatch::gpu::{Device, Recorder};
-use softpatch::ops::pooled::Pooled;
-use softpatch::ops::resample::Upsample;
-use softpatch::reference::patch::{adaptive_average, embed_pooled};
+use softpatch::low_level::gpu::{Device, Recorder};
+use softpatch::low_level::reference::patches::means::{adaptive_average, embed_pooled};
+use softpatch::low_level::steps::patches::pooling::Pooled;
+use softpatch::low_level::steps::patches::upsampling::Upsample;
 
 /// Values that a stage's patch is reduced to.
 const STAGE: u32 = 1024;

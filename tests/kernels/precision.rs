@@ -7,16 +7,17 @@ use crate::common::{
     second_pass, serial,
 };
 use half::f16;
-use softpatch::backbone::{Extractor, Patches, Precision, WeightFile, efficientnet_lite};
-use softpatch::gpu::{Archetype, Coop, Device, DeviceOptions, Feature, Recorder, Tensor, Tuning};
-use softpatch::ops::Activation;
-use softpatch::ops::conv::{Conv, ConvShape};
-use softpatch::ops::depthwise::Depthwise;
-use softpatch::ops::gemm::Gemm;
-use softpatch::ops::patch::PatchMean;
-use softpatch::ops::pool::MaxPool;
-use softpatch::ops::pooled::Pooled;
-use softpatch::reference;
+use softpatch::low_level::backbone::{Extractor, Patches, Precision, WeightFile, efficientnet_lite};
+use softpatch::low_level::gpu::{Archetype, Coop, Device, DeviceOptions, Feature, Recorder, Tensor, Tuning};
+use softpatch::low_level::reference;
+use softpatch::low_level::shapes::Activation;
+use softpatch::low_level::shapes::ConvShape;
+use softpatch::low_level::steps::network::conv::Conv;
+use softpatch::low_level::steps::network::depthwise::Depthwise;
+use softpatch::low_level::steps::network::gemm::Gemm;
+use softpatch::low_level::steps::network::pool::MaxPool;
+use softpatch::low_level::steps::patches::means::PatchMean;
+use softpatch::low_level::steps::patches::pooling::Pooled;
 use std::sync::OnceLock;
 
 fn run(device: &Device, f: impl FnOnce(&mut Recorder) -> softpatch::Result<()>) {
@@ -123,7 +124,7 @@ fn big_coop_bytes(coop: Coop) -> u32 {
 fn gemm_case(name: &str, device: &Device, half: bool, [m, k, n]: [usize; 3]) {
     let (x, w) = (rounded(1, m * k), rounded(2, n * k));
     let (bias, add) = (noise(3, n, 0.0, 1.0), rounded(4, m * n));
-    let mut want = reference::gemm::gemm(&x, &w, m, k, n);
+    let mut want = reference::network::gemm::gemm(&x, &w, m, k, n);
     want.iter_mut().enumerate().for_each(|(i, v)| *v = (*v + bias[i % n] + add[i]).max(0.0));
     let up = |v: &[f32]| if half { device.upload_f16(v, "t") } else { device.upload(v, "t") }.unwrap();
     let (tx, tw, tr, bias) = (up(&x), up(&w), up(&add), device.upload(&bias, "bias").unwrap());
@@ -160,13 +161,13 @@ fn products_in_f16_equal_the_reference() {
         // What the capabilities allow is what was built.
         let built = device.built_kernels();
         let expected = match (device.caps().coop, device.caps().archetype) {
-            (Some(_), _) => "gemm_coop",
-            (None, Archetype::Tiled) => "gemm_tiled",
-            (None, Archetype::Direct) => "gemm_direct",
+            (Some(_), _) => "network/gemm_coop",
+            (None, Archetype::Tiled) => "network/gemm_tiled",
+            (None, Archetype::Direct) => "network/gemm_direct",
         };
         let used: Vec<&String> = built
             .iter()
-            .filter(|k| k.starts_with("gemm_coop") || k.starts_with("gemm") && k.contains("F16"))
+            .filter(|k| k.starts_with("network/gemm_coop") || k.starts_with("gemm") && k.contains("F16"))
             .collect();
         assert!(!used.is_empty() && used.iter().all(|k| k.starts_with(expected)), "{name}: {built:?}");
         let caps = device.caps();
@@ -202,7 +203,7 @@ fn conv_case(name: &str, device: &Device, half: bool, shape: ConvShape) {
     let k = (shape.kernel_h * shape.kernel_w * shape.in_c) as usize;
     let (x, w) = (rounded(1, shape.input_len()), rounded(2, k * shape.out_c as usize));
     let (bias, add) = (noise(3, shape.out_c as usize, 0.0, 1.0), rounded(4, shape.output_len()));
-    let want = reference::conv::conv2d(&x, &w, &bias, Some(&add), &shape, Activation::None);
+    let want = reference::network::conv::conv2d(&x, &w, &bias, Some(&add), &shape, Activation::None);
     let up = |v: &[f32]| if half { device.upload_f16(v, "t") } else { device.upload(v, "t") }.unwrap();
     let (tx, tw, tr, tb) = (up(&x), up(&w), up(&add), device.upload(&bias, "bias").unwrap());
     let len = shape.output_len();
@@ -244,11 +245,11 @@ fn the_rest_of_a_backbone_in_f16_equals_the_reference() {
     let _guard = serial();
     let s = shape([13, 11, 12], 12, 3, 2);
     let x = rounded(1, s.input_len());
-    let pooled = reference::pool::max_pool(&x, &s);
+    let pooled = reference::network::pool::max_pool(&x, &s);
     let size = [13, 11, 12];
     let image = size.iter().product::<usize>();
     let means: Vec<f32> =
-        x.chunks_exact(image).flat_map(|x| reference::patch::patch_mean3(x, size)).collect();
+        x.chunks_exact(image).flat_map(|x| reference::patches::means::patch_mean3(x, size)).collect();
     on_each(plain_devices(), |name, device| {
         let read = |t: &Tensor| device.read_values(t).unwrap();
         let [a, _, _, b] = depthwise_shapes();
@@ -257,7 +258,7 @@ fn the_rest_of_a_backbone_in_f16_equals_the_reference() {
             let channels = shape.in_c as usize;
             let (x, w) = (rounded(1, shape.input_len()), rounded(2, taps * channels));
             let (bias, activation) = (noise(3, channels, 0.0, 1.0), Activation::Relu6);
-            let want = reference::depthwise::depthwise(&x, &w, &bias, &shape, activation);
+            let want = reference::network::depthwise::depthwise(&x, &w, &bias, &shape, activation);
             let up = |v: &[f32]| device.upload_f16(v, "t").unwrap();
             let (tx, tw, tb) = (up(&x), up(&w), device.upload(&bias, "bias").unwrap());
             let c = device.alloc_f16(shape.output_len(), "c").unwrap();
@@ -345,7 +346,7 @@ fn a_backbone_in_f16_stays_near_its_twin_in_f32() {
     all.extend(half_devices().iter().filter(real).cloned());
     // .. and one without any feature: storage as f16 needs none.
     let (device, queue) = {
-        use softpatch::gpu::wgpu;
+        use softpatch::low_level::gpu::wgpu;
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
         let adapter = pollster::block_on(instance.request_adapter(&Default::default())).unwrap();
         pollster::block_on(adapter.request_device(&Default::default())).unwrap()

@@ -2,9 +2,9 @@
 
 use crate::common::{FLUSHED, checked, gamma, noise, on_devices, serial};
 use proptest::prelude::*;
-use softpatch::gpu::{Device, Recorder};
-use softpatch::ops::quantile::{Keep, Quantile};
-use softpatch::reference;
+use softpatch::low_level::gpu::{Device, Recorder};
+use softpatch::low_level::reference;
+use softpatch::low_level::steps::outlier::quantile::{Keep, Quantile};
 
 fn select(device: &Device, scores: &[f32], q: f64) -> (f32, Vec<u32>) {
     let len = scores.len() as u32;
@@ -31,7 +31,7 @@ fn select(device: &Device, scores: &[f32], q: f64) -> (f32, Vec<u32>) {
 fn check(scores: &[f32], q: f64) {
     // What is damaged counts as the largest float.
     let finite: Vec<f32> = scores.iter().map(|s| if *s < f32::MAX { *s } else { f32::MAX }).collect();
-    let want = reference::quantile::quantile(&finite, q);
+    let want = reference::outlier::quantile::quantile(&finite, q);
     let mut sorted = finite.clone();
     sorted.sort_by(f32::total_cmp);
     let at = q * (sorted.len() - 1) as f64;

@@ -4,9 +4,10 @@
 use half::f16;
 use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
-use softpatch::ops::Activation;
-use softpatch::ops::conv::ConvShape;
-use softpatch::reference::{conv::conv2d, depthwise::depthwise, resize::preprocess};
+use softpatch::low_level::reference::input::resize::preprocess;
+use softpatch::low_level::reference::network::{conv::conv2d, depthwise::depthwise};
+use softpatch::low_level::shapes::Activation;
+use softpatch::low_level::shapes::ConvShape;
 
 /// Side of the image.
 const SIDE: u32 = 224;

@@ -3,13 +3,14 @@
 
 use proptest::prelude::*;
 use safetensors::{Dtype, SafeTensors};
-use softpatch::reference::coreset::{covering_radius, greedy_coreset, greedy_coreset_f32, start_samples};
-use softpatch::reference::knn::knn;
-use softpatch::reference::lof::lof;
-use softpatch::reference::mahalanobis::mahalanobis;
-use softpatch::reference::nearest::nearest;
-use softpatch::reference::neighbor::{nearest_neighbor, soft_scores};
-use softpatch::reference::quantile::{keep, quantile};
+use softpatch::low_level::reference::coreset::greedy::{covering_radius, greedy_coreset, greedy_coreset_f32};
+use softpatch::low_level::reference::outlier::knn::knn;
+use softpatch::low_level::reference::outlier::lof::lof;
+use softpatch::low_level::reference::outlier::mahalanobis::mahalanobis;
+use softpatch::low_level::reference::outlier::nearest::nearest;
+use softpatch::low_level::reference::outlier::quantile::{keep, quantile};
+use softpatch::low_level::reference::search::search::{nearest_neighbor, soft_scores};
+use softpatch::low_level::steps::coreset::samples::start_samples;
 
 /// Both sides compute in f64 and round to f32 once, so they part by a rounding step at most (2^-24), allowed twice.
 const ROUNDING: f32 = 1.2e-7;

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use safetensors::{Dtype, SafeTensors};
-use softpatch::ops::Activation;
-use softpatch::ops::conv::ConvShape;
-use softpatch::reference::resize::{
-    Geometry, preprocess, resize_gray, resize_rgb, resize_shorter_side_geometry,
-};
-use softpatch::reference::{anomaly_map, conv, depthwise, gemm, patch, pool, projection, resample};
+use softpatch::low_level::reference::input::resize::preprocess;
+use softpatch::low_level::reference::map::anomaly_map;
+use softpatch::low_level::reference::network::{conv, depthwise, gemm, pool};
+use softpatch::low_level::reference::patches::{means, projection, upsampling};
+use softpatch::low_level::shapes::Activation;
+use softpatch::low_level::shapes::ConvShape;
+use softpatch::low_level::steps::input::geometry::{Geometry, resize_shorter_side_geometry};
+use softpatch::low_level::steps::input::pixels::{resize_gray, resize_rgb};
 
 /// Both sides sum in f64 and round to f32 once; where the sums differ in their last bits, the roundings may go apart by one
 /// unit in the last place, 2^-23 of the value. Measured against the largest value of the tensor.
@@ -169,7 +171,7 @@ fn upsampling_is_pytorch_s() {
     for case in cases("upsample") {
         let (from, x) = floats(&format!("{case}.x"));
         let (to, y) = floats(&format!("{case}.y"));
-        let ours = resample::upsample_bilinear(&x, from.try_into().unwrap(), [to[0], to[1]]);
+        let ours = upsampling::upsample_bilinear(&x, from.try_into().unwrap(), [to[0], to[1]]);
         assert_close(&case, &ours, &y, ROUNDED_ONCE);
     }
 }
@@ -185,9 +187,9 @@ fn embeddings_are_patchcore_s() {
         let stages: Vec<(&[f32], [usize; 3])> =
             stages.iter().map(|(shape, x)| (x.as_slice(), [shape[0], shape[1], shape[2]])).collect();
         let (shape, pooled) = floats(&format!("{case}.pooled"));
-        assert_close(&case, &patch::embed_pooled(&stages, shape[2]), &pooled, ROUNDED_BETWEEN);
+        assert_close(&case, &means::embed_pooled(&stages, shape[2]), &pooled, ROUNDED_BETWEEN);
         let (_, concat) = floats(&format!("{case}.concat"));
-        assert_close(&case, &patch::embed_concat(&stages), &concat, ROUNDED_BETWEEN);
+        assert_close(&case, &means::embed_concat(&stages), &concat, ROUNDED_BETWEEN);
     }
 }
 
@@ -203,7 +205,7 @@ fn anomaly_maps_are_scipy_s() {
 
 #[test]
 fn projection_is_a_product_with_the_seeded_matrix() {
-    let matrix = projection::projection_matrix(4, 3, 0);
+    let matrix = softpatch::low_level::steps::patches::projection::projection_matrix(4, 3, 0);
     assert_eq!(matrix[..4], FIRST_ROW);
     let x = [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0, 0.0];
     let y = projection::project(&x, &matrix, [2, 4, 3]);

@@ -5,11 +5,10 @@ use crate::common::{
 };
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
-use softpatch::backbone::{Feed, efficientnet_lite};
 use softpatch::data::{Image, PixelFormat};
-use softpatch::gpu::Recorder;
-use softpatch::ops::anomaly_map::AnomalyMap;
-use softpatch::reference;
+use softpatch::low_level::backbone::{Feed, efficientnet_lite};
+use softpatch::low_level::bank::Maps;
+use softpatch::low_level::reference;
 
 fn pixels(seed: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
@@ -33,7 +32,7 @@ proptest! {
         let _guard = serial();
         let network = efficientnet_lite(0);
         let rgb = pixels(seed, (w * h * 3) as usize);
-        let want = reference::resize::preprocess(&rgb, w, h, crop + extra, crop, network.mean, network.std).unwrap();
+        let want = reference::input::resize::preprocess(&rgb, w, h, crop + extra, crop, network.mean, network.std).unwrap();
         let image = Image::new(&rgb, w, h, w as usize * 3, PixelFormat::Rgb8).unwrap();
         on_devices(|name, device| {
             let mut feed = Feed::new(device, &network, crop + extra, crop).unwrap();
@@ -55,24 +54,19 @@ proptest! {
     #[test]
     fn the_map_equals_scipy(h in 1_u32..12, w in 1_u32..12, oh in 1_u32..70, ow in 1_u32..70, seed: u64) {
         let _guard = serial();
-        let scores = noise(seed, (2 * h * w) as usize, 1.0, 1.0);
+        let scores = noise(seed, (3 * h * w) as usize, 1.0, 1.0);
         let size = |a: u32, b: u32| [a as usize, b as usize];
         let want: Vec<f32> = scores
             .chunks_exact((h * w) as usize)
-            .flat_map(|s| reference::anomaly_map::anomaly_map(s, size(h, w), size(oh, ow)))
+            .flat_map(|s| reference::map::anomaly_map::anomaly_map(s, size(h, w), size(oh, ow)))
             .collect();
         on_devices(|name, device| {
-            let map = AnomalyMap::new(device, [h, w], [oh, ow]).unwrap();
-            let x = device.upload(&scores, "scores").unwrap();
-            let scratch = device.alloc(map.scratch_len(2), "scratch").unwrap();
-            let out = device.alloc(want.len(), "map").unwrap();
-            let mut recorder = Recorder::new(device);
-            map.record(&mut recorder, &x, &scratch, &out, 2).unwrap();
-            recorder.run().unwrap();
+            // In batches of one and of two: of three in all.
+            let got = Maps::new(device, [h, w], [oh, ow], 2).unwrap().run(&scores).unwrap().concat();
             // Twice a sum of at most 12 terms, none negative, with rounded weights that add up to 1; values
             // up to 2.
             let absolute = 2.0 * gamma(2 * (12 + 2) + 1);
-            assert_close(name, &device.read(&out).unwrap(), &want, absolute, 0.0);
+            assert_close(name, &got, &want, absolute, 0.0);
         });
     }
 }
@@ -105,7 +99,7 @@ fn large_images_and_every_format() {
         device.read::<f32>(&input).unwrap()
     };
     let want = |rgb: &[u8]| {
-        reference::resize::preprocess(rgb, w as u32, h as u32, 64, 48, network.mean, network.std)
+        reference::input::resize::preprocess(rgb, w as u32, h as u32, 64, 48, network.mean, network.std)
             .unwrap()
             .repeat(2)
     };

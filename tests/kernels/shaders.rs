@@ -3,7 +3,7 @@
 
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use softpatch::gpu::shaders::{ALL, Shader, preprocess};
+use softpatch::low_level::gpu::shaders::{ALL, Shader, preprocess};
 
 /// Workgroup memory and invocations of a workgroup that every WebGPU device has.
 const WORKGROUP_BYTES: u32 = 16 * 1024;
@@ -91,8 +91,8 @@ fn stays_within_the_default_limits() {
             }
         }
         // The one kernel that takes more is used where the adapter has it only.
-        let most =
-            if label.starts_with("gemm_coop") && label.contains("BIG") { 2 } else { 1 } * WORKGROUP_BYTES;
+        let most = if label.starts_with("network/gemm_coop") && label.contains("BIG") { 2 } else { 1 }
+            * WORKGROUP_BYTES;
         assert!(memory <= most, "{label}: {memory} bytes of workgroup memory");
         assert!(buffers <= STORAGE_BUFFERS, "{label}: {buffers} storage buffers");
         let [main] = module.entry_points.as_slice() else { panic!("{label}: one entry point") };

@@ -1,17 +1,19 @@
 //! The benchmark harness on a tiny procedural set.
 
 use crate::common::{direct, serial};
-use softpatch::backbone::{Extractor, Feed};
 use softpatch::data::synth::{Material, SynthOptions, generate};
 use softpatch::data::{
     Dataset, DecodeOptions, ImageSource, NoiseProtocol, OwnedImage, Split, SplitSource, TrainEntry,
-    decode_file, load_mask,
+    decode_file,
 };
 use softpatch::detector::{Backbone, Compat, Detector, Discriminator, FitOptions, Progress, Quiet};
 use softpatch::eval::bench::{Bench, BenchOptions, Cell, Method, Summary};
+use softpatch::eval::load_mask;
 use softpatch::eval::{Item, Map, evaluate};
-use softpatch::gpu::Device;
-use softpatch::{Error, Result, reference};
+use softpatch::low_level::backbone::{Extractor, Feed};
+use softpatch::low_level::gpu::Device;
+use softpatch::low_level::reference;
+use softpatch::{Error, Result};
 use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -315,16 +317,16 @@ fn spade_and_padim_equal_their_references() {
     let (train, positions, dim) = embeddings(device, &train, &options.fit);
     let (test, _, _) = embeddings(device, &test, &options.fit);
     let side = (positions as f64).sqrt() as usize;
-    let channels = reference::padim::channels(dim, 100, 0);
+    let channels = reference::methods::padim::channels(dim, 100, 0);
     assert!(channels.len() == 100 && channels.windows(2).all(|w| w[0] < w[1]));
     let (mut spade, mut padim) = (Vec::new(), Vec::new());
-    let map = |patches: &[f32]| reference::anomaly_map::anomaly_map(patches, [side, side], [64, 64]);
+    let map = |patches: &[f32]| reference::map::anomaly_map::anomaly_map(patches, [side, side], [64, 64]);
     let mut spade_maps: Vec<Vec<f32>> = Vec::new();
     for image in test.chunks_exact(positions * dim) {
-        let (score, patches) = reference::spade::spade(&train, image, positions, dim, 50);
+        let (score, patches) = reference::methods::spade::spade(&train, image, positions, dim, 50);
         spade.push(score);
         spade_maps.push(map(&patches));
-        let patches = reference::padim::padim(&train, image, positions, dim, &channels);
+        let patches = reference::methods::padim::padim(&train, image, positions, dim, &channels);
         padim.push(map(&patches).into_iter().fold(0.0, f32::max));
     }
     let scores = |cell: &Cell| cell.images.iter().map(|i| i.score).collect::<Vec<_>>();

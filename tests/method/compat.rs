@@ -3,11 +3,12 @@
 use crate::common::{direct, noise, of_each_kind, on_each, serial};
 use softpatch::data::MemorySource;
 use softpatch::data::synth::{Material, render};
-use softpatch::detector::coreset::{RowSource, Vectors, select, select_official};
 use softpatch::detector::{Backbone, Compat, Detector, Embedding, FitOptions, Quiet};
-use softpatch::gpu::Device;
-use softpatch::ops::coreset::{Chunk, CoresetShape};
-use softpatch::reference::coreset::{greedy_coreset_official, start_samples};
+use softpatch::low_level::bank::{Choice, RowSource, Start, Vectors, select};
+use softpatch::low_level::gpu::Device;
+use softpatch::low_level::reference::coreset::greedy::greedy_coreset_official;
+use softpatch::low_level::steps::coreset::samples::start_samples;
+use softpatch::low_level::steps::coreset::{Chunk, CoresetShape};
 use std::ops::ControlFlow;
 
 /// The squared distance in the device's order of summation; a driver may fuse the multiply-adds.
@@ -54,12 +55,9 @@ impl Case {
         let shape = CoresetShape { kept: open as u32, dims, picks, batch: 64 };
         let samples: Vec<u32> = start_samples(open, self.seed).into_iter().map(|s| s as u32).collect();
         let go = |_| ControlFlow::Continue(());
-        let selection = if official {
-            select_official(device, shape, Vectors::Device(&chunks), &self.kept, &samples, go)
-        } else {
-            select(device, shape, Vectors::Device(&chunks), &self.kept, &samples, go)
-        };
-        selection.unwrap().unwrap().picks
+        let start = if official { Start::Official } else { Start::Kept };
+        let (vectors, kept, samples) = (Vectors::Device(&chunks), &self.kept, &samples);
+        select(device, Choice { shape, vectors, kept, samples, start }, go).unwrap().unwrap().picks
     }
 
     /// [`Case::run`] with the program's start, from vectors that are read as they are needed.
@@ -70,7 +68,8 @@ impl Case {
             start_samples(rows as usize, self.seed).into_iter().map(|s| s as u32).collect();
         let vectors = Vectors::Stream { source: self, rows, piece };
         let go = |_| ControlFlow::Continue(());
-        select_official(device, shape, vectors, &self.kept, &samples, go).unwrap().unwrap().picks
+        let (kept, samples, start) = (&self.kept, &samples, Start::Official);
+        select(device, Choice { shape, vectors, kept, samples, start }, go).unwrap().unwrap().picks
     }
 
     fn check(&self) {
@@ -140,9 +139,9 @@ fn more_picks_than_kept_rows_are_refused() {
     let chunks = [Chunk { rows: &rows, first_row: 0, len: 40 }];
     let shape = CoresetShape { kept: 40, dims: 4, picks: 11, batch: 64 };
     let kept: Vec<u32> = (0..10).collect();
-    let error = select_official(device, shape, Vectors::Device(&chunks), &kept, &[0, 1], |_| {
-        ControlFlow::Continue(())
-    });
+    let vectors = Vectors::Device(&chunks);
+    let choice = Choice { shape, vectors, kept: &kept, samples: &[0, 1], start: Start::Official };
+    let error = select(device, choice, |_| ControlFlow::Continue(()));
     assert!(error.unwrap_err().to_string().contains("10 kept rows of 40 for 11 picks"));
 }
 
@@ -164,8 +163,8 @@ fn a_fit_follows_the_published_program() {
     let ours = fit(&FitOptions { compat: Compat::None, ..small.clone() });
     assert_eq!((official.info.rows, official.info.kept), (ours.info.rows, ours.info.kept));
     assert_eq!(official.info.noise_threshold, ours.info.noise_threshold);
-    assert_ne!(official.provenance, ours.provenance);
+    assert_ne!(official.bank.provenance, ours.bank.provenance);
     // 8 images of 64 patches are 0.4 MB: all features wait on disk.
     let spooled = fit(&FitOptions { memory: 210_000, ..small });
-    assert_eq!((&spooled.bank, &spooled.provenance), (&official.bank, &official.provenance));
+    assert_eq!(spooled.bank, official.bank);
 }

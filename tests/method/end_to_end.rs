@@ -5,7 +5,7 @@ use softpatch::data::synth::{Material, SynthOptions, generate};
 use softpatch::data::{DecodeOptions, Frame, MemorySource, PixelFormat, TestSet, TrainSet};
 use softpatch::detector::{Backbone, Compat, Detector, Discriminator, FitOptions, Model, Quiet, Stream};
 use softpatch::eval::auroc;
-use softpatch::gpu::Device;
+use softpatch::low_level::gpu::Device;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -121,9 +121,9 @@ fn a_small_budget_changes_nothing() {
         let what = format!("{discriminator} {compat} {projection}");
         for memory in [1_400_000, 580_000] {
             let small = fit(&FitOptions { memory, ..roomy.clone() });
-            assert_eq!(small.provenance, large.provenance, "{what} within {memory}");
-            assert_eq!(bits(&small.bank), bits(&large.bank), "{what} within {memory}");
-            assert_eq!(bits(&small.weights), bits(&large.weights), "{what} within {memory}");
+            assert_eq!(small.bank.provenance, large.bank.provenance, "{what} within {memory}");
+            assert_eq!(bits(&small.bank.rows), bits(&large.bank.rows), "{what} within {memory}");
+            assert_eq!(bits(&small.bank.weights), bits(&large.bank.weights), "{what} within {memory}");
             assert_eq!(bits(&small.train_scores), bits(&large.train_scores), "{what} within {memory}");
             assert_eq!(small.info.threshold.map(f32::to_bits), large.info.threshold.map(f32::to_bits));
             assert_eq!(small.info.kept, large.info.kept);
@@ -229,7 +229,7 @@ fn fits_repeat_and_kernel_families_agree() {
     let (direct, tiled) = (&direct().1, &tiled().1);
     let (model, scores) = fit(direct, 0);
     assert_eq!((model.clone(), scores.clone()), fit(direct, 0));
-    assert_ne!(model.provenance, fit(direct, 1).0.provenance);
+    assert_ne!(model.bank.provenance, fit(direct, 1).0.bank.provenance);
     let (_, others) = fit(tiled, 0);
     // Features agree to about 1e-5 of their size; a squared distance, being a difference, to 1e-2 of the median one.
     let mut sorted = scores.clone();

@@ -1,7 +1,8 @@
 //! Folder layouts and masks.
 
 use softpatch::Error;
-use softpatch::data::{DecodeOptions, ImageSource, TestSet, TrainSet, load_mask};
+use softpatch::data::{DecodeOptions, ImageSource, TestSet, TrainSet};
+use softpatch::eval::load_mask;
 use std::path::{Path, PathBuf};
 
 fn touch(root: &Path, names: &[&str]) {

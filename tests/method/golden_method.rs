@@ -6,15 +6,17 @@ use safetensors::{Dtype, SafeTensors};
 use softpatch::detector::{
     Compat, Discriminator, FitOptions, Fitted, Quiet, Score, fit_embeddings, score_embeddings,
 };
-use softpatch::reference::anomaly_map::anomaly_map;
-use softpatch::reference::coreset::{greedy_coreset, greedy_coreset_official, start_samples};
-use softpatch::reference::distance::squared_distance;
-use softpatch::reference::lof::lof;
-use softpatch::reference::mahalanobis::mahalanobis;
-use softpatch::reference::nearest::nearest;
-use softpatch::reference::neighbor::{nearest_neighbor, soft_scores};
-use softpatch::reference::projection::{project, projection_matrix};
-use softpatch::reference::quantile::keep;
+use softpatch::low_level::reference::coreset::greedy::{greedy_coreset, greedy_coreset_official};
+use softpatch::low_level::reference::distance::squared_distance;
+use softpatch::low_level::reference::map::anomaly_map::anomaly_map;
+use softpatch::low_level::reference::outlier::lof::lof;
+use softpatch::low_level::reference::outlier::mahalanobis::mahalanobis;
+use softpatch::low_level::reference::outlier::nearest::nearest;
+use softpatch::low_level::reference::outlier::quantile::keep;
+use softpatch::low_level::reference::patches::projection::project;
+use softpatch::low_level::reference::search::search::{nearest_neighbor, soft_scores};
+use softpatch::low_level::steps::coreset::samples::start_samples;
+use softpatch::low_level::steps::patches::projection::projection_matrix;
 
 const IMAGES: usize = 20;
 const TESTS: usize = 3;
@@ -235,8 +237,8 @@ fn the_detector_is_scikit_learns_and_scipys() {
                     outlier,
                     threshold: model.info.noise_threshold.unwrap(),
                     kept,
-                    picks: model.provenance.iter().map(position).collect(),
-                    weights: model.weights,
+                    picks: model.bank.provenance.iter().map(position).collect(),
+                    weights: model.bank.weights,
                     patches: scores.iter().flat_map(|s| s.patches.clone()).collect(),
                     image: scores.iter().map(|s| s.score).collect(),
                     map: scores.iter().flat_map(|s| s.map.clone()).collect(),

@@ -1,7 +1,8 @@
 //! The layouts of the published data sets, as small trees of tiny images.
 
 use image::{GrayImage, Luma, RgbImage};
-use softpatch::data::{Category, Dataset, Layout, load_mask};
+use softpatch::data::{Category, Dataset, Layout};
+use softpatch::eval::load_mask;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;

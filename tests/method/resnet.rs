@@ -3,11 +3,11 @@
 use crate::common::weights::{compare, empty, file, fnv, golden, taps_equal, tensors};
 use crate::common::{direct, serial, tiled};
 use safetensors::tensor::{Dtype, SafeTensors};
-use softpatch::backbone::{Patches, WeightFile, architectures, efficientnet_lite, resnet};
 use softpatch::data::{DecodeOptions, TestSet, TrainSet};
 use softpatch::detector::{Backbone, Detector, Embedding, FitOptions, Quiet};
 use softpatch::eval::auroc;
-use softpatch::gpu::Device;
+use softpatch::low_level::backbone::{Patches, WeightFile, architectures, efficientnet_lite, resnet};
+use softpatch::low_level::gpu::Device;
 use std::path::Path;
 
 /// The tables add up to the tensors of torchvision, efficientnet_lite_pytorch and timm, name by name and shape by shape.
@@ -112,7 +112,7 @@ fn architectures_are_told_by_names_and_shapes() {
         assert_eq!(found.name, network.name);
         assert_eq!(found.taps, network.taps);
         // Cut off after the last layer of the default embedding.
-        let layers = softpatch::backbone::default_layers(&network);
+        let layers = softpatch::low_level::backbone::default_layers(&network);
         assert!(layers.iter().all(|l| taps.contains(l)), "{layers:?}");
         let layers: Vec<&str> = layers.iter().map(String::as_str).collect();
         let cut = tensors(&network.clone().with_taps(&layers).unwrap());

@@ -9,7 +9,7 @@ use softpatch::detector::{
     Backbone, Compat, Detector, Discriminator, FitOptions, Precision, Quiet, fit_embeddings, score_embeddings,
 };
 use softpatch::eval::bench::{Bench, BenchOptions, Method};
-use softpatch::gpu::{Device, DeviceOptions};
+use softpatch::low_level::gpu::{Device, DeviceOptions};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -42,9 +42,9 @@ impl Sum {
 
 fn of_detector(bits: &mut Bits, name: &str, detector: &Detector, queries: &[OwnedImage]) {
     let model = detector.model();
-    let weights = Sum::new().add(&model.weights).add(&[model.info.noise_threshold.unwrap_or(-1.0)]);
-    bits.insert(format!("{name}: bank"), Sum::new().add(&model.bank).end());
-    bits.insert(format!("{name}: picks"), Sum::new().add(model.provenance.as_flattened()).end());
+    let weights = Sum::new().add(&model.bank.weights).add(&[model.info.noise_threshold.unwrap_or(-1.0)]);
+    bits.insert(format!("{name}: bank"), Sum::new().add(&model.bank.rows).end());
+    bits.insert(format!("{name}: picks"), Sum::new().add(model.bank.provenance.as_flattened()).end());
     bits.insert(format!("{name}: weights"), weights.add(&[model.info.kept]).end());
     let threshold = model.info.threshold.unwrap_or(-1.0);
     bits.insert(format!("{name}: threshold"), Sum::new().add(&model.train_scores).add(&[threshold]).end());
@@ -87,7 +87,7 @@ fn embeddings(bits: &mut Bits, device: &Device) {
     let values = crate::common::noise(5, images * 30 * dim as usize, 0.0, 1.0);
     let options = FitOptions { coreset_ratio: 0.3, projection: 16, ..FitOptions::default() };
     let fitted = fit_embeddings(device, &values, grid, dim, &options, &Quiet).unwrap();
-    let sum = Sum::new().add(&fitted.outlier).add(&fitted.kept).add(&fitted.model.bank);
+    let sum = Sum::new().add(&fitted.outlier).add(&fitted.kept).add(&fitted.model.bank.rows);
     bits.insert("embeddings: fit".into(), sum.end());
     let mut sum = Sum::new();
     let load = |i: usize, out: &mut [f32]| {

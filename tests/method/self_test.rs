@@ -1,11 +1,11 @@
 //! The self-test before a device's first use: nothing that is used is left out, faults are found, what passed is remembered.
 
 use crate::common::{devices, serial};
-use softpatch::cases::small;
 use softpatch::data::synth::{Defect, Material, render};
 use softpatch::data::{Image, MemorySource, OwnedImage, PixelFormat};
 use softpatch::detector::{Compat, Embedding, Precision};
-use softpatch::gpu::{Archetype, Caps, Device, DeviceOptions, Feature, Rewrite};
+use softpatch::low_level::cases::small;
+use softpatch::low_level::gpu::{Archetype, Caps, Device, DeviceOptions, Feature, Rewrite};
 use softpatch::{Backbone, Detector, Discriminator, Error, FitOptions, Quiet};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -88,7 +88,7 @@ fn nothing_that_is_used_is_left_out() {
 fn old_fault(name: &str, text: &str) -> Option<String> {
     let right = "w[min(col0 + 8u * t + i, p.n - 1u) * p.w_row4 + tap_at + k]";
     let wrong = "w[min((col0 + 8u * t + i) * p.w_row4 + tap_at, (p.n - 1u) * p.w_row4) + k]";
-    (name == "gemm_direct" && text.contains(right)).then(|| text.replace(right, wrong))
+    (name == "network/gemm_direct" && text.contains(right)).then(|| text.replace(right, wrong))
 }
 
 #[test]
@@ -161,13 +161,13 @@ fn what_passed_is_not_tried_again() {
 /// What does nothing leaves zeros: no harm where those are bounds that then spare no work, or spare less. Too large
 /// bounds do harm.
 const BOUNDS: &[(&str, &str, &str)] = &[
-    ("coreset_pairs_direct", "col0 + i] = acc[i][j];", "col0 + i] = 4.0 * acc[i][j];"),
-    ("coreset_pairs_tiled", "out[to + 1u] = sum.y;", "out[to + 1u] = 4.0 * sum.y;"),
-    ("neighbor_lift", "sqrt(max(rest - lost, 0.0))", "4.0 * sqrt(max(rest - lost, 0.0))"),
-    ("neighbor_boxes_direct", "return dot(e, e);", "return 16.0 * dot(e, e);"),
-    ("neighbor_boxes_tiled", "return dot(e, e);", "return 16.0 * dot(e, e);"),
+    ("coreset/pairs_direct", "col0 + i] = acc[i][j];", "col0 + i] = 4.0 * acc[i][j];"),
+    ("coreset/pairs_tiled", "out[to + 1u] = sum.y;", "out[to + 1u] = 4.0 * sum.y;"),
+    ("search/lift", "sqrt(max(rest - lost, 0.0))", "4.0 * sqrt(max(rest - lost, 0.0))"),
+    ("search/boxes_direct", "return dot(e, e);", "return 16.0 * dot(e, e);"),
+    ("search/boxes_tiled", "return dot(e, e);", "return 16.0 * dot(e, e);"),
     // A cluster that is not listed keeps no bounds.
-    ("coreset_active", "", ""),
+    ("coreset/active", "", ""),
 ];
 
 /// A shader with a fault: its bounds are too large, or it does nothing.

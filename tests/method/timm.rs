@@ -4,12 +4,12 @@ use crate::common::weights::{empty, file, golden, taps_equal, tensors};
 use crate::common::{direct, serial, tiled};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use softpatch::Error;
-use softpatch::backbone::{
+use softpatch::detector::Backbone;
+use softpatch::low_level::backbone::{
     Network, Patches, WeightFile, architecture, efficientnet_lite, efficientnet_lite0_ra,
     tf_efficientnet_lite,
 };
-use softpatch::detector::Backbone;
-use softpatch::gpu::Device;
+use softpatch::low_level::gpu::Device;
 use std::collections::HashMap;
 
 fn parity(network: &Network, devices: &[&Device]) {

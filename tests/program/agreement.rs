@@ -197,11 +197,11 @@ fn banks_apart(a: &Model, b: &Model) -> (f64, bool) {
             let distance = |other: &[f32]| -> f64 {
                 row.iter().zip(other).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
             };
-            y.bank.chunks_exact(dim).map(distance).fold(f64::INFINITY, f64::min)
+            y.bank.rows.chunks_exact(dim).map(distance).fold(f64::INFINITY, f64::min)
         };
-        x.bank.chunks_exact(dim).map(nearest).fold(0.0, f64::max).sqrt()
+        x.bank.rows.chunks_exact(dim).map(nearest).fold(0.0, f64::max).sqrt()
     };
-    (to(a, b).max(to(b, a)), a.provenance == b.provenance)
+    (to(a, b).max(to(b, a)), a.bank.provenance == b.bank.provenance)
 }
 
 #[test]

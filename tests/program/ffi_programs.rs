@@ -364,7 +364,7 @@ fn rust_examples_run() {
             let path = folder.path().join(format!("{i}.png"));
             image::save_buffer(path, &image.pixels, 80, 80, image::ColorType::Rgb8).unwrap();
         }
-        let device = softpatch::gpu::Device::open(&Default::default()).unwrap();
+        let device = softpatch::low_level::gpu::Device::open(&Default::default()).unwrap();
         let options = softpatch::detector::FitOptions { resize: 64, crop: 64, ..Default::default() };
         let detector = softpatch::detector::Detector::fit(
             &device,

@@ -2,11 +2,11 @@
 
 use crate::common::{self, BackboneArgs, Bars, DeviceArgs, Failure, Outcome, human_bytes};
 use crate::config::{compat, embedding, parse_bytes, precision};
-use softpatch::backbone::{WeightFile, architecture};
 use softpatch::data::{Dataset, DecodeOptions, FileSource, ImageSource, NoiseProtocol};
 use softpatch::detector::{Backbone, Compat, Detector, Embedding, FitOptions, Precision, Progress};
 use softpatch::eval::bench::{Bench, BenchOptions, Cell, Method, Summary, protocol_of};
-use softpatch::gpu::Device;
+use softpatch::low_level::backbone::{WeightFile, architecture};
+use softpatch::low_level::gpu::Device;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;

@@ -2,8 +2,8 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 use softpatch::detector::{Backbone, Detector, Progress, Stage};
-use softpatch::gpu::{Device, DeviceOptions};
-use softpatch::roofline::tune::Table;
+use softpatch::low_level::gpu::{Device, DeviceOptions};
+use softpatch::low_level::roofline::tune::Table;
 use std::cell::RefCell;
 use std::error::Error as _;
 use std::ffi::OsString;

@@ -3,7 +3,7 @@
 use crate::common::{self, DeviceArgs, Outcome, human_bytes};
 use serde_json::json;
 use softpatch::Error;
-use softpatch::gpu::{AdapterSummary, Caps, adapters};
+use softpatch::low_level::gpu::{AdapterSummary, Caps, adapters};
 
 /// List the adapters that can run the kernels, their limits, and which kernel variants they get.
 #[derive(Debug, clap::Args)]

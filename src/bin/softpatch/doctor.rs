@@ -1,8 +1,8 @@
 //! `softpatch doctor`.
 
 use crate::common::{self, DeviceArgs, Failure, Outcome};
-use softpatch::cases::{self, Entry, Verdict};
-use softpatch::gpu::Device;
+use softpatch::low_level::cases::{self, Entry, Verdict};
+use softpatch::low_level::gpu::Device;
 use std::time::Instant;
 
 /// Run every kernel that this adapter can choose against plain Rust, at small shapes: largest error, time, pass or fail.

@@ -3,8 +3,9 @@
 use crate::common::{self, Bars, DeviceArgs, Outcome, WeightsArgs};
 use rayon::prelude::*;
 use serde::Serialize;
-use softpatch::data::{DecodeOptions, TestSet, load_mask};
+use softpatch::data::{DecodeOptions, TestSet};
 use softpatch::detector::{Detector, Progress, Score};
+use softpatch::eval::load_mask;
 use softpatch::eval::{Item, Map, Report, evaluate};
 use std::collections::BTreeSet;
 use std::path::PathBuf;

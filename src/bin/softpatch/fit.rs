@@ -4,7 +4,7 @@ use crate::common::{self, BackboneArgs, Bars, DeviceArgs, Outcome, human_bytes};
 use crate::config::{FitArgs, Settings};
 use softpatch::data::{DecodeOptions, TrainSet};
 use softpatch::detector::Detector;
-use softpatch::gpu::Device;
+use softpatch::low_level::gpu::Device;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Instant;

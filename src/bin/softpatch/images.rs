@@ -1,6 +1,7 @@
 //! Image files on their way into the library.
 
-use softpatch::data::{DecodeOptions, ImageSource, OwnedImage, center_crop, decode_file};
+use softpatch::data::{DecodeOptions, ImageSource, OwnedImage, decode_file};
+use softpatch::report::center_crop;
 use softpatch::{Error, Result};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -71,11 +72,16 @@ impl ImageSource for Files {
 
 /// Refuses an image whose sides are so unequal that bringing the shorter one to `resize` gives no usable size.
 fn check_shape(path: &std::path::Path, image: &OwnedImage, resize: u32, crop: u32) -> Result<()> {
-    softpatch::reference::resize::resize_shorter_side_geometry(image.width, image.height, resize, crop)
-        .map(|_| ())
-        .map_err(|e| Error::Image {
-            path: path.to_owned(),
-            reason: e.to_string(),
-            remedy: "Cut it into pieces nearer to a square",
-        })
+    softpatch::low_level::steps::input::geometry::resize_shorter_side_geometry(
+        image.width,
+        image.height,
+        resize,
+        crop,
+    )
+    .map(|_| ())
+    .map_err(|e| Error::Image {
+        path: path.to_owned(),
+        reason: e.to_string(),
+        remedy: "Cut it into pieces nearer to a square",
+    })
 }

@@ -2,10 +2,10 @@
 
 use crate::common::{self, Failure, Outcome};
 use serde_json::json;
-use softpatch::backbone::{efficientnet_lite, resnet};
-use softpatch::cases::{Entry, Scale, method, network, products};
-use softpatch::gpu::{Archetype, Caps, Device};
-use softpatch::roofline::{Roof, Row, measure, probe};
+use softpatch::low_level::backbone::{efficientnet_lite, resnet};
+use softpatch::low_level::cases::{Entry, Scale, method, network, products};
+use softpatch::low_level::gpu::{Archetype, Caps, Device};
+use softpatch::low_level::roofline::{Roof, Row, measure, probe};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 

@@ -3,8 +3,8 @@
 use crate::common::{self, Failure, Outcome};
 use crate::roofline::tuning_path;
 use softpatch::Error;
-use softpatch::gpu::{Device, DeviceOptions};
-use softpatch::roofline::tune::{Table, tune};
+use softpatch::low_level::gpu::{Device, DeviceOptions};
+use softpatch::low_level::roofline::tune::{Table, tune};
 use std::path::PathBuf;
 
 /// Measure which tile sizes suit this adapter and remember them for later runs.

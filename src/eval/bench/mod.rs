@@ -4,7 +4,6 @@
 //! are in `splits/`, the results in `results.csv`, `results.json`, `table.md` and `report.html`.
 
 mod cell;
-mod map;
 mod method;
 mod padim;
 mod page;

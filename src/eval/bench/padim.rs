@@ -1,13 +1,13 @@
 //! PaDiM: a Gaussian at every position, over a random subset of channels. The image score is the highest value of the map.
 
-use super::map::Maps;
 use super::score::Training;
 use super::store::Store;
+use crate::bank::Maps;
 use crate::detector::{Features, FitOptions, Progress, Projection, Stage};
 use crate::gpu::Recorder;
-use crate::ops::lof::ScoreMap;
-use crate::ops::mahalanobis::MahalanobisTo;
-use crate::reference::padim::channels;
+use crate::reference::methods::padim::channels;
+use crate::steps::outlier::lof::ScoreMap;
+use crate::steps::outlier::mahalanobis::MahalanobisTo;
 use crate::{Error, Result};
 
 /// Channels that are kept (the paper's choice for ResNet-18).
@@ -70,6 +70,6 @@ pub(super) fn score(
         progress.update(Stage::Score, p0 as u64 + u64::from(here), positions as u64);
     }
     let patches: Vec<f32> = device.read::<f32>(&scores)?.into_iter().map(|s| s - 1.0).collect();
-    let maps = Maps::new(device, store.grid, fit.crop, batch)?.run(&patches)?;
+    let maps = Maps::new(device, store.grid, [fit.crop; 2], batch)?.run(&patches)?;
     Ok(maps.into_iter().map(|map| (map.iter().copied().fold(0.0, f32::max), map)).collect())
 }

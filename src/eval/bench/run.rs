@@ -6,11 +6,13 @@ use super::score::{Scored, Training};
 use super::store::{Store, key};
 use crate::data::{
     Category, DecodeOptions, ImageSource, NoiseProtocol, OwnedImage, Split, SplitSource, TestItem,
-    TrainEntry, center_crop, decode_file, load_mask, split,
+    TrainEntry, decode_file, split,
 };
 use crate::detector::{Backbone, FitOptions, Progress};
+use crate::eval::load_mask;
 use crate::eval::{Item, Map, evaluate};
 use crate::gpu::Device;
+use crate::report::center_crop;
 use crate::report::{overlay, png_bytes, write_whole};
 use crate::{Error, Result};
 use rayon::prelude::*;

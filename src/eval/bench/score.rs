@@ -129,13 +129,13 @@ impl<'a> Training<'a> {
             let soft = FitOptions { soft_weights: true, ..fit.clone() };
             let model = build(device, features, denoised, origin, &soft, progress)?;
             self.used(fit);
-            let weights = model.weights.clone();
+            let weights = model.bank.weights.clone();
             self.last = Some((fit.discriminator, model, weights));
         }
         let Some((_, model, weights)) = &mut self.last else {
             return Err(Error::Device("a model vanished".into()));
         };
-        model.weights = if fit.soft_weights { weights.clone() } else { vec![1.0; weights.len()] };
+        model.bank.weights = if fit.soft_weights { weights.clone() } else { vec![1.0; weights.len()] };
         Ok(model.clone())
     }
 

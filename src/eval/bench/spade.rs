@@ -3,14 +3,13 @@
 //! Images are compared by the mean of their embeddings; the image score is the mean distance to the nearest images, the
 //! patch score the distance to the nearest patch of theirs.
 
-use super::map::Maps;
 use super::score::Training;
 use super::store::{Key, Store};
-use crate::detector::{FitOptions, Progress, Stage, bank_axes};
+use crate::bank::{Axes, Bank, BankData, Maps};
+use crate::detector::{FitOptions, Progress, Stage};
 use crate::gpu::{Recorder, Tensor};
-use crate::ops::neighbor::{Bank, BankData};
-use crate::ops::{image_distance, image_mean};
-use crate::reference::spade::nearest;
+use crate::reference::methods::spade::nearest;
+use crate::steps::search::{image_distance, image_mean};
 use crate::{Error, Result};
 
 /// Nearest training images (the paper's K).
@@ -36,7 +35,7 @@ pub(super) fn score(
     // One set of axes for all banks: any are right, and these fit what all training images have in common.
     let mut rows = vec![0.0_f32; size];
     store.load(&training.train[n / 2], &mut rows)?;
-    let (mean, axes) = bank_axes(device, &rows, dim);
+    let axes = Axes::principal(&rows, dim);
     let k = NEAREST.min(n);
     let mut rows = vec![0.0_f32; k * size];
     let mut query = vec![0.0_f32; size];
@@ -58,8 +57,8 @@ pub(super) fn score(
             rows: &rows,
             weights: &weights,
             row_image: &row_image,
-            mean: &mean,
             axes: &axes,
+            order: None,
             dim: dim as u32,
         };
         let bank = Bank::new(device, &data)?;
@@ -78,7 +77,7 @@ pub(super) fn score(
         }
         progress.update(Stage::Score, i as u64 + 1, q as u64);
     }
-    let maps = Maps::new(device, store.grid, fit.crop, training.batch(store, fit))?.run(&patches)?;
+    let maps = Maps::new(device, store.grid, [fit.crop; 2], training.batch(store, fit))?.run(&patches)?;
     Ok(scores.into_iter().zip(maps).collect())
 }
 

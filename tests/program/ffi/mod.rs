@@ -14,7 +14,7 @@ use softpatch::detector::{
     Backbone, Busy, Detector, FitJob, FitOptions, Model, Quiet, Score, Stream, Waited,
 };
 use softpatch::ffi::*;
-use softpatch::gpu::{Device, DeviceOptions};
+use softpatch::low_level::gpu::{Device, DeviceOptions};
 use std::ffi::{CStr, CString, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,0 +1,296 @@
+//! A memory bank on a device, ready to be searched.
+
+use super::{Axes, tree};
+use crate::gpu::{Device, Recorder, Tensor};
+use crate::steps::search::lift::{Lift, TAIL};
+use crate::steps::search::patch_score::PatchScore;
+use crate::steps::search::search::{Search, SearchShape, SkipOwn};
+use crate::{Error, Result};
+use std::ops::Range;
+
+/// Parts of a bank begin where the tiles of any device do.
+const PART_ROWS: usize = 32;
+
+/// A part of the bank that fits one binding, its rows in the order of the tree.
+struct Part {
+    rows: u32,
+    bank: Tensor,
+    lifted: Tensor,
+    boxes: Tensor,
+    /// `[rows][2]`: row of the whole bank, training image that it comes from.
+    info: Tensor,
+}
+
+/// A memory bank on a device: rows in tiles of neighbours with bounding boxes, weights for the score.
+pub struct Bank {
+    parts: Vec<Part>,
+    weights: Tensor,
+    lift: LiftTensors,
+    /// Rows in the order of the tree.
+    order: Vec<u32>,
+    rows: u32,
+    dim: u32,
+    lifted: u32,
+    shape: SearchShape,
+}
+
+impl std::fmt::Debug for Bank {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Bank({} rows of {} in {} parts)", self.rows, self.dim, self.parts.len())
+    }
+}
+
+/// What vectors are lifted with.
+struct LiftTensors {
+    mean: Tensor,
+    axes: Tensor,
+    bias: Tensor,
+}
+
+/// What a bank is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct BankData<'a> {
+    /// `[rows][dim]`, `dim` a multiple of 4.
+    pub rows: &'a [f32],
+    /// `[rows]`.
+    pub weights: &'a [f32],
+    /// `[rows]`: training image that each row comes from.
+    pub row_image: &'a [u32],
+    /// Axes by which rows are compared before they are measured.
+    pub axes: &'a Axes,
+    /// `[rows]`: rows in the order of a tree, if that is known.
+    pub order: Option<&'a [u32]>,
+    /// Values of a row.
+    pub dim: u32,
+}
+
+/// Buffers of a search of at most `queries` queries.
+pub struct SearchBuffers {
+    lifted: Tensor,
+    bounds: Tensor,
+    /// `[queries][2]`: squared distance (f32 bits) and bank row of the nearest neighbour.
+    pub best: Tensor,
+    /// One counter: bank rows that were measured in full.
+    pub finished: Tensor,
+    unset: Tensor,
+    queries: u32,
+}
+
+impl Bank {
+    /// Uploads a bank and prepares its search.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where sizes do not fit together, [`Error::Device`] where memory is out.
+    pub fn new(device: &Device, data: &BankData<'_>) -> Result<Self> {
+        let dim = data.dim;
+        let (d, rows) = (dim as usize, data.weights.len());
+        check(data)?;
+        let heads = data.axes.of_device(device);
+        // What is between the head and its tail is zero.
+        let lifted = (heads.len() / d + TAIL).next_multiple_of(4);
+        let mut axes = heads.to_vec();
+        axes.resize(lifted * d, 0.0);
+        let bias: Vec<f32> = axes
+            .chunks_exact(d)
+            .map(|axis| {
+                -axis.iter().zip(&data.axes.mean).map(|(a, m)| f64::from(*a) * f64::from(*m)).sum::<f64>()
+                    as f32
+            })
+            .collect();
+        let mut this = Self {
+            parts: Vec::new(),
+            weights: device.upload(data.weights, "bank weights")?,
+            lift: LiftTensors {
+                mean: device.upload(&data.axes.mean, "bank mean")?,
+                axes: device.upload(&axes, "bank axes")?,
+                bias: device.upload(&bias, "bank axes bias")?,
+            },
+            order: Vec::new(),
+            rows: rows as u32,
+            dim,
+            lifted: lifted as u32,
+            shape: SearchShape::new(device.caps()),
+        };
+        let fits = (device.caps().max_binding / 4) as usize / d.max(lifted);
+        if fits == 0 {
+            return Err(Error::Limit(format!("one bank row of {dim} values passes what the device binds")));
+        }
+        let per = if fits >= rows { rows } else { (fits / PART_ROWS * PART_ROWS).max(fits.min(PART_ROWS)) };
+        let parts: Vec<Range<usize>> =
+            (0..rows).step_by(per).map(|first| first..(first + per).min(rows)).collect();
+        this.order = match data.order {
+            Some(order) => order.to_vec(),
+            None => this.find_order(device, data, &parts)?,
+        };
+        for part in parts {
+            let part = this.part(device, data, part)?;
+            this.parts.push(part);
+        }
+        Ok(this)
+    }
+
+    /// Lifts rows that are on the device, and reads what becomes of them.
+    fn lift_rows(&self, device: &Device, rows: &Tensor, count: usize) -> Result<(Tensor, Vec<f32>)> {
+        let lifted = device.alloc(count * self.lifted as usize, "bank lifted")?;
+        let mut recorder = Recorder::new(device);
+        self.record_lift(&mut recorder, rows, count as u32, &lifted)?;
+        recorder.run()?;
+        let values = device.read(&lifted)?;
+        Ok((lifted, values))
+    }
+
+    /// The order of a tree over the heads of all rows.
+    fn find_order(&self, device: &Device, data: &BankData<'_>, parts: &[Range<usize>]) -> Result<Vec<u32>> {
+        let d = self.dim as usize;
+        let mut lifted = Vec::with_capacity(data.weights.len() * self.lifted as usize);
+        for part in parts {
+            let rows = device.upload(&data.rows[part.start * d..part.end * d], "bank")?;
+            lifted.extend(self.lift_rows(device, &rows, part.len())?.1);
+        }
+        Ok(tree::order(&lifted, self.lifted as usize))
+    }
+
+    /// Brings rows `range` of the tree's order to the device.
+    fn part(&self, device: &Device, data: &BankData<'_>, range: Range<usize>) -> Result<Part> {
+        let (d, count) = (self.dim as usize, range.len());
+        let order = &self.order[range];
+        let rows: Vec<f32> =
+            order.iter().flat_map(|&row| &data.rows[row as usize * d..][..d]).copied().collect();
+        let bank = device.upload(&rows, "bank")?;
+        let (lifted, values) = self.lift_rows(device, &bank, count)?;
+        let (tile, tiles) = (self.shape.tile as usize, self.shape.tiles(count as u32) as usize);
+        let boxes = tree::boxes(&values, self.lifted as usize, tile, tiles);
+        let info: Vec<[u32; 2]> = order.iter().map(|&row| [row, data.row_image[row as usize]]).collect();
+        Ok(Part {
+            rows: count as u32,
+            bank,
+            lifted,
+            boxes: device.upload(&boxes, "tile boxes")?,
+            info: device.upload(&info, "bank rows")?,
+        })
+    }
+
+    fn record_lift(&self, recorder: &mut Recorder, x: &Tensor, rows: u32, to: &Tensor) -> Result<()> {
+        let LiftTensors { mean, axes, bias } = &self.lift;
+        Lift { x, mean, axes, bias, to, rows, dim: self.dim, lifted: self.lifted }.record(recorder)
+    }
+
+    /// Rows of the bank.
+    pub fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// Numbers of the rows in the order of the tree.
+    pub fn order(&self) -> &[u32] {
+        &self.order
+    }
+
+    /// Queries that one search may have on this device.
+    pub fn max_queries(&self, device: &Device) -> u32 {
+        let largest = self.parts.iter().map(|p| p.rows).max().unwrap_or(1);
+        let words = device.caps().max_binding / 4;
+        (words / u64::from(self.shape.tiles(largest)).max(u64::from(self.dim))).min(u64::from(u32::MAX))
+            as u32
+    }
+
+    /// Buffers for searches of at most `queries` queries.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where they pass the device's bindings.
+    pub fn search(&self, device: &Device, queries: u32) -> Result<SearchBuffers> {
+        let tiles = self.parts.iter().map(|p| self.shape.tiles(p.rows)).max().unwrap_or(4) as usize;
+        let q = queries as usize;
+        let unset: Vec<[u32; 2]> = vec![[f32::INFINITY.to_bits(), u32::MAX]; q];
+        Ok(SearchBuffers {
+            lifted: device.alloc(q * self.lifted as usize, "query lifted")?,
+            bounds: device.alloc(q * tiles, "tile bounds")?,
+            best: device.alloc(q * 2, "neighbours")?,
+            finished: device.alloc(1, "finished rows")?,
+            unset: device.upload(&unset, "no neighbour")?,
+            queries,
+        })
+    }
+
+    /// Records the search of the nearest bank row for `q` queries `x` `[q][dim]`; the result is in
+    /// [`SearchBuffers::best`].
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where `q` passes the search's size.
+    pub fn record(
+        &self,
+        recorder: &mut Recorder,
+        buffers: &SearchBuffers,
+        x: &Tensor,
+        q: u32,
+        skip: Option<SkipOwn>,
+    ) -> Result<()> {
+        if q > buffers.queries {
+            return Err(Error::Limit(format!("{q} queries in a search for {}", buffers.queries)));
+        }
+        if q == 0 {
+            return Ok(());
+        }
+        recorder.copy(&buffers.unset, 0, &buffers.best, 0, 2 * q as usize);
+        recorder.clear(&buffers.finished);
+        self.record_lift(recorder, x, q, &buffers.lifted)?;
+        for part in &self.parts {
+            Search {
+                shape: self.shape,
+                x,
+                lifted: &buffers.lifted,
+                rows: &part.bank,
+                rows_lifted: &part.lifted,
+                boxes: &part.boxes,
+                info: &part.info,
+                bounds: &buffers.bounds,
+                best: &buffers.best,
+                finished: &buffers.finished,
+                q,
+                m: part.rows,
+                dim: self.dim,
+                k: self.lifted,
+                skip,
+            }
+            .record(recorder)?;
+        }
+        Ok(())
+    }
+
+    /// Records patch scores `weight * squared distance` `[images][positions]` and the largest of every image.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where a tensor is too small.
+    pub fn record_scores(
+        &self,
+        recorder: &mut Recorder,
+        buffers: &SearchBuffers,
+        [images, positions]: [u32; 2],
+        scores: &Tensor,
+        top: &Tensor,
+    ) -> Result<()> {
+        let (best, weights) = (&buffers.best, &self.weights);
+        PatchScore { best, weights, scores, top, images, positions, rows: self.rows }.record(recorder)
+    }
+}
+
+/// Refuses parts that do not fit together.
+fn check(data: &BankData<'_>) -> Result<()> {
+    let (d, rows) = (data.dim as usize, data.weights.len());
+    let fail = |what: String| Err(Error::Limit(what));
+    if d == 0 || !d.is_multiple_of(4) {
+        return fail(format!("bank values: {d} is not a positive multiple of 4"));
+    }
+    if rows == 0 || data.rows.len() != rows * d || data.row_image.len() != rows || data.axes.mean.len() != d {
+        return fail(format!("a bank of {} values does not have {rows} rows of {d}", data.rows.len()));
+    }
+    let axes = &data.axes.vectors;
+    if axes.is_empty() || !axes.len().is_multiple_of(d) {
+        return fail(format!("{} values are no axes of {d}", axes.len()));
+    }
+    if let Some(order) = data.order
+        && (order.len() != rows || order.iter().any(|&row| row as usize >= rows))
+    {
+        return fail(format!("{} numbers are no order of {rows} bank rows", order.len()));
+    }
+    Ok(())
+}

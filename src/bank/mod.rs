@@ -1,0 +1,96 @@
+//! The memory bank: rows with their weights and where they come from, and what makes its search fast.
+
+mod axes;
+mod buffers;
+mod device;
+mod maps;
+mod select;
+mod tree;
+
+pub use axes::Axes;
+pub use buffers::{Start, allocate};
+pub use device::{Bank, BankData, SearchBuffers};
+pub use maps::Maps;
+pub use select::{Choice, Selection, Vectors, select};
+
+use crate::Result;
+use crate::gpu::Device;
+pub use crate::spool::RowSource;
+
+/// Axes and order by which a bank is searched; the answers are exact whatever they are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Index {
+    /// Principal axes of the rows, and their mean.
+    pub axes: Axes,
+    /// `[rows]`: numbers of the rows in the order of a k-d tree over their heads, so that neighbours share a tile.
+    pub order: Vec<u32>,
+}
+
+impl Index {
+    /// Whether the order names each of `rows` rows once, and the axes are numbers.
+    pub fn fits(&self, rows: usize) -> bool {
+        let mut seen = vec![false; rows];
+        let fresh = |&row: &u32| seen.get_mut(row as usize).is_some_and(|s| !std::mem::replace(s, true));
+        let Axes { mean, vectors } = &self.axes;
+        self.order.len() == rows
+            && self.order.iter().all(fresh)
+            && !vectors.is_empty()
+            && mean.iter().chain(vectors).all(|v| v.is_finite())
+    }
+}
+
+/// The memory bank of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemoryBank {
+    /// `[rows][dim]` embeddings, in the order chosen.
+    pub rows: Vec<f32>,
+    /// `[rows]` weights, at least 0.
+    pub weights: Vec<f32>,
+    /// `[rows][3]`: training image, grid row, grid column.
+    pub provenance: Vec<[u32; 3]>,
+    /// How it is searched; none in files of earlier versions, which are searched by a new one.
+    pub index: Option<Index>,
+}
+
+impl MemoryBank {
+    /// Values of a row.
+    pub fn dim(&self) -> usize {
+        self.rows.len() / self.weights.len().max(1)
+    }
+
+    /// Brings the bank to a device, ready to be searched.
+    ///
+    /// # Errors
+    /// As [`Bank::new`].
+    pub fn on_device(&self, device: &Device) -> Result<Bank> {
+        let found;
+        let (axes, order) = match &self.index {
+            Some(index) => (&index.axes, Some(index.order.as_slice())),
+            None => {
+                found = Axes::principal(&self.rows, self.dim());
+                (&found, None)
+            }
+        };
+        self.with(device, axes, order)
+    }
+
+    /// The same; the index that it takes is found once and kept.
+    ///
+    /// # Errors
+    /// As [`Bank::new`].
+    pub fn prepare(&mut self, device: &Device) -> Result<Bank> {
+        if self.index.is_some() {
+            return self.on_device(device);
+        }
+        let axes = Axes::principal(&self.rows, self.dim());
+        let bank = self.with(device, &axes, None)?;
+        self.index = Some(Index { axes, order: bank.order().to_vec() });
+        Ok(bank)
+    }
+
+    fn with(&self, device: &Device, axes: &Axes, order: Option<&[u32]>) -> Result<Bank> {
+        let row_image: Vec<u32> = self.provenance.iter().map(|p| p[0]).collect();
+        let (rows, weights, row_image) = (&self.rows, &self.weights, &row_image);
+        Bank::new(device, &BankData { rows, weights, row_image, axes, order, dim: self.dim() as u32 })
+    }
+}

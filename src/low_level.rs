@@ -1,0 +1,18 @@
+//! The rooms below the detector, for tests, benches and the curious: everything here may change with any release.
+
+#[path = "backbone/mod.rs"]
+pub mod backbone;
+#[path = "bank/mod.rs"]
+pub mod bank;
+#[path = "cases/mod.rs"]
+pub mod cases;
+#[path = "gpu/mod.rs"]
+pub mod gpu;
+#[path = "reference/mod.rs"]
+pub mod reference;
+#[path = "roofline/mod.rs"]
+pub mod roofline;
+#[path = "shapes.rs"]
+pub mod shapes;
+#[path = "steps/mod.rs"]
+pub mod steps;

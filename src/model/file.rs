@@ -1,0 +1,222 @@
+//! The model on disk: safetensors with settings, provenance and a checksum over everything.
+
+use super::{Model, ModelInfo};
+use crate::bank::{Axes, Index, MemoryBank};
+use crate::{Error, Result};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
+use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::Path;
+
+/// Version of the layout; a reader refuses a later one.
+pub const VERSION: u32 = 1;
+const FORMAT: &str = "softpatch-model";
+
+/// A tensor on its way to the file.
+struct Column<'a> {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: &'a [u8],
+}
+
+impl View for Column<'_> {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.bytes.into()
+    }
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// Checksum over the metadata and every tensor's name, shape and bytes, in the order of their names.
+fn checksum<'a>(info: &str, tensors: impl Iterator<Item = (&'a str, &'a [usize], &'a [u8])>) -> String {
+    let mut hash = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    part(info.as_bytes());
+    for (name, shape, bytes) in tensors {
+        part(name.as_bytes());
+        part(format!("{shape:?}").as_bytes());
+        part(bytes);
+    }
+    format!("{:x}", hash.finalize())
+}
+
+impl Model {
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where the parts do not fit together.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let fail = |reason: String| Error::Model { path: "<memory>".into(), reason };
+        let (rows, dim) = (self.info.rows as usize, self.info.dim as usize);
+        let bank = &self.bank;
+        let mut columns: Vec<(&str, Dtype, Vec<usize>, &[u8])> = vec![
+            ("bank", Dtype::F32, vec![rows, dim], bytemuck::cast_slice(&bank.rows)),
+            ("provenance", Dtype::U32, vec![rows, 3], bytemuck::cast_slice(&bank.provenance)),
+            (
+                "train_images",
+                Dtype::U32,
+                vec![self.train_images.len()],
+                bytemuck::cast_slice(&self.train_images),
+            ),
+            (
+                "train_scores",
+                Dtype::F32,
+                vec![self.train_scores.len()],
+                bytemuck::cast_slice(&self.train_scores),
+            ),
+            ("weights", Dtype::F32, vec![rows], bytemuck::cast_slice(&bank.weights)),
+        ];
+        if let Some(Index { axes, order }) = &bank.index {
+            let count = axes.vectors.len() / dim.max(1);
+            columns.push(("axes", Dtype::F32, vec![count, dim], bytemuck::cast_slice(&axes.vectors)));
+            columns.push(("axes_mean", Dtype::F32, vec![dim], bytemuck::cast_slice(&axes.mean)));
+            columns.push(("order", Dtype::U32, vec![rows], bytemuck::cast_slice(order)));
+        }
+        let columns: BTreeMap<&str, Column<'_>> = columns
+            .into_iter()
+            .map(|(name, dtype, shape, bytes)| (name, Column { dtype, shape, bytes }))
+            .collect();
+        let info = serde_json::to_string(&self.info).map_err(|e| fail(e.to_string()))?;
+        let sum = checksum(&info, columns.iter().map(|(n, c)| (*n, c.shape.as_slice(), c.bytes)));
+        let metadata = HashMap::from([
+            ("format".to_owned(), FORMAT.to_owned()),
+            ("version".to_owned(), VERSION.to_string()),
+            ("info".to_owned(), info),
+            ("sha256".to_owned(), sum),
+        ]);
+        safetensors::serialize(columns, Some(metadata)).map_err(|e| fail(e.to_string()))
+    }
+
+    /// Writes the file under a temporary name beside `path` and renames it, so that no half-written model is ever seen.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the path.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let bytes = self.to_bytes()?;
+        let folder = match path.parent() {
+            Some(p) if !p.as_os_str().is_empty() => p,
+            _ => Path::new("."),
+        };
+        let fail = |e| Error::io(path, "writing the model", e);
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".softpatch-").suffix(".part");
+        #[cfg(unix)]
+        {
+            // Temporary files are private by default; a model should be as readable as any other file (umask applies).
+            use std::os::unix::fs::PermissionsExt;
+            builder.permissions(std::fs::Permissions::from_mode(0o666));
+        }
+        let mut file = builder.tempfile_in(folder).map_err(fail)?;
+        file.write_all(&bytes).map_err(fail)?;
+        file.as_file().sync_all().map_err(fail)?;
+        file.persist(path).map_err(|e| fail(e.error))?;
+        Ok(())
+    }
+
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be read, [`Error::Model`] as [`Model::from_bytes`].
+    pub fn load(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|e| Error::io(path, "reading the model", e))?;
+        Self::from_bytes(&bytes, path)
+    }
+
+    /// Reads and checks a file's bytes; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where the bytes are no model, are damaged or cut short, or are of a later version.
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self> {
+        let fail = |reason: String| Error::Model { path: path.to_owned(), reason };
+        let damaged = |what: &str| fail(format!("the model is damaged ({what}); copy it again or fit anew"));
+        let not_ours = |e: String| {
+            fail(format!("not a softpatch model, or cut short ({e}); make one with `softpatch fit`"))
+        };
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| not_ours(e.to_string()))?;
+        let metadata = header.metadata().clone().unwrap_or_default();
+        let get = |key: &str| metadata.get(key).map(String::as_str);
+        if get("format") != Some(FORMAT) {
+            return Err(fail(
+                "a safetensors file, but not a softpatch model; make one with `softpatch fit`".into(),
+            ));
+        }
+        match get("version").and_then(|v| v.parse::<u32>().ok()) {
+            Some(VERSION) => {}
+            Some(later) if later > VERSION => {
+                return Err(fail(format!(
+                    "model version {later}, this program reads up to {VERSION}; update softpatch or fit anew"
+                )));
+            }
+            _ => return Err(damaged("no valid version")),
+        }
+        let file = SafeTensors::deserialize(bytes).map_err(|e| not_ours(e.to_string()))?;
+        let mut tensors: Vec<(&str, TensorView<'_>)> = file.iter().collect();
+        tensors.sort_by_key(|(name, _)| *name);
+        let info_text = get("info").ok_or_else(|| damaged("no settings"))?;
+        let sum = checksum(info_text, tensors.iter().map(|(n, t)| (*n, t.shape(), t.data())));
+        if get("sha256") != Some(sum.as_str()) {
+            return Err(damaged("its checksum does not fit its content"));
+        }
+        let info: ModelInfo =
+            serde_json::from_str(info_text).map_err(|e| damaged(&format!("settings do not parse: {e}")))?;
+        info.options.validate().map_err(|e| damaged(&e.to_string()))?;
+        let (rows, dim) = (info.rows as usize, info.dim as usize);
+        let column = |name: &str, dtype: Dtype, shape: Option<&[usize]>| {
+            let view = file.tensor(name).map_err(|_| damaged(&format!("no tensor {name}")))?;
+            if view.dtype() != dtype || shape.is_some_and(|s| s != view.shape()) {
+                return Err(damaged(&format!("tensor {name} is {:?} {:?}", view.dtype(), view.shape())));
+            }
+            Ok(view.data().to_vec())
+        };
+        let floats = |bytes: Vec<u8>| bytemuck::pod_collect_to_vec::<u8, f32>(&bytes);
+        // Files of 0.1.0 and before have none.
+        let index = match file.tensor("axes") {
+            Err(_) => None,
+            Ok(axes) => {
+                let count = axes.shape().first().copied().unwrap_or_default();
+                let vectors = floats(column("axes", Dtype::F32, Some(&[count, dim]))?);
+                let mean = floats(column("axes_mean", Dtype::F32, Some(&[dim]))?);
+                let order = bytemuck::pod_collect_to_vec(&column("order", Dtype::U32, Some(&[rows]))?);
+                Some(Index { axes: Axes { mean, vectors }, order })
+            }
+        };
+        let model = Self {
+            bank: MemoryBank {
+                rows: floats(column("bank", Dtype::F32, Some(&[rows, dim]))?),
+                weights: floats(column("weights", Dtype::F32, Some(&[rows]))?),
+                provenance: bytemuck::pod_collect_to_vec(&column(
+                    "provenance",
+                    Dtype::U32,
+                    Some(&[rows, 3]),
+                )?),
+                index,
+            },
+            train_images: bytemuck::pod_collect_to_vec(&column("train_images", Dtype::U32, None)?),
+            train_scores: floats(column("train_scores", Dtype::F32, None)?),
+            info,
+        };
+        let bank = &model.bank;
+        let finite = bank.rows.iter().chain(&bank.weights).chain(&model.train_scores).all(|v| v.is_finite());
+        let known = bank.provenance.iter().all(|[image, y, x]| {
+            (*image as usize) < model.info.images.len() && *y < model.info.grid[0] && *x < model.info.grid[1]
+        });
+        let scored = model.train_images.len() == model.train_scores.len();
+        let indexed = bank.index.as_ref().is_none_or(|index| index.fits(rows));
+        if rows == 0 || dim == 0 || !finite || !known || !scored || !indexed {
+            return Err(damaged("its parts do not fit together"));
+        }
+        Ok(model)
+    }
+}

@@ -1,0 +1,60 @@
+//! A fitted model: the memory bank with where it comes from, and its file.
+
+mod file;
+
+pub use file::VERSION;
+
+use crate::bank::MemoryBank;
+use crate::detector::FitOptions;
+use serde::{Deserialize, Serialize};
+
+/// The backbone that made the features; a model works with no other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackboneInfo {
+    /// Architecture, e.g. `efficientnet-lite0`.
+    pub arch: String,
+    /// Tapped layers, from fine to coarse.
+    pub layers: Vec<String>,
+    /// SHA-256 of the weight file.
+    pub weights_sha256: String,
+}
+
+/// What a model was made from and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Settings of the fit.
+    pub options: FitOptions,
+    /// Backbone.
+    pub backbone: BackboneInfo,
+    /// Names of the training images, in order.
+    pub images: Vec<String>,
+    /// Rows and columns of the grid of patches.
+    pub grid: [u32; 2],
+    /// Values of an embedding.
+    pub dim: u32,
+    /// Rows of the memory bank.
+    pub rows: u32,
+    /// Outlier score above which training patches were dropped; absent where none was.
+    pub noise_threshold: Option<f32>,
+    /// Training patches that were kept.
+    pub kept: u64,
+    /// Neighbours that LOF really used (fewer than asked for where images are few); absent for others.
+    pub lof_k: Option<u32>,
+    /// Suggested threshold of the image score, from the training images; absent where there was one image only.
+    pub threshold: Option<f32>,
+    /// Version of the program that made it.
+    pub made_by: String,
+}
+
+/// Everything a detector needs to score.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// Provenance and settings.
+    pub info: ModelInfo,
+    /// The memory bank.
+    pub bank: MemoryBank,
+    /// Training images that were scored against the bank without their own rows.
+    pub train_images: Vec<u32>,
+    /// Their image scores.
+    pub train_scores: Vec<f32>,
+}

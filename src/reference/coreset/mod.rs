@@ -1,0 +1,3 @@
+//! Selection of the memory bank.
+
+pub mod greedy;

@@ -1,0 +1,3 @@
+//! Pixels to the backbone's input: resize, crop, normalise.
+
+pub mod resize;

@@ -1,0 +1,4 @@
+//! What SoftPatch is compared with.
+
+pub mod padim;
+pub mod spade;

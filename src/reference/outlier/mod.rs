@@ -1,0 +1,7 @@
+//! How unlike the others at its grid position a training patch is, and which ones stay.
+
+pub mod knn;
+pub mod lof;
+pub mod mahalanobis;
+pub mod nearest;
+pub mod quantile;

@@ -1,0 +1,5 @@
+//! The nearest row of the memory bank, the patch score, and the training images most alike.
+
+pub mod image_distance;
+pub mod image_mean;
+pub mod search;

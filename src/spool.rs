@@ -1,0 +1,149 @@
+//! Vectors of all images in a temporary file, and reading ahead of the device.
+
+use crate::{Error, Result};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, PoisonError};
+
+/// Vectors that are read when they are needed.
+pub trait RowSource: Sync {
+    /// Reads whole rows from row `first` on into `out`.
+    ///
+    /// # Errors
+    /// What reading says.
+    fn read(&self, first: u32, out: &mut [f32]) -> Result<()>;
+}
+
+/// Rows of `dims` values, one after the other, in a file that is gone with the program.
+pub(crate) struct Spool {
+    // Seeking and reading are two steps.
+    file: Mutex<File>,
+    /// Values of a row.
+    pub dims: usize,
+}
+
+impl Spool {
+    /// An empty file in the system's folder for temporary files.
+    pub fn new(dims: usize) -> Result<Self> {
+        let file =
+            tempfile::tempfile().map_err(|e| Error::io(std::env::temp_dir(), "opening a spool file", e))?;
+        Ok(Self { file: Mutex::new(file), dims })
+    }
+
+    fn at<T>(
+        &self,
+        row: usize,
+        action: &'static str,
+        f: impl FnOnce(&mut File) -> std::io::Result<T>,
+    ) -> Result<T> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(row as u64 * self.dims as u64 * 4))
+            .and_then(|_| f(&mut file))
+            .map_err(|e| Error::io(std::env::temp_dir(), action, e))
+    }
+
+    /// Writes whole rows from row `first` on.
+    pub fn write(&self, first: usize, values: &[f32]) -> Result<()> {
+        // The one cause that a user meets: the folder is full.
+        self.at(first, "spooling features (TMPDIR names a folder with more room)", |file| {
+            file.write_all(bytemuck::cast_slice(values))
+        })
+    }
+
+    /// Reads whole rows from row `first` on.
+    pub fn read(&self, first: usize, values: &mut [f32]) -> Result<()> {
+        self.at(first, "reading spooled features", |file| file.read_exact(bytemuck::cast_slice_mut(values)))
+    }
+
+    /// The rows `rows`, in that order.
+    pub fn gather(&self, rows: &[u32]) -> Result<Vec<f32>> {
+        gather(self, self.dims, rows)
+    }
+}
+
+impl RowSource for Spool {
+    fn read(&self, first: u32, out: &mut [f32]) -> Result<()> {
+        self.read(first as usize, out)
+    }
+}
+
+/// The rows `rows` of `source`, in that order; read in ascending order, so that a disk reads forward.
+pub(crate) fn gather(source: &dyn RowSource, dims: usize, rows: &[u32]) -> Result<Vec<f32>> {
+    let mut values = vec![0.0_f32; rows.len() * dims];
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by_key(|&i| rows[i]);
+    for i in order {
+        source.read(rows[i], &mut values[i * dims..(i + 1) * dims])?;
+    }
+    Ok(values)
+}
+
+/// Calls `take` on every job with the values that `fill` found for it, in order, while another thread fills the next.
+/// Two buffers go round.
+pub(crate) fn read_ahead<J: Send>(
+    jobs: impl IntoIterator<Item = J, IntoIter: Send>,
+    fill: impl Fn(&J, &mut Vec<f32>) -> Result<()> + Send,
+    mut take: impl FnMut(J, &[f32]) -> Result<()>,
+) -> Result<()> {
+    let jobs = jobs.into_iter();
+    std::thread::scope(|scope| {
+        let (empty, spare) = sync_channel::<Vec<f32>>(2);
+        let (sender, receiver) = sync_channel::<Result<(J, Vec<f32>)>>(1);
+        for _ in 0..2 {
+            // There is room for two.
+            let _ = empty.send(Vec::new());
+        }
+        scope.spawn(move || {
+            for job in jobs {
+                // The other side is gone after an error; then nobody wants more.
+                let Ok(mut values) = spare.recv() else { return };
+                let filled = fill(&job, &mut values).map(|()| (job, values));
+                let failed = filled.is_err();
+                if sender.send(filled).is_err() || failed {
+                    return;
+                }
+            }
+        });
+        for filled in receiver {
+            let (job, values) = filled?;
+            take(job, &values)?;
+            let _ = empty.send(values);
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_back_in_any_order() {
+        let spool = Spool::new(3).unwrap();
+        let values: Vec<f32> = (0..30).map(|v| v as f32).collect();
+        spool.write(4, &values[12..]).unwrap();
+        spool.write(0, &values[..12]).unwrap();
+        assert_eq!(spool.gather(&[9, 0, 4]).unwrap(), [27.0, 28.0, 29.0, 0.0, 1.0, 2.0, 12.0, 13.0, 14.0]);
+        assert!(matches!(spool.gather(&[10]), Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn reading_ahead_keeps_order_and_stops_at_errors() {
+        let mut seen = Vec::new();
+        let fill = |job: &u32, values: &mut Vec<f32>| {
+            values.resize(2, 0.0);
+            values.fill(*job as f32);
+            if *job == 7 { Err(Error::Cancelled) } else { Ok(()) }
+        };
+        let take = |job: u32, values: &[f32]| {
+            seen.push((job, values.to_vec()));
+            Ok(())
+        };
+        assert!(matches!(read_ahead(0..20_u32, fill, take), Err(Error::Cancelled)));
+        assert_eq!(seen, (0..7).map(|job| (job, vec![job as f32; 2])).collect::<Vec<_>>());
+        // Whoever takes may stop, too.
+        let stop = |job: u32, _: &[f32]| if job == 3 { Err(Error::Cancelled) } else { Ok(()) };
+        assert!(read_ahead(0..7_u32, fill, stop).is_err());
+    }
+}

@@ -1,0 +1,156 @@
+//! Matrix product with a fused epilogue.
+
+use crate::Result;
+use crate::gpu::{Archetype, Caps, Coop, Device, Kernel, Recorder, Tensor};
+use crate::shapes::Activation;
+use crate::steps::{broadcast8, check, check_vec4, stored_f16, words};
+use std::sync::Arc;
+
+/// `C[m][n] = activation(X[m][k] * W[n][k]^T + bias[n] + residual[m][n])`, row-major; `k` and `n` multiples of 4. All but the
+/// bias may be stored as f16; sums are f32.
+#[derive(Debug)]
+pub struct Gemm<'a> {
+    /// Left operand, `m * k` values.
+    pub x: &'a Tensor,
+    /// Right operand, transposed: `n * k` values.
+    pub w: &'a Tensor,
+    /// `n` words.
+    pub bias: &'a Tensor,
+    /// `m * n` values, added before the activation.
+    pub residual: Option<&'a Tensor>,
+    /// Output, `m * n` values.
+    pub c: &'a Tensor,
+    /// Rows.
+    pub m: u32,
+    /// Depth.
+    pub k: u32,
+    /// Columns.
+    pub n: u32,
+    /// What the sum goes through.
+    pub activation: Activation,
+}
+
+/// The uniform of `gemm_*.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
+pub(super) struct Params {
+    pub m: u32,
+    pub n: u32,
+    pub k4: u32,
+    pub w_row4: u32,
+    pub lo: f32,
+    pub hi: f32,
+    pub residual: u32,
+    pub stride: u32,
+    pub in_h: u32,
+    pub in_w: u32,
+    pub out_h: u32,
+    pub out_w: u32,
+    pub kernel_h: u32,
+    pub kernel_w: u32,
+    pub pad_top: u32,
+    pub pad_left: u32,
+}
+
+/// The kernel for this device and `[m, n]` outputs, and the rows and columns that one of its workgroups owns.
+pub(super) fn variant(
+    device: &Device,
+    conv: bool,
+    f16: bool,
+    [m, n]: [u32; 2],
+) -> Result<(Arc<Kernel>, u32, u32)> {
+    let (caps, tuning) = (device.caps(), device.tuning());
+    let mut flags = Vec::new();
+    // Half-empty workgroups are worse than small ones.
+    let groups = |tile: u32| if n > tile / 2 { words(&[m.div_ceil(tile), n.div_ceil(tile)]) } else { 0 };
+    match (caps.archetype, caps.coop) {
+        (Archetype::Direct, _) => {
+            flags.extend(broadcast8(caps).then_some("SUBGROUP"));
+            flags.extend(conv.then_some("CONV"));
+            flags.extend(f16.then_some("F16"));
+            let [rows, columns] = [tuning.direct_rows, tuning.direct_columns];
+            // What the shader's text says itself needs no mention in the label.
+            let sizes = [("TM", rows), ("TN", columns)];
+            let sizes = if [rows, columns] == [4, 16] { &[][..] } else { &sizes[..] };
+            Ok((device.kernel("network/gemm_direct", sizes, &flags)?, 8 * rows, columns))
+        }
+        (Archetype::Tiled, Some(coop)) if f16 && fits(coop, 4 * coop.side, caps) => {
+            let big = 8 * coop.side;
+            let big = groups(big) >= u64::from(tuning.coop_big_from) && fits(coop, big, caps);
+            let tile = coop.side * if big { 8 } else { 4 };
+            flags.extend(conv.then_some("CONV"));
+            flags.extend(big.then_some("BIG"));
+            flags.extend((coop.side == 8).then_some("EIGHT"));
+            flags.extend(coop.emulated.then_some("SOFT"));
+            Ok((device.kernel("network/gemm_coop", &[("LANES", coop.lanes)], &flags)?, tile, tile))
+        }
+        (Archetype::Tiled, _) => {
+            let big = groups(128) >= u64::from(tuning.big_from);
+            let tile = if big { 128 } else { 64 };
+            flags.extend(conv.then_some("CONV"));
+            flags.extend(big.then_some("BIG"));
+            flags.extend(f16.then_some("F16"));
+            Ok((device.kernel("network/gemm_tiled", &[], &flags)?, tile, tile))
+        }
+    }
+}
+
+/// Whether a workgroup of `gemm_coop.wgsl` that owns `tile` x `tile` outputs has the memory and invocations it needs.
+fn fits(coop: Coop, tile: u32, caps: &Caps) -> bool {
+    let subgroups = if tile == 8 * coop.side { 8 } else { 4 };
+    let row = 4 * subgroups * coop.lanes / tile + 2;
+    let bytes = 2 * tile * row * 8 + subgroups * coop.side * coop.side * 4;
+    bytes <= caps.max_workgroup_memory && subgroups * coop.lanes <= caps.max_invocations
+}
+
+/// `[columns, rows, ..]` of workgroups, rows split over y and z.
+pub(super) fn grid(columns: u32, rows: u32, limit: u32) -> [u32; 3] {
+    let z = rows.div_ceil(limit).max(1);
+    [columns, rows.div_ceil(z), z]
+}
+
+impl Gemm<'_> {
+    /// Records the product.
+    ///
+    /// # Errors
+    /// [`crate::Error::Limit`] where a tensor is too small or `k` or `n` is not a multiple of 4.
+    pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
+        let Self { m, k, n, .. } = *self;
+        check_vec4("gemm k", k)?;
+        check_vec4("gemm n", n)?;
+        check("gemm x", words(&[m, k]), self.x)?;
+        check("gemm w", words(&[n, k]), self.w)?;
+        check("gemm bias", words(&[n]), self.bias)?;
+        check("gemm c", words(&[m, n]), self.c)?;
+        if let Some(residual) = self.residual {
+            check("gemm residual", words(&[m, n]), residual)?;
+        }
+        if m == 0 {
+            return Ok(());
+        }
+        let mut stored = vec![self.x, self.w, self.c];
+        stored.extend(self.residual);
+        let f16 = stored_f16("gemm", &stored)?;
+        let (lo, hi) = self.activation.bounds(f16);
+        let params = Params {
+            m,
+            n,
+            k4: k / 4,
+            w_row4: k / 4,
+            lo,
+            hi,
+            residual: self.residual.is_some().into(),
+            ..Default::default()
+        };
+        let (kernel, rows, columns) = variant(recorder.device(), false, f16, [m, n])?;
+        let limit = recorder.device().caps().max_groups;
+        recorder.dispatch(
+            &kernel,
+            &format!("{m}x{k}x{n}"),
+            // Without a residual any readable buffer stands in.
+            &[self.x, self.w, self.bias, self.residual.unwrap_or(self.bias), self.c],
+            &params,
+            grid(n.div_ceil(columns), m.div_ceil(rows), limit),
+        )
+    }
+}

@@ -1,0 +1,8 @@
+//! How unlike the others at its grid position a training patch is, and which ones stay.
+
+pub mod group;
+pub mod knn;
+pub mod lof;
+pub mod mahalanobis;
+pub mod nearest;
+pub mod quantile;

@@ -1,0 +1,50 @@
+//! Patches: the 3x3 mean of every position.
+
+use crate::Result;
+use crate::gpu::{Recorder, Tensor};
+use crate::steps::{check, check_vec4, flag_f16, grid_64, words};
+
+/// 3x3 mean (stride 1, zero padding 1, zeros counted) of X `[batch][h][w][c]` into channels `to .. to + c` of
+/// C `[batch][h][w][row]`. METHOD: PatchCore, section 3.1. X may be stored as f16.
+#[derive(Debug)]
+pub struct PatchMean<'a> {
+    /// Input.
+    pub x: &'a Tensor,
+    /// Output.
+    pub c: &'a Tensor,
+    /// `[batch, h, w, c]`.
+    pub shape: [u32; 4],
+    /// Channels of an output row, and the first one to write.
+    pub row: u32,
+    /// First channel to write.
+    pub to: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    batch: u32,
+    h: u32,
+    w: u32,
+    c4: u32,
+    row4: u32,
+    to4: u32,
+}
+
+impl PatchMean<'_> {
+    /// Records the mean.
+    ///
+    /// # Errors
+    /// [`crate::Error::Limit`] where a tensor is too small or a channel count is no multiple of 4.
+    pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
+        let [batch, h, w, c] = self.shape;
+        check_vec4("patch channels", c)?;
+        check_vec4("patch row", self.row)?;
+        check("patch x", words(&[batch, h, w, c]), self.x)?;
+        check("patch c", words(&[batch, h, w, self.row]), self.c)?;
+        let params = Params { batch, h, w, c4: c / 4, row4: self.row / 4, to4: self.to / 4 };
+        let kernel = recorder.device().kernel("patches/means", &[], flag_f16(self.x.is_f16()))?;
+        let grid = grid_64("patch", words(&[batch, h, w, c / 4]), recorder.device().caps())?;
+        recorder.dispatch(&kernel, &format!("{h}x{w}x{c} b{batch}"), &[self.x, self.c], &params, grid)
+    }
+}

@@ -1,0 +1,51 @@
+//! The soft-weighted patch score and the image score: METHOD, section 6.
+
+use crate::Result;
+use crate::gpu::{Recorder, Tensor, grid_1d};
+use crate::steps::{check, words};
+
+/// Patch scores `weight * squared distance` and the largest of every image.
+#[derive(Debug)]
+pub struct PatchScore<'a> {
+    /// `[images][positions][2]`: squared distance (f32 bits) and bank row of the nearest neighbour.
+    pub best: &'a Tensor,
+    /// `[rows]`: weights of the bank's rows.
+    pub weights: &'a Tensor,
+    /// Output `[images][positions]`.
+    pub scores: &'a Tensor,
+    /// Output `[images]`.
+    pub top: &'a Tensor,
+    /// Images.
+    pub images: u32,
+    /// Grid positions per image.
+    pub positions: u32,
+    /// Rows of the bank.
+    pub rows: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    images: u32,
+    positions: u32,
+    m: u32,
+}
+
+impl PatchScore<'_> {
+    /// Records the scores.
+    ///
+    /// # Errors
+    /// [`crate::Error::Limit`] where a tensor is too small.
+    pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
+        let Self { images, positions, rows: m, .. } = *self;
+        check("neighbours", words(&[images, positions, 2]), self.best)?;
+        check("bank weights", m.into(), self.weights)?;
+        check("patch scores", words(&[images, positions]), self.scores)?;
+        check("image scores", images.into(), self.top)?;
+        let kernel = recorder.device().kernel("search/patch_score", &[], &[])?;
+        let grid = grid_1d(images, recorder.device().caps().max_groups);
+        let tensors = [self.best, self.weights, self.scores, self.top];
+        let shape = format!("{images}x{positions}");
+        recorder.dispatch(&kernel, &shape, &tensors, &Params { images, positions, m }, grid)
+    }
+}

@@ -1,0 +1,194 @@
+//! Exact nearest row of a bank in tiles of neighbours: bounds of whole tiles first, then the rows that are left.
+
+use crate::gpu::{Archetype, Caps, Recorder, Tensor};
+use crate::steps::{broadcast8, check, words};
+use crate::{Error, Result};
+
+/// Pairs of 4 tiles that one workgroup of the `direct` variant walks (`PAIRS` in its shader).
+const DIRECT_PAIRS: u32 = 8;
+
+/// How a device searches.
+#[derive(Clone, Copy, Debug)]
+pub struct SearchShape {
+    /// Rows of a tile.
+    pub tile: u32,
+    /// Lanes that work on a query, or on four of them (`search/search_direct.wgsl`).
+    lanes: u32,
+    /// The lanes are exactly a subgroup.
+    subgroup: bool,
+}
+
+impl SearchShape {
+    /// The shape that suits a device.
+    pub fn new(caps: &Caps) -> Self {
+        let (tile, lanes) = match (caps.archetype, caps.subgroup) {
+            (Archetype::Direct, _) => (16, 8),
+            // A block of 32 tiles goes round them, up to four tiles each.
+            (Archetype::Tiled, Some((least, most))) if least == most && [8, 16].contains(&least) => {
+                (32, least)
+            }
+            (Archetype::Tiled, _) => (32, 32),
+        };
+        Self { tile, lanes, subgroup: caps.subgroup == Some((lanes, lanes)) }
+    }
+
+    /// Tiles of `rows` bank rows, padded to whole vec4s.
+    pub fn tiles(self, rows: u32) -> u32 {
+        rows.div_ceil(self.tile).next_multiple_of(4)
+    }
+}
+
+/// Leaves out the bank rows that come from the query's own image.
+#[derive(Clone, Copy, Debug)]
+pub struct SkipOwn {
+    /// Training image of the first query.
+    pub first_image: u32,
+    /// Queries of an image.
+    pub queries_per_image: u32,
+}
+
+/// The nearest of some bank rows for each of `q` queries, where one is nearer than what `best` has.
+#[derive(Debug)]
+pub struct Search<'a> {
+    /// How the device searches.
+    pub shape: SearchShape,
+    /// Queries `[q][dim]`.
+    pub x: &'a Tensor,
+    /// Lifted queries `[q][lifted]`.
+    pub lifted: &'a Tensor,
+    /// Rows `[m][dim]`, in tiles of neighbours.
+    pub rows: &'a Tensor,
+    /// Lifted rows `[m][lifted]`.
+    pub rows_lifted: &'a Tensor,
+    /// `[tiles][lifted / 4][2][4]`: bounding boxes of the tiles.
+    pub boxes: &'a Tensor,
+    /// `[m][2]`: number of each row, training image that it comes from.
+    pub info: &'a Tensor,
+    /// Scratch `[q][tiles]`: lower bounds of the distances to tiles.
+    pub bounds: &'a Tensor,
+    /// In and out `[q][2]`: squared distance (f32 bits) and number of the nearest row.
+    pub best: &'a Tensor,
+    /// One counter: rows that were measured in full.
+    pub finished: &'a Tensor,
+    /// Queries.
+    pub q: u32,
+    /// Rows.
+    pub m: u32,
+    /// Values of a row, a multiple of 4.
+    pub dim: u32,
+    /// Values of a lifted row, a multiple of 4.
+    pub k: u32,
+    /// Which rows are left out.
+    pub skip: Option<SkipOwn>,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct BoxParams {
+    q: u32,
+    quads: u32,
+    k4: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct SearchParams {
+    q: u32,
+    m: u32,
+    d4: u32,
+    quads: u32,
+    skip: u32,
+    query_image: u32,
+    queries_per_image: u32,
+    slack: f32,
+}
+
+impl Search<'_> {
+    /// Records the search.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where a tensor is too small.
+    pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
+        let Self { q, m, dim, k, .. } = *self;
+        if dim == 0 || !dim.is_multiple_of(4) || k == 0 || !k.is_multiple_of(4) {
+            return Err(Error::Limit(format!(
+                "search: {dim} and {k} values are not positive multiples of 4"
+            )));
+        }
+        let tiles = self.shape.tiles(m);
+        check("queries", words(&[q, dim]), self.x)?;
+        check("lifted queries", words(&[q, k]), self.lifted)?;
+        check("bank rows", words(&[m, dim]), self.rows)?;
+        check("lifted bank rows", words(&[m, k]), self.rows_lifted)?;
+        check("tile boxes", words(&[tiles, k, 2]), self.boxes)?;
+        check("bank row numbers", words(&[m, 2]), self.info)?;
+        check("tile bounds", words(&[q, tiles]), self.bounds)?;
+        check("neighbours", words(&[q, 2]), self.best)?;
+        check("finished rows", 1, self.finished)?;
+        if q == 0 || m == 0 {
+            return Ok(());
+        }
+        self.record_bounds(recorder)?;
+        self.record_rows(recorder)
+    }
+
+    /// Bounds of the distances from every query to every tile.
+    fn record_bounds(&self, recorder: &mut Recorder) -> Result<()> {
+        let Self { q, k, .. } = *self;
+        let device = recorder.device().clone();
+        let caps = device.caps();
+        let quads = self.shape.tiles(self.m) / 4;
+        let (name, flags, grid): (_, &[&str], _) = match caps.archetype {
+            Archetype::Direct => {
+                let flags: &[&str] = if broadcast8(caps) { &["SUBGROUP"] } else { &[] };
+                ("search/boxes_direct", flags, [q.div_ceil(32), quads.div_ceil(2 * DIRECT_PAIRS), 1])
+            }
+            Archetype::Tiled => ("search/boxes_tiled", &[], [q.div_ceil(64), quads.div_ceil(16), 1]),
+        };
+        let kernel = device.kernel(name, &[], flags)?;
+        let shape = format!("{q}x{}x{k}", 4 * quads);
+        let params = BoxParams { q, quads, k4: k / 4 };
+        recorder.dispatch(&kernel, &shape, &[self.lifted, self.boxes, self.bounds], &params, grid)
+    }
+
+    /// The rows of tiles whose bound does not exceed the best distance so far.
+    fn record_rows(&self, recorder: &mut Recorder) -> Result<()> {
+        let Self { q, m, dim, k, skip, .. } = *self;
+        let device = recorder.device().clone();
+        let caps = device.caps();
+        let params = SearchParams {
+            q,
+            m,
+            d4: dim / 4,
+            quads: self.shape.tiles(m) / 4,
+            skip: skip.is_some().into(),
+            query_image: skip.map_or(0, |s| s.first_image),
+            queries_per_image: skip.map_or(1, |s| s.queries_per_image),
+            // A head errs by gamma(d) of its vector's length, a distance by sqrt(k) times that for both vectors;
+            // doubled.
+            slack: 2.0 * (k as f32).sqrt() * (dim + k + 8) as f32 * f32::EPSILON,
+        };
+        let SearchShape { tile, lanes, subgroup } = self.shape;
+        let steps = (dim / 4).div_ceil(lanes).min(8);
+        let constants = [("TILE", tile), ("K4", k / 4), ("STEPS", steps), ("LANES", lanes)];
+        let (kernel, groups) = match (caps.archetype, subgroup) {
+            (Archetype::Direct, true) => {
+                (device.kernel("search/search_direct", &constants[..3], &[])?, q.div_ceil(4))
+            }
+            (_, true) => (device.kernel("search/search", &constants, &["SUBGROUP"])?, q),
+            (_, false) => (device.kernel("search/search", &constants, &[])?, q),
+        };
+        let grid = crate::gpu::grid_1d(groups, caps.max_groups);
+        let tensors = [
+            self.x,
+            self.rows,
+            self.bounds,
+            self.lifted,
+            self.rows_lifted,
+            self.info,
+            self.best,
+            self.finished,
+        ];
+        recorder.dispatch(&kernel, &format!("{q}x{m}x{dim}"), &tensors, &params, grid)
+    }
+}
