@@ -43,14 +43,17 @@
 //! - [`ops`] and [`mod@reference`]: every step as a kernel and in plain Rust; [`backbone`]: the networks.
 #![warn(missing_docs)]
 
+mod ahead;
 pub mod data;
 pub mod detector;
 mod error;
 pub mod eval;
 pub mod ffi;
 pub mod low_level;
+pub mod methods;
 pub mod model;
 pub mod report;
+mod settings;
 pub(crate) mod spool;
 
 use low_level::{backbone, bank, cases, gpu, reference, shapes, steps};

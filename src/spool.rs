@@ -1,9 +1,8 @@
-//! Vectors of all images in a temporary file, and reading ahead of the device.
+//! Vectors of all images in a temporary file.
 
 use crate::{Error, Result};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 
 /// Vectors that are read when they are needed.
@@ -79,41 +78,6 @@ pub(crate) fn gather(source: &dyn RowSource, dims: usize, rows: &[u32]) -> Resul
     Ok(values)
 }
 
-/// Calls `take` on every job with the values that `fill` found for it, in order, while another thread fills the next.
-/// Two buffers go round.
-pub(crate) fn read_ahead<J: Send>(
-    jobs: impl IntoIterator<Item = J, IntoIter: Send>,
-    fill: impl Fn(&J, &mut Vec<f32>) -> Result<()> + Send,
-    mut take: impl FnMut(J, &[f32]) -> Result<()>,
-) -> Result<()> {
-    let jobs = jobs.into_iter();
-    std::thread::scope(|scope| {
-        let (empty, spare) = sync_channel::<Vec<f32>>(2);
-        let (sender, receiver) = sync_channel::<Result<(J, Vec<f32>)>>(1);
-        for _ in 0..2 {
-            // There is room for two.
-            let _ = empty.send(Vec::new());
-        }
-        scope.spawn(move || {
-            for job in jobs {
-                // The other side is gone after an error; then nobody wants more.
-                let Ok(mut values) = spare.recv() else { return };
-                let filled = fill(&job, &mut values).map(|()| (job, values));
-                let failed = filled.is_err();
-                if sender.send(filled).is_err() || failed {
-                    return;
-                }
-            }
-        });
-        for filled in receiver {
-            let (job, values) = filled?;
-            take(job, &values)?;
-            let _ = empty.send(values);
-        }
-        Ok(())
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,24 +90,5 @@ mod tests {
         spool.write(0, &values[..12]).unwrap();
         assert_eq!(spool.gather(&[9, 0, 4]).unwrap(), [27.0, 28.0, 29.0, 0.0, 1.0, 2.0, 12.0, 13.0, 14.0]);
         assert!(matches!(spool.gather(&[10]), Err(Error::Io { .. })));
-    }
-
-    #[test]
-    fn reading_ahead_keeps_order_and_stops_at_errors() {
-        let mut seen = Vec::new();
-        let fill = |job: &u32, values: &mut Vec<f32>| {
-            values.resize(2, 0.0);
-            values.fill(*job as f32);
-            if *job == 7 { Err(Error::Cancelled) } else { Ok(()) }
-        };
-        let take = |job: u32, values: &[f32]| {
-            seen.push((job, values.to_vec()));
-            Ok(())
-        };
-        assert!(matches!(read_ahead(0..20_u32, fill, take), Err(Error::Cancelled)));
-        assert_eq!(seen, (0..7).map(|job| (job, vec![job as f32; 2])).collect::<Vec<_>>());
-        // Whoever takes may stop, too.
-        let stop = |job: u32, _: &[f32]| if job == 3 { Err(Error::Cancelled) } else { Ok(()) };
-        assert!(read_ahead(0..7_u32, fill, stop).is_err());
     }
 }

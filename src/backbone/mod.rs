@@ -2,6 +2,8 @@
 
 use crate::{Error, Result};
 
+#[allow(clippy::module_inception, reason = "the room is named after what it is for")]
+mod backbone;
 mod efficientnet_lite;
 pub(crate) mod extractor;
 mod feed;
@@ -10,6 +12,7 @@ pub mod network;
 mod resnet;
 mod weights;
 
+pub use backbone::{Backbone, BackboneInfo};
 pub use efficientnet_lite::{efficientnet_lite, efficientnet_lite0_ra, tf_efficientnet_lite};
 pub use extractor::{Extractor, Patches, Precision};
 pub use feed::Feed;

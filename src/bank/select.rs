@@ -1,8 +1,9 @@
 //! Selection of the memory bank: runs the coreset kernels batch after batch.
 
 use super::buffers::{Start, allocate};
+use crate::ahead::read_ahead;
 use crate::gpu::{Device, Plan, Recorder, Tensor};
-use crate::spool::{RowSource, gather, read_ahead};
+use crate::spool::{RowSource, gather};
 use crate::steps::coreset::{Chunk, Coreset, CoresetBuffers, CoresetShape, Progress};
 use crate::{Error, Result};
 use std::ops::ControlFlow;

@@ -1,50 +1,21 @@
-//! Images -> features: decoding beside the backbone, projected vectors and embeddings kept for all images.
+//! What a fit keeps of all training images: projected vectors, and the embeddings.
 
-use super::budget::{Layout, Parts};
-use super::kept::{Kept, Place};
-use super::{FitOptions, Progress, Stage};
+use super::ingest::embed;
+use super::patch_store::{PatchStore, Place};
+use super::projection::{Projection, record_projection};
+use super::{FitOptions, Progress};
+use crate::ahead::read_ahead;
 use crate::backbone::{Extractor, Feed};
-use crate::bank::Axes;
-use crate::data::{Image, ImageSource, OwnedImage};
-use crate::gpu::{Device, Plan, Recorder, Submission, Tensor};
-use crate::shapes::Activation;
-use crate::spool::{Spool, read_ahead};
-use crate::steps::network::gemm::Gemm;
+use crate::data::ImageSource;
+use crate::gpu::{Device, Recorder, Tensor};
+use crate::settings::{FeatureShape, Layout, Parts};
+use crate::spool::Spool;
 use crate::steps::outlier::group::Gather;
 use crate::steps::patches::projection::projection_matrix;
 use crate::{Error, Result};
-use rayon::prelude::*;
-use std::borrow::Cow;
-
-/// Decodes `source` in batches of `batch` on other threads, one batch ahead, and hands them to `f` in order.
-pub(super) fn stream(
-    source: &dyn ImageSource,
-    batch: usize,
-    mut f: impl FnMut(usize, &[Cow<'_, OwnedImage>]) -> Result<()>,
-) -> Result<()> {
-    std::thread::scope(|scope| {
-        let (sender, receiver) = std::sync::mpsc::sync_channel::<Vec<Result<Cow<'_, OwnedImage>>>>(1);
-        scope.spawn(move || {
-            for start in (0..source.len()).step_by(batch) {
-                let range = start..(start + batch).min(source.len());
-                // The receiver is gone after an error; then nobody wants more.
-                if sender.send(range.into_par_iter().map(|i| source.load(i)).collect()).is_err() {
-                    return;
-                }
-            }
-        });
-        let mut start = 0;
-        for images in receiver {
-            let images = images.into_iter().collect::<Result<Vec<_>>>()?;
-            f(start, &images)?;
-            start += images.len();
-        }
-        Ok(())
-    })
-}
 
 enum Embeddings {
-    Kept(Kept),
+    Kept(PatchStore),
     /// The projected vectors are the embeddings.
     Projected,
     Dropped,
@@ -54,7 +25,7 @@ enum Embeddings {
 pub(crate) struct Features {
     device: Device,
     /// Projected vectors `[images * positions][r]`.
-    pub z: Kept,
+    pub z: PatchStore,
     embeddings: Embeddings,
     /// Sizes of what else is in memory.
     pub parts: Parts,
@@ -66,76 +37,6 @@ pub(crate) struct Features {
     pub r: usize,
     /// Values of an embedding.
     pub dim: usize,
-}
-
-/// Sizes of what is collected.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FeatureShape {
-    /// Images.
-    pub images: usize,
-    /// Grid positions an image.
-    pub positions: usize,
-    /// Values of an embedding.
-    pub dim: usize,
-}
-
-/// A linear map `[r][dim]` of embeddings.
-pub(crate) struct Projection {
-    /// Row-major.
-    pub matrix: Vec<f32>,
-    /// Values of a projected vector.
-    pub r: usize,
-    /// The projected vectors may be turned, so that only their distances are what the map says.
-    pub turn: bool,
-}
-
-impl Projection {
-    /// The seeded random map of the method; none where the embedding is no longer than the map's result.
-    pub fn random(dim: usize, options: &FitOptions) -> Option<Self> {
-        let r = options.projection as usize;
-        (dim > r).then(|| Self { matrix: projection_matrix(dim, r, options.seed), r, turn: true })
-    }
-
-    /// The map, on the device. Where it may turn its results, it does so, into principal axes of what becomes of `sample`
-    /// `[rows][dim]`: distances stay, but their first terms are then the largest, and the coreset, which leaves a sum of
-    /// squares as soon as it is large enough, leaves sooner.
-    fn upload(&self, device: &Device, sample: &Tensor, rows: usize) -> Result<Tensor> {
-        let w = device.upload(&self.matrix, "projection")?;
-        if !self.turn {
-            return Ok(w);
-        }
-        let (r, dim) = (self.r, self.matrix.len() / self.r);
-        let bias = device.alloc(r, "no bias")?;
-        let c = device.alloc(rows * r, "projected sample")?;
-        let mut recorder = Recorder::new(device);
-        record_projection(&mut recorder, sample, &w, &bias, &c, [rows, dim, r])?;
-        recorder.run()?;
-        let axes = Axes::new(&device.read::<f32>(&c)?, r, r).vectors;
-        let turned: Vec<f32> = axes
-            .par_chunks_exact(r)
-            .flat_map_iter(|axis| {
-                let mut row = vec![0.0_f64; dim];
-                for (a, from) in axis.iter().zip(self.matrix.chunks_exact(dim)) {
-                    row.iter_mut().zip(from).for_each(|(sum, v)| *sum += f64::from(*a) * f64::from(*v));
-                }
-                row.into_iter().map(|v| v as f32)
-            })
-            .collect();
-        device.upload(&turned, "projection")
-    }
-}
-
-/// Records `c [m][r] = x [m][dim] * w [r][dim]^T`.
-fn record_projection(
-    recorder: &mut Recorder,
-    x: &Tensor,
-    w: &Tensor,
-    bias: &Tensor,
-    c: &Tensor,
-    [m, dim, r]: [usize; 3],
-) -> Result<()> {
-    let (m, k, n) = (m as u32, dim as u32, r as u32);
-    Gemm { x, w, bias, residual: None, c, m, k, n, activation: Activation::None }.record(recorder)
 }
 
 /// Collects features, a batch at a time.
@@ -161,14 +62,14 @@ impl<'a> Collector<'a> {
         let FeatureShape { images, positions, dim } = shape;
         let r = projection.map_or(dim, |p| p.r);
         let layout = Layout::new(shape, r, options, keep && projection.is_some())?;
-        let z = Kept::new(device, [images, positions, r], layout.z_on_disk, "projected patches")?;
+        let z = PatchStore::new(device, [images, positions, r], layout.z_on_disk, "projected patches")?;
         let embeddings = if !keep {
             Embeddings::Dropped
         } else if projection.is_none() {
             Embeddings::Projected
         } else {
             let sizes = [images, positions, dim];
-            Embeddings::Kept(Kept::new(device, sizes, layout.embeddings_on_disk, "embeddings")?)
+            Embeddings::Kept(PatchStore::new(device, sizes, layout.embeddings_on_disk, "embeddings")?)
         };
         let parts = layout.parts;
         Ok(Self {
@@ -204,29 +105,6 @@ impl<'a> Collector<'a> {
         // Bounds the work in flight to one batch while the next one decodes.
         device.wait()
     }
-}
-
-/// Runs every image of `source` through the backbone and hands out the embeddings `[count][positions][dim]`, which lie on
-/// the device, a batch at a time with the number of its first image.
-pub(crate) fn embed(
-    extractor: &mut Extractor,
-    feed: &mut Feed,
-    source: &dyn ImageSource,
-    progress: &dyn Progress,
-    mut f: impl FnMut(usize, usize, &Tensor) -> Result<()>,
-) -> Result<()> {
-    let (batch, images) = (extractor.batch() as usize, source.len() as u64);
-    progress.update(Stage::Features, 0, images);
-    stream(source, batch, |start, loaded| {
-        if progress.cancelled() {
-            return Err(Error::Cancelled);
-        }
-        let views = loaded.iter().map(|i| i.as_image()).collect::<Result<Vec<_>>>()?;
-        run_backbone(extractor, feed, &views, &|slot| source.name(start + slot), &[])?;
-        f(start, loaded.len(), extractor.embedding())?;
-        progress.update(Stage::Features, (start + loaded.len()) as u64, images);
-        Ok(())
-    })
 }
 
 impl Features {
@@ -321,7 +199,7 @@ impl Features {
         device.wait()
     }
 
-    fn embeddings(&self) -> Result<&Kept> {
+    fn embeddings(&self) -> Result<&PatchStore> {
         match &self.embeddings {
             Embeddings::Kept(kept) => Ok(kept),
             Embeddings::Projected => Ok(&self.z),
@@ -412,31 +290,4 @@ impl Features {
         }
         Ok(())
     }
-}
-
-/// Submits a batch of decoded images through feed and backbone, and then `after`; the embeddings are ready when the device
-/// gets there. `name` says which image of the batch an error is about.
-pub(super) fn run_backbone(
-    extractor: &mut Extractor,
-    feed: &mut Feed,
-    images: &[Image<'_>],
-    name: &dyn Fn(usize) -> String,
-    after: &[&Plan],
-) -> Result<Submission> {
-    // What a batch left behind that failed.
-    feed.take();
-    let input = extractor.input().clone();
-    for (slot, image) in images.iter().enumerate() {
-        feed.push(image, &input, slot as u32).map_err(|e| match e {
-            Error::InvalidOption(reason) => Error::Image {
-                path: name(slot).into(),
-                reason,
-                remedy: "Leave the image out, or choose another resize and crop",
-            },
-            other => other,
-        })?;
-    }
-    let mut plans = vec![extractor.plan(images.len() as u32)?];
-    plans.extend(after);
-    feed.submit(&plans)
 }

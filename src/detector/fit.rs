@@ -1,76 +1,98 @@
 //! Fit: features, outlier scores, memory bank, threshold.
 
-use super::budget::Layout;
 use super::denoise::{Denoised, denoise};
-use super::features::{FeatureShape, Features};
-use super::kept::Place;
-use super::score::Calibration;
-use super::threshold::{robust_threshold, sample};
-use super::{Backbone, Compat, FitOptions, Progress, Stage};
-use crate::backbone::{Extractor, Feed};
-use crate::bank::{Choice, MemoryBank, Start, Vectors, select};
+use super::features::Features;
+use super::patch_store::Place;
+use super::score::Scorer;
+use super::threshold::{Calibration, robust_threshold, sample};
+use super::{Compat, Discriminator, FitOptions, Progress, Stage};
+use crate::backbone::{Backbone, BackboneInfo, Extractor, Feed};
+use crate::bank::{Bank, Choice, MemoryBank, Start, Vectors, select};
 use crate::cases::{Then, Use, self_test};
 use crate::data::ImageSource;
 use crate::gpu::Device;
-use crate::model::{BackboneInfo, Model, ModelInfo};
+use crate::model::{Model, ModelInfo};
+use crate::settings::picks;
 use crate::steps::coreset::samples::start_samples;
 use crate::steps::coreset::{Chunk, CoresetShape};
 use crate::{Error, Result};
 use std::ops::ControlFlow;
 
-/// Makes a model from training images (METHOD, sections 1 to 5).
+/// Makes a model from training images (METHOD, sections 1 to 5), and what scores by it.
 pub(super) fn fit(
     device: &Device,
     backbone: &Backbone,
     source: &dyn ImageSource,
     options: &FitOptions,
     progress: &dyn Progress,
-) -> Result<Model> {
+) -> Result<(Model, Scorer)> {
     options.validate()?;
     // A model says which embedding it was made with, not that it was left open.
     let options = &FitOptions { embedding: options.embedding_for(&backbone.network.name), ..options.clone() };
     if source.is_empty() {
         return Err(Error::InvalidOption("there are no training images".into()));
     }
-    if source.len() == 1 && options.discriminator != super::Discriminator::None {
+    if source.len() == 1 && options.discriminator != Discriminator::None {
         return Err(Error::InvalidOption(format!(
-            "{} is the only training image, and the discriminator {} compares images with each other; add images, or use \
-             the discriminator none",
+            "{} is the only training image, and the discriminator {} compares images with each other; add images, \
+             or use the discriminator none",
             source.name(0),
             options.discriminator
         )));
     }
-    let mut features = {
-        // Backbone and its buffers are done with once all features are there.
-        let mut extractor = Extractor::with_patches(
-            device,
-            backbone.network.clone(),
-            &backbone.weights,
-            [options.crop; 2],
-            options.batch,
-            options.patches(&backbone.network.name),
-            options.precision,
-        )?;
-        let what = Use::new(&backbone.network, options, Then::Fit(options, source.len()))?;
-        self_test(device, &what)?;
-        let [h, w] = extractor.grid();
-        check_bank(device, source.len() as u64 * u64::from(h * w), extractor.dim(), options)?;
-        let mut feed = Feed::new(device, extractor.network(), options.resize, options.crop)?;
-        let features = Features::extract(device, &mut extractor, &mut feed, source, options, progress)?;
-        (features, extractor.grid())
-    };
-    let (features, grid) = (&mut features.0, features.1);
-    let denoised = denoise(device, features, options, progress)?;
+    let mut extractor = Extractor::with_patches(
+        device,
+        backbone.network.clone(),
+        &backbone.weights,
+        [options.crop; 2],
+        options.batch,
+        options.patches(&backbone.network.name),
+        options.precision,
+    )?;
+    let what = Use::new(&backbone.network, options, Then::Fit(options, source.len()))?;
+    self_test(device, &what)?;
+    let grid = extractor.grid();
+    let patches = source.len() as u64 * u64::from(grid[0] * grid[1]);
+    check_bank(device, patches, extractor.dim(), options)?;
+    let mut feed = Feed::new(device, extractor.network(), options.resize, options.crop)?;
+    let features = Features::extract(device, &mut extractor, &mut feed, source, options, progress)?;
     let images = (0..source.len()).map(|i| source.name(i)).collect();
     let origin = Origin { backbone: backbone.info(), images, grid };
-    let mut model = build(device, features, denoised, origin, options, progress)?;
-    calibrate(device, features, &mut model, progress)?;
-    Ok(model)
+    let Learnt { model, bank, .. } = learn(device, features, origin, options, progress)?;
+    let scorer = Scorer::new(device, &model.info, extractor, feed, bank)?;
+    Ok((model, scorer))
+}
+
+/// What became of features.
+pub(crate) struct Learnt {
+    /// The model with its threshold.
+    pub model: Model,
+    /// Its bank on the device.
+    pub bank: Bank,
+    /// Outlier score of every training patch, image by image.
+    pub outlier: Vec<f32>,
+    /// Patches that were kept, ascending.
+    pub kept: Vec<u32>,
+}
+
+/// From features to a model: METHOD, sections 4 to 6.
+pub(crate) fn learn(
+    device: &Device,
+    mut features: Features,
+    origin: Origin,
+    options: &FitOptions,
+    progress: &dyn Progress,
+) -> Result<Learnt> {
+    let denoised = denoise(device, &features, options, progress)?;
+    let mut model = build(device, &mut features, &denoised, origin, options, progress)?;
+    let bank = model.bank.prepare(device)?;
+    calibrate(device, &features, &mut model, &bank, progress)?;
+    Ok(Learnt { model, bank, outlier: denoised.scores, kept: denoised.kept })
 }
 
 /// Refuses a memory bank that will not fit one binding before the long work rather than after it.
-pub(super) fn check_bank(device: &Device, patches: u64, dim: u32, options: &FitOptions) -> Result<()> {
-    let kept = if options.discriminator == super::Discriminator::None { 1.0 } else { 1.0 - options.tau };
+pub(crate) fn check_bank(device: &Device, patches: u64, dim: u32, options: &FitOptions) -> Result<()> {
+    let kept = if options.discriminator == Discriminator::None { 1.0 } else { 1.0 - options.tau };
     let share = options.coreset_ratio.min(kept);
     let bytes = share * patches as f64 * f64::from(dim) * 4.0;
     let most = device.caps().max_binding as f64;
@@ -87,30 +109,6 @@ pub(super) fn check_bank(device: &Device, patches: u64, dim: u32, options: &FitO
     Ok(())
 }
 
-/// Candidates a batch of the coreset for `[images, positions, dim]`, before it is known how many patches are kept.
-pub(crate) fn coreset_batch(
-    device: &Device,
-    options: &FitOptions,
-    [images, positions, dim]: [usize; 3],
-) -> u32 {
-    let projected = dim > options.projection as usize;
-    let r = dim.min(options.projection as usize);
-    let patches = images * positions;
-    let tau = if options.discriminator == super::Discriminator::None { 0.0 } else { options.tau };
-    let kept = ((1.0 - tau) * patches as f64) as usize;
-    let picks = picks(options, patches).min(kept.max(1));
-    let layout = Layout::new(FeatureShape { images, positions, dim }, r, options, projected);
-    // Where nothing fits, the fit says so.
-    let table = layout.map_or(u64::MAX, |l| l.parts.table).min(device.caps().max_binding);
-    CoresetShape::new(picks as u32, r as u32, picks as u32, table).batch
-}
-
-/// Rows that the bank is to have.
-fn picks(options: &FitOptions, patches: usize) -> usize {
-    // A ratio such as 0.29 of 100 patches means 29 though 0.29 * 100 is a little less in floating point.
-    ((options.coreset_ratio * patches as f64 + 1e-9) as usize).max(1)
-}
-
 /// What a model is made from, for its description.
 pub(crate) struct Origin {
     /// Backbone.
@@ -125,7 +123,7 @@ pub(crate) struct Origin {
 pub(crate) fn build(
     device: &Device,
     features: &mut Features,
-    denoised: Denoised,
+    denoised: &Denoised,
     origin: Origin,
     options: &FitOptions,
     progress: &dyn Progress,
@@ -214,13 +212,14 @@ pub(crate) fn build(
 }
 
 /// Scores a sample of the training images against the bank without their own rows, and sets the threshold.
-pub(super) fn calibrate(
+fn calibrate(
     device: &Device,
     features: &Features,
     model: &mut Model,
+    bank: &Bank,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let calibration = Calibration::new(device, model)?;
+    let calibration = Calibration::new(device, bank, features.positions as u32)?;
     let x = device.alloc(features.positions * features.dim, "embeddings of an image")?;
     let images = sample(features.images);
     let total = images.len() as u64;

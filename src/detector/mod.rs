@@ -1,39 +1,41 @@
 //! The order of the method: fit, denoise, select, score; nothing about GPUs.
 
-mod at_hand;
-mod budget;
 mod denoise;
 mod features;
 mod fit;
+mod ingest;
 mod job;
-mod kept;
 mod options;
+mod patch_scorer;
+mod patch_store;
 mod progress;
+mod projection;
 mod score;
 mod source_map;
 mod stream;
 mod threshold;
 
-#[doc(hidden)]
-pub use at_hand::{Fitted, fit_embeddings, score_embeddings};
 pub use job::{FitEvent, FitJob};
 pub use options::{Compat, Discriminator, Embedding, FitOptions};
+pub use patch_scorer::Score;
 pub use progress::{Progress, Quiet, Stage};
-pub use score::{Profile, Score};
+pub use score::Profile;
 pub use stream::{Busy, Finished, Scores, Stream, Ticket, Waited};
 
-pub(crate) use at_hand::batch_of;
-pub(crate) use denoise::{Denoised, denoise, denoise_by, outlier_scores};
-pub(crate) use features::{FeatureShape, Features, Projection, embed};
-pub(crate) use fit::{Origin, build, coreset_batch};
+pub(crate) use denoise::{denoise, denoise_by, outlier_scores};
+pub(crate) use features::Features;
+pub(crate) use fit::{Learnt, Origin, build, check_bank, learn};
+pub(crate) use ingest::embed;
+pub(crate) use patch_scorer::PatchScorer;
+pub(crate) use projection::Projection;
 
 use crate::Result;
 pub use crate::backbone::Precision;
-use crate::backbone::{Network, WeightFile, architecture, default_layers};
+pub use crate::backbone::{Backbone, BackboneInfo};
 use crate::cases::{Entry, Then, Use, of_use};
 use crate::data::{Image, ImageSource};
 use crate::gpu::Device;
-pub use crate::model::{BackboneInfo, Model, ModelInfo, VERSION};
+pub use crate::model::{Model, ModelInfo, VERSION};
 use score::Scorer;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -51,63 +53,6 @@ impl std::fmt::Debug for Detector {
     }
 }
 
-/// The backbone of a model with its weights.
-#[derive(Clone, Debug)]
-pub struct Backbone {
-    /// Layer table, cut after the last tap.
-    pub network: Network,
-    /// Weights for it.
-    pub weights: WeightFile,
-}
-
-impl Backbone {
-    /// EfficientNet-Lite0 up to block 10, tapped after blocks 4 and 10; the weights are in the library.
-    ///
-    /// # Errors
-    /// None in practice; the layer names are checked like any others.
-    #[cfg(feature = "embedded-weights")]
-    pub fn embedded() -> Result<Self> {
-        let network = crate::backbone::efficientnet_lite(0).with_taps(&["block4", "block10"])?;
-        Ok(Self { network, weights: WeightFile::embedded() })
-    }
-
-    /// A weight file: safetensors in f32, f16 or bf16, with the tensor names of torchvision (ResNets), efficientnet_lite_pytorch
-    /// (EfficientNet-Lite) or timm (both). `arch` names the architecture, else names and shapes of the tensors tell it (all
-    /// but timm's `efficientnet_lite0.ra_in1k`, see [`WeightFile::recognise`]); `layers` are the stages that patches come
-    /// from, else [`default_layers`]. The file need not go on after the last of them.
-    ///
-    /// # Errors
-    /// [`crate::Error::Io`] where the file cannot be read, [`crate::Error::Weights`] that lists what is missing,
-    /// [`crate::Error::InvalidOption`] for unknown names.
-    pub fn open(path: &Path, arch: Option<&str>, layers: Option<&[&str]>) -> Result<Self> {
-        Self::from_weights(WeightFile::open(path)?, arch, layers)
-    }
-
-    /// [`Backbone::open`] with a file that is in memory.
-    ///
-    /// # Errors
-    /// As [`Backbone::open`].
-    pub fn from_weights(weights: WeightFile, arch: Option<&str>, layers: Option<&[&str]>) -> Result<Self> {
-        let network = match arch {
-            Some(name) => architecture(name)?,
-            None => weights.recognise()?,
-        };
-        let defaults = default_layers(&network);
-        let defaults: Vec<&str> = defaults.iter().map(String::as_str).collect();
-        let network = network.with_taps(layers.unwrap_or(&defaults))?;
-        weights.check(&network)?;
-        Ok(Self { network, weights })
-    }
-
-    pub(crate) fn info(&self) -> BackboneInfo {
-        BackboneInfo {
-            arch: self.network.name.clone(),
-            layers: self.network.taps.iter().map(|t| t.name.clone()).collect(),
-            weights_sha256: self.weights.hash().to_owned(),
-        }
-    }
-}
-
 impl Detector {
     /// Learns what normal looks like from `source`, a few of whose images may be defective.
     ///
@@ -122,7 +67,8 @@ impl Detector {
         options: &FitOptions,
         progress: &dyn Progress,
     ) -> Result<Self> {
-        Self::new(device, backbone, fit::fit(device, backbone, source, options, progress)?)
+        let (model, scorer) = fit::fit(device, backbone, source, options, progress)?;
+        Ok(Self { model, device: device.clone(), scorer: Mutex::new(scorer) })
     }
 
     /// The cases that [`Detector::fit`] with these settings and so many images tries first, for tests that no kernel is left out.
@@ -146,8 +92,8 @@ impl Detector {
     ///
     /// # Errors
     /// [`crate::Error::Model`] where the model was made with another backbone.
-    pub fn new(device: &Device, backbone: &Backbone, model: Model) -> Result<Self> {
-        let scorer = Scorer::new(device, backbone, &model)?;
+    pub fn new(device: &Device, backbone: &Backbone, mut model: Model) -> Result<Self> {
+        let scorer = Scorer::of_model(device, backbone, &mut model)?;
         Ok(Self { model, device: device.clone(), scorer: Mutex::new(scorer) })
     }
 

@@ -1,33 +1,16 @@
 //! Scores and anomaly maps of new images.
 
-use super::features::{run_backbone, stream};
-use super::{Backbone, Progress, Stage};
-use crate::backbone::{Extractor, Feed};
-use crate::bank::{Bank, Maps, SearchBuffers};
+use super::ingest::{decode_ahead, run_backbone};
+use super::patch_scorer::{PatchScorer, SETS, Score};
+use super::{Progress, Stage};
+use crate::backbone::{Backbone, BackboneInfo, Extractor, Feed};
+use crate::bank::Bank;
 use crate::cases::{Then, Use, self_test};
 use crate::data::{Image, ImageSource};
-use crate::gpu::{Device, Plan, Readback, Recorder, StepTime, Submission, Tensor};
-use crate::model::Model;
-use crate::steps::search::search::SkipOwn;
+use crate::gpu::{Device, Plan, Recorder, StepTime, Submission};
+use crate::model::{Model, ModelInfo};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, VecDeque};
-
-/// The anomaly score of one image.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Score {
-    /// Largest patch score; not bounded above.
-    pub score: f32,
-    /// Whether `score` passes the model's threshold; `None` where the model has none.
-    pub anomalous: Option<bool>,
-    /// Rows and columns of the grid of patches.
-    pub grid: [u32; 2],
-    /// Patch scores, row by row: weight times squared distance to the nearest bank row.
-    pub patches: Vec<f32>,
-    /// Side of the map in pixels: the crop.
-    pub map_side: u32,
-    /// Anomaly map of the crop, row by row: the patch scores, upsampled and blurred.
-    pub map: Vec<f32>,
-}
 
 /// Where the time of scoring goes.
 #[derive(Clone, Debug)]
@@ -36,87 +19,6 @@ pub struct Profile {
     pub steps: Vec<StepTime>,
     /// Share of all query-row pairs whose distance was computed in full; the bounds spared the others.
     pub finished_share: f64,
-}
-
-/// Features to scores for a batch, with the buffers for it.
-pub(crate) struct Stages {
-    grid: [u32; 2],
-    crop: u32,
-    bank: Bank,
-    search: SearchBuffers,
-    maps: Maps,
-    top: Tensor,
-    /// Results on their way back: image scores, patch scores, maps.
-    sets: [Readback; SETS],
-}
-
-/// Batches in flight at most: one with the device while the next is packed and queued. Only what goes back needs a set a
-/// batch; the device's own buffers are used in the queue's order.
-pub(crate) const SETS: usize = 2;
-
-impl Stages {
-    /// Buffers for `batch` images of patches `grid` and maps of `crop` x `crop` pixels.
-    pub fn new(device: &Device, bank: Bank, grid: [u32; 2], crop: u32, batch: u32) -> Result<Self> {
-        let positions = grid[0] * grid[1];
-        let [top, scores, maps] = Self::words(grid, crop, batch as usize);
-        let set = || Readback::new(device, top + scores + maps, "results");
-        Ok(Self {
-            grid,
-            crop,
-            search: bank.search(device, batch * positions)?,
-            bank,
-            maps: Maps::new(device, grid, [crop; 2], batch as usize)?,
-            top: device.alloc(top, "image scores")?,
-            sets: [set()?, set()?],
-        })
-    }
-
-    /// Words of the results of `count` images.
-    fn words(grid: [u32; 2], crop: u32, count: usize) -> [usize; 3] {
-        [1, grid[0] as usize * grid[1] as usize, crop as usize * crop as usize].map(|words| count * words)
-    }
-
-    /// Records embeddings `[images][positions][dim]` to scores and maps, and on into set `set`.
-    pub fn record(&self, recorder: &mut Recorder, embedding: &Tensor, images: u32, set: usize) -> Result<()> {
-        let positions = self.grid[0] * self.grid[1];
-        self.bank.record(recorder, &self.search, embedding, images * positions, None)?;
-        self.bank.record_scores(recorder, &self.search, [images, positions], &self.maps.scores, &self.top)?;
-        self.maps.record(recorder, images)?;
-        let mut to = 0;
-        let words = Self::words(self.grid, self.crop, images as usize);
-        for (tensor, words) in [&self.top, &self.maps.scores, &self.maps.maps].into_iter().zip(words) {
-            recorder.copy_back(tensor, words, &self.sets[set], to);
-            to += words;
-        }
-        Ok(())
-    }
-
-    /// Reads what `submission` scored and brought to set `set`.
-    pub fn read(
-        &self,
-        submission: &Submission,
-        set: usize,
-        count: usize,
-        threshold: Option<f32>,
-    ) -> Result<Vec<Score>> {
-        let [tops, scores, _] = Self::words(self.grid, self.crop, count);
-        let [_, positions, pixels] = Self::words(self.grid, self.crop, 1);
-        let words = self.sets[set].read(submission)?;
-        let top: Vec<f32> = words.words(0..tops);
-        let (scores, maps) = (tops, tops + scores);
-        Ok(top
-            .into_iter()
-            .enumerate()
-            .map(|(i, score)| Score {
-                score,
-                anomalous: threshold.map(|t| score > t),
-                grid: self.grid,
-                patches: words.words(scores + i * positions..scores + (i + 1) * positions),
-                map_side: self.crop,
-                map: words.words(maps + i * pixels..maps + (i + 1) * pixels),
-            })
-            .collect())
-    }
 }
 
 /// A batch that was submitted.
@@ -132,7 +34,9 @@ pub(super) struct Scorer {
     device: Device,
     extractor: Extractor,
     feed: Feed,
-    stages: Stages,
+    scorer: PatchScorer,
+    /// Images of a batch at most.
+    batch: u32,
     threshold: Option<f32>,
     /// By images and set.
     plans: BTreeMap<(u32, usize), Plan>,
@@ -144,38 +48,14 @@ pub(super) struct Scorer {
 }
 
 impl Scorer {
-    pub fn new(device: &Device, backbone: &Backbone, model: &Model) -> Result<Self> {
-        let info = &model.info;
-        let ours = backbone.info();
-        if ours != info.backbone {
-            let show = |b: &super::BackboneInfo| {
-                format!("{} [{}] sha256 {:.12}", b.arch, b.layers.join(","), b.weights_sha256)
-            };
-            return Err(Error::Model {
-                path: "<memory>".into(),
-                reason: format!(
-                    "made with the backbone {}, but {} is loaded; give the same weights or fit anew",
-                    show(&info.backbone),
-                    show(&ours)
-                ),
-            });
-        }
-        let patches = info.options.patches(&backbone.network.name);
-        self_test(device, &Use::new(&backbone.network, &info.options, Then::Score)?)?;
-        let bank = model.bank.on_device(device)?;
-        let positions = info.grid[0] * info.grid[1];
-        let crop = info.options.crop;
-        let batch = info.options.batch.min((bank.max_queries(device) / positions).max(1));
-        let network = backbone.network.clone();
-        let extractor = Extractor::with_patches(
-            device,
-            network,
-            &backbone.weights,
-            [crop; 2],
-            batch,
-            patches,
-            info.options.precision,
-        )?;
+    /// Scores by `bank`, which a model of `info` has on the device, what `feed` and `extractor` make of images.
+    pub fn new(
+        device: &Device,
+        info: &ModelInfo,
+        extractor: Extractor,
+        feed: Feed,
+        bank: Bank,
+    ) -> Result<Self> {
         if extractor.grid() != info.grid || extractor.dim() != info.dim {
             return Err(Error::Model {
                 path: "<memory>".into(),
@@ -188,14 +68,14 @@ impl Scorer {
                 ),
             });
         }
-        let batch = extractor.batch();
-        let feed = Feed::new(device, extractor.network(), info.options.resize, crop)?;
-        let stages = Stages::new(device, bank, info.grid, crop, batch)?;
+        let positions = info.grid[0] * info.grid[1];
+        let batch = extractor.batch().min((bank.max_queries(device) / positions).max(1));
         Ok(Self {
             device: device.clone(),
+            scorer: PatchScorer::new(device, bank, info.grid, info.options.crop, batch)?,
             extractor,
             feed,
-            stages,
+            batch,
             threshold: info.threshold,
             plans: BTreeMap::new(),
             flights: VecDeque::new(),
@@ -204,16 +84,53 @@ impl Scorer {
         })
     }
 
+    /// The same for a model that was loaded.
+    pub fn of_model(device: &Device, backbone: &Backbone, model: &mut Model) -> Result<Self> {
+        let info = &model.info;
+        let ours = backbone.info();
+        if ours != info.backbone {
+            let show = |b: &BackboneInfo| {
+                format!("{} [{}] sha256 {:.12}", b.arch, b.layers.join(","), b.weights_sha256)
+            };
+            return Err(Error::Model {
+                path: "<memory>".into(),
+                reason: format!(
+                    "made with the backbone {}, but {} is loaded; give the same weights or fit anew",
+                    show(&info.backbone),
+                    show(&ours)
+                ),
+            });
+        }
+        let (options, network) = (&info.options, &backbone.network);
+        let (crop, resize) = (options.crop, options.resize);
+        let patches = options.patches(&network.name);
+        self_test(device, &Use::new(network, options, Then::Score)?)?;
+        let bank = model.bank.prepare(device)?;
+        let positions = info.grid[0] * info.grid[1];
+        let batch = options.batch.min((bank.max_queries(device) / positions).max(1));
+        let extractor = Extractor::with_patches(
+            device,
+            network.clone(),
+            &backbone.weights,
+            [crop; 2],
+            batch,
+            patches,
+            options.precision,
+        )?;
+        let feed = Feed::new(device, extractor.network(), resize, crop)?;
+        Self::new(device, &model.info, extractor, feed, bank)
+    }
+
     /// Images that [`Scorer::begin`] takes at most.
     pub fn most(&self) -> usize {
-        self.extractor.batch() as usize
+        self.batch as usize
     }
 
     /// Embeddings of `images` images to scores and maps in set `set`.
     fn plan(&mut self, images: u32, set: usize) -> Result<&Plan> {
         if !self.plans.contains_key(&(images, set)) {
             let mut recorder = Recorder::new(&self.device);
-            self.stages.record(&mut recorder, self.extractor.embedding(), images, set)?;
+            self.scorer.record(&mut recorder, self.extractor.embedding(), images, set)?;
             self.plans.insert((images, set), recorder.finish()?);
         }
         self.plans.get(&(images, set)).ok_or_else(|| Error::Internal("a plan vanished".into()))
@@ -242,7 +159,7 @@ impl Scorer {
     /// Waits for the oldest batch in flight.
     fn land(&mut self) {
         if let Some(Flight { ticket, set, count, submission }) = self.flights.pop_front() {
-            self.landed.insert(ticket, self.stages.read(&submission, set, count, self.threshold));
+            self.landed.insert(ticket, self.scorer.read(&submission, set, count, self.threshold));
         }
     }
 
@@ -264,7 +181,7 @@ impl Scorer {
         while !self.flights.is_empty() {
             self.land();
         }
-        let count = images.len().min(self.extractor.batch() as usize);
+        let count = images.len().min(self.batch as usize);
         let input = self.extractor.input().clone();
         for (slot, image) in images[..count].iter().enumerate() {
             self.feed.push(image, &input, slot as u32)?;
@@ -275,9 +192,9 @@ impl Scorer {
         }
         times.extend(self.extractor.plan(count as u32)?.profile()?);
         times.extend(self.plan(count as u32, 0)?.profile()?);
-        let finished: Vec<u32> = self.device.read(&self.stages.search.finished)?;
+        let finished: Vec<u32> = self.device.read(&self.scorer.search.finished)?;
         let [h, w] = self.extractor.grid();
-        let pairs = count as f64 * f64::from(h * w) * f64::from(self.stages.bank.rows());
+        let pairs = count as f64 * f64::from(h * w) * f64::from(self.scorer.bank.rows());
         Ok(Profile { steps: times, finished_share: f64::from(finished[0]) / pairs })
     }
 
@@ -324,7 +241,7 @@ impl Scorer {
         };
         let mut flying = None;
         let mut stopped = false;
-        let streamed = stream(source, batch, |start, loaded| {
+        let streamed = decode_ahead(source, batch, |start, loaded| {
             if progress.cancelled() {
                 return Err(Error::Cancelled);
             }
@@ -349,38 +266,5 @@ impl Scorer {
             }
             None => streamed,
         }
-    }
-}
-
-/// Image scores of training images against the bank without their own rows, from embeddings at hand.
-pub(super) struct Calibration {
-    bank: Bank,
-    search: SearchBuffers,
-    scores: Tensor,
-    top: Tensor,
-    positions: u32,
-}
-
-impl Calibration {
-    pub fn new(device: &Device, model: &Model) -> Result<Self> {
-        let bank = model.bank.on_device(device)?;
-        let positions = model.info.grid[0] * model.info.grid[1];
-        Ok(Self {
-            search: bank.search(device, positions)?,
-            bank,
-            scores: device.alloc(positions as usize, "patch scores")?,
-            top: device.alloc(1, "image score")?,
-            positions,
-        })
-    }
-
-    /// Score of training image `image` with embeddings `x` `[positions][dim]`; infinite where every bank row is its own.
-    pub fn score(&self, device: &Device, x: &Tensor, image: u32) -> Result<f32> {
-        let mut recorder = Recorder::new(device);
-        let skip = SkipOwn { first_image: image, queries_per_image: self.positions };
-        self.bank.record(&mut recorder, &self.search, x, self.positions, Some(skip))?;
-        self.bank.record_scores(&mut recorder, &self.search, [1, self.positions], &self.scores, &self.top)?;
-        recorder.run()?;
-        Ok(device.read::<f32>(&self.top)?[0])
     }
 }

@@ -1,5 +1,10 @@
 //! A threshold for the image score from the scores of the training images.
 
+use crate::Result;
+use crate::bank::{Bank, SearchBuffers};
+use crate::gpu::{Device, Recorder, Tensor};
+use crate::steps::search::search::SkipOwn;
+
 /// Training images that are scored for the threshold.
 pub(super) const SAMPLE: usize = 32;
 
@@ -29,6 +34,38 @@ fn median(mut values: Vec<f32>) -> f32 {
 pub(super) fn sample(images: usize) -> Vec<u32> {
     let count = images.min(SAMPLE);
     (0..count).map(|i| (i * images / count) as u32).collect()
+}
+
+/// Image scores of training images against the bank without their own rows, from embeddings at hand.
+pub(super) struct Calibration<'a> {
+    bank: &'a Bank,
+    search: SearchBuffers,
+    scores: Tensor,
+    top: Tensor,
+    positions: u32,
+}
+
+impl<'a> Calibration<'a> {
+    /// Buffers for images of `positions` patches.
+    pub fn new(device: &Device, bank: &'a Bank, positions: u32) -> Result<Self> {
+        Ok(Self {
+            search: bank.search(device, positions)?,
+            bank,
+            scores: device.alloc(positions as usize, "patch scores")?,
+            top: device.alloc(1, "image score")?,
+            positions,
+        })
+    }
+
+    /// Score of training image `image` with embeddings `x` `[positions][dim]`; infinite where every bank row is its own.
+    pub fn score(&self, device: &Device, x: &Tensor, image: u32) -> Result<f32> {
+        let mut recorder = Recorder::new(device);
+        let skip = SkipOwn { first_image: image, queries_per_image: self.positions };
+        self.bank.record(&mut recorder, &self.search, x, self.positions, Some(skip))?;
+        self.bank.record_scores(&mut recorder, &self.search, [1, self.positions], &self.scores, &self.top)?;
+        recorder.run()?;
+        Ok(device.read::<f32>(&self.top)?[0])
+    }
 }
 
 #[cfg(test)]

@@ -4,20 +4,10 @@ mod file;
 
 pub use file::VERSION;
 
+use crate::backbone::BackboneInfo;
 use crate::bank::MemoryBank;
 use crate::detector::FitOptions;
 use serde::{Deserialize, Serialize};
-
-/// The backbone that made the features; a model works with no other.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BackboneInfo {
-    /// Architecture, e.g. `efficientnet-lite0`.
-    pub arch: String,
-    /// Tapped layers, from fine to coarse.
-    pub layers: Vec<String>,
-    /// SHA-256 of the weight file.
-    pub weights_sha256: String,
-}
 
 /// What a model was made from and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,9 @@ use crate::common::{
     DIVISION, assert_close, checked, direct, gamma, noise, on_devices, on_each, serial, tiled,
 };
 use softpatch::Error;
-use softpatch::detector::{FitOptions, Quiet, fit_embeddings, score_embeddings};
+use softpatch::detector::{FitOptions, Quiet};
+use softpatch::methods::{fit_embeddings, score_embeddings};
+
 use softpatch::low_level::gpu::{Archetype, Device, DeviceOptions, Recorder, adapters, grid_1d};
 use softpatch::low_level::reference;
 use softpatch::low_level::reference::search::search::{nearest_neighbor, soft_scores};
@@ -124,7 +126,7 @@ fn the_variant_in_use_is_the_one_chosen() {
             .unwrap();
         let caps = device.caps();
         let mut expected = match (caps.archetype, caps.subgroup) {
-            (Archetype::Direct, Some((8, 8))) => "gemm_direct+SUBGROUP",
+            (Archetype::Direct, Some((8, 8))) => "network/gemm_direct+SUBGROUP",
             (Archetype::Direct, _) => "network/gemm_direct",
             (Archetype::Tiled, _) => "network/gemm_tiled",
         }

@@ -148,7 +148,7 @@ fn tiles_of_both_sizes_equal_the_reference() {
     on_each(tilings(), |name, device| {
         SIZES.iter().for_each(|&size| gemm_case(name, device, false, size));
         let built = device.built_kernels();
-        let big = built.iter().any(|k| k == "gemm_tiled+BIG");
+        let big = built.iter().any(|k| k == "network/gemm_tiled+BIG");
         assert_eq!(big, name.ends_with("big"), "{name}: {built:?}");
     });
 }
@@ -167,7 +167,9 @@ fn products_in_f16_equal_the_reference() {
         };
         let used: Vec<&String> = built
             .iter()
-            .filter(|k| k.starts_with("network/gemm_coop") || k.starts_with("gemm") && k.contains("F16"))
+            .filter(|k| {
+                k.starts_with("network/gemm_coop") || k.starts_with("network/gemm") && k.contains("F16")
+            })
             .collect();
         assert!(!used.is_empty() && used.iter().all(|k| k.starts_with(expected)), "{name}: {built:?}");
         let caps = device.caps();

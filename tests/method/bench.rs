@@ -317,7 +317,7 @@ fn spade_and_padim_equal_their_references() {
     let (train, positions, dim) = embeddings(device, &train, &options.fit);
     let (test, _, _) = embeddings(device, &test, &options.fit);
     let side = (positions as f64).sqrt() as usize;
-    let channels = reference::methods::padim::channels(dim, 100, 0);
+    let channels = softpatch::low_level::steps::patches::projection::random_channels(dim, 100, 0);
     assert!(channels.len() == 100 && channels.windows(2).all(|w| w[0] < w[1]));
     let (mut spade, mut padim) = (Vec::new(), Vec::new());
     let map = |patches: &[f32]| reference::map::anomaly_map::anomaly_map(patches, [side, side], [64, 64]);

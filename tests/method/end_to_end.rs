@@ -4,6 +4,7 @@ use crate::common::{checked, direct, serial, tiled};
 use softpatch::data::synth::{Material, SynthOptions, generate};
 use softpatch::data::{DecodeOptions, Frame, MemorySource, PixelFormat, TestSet, TrainSet};
 use softpatch::detector::{Backbone, Compat, Detector, Discriminator, FitOptions, Model, Quiet, Stream};
+
 use softpatch::eval::auroc;
 use softpatch::low_level::gpu::Device;
 use std::path::Path;

@@ -3,9 +3,7 @@
 
 use crate::common::{DIVISION, SQUARE_ROOT, assert_close, gamma, of_each_kind, on_each, serial};
 use safetensors::{Dtype, SafeTensors};
-use softpatch::detector::{
-    Compat, Discriminator, FitOptions, Fitted, Quiet, Score, fit_embeddings, score_embeddings,
-};
+use softpatch::detector::{Compat, Discriminator, FitOptions, Quiet, Score};
 use softpatch::low_level::reference::coreset::greedy::{greedy_coreset, greedy_coreset_official};
 use softpatch::low_level::reference::distance::squared_distance;
 use softpatch::low_level::reference::map::anomaly_map::anomaly_map;
@@ -17,6 +15,7 @@ use softpatch::low_level::reference::patches::projection::project;
 use softpatch::low_level::reference::search::search::{nearest_neighbor, soft_scores};
 use softpatch::low_level::steps::coreset::samples::start_samples;
 use softpatch::low_level::steps::patches::projection::projection_matrix;
+use softpatch::methods::{Fitted, fit_embeddings, score_embeddings};
 
 const IMAGES: usize = 20;
 const TESTS: usize = 3;

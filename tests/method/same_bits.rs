@@ -5,11 +5,10 @@ use crate::common::{serial, tiled};
 use sha2::{Digest, Sha256};
 use softpatch::data::synth::{Defect, Material, SynthOptions, generate, render};
 use softpatch::data::{Dataset, MemorySource, OwnedImage};
-use softpatch::detector::{
-    Backbone, Compat, Detector, Discriminator, FitOptions, Precision, Quiet, fit_embeddings, score_embeddings,
-};
+use softpatch::detector::{Backbone, Compat, Detector, Discriminator, FitOptions, Precision, Quiet};
 use softpatch::eval::bench::{Bench, BenchOptions, Method};
 use softpatch::low_level::gpu::{Device, DeviceOptions};
+use softpatch::methods::{fit_embeddings, score_embeddings};
 use std::collections::BTreeMap;
 use std::path::Path;
 

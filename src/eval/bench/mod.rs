@@ -4,15 +4,11 @@
 //! are in `splits/`, the results in `results.csv`, `results.json`, `table.md` and `report.html`.
 
 mod cell;
-mod method;
-mod padim;
 mod page;
 mod run;
-mod score;
-mod spade;
 mod store;
 mod tables;
 
+pub use crate::methods::Method;
 pub use cell::{Cell, CellImage, CellSettings, Condition, protocol_name, protocol_of};
-pub use method::Method;
 pub use run::{Bench, BenchOptions, Open, Summary};

@@ -1,22 +1,22 @@
 //! The harness: which cells there are, which are missing, and one feature pass for those.
 
 use super::cell::{Cell, CellImage, CellSettings, Condition, protocol_name};
-use super::method::Method;
-use super::score::{Scored, Training};
 use super::store::{Store, key};
 use crate::data::{
     Category, DecodeOptions, ImageSource, NoiseProtocol, OwnedImage, Split, SplitSource, TestItem,
     TrainEntry, decode_file, split,
 };
-use crate::detector::{Backbone, FitOptions, Progress};
+use crate::detector::{Backbone, FitOptions, Progress, Stage};
 use crate::eval::load_mask;
 use crate::eval::{Item, Map, evaluate};
 use crate::gpu::Device;
+use crate::methods::{Method, Scored, Task as Given};
 use crate::report::center_crop;
 use crate::report::{overlay, png_bytes, write_whole};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -289,19 +289,25 @@ impl Bench<'_> {
         summary.feature_seconds += began.elapsed().as_secs_f64();
         tracing::info!("{}: features of {} images", category.name, entries.len());
         for task in needed {
-            let mut training = Training::new(self.device, self.backbone, &task.split);
+            let (fit, split) = (&self.options.fit, &task.split);
+            let memory = store.left(fit.memory);
+            let numbers = |entries: Vec<TrainEntry>| {
+                entries.iter().map(|e| store.number(e)).collect::<Result<Vec<usize>>>()
+            };
+            let train = numbers(split.train.clone())?;
+            let test = numbers(split.test.iter().map(as_entry).collect())?;
+            let names = split.train.iter().map(|e| e.path.display().to_string()).collect();
+            let mut given = Given::new(self.device, &mut store, self.backbone.info(), train, test, names);
             for (method, settings, file) in &task.missing {
                 if progress.cancelled() {
                     return Err(Error::Cancelled);
                 }
                 let began = Instant::now();
-                let fit = FitOptions {
-                    batch: self.options.fit.batch,
-                    memory: store.left(self.options.fit.memory),
-                    ..settings.fit.clone()
-                };
-                let scored = training.score(&mut store, *method, &fit, progress)?;
-                let mut cell = self.measure(task, settings, &scored, &masks, file)?;
+                let fit = FitOptions { batch: fit.batch, memory, ..settings.fit.clone() };
+                let noted = Noted { progress, notes: RefCell::default() };
+                let scored = method.implementation().score(&mut given, &fit, &noted)?;
+                let notes = noted.notes.into_inner();
+                let mut cell = self.measure(task, settings, &scored, notes, &masks, file)?;
                 cell.seconds = began.elapsed().as_secs_f64();
                 cell.write(file)?;
                 summary.computed += 1;
@@ -323,12 +329,13 @@ impl Bench<'_> {
         task: &Task,
         settings: &CellSettings,
         scored: &Scored,
+        mut notes: Vec<String>,
         masks: &HashMap<PathBuf, Vec<bool>>,
         file: &Path,
     ) -> Result<Cell> {
         let width = self.options.fit.crop as usize;
         let test = &task.split.test;
-        let items: Vec<Item<'_>> = (test.iter().zip(&scored.images))
+        let items: Vec<Item<'_>> = (test.iter().zip(scored))
             .map(|(item, (score, map))| {
                 let mask = item.mask.as_ref().and_then(|m| masks.get(m)).map(Vec::as_slice);
                 Item {
@@ -339,12 +346,11 @@ impl Bench<'_> {
             })
             .collect();
         let report = evaluate(&items)?;
-        let mut notes = scored.notes.clone();
         if task.split.repeats_noise() {
             notes.push("too few defects: some are put in again after a small random affine move".to_owned());
         }
         let examples = if task.seed == 0 { self.examples(test, scored, file)? } else { Vec::new() };
-        let images = (test.iter().zip(&scored.images))
+        let images = (test.iter().zip(scored))
             .map(|(item, (score, _))| CellImage {
                 path: item.path.clone(),
                 defect: item.defect.clone(),
@@ -373,7 +379,7 @@ impl Bench<'_> {
         for (n, (i, item)) in chosen.into_iter().enumerate() {
             let view: OwnedImage =
                 center_crop(&decode_file(&item.path, &self.options.decode)?, fit.resize, fit.crop)?;
-            let map = &scored.images[i].1;
+            let map = &scored[i].1;
             let mut sorted = map.clone();
             sorted.sort_by(f32::total_cmp);
             let range = (sorted[sorted.len() / 2], sorted[sorted.len() - 1]);
@@ -383,6 +389,24 @@ impl Bench<'_> {
             names.push(name);
         }
         Ok(names)
+    }
+}
+
+/// Keeps notices as notes.
+struct Noted<'a> {
+    progress: &'a dyn Progress,
+    notes: RefCell<Vec<String>>,
+}
+
+impl Progress for Noted<'_> {
+    fn update(&self, stage: Stage, done: u64, total: u64) {
+        self.progress.update(stage, done, total);
+    }
+    fn notice(&self, message: &str) {
+        self.notes.borrow_mut().push(message.to_owned());
+    }
+    fn cancelled(&self) -> bool {
+        self.progress.cancelled()
     }
 }
 

@@ -3,8 +3,9 @@
 use crate::backbone::{Extractor, Feed};
 use crate::cases::{Then, Use, self_test};
 use crate::data::{ImageSource, TrainEntry};
-use crate::detector::{Backbone, FeatureShape, FitOptions, Progress, embed};
+use crate::detector::{Backbone, FitOptions, Progress, embed};
 use crate::gpu::Device;
+use crate::methods::Embeddings;
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::fs::File;
@@ -29,10 +30,8 @@ enum Data {
 pub(super) struct Store {
     data: Data,
     at: HashMap<Key, usize>,
-    /// Rows and columns of the grid of patches.
-    pub grid: [u32; 2],
-    /// Values of an embedding.
-    pub dim: u32,
+    grid: [u32; 2],
+    dim: u32,
 }
 
 impl Store {
@@ -93,30 +92,25 @@ impl Store {
         }
     }
 
-    /// Grid positions of an image.
-    pub fn positions(&self) -> u32 {
-        self.grid[0] * self.grid[1]
+    /// Number of an entry's image.
+    pub fn number(&self, entry: &TrainEntry) -> Result<usize> {
+        self.at.get(&key(entry)).copied().ok_or_else(|| {
+            Error::InvalidOption(format!("{}: its features were not extracted", entry.path.display()))
+        })
+    }
+}
+
+impl Embeddings for Store {
+    fn grid(&self) -> [u32; 2] {
+        self.grid
     }
 
-    /// Values of an image.
-    pub fn image(&self) -> usize {
-        (self.positions() * self.dim) as usize
+    fn dim(&self) -> u32 {
+        self.dim
     }
 
-    /// Sizes of `images` images.
-    pub fn shape(&self, images: usize) -> FeatureShape {
-        FeatureShape { images, positions: self.positions() as usize, dim: self.dim as usize }
-    }
-
-    /// Fills `out` `[positions][dim]`.
-    pub fn load(&mut self, key: &Key, out: &mut [f32]) -> Result<()> {
-        let image = self.image();
-        let Some(&i) = self.at.get(key) else {
-            return Err(Error::InvalidOption(format!(
-                "{}: its features were not extracted",
-                key.0.display()
-            )));
-        };
+    fn load(&mut self, i: usize, out: &mut [f32]) -> Result<()> {
+        let image = (self.grid[0] * self.grid[1] * self.dim) as usize;
         match &mut self.data {
             Data::Memory(all) => out.copy_from_slice(&all[i * image..(i + 1) * image]),
             Data::File(file, folder) => file

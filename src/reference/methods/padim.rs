@@ -1,22 +1,6 @@
 //! PaDiM (arXiv 2011.08785): a Gaussian at every position over a random subset of channels.
 
 use crate::reference::outlier::mahalanobis::mahalanobis_to;
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
-/// `count` of `dim` channels, drawn without replacement, ascending; all where there are no more.
-pub fn channels(dim: usize, count: usize, seed: u64) -> Vec<usize> {
-    let mut all: Vec<usize> = (0..dim).collect();
-    if count < dim {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        for i in 0..count {
-            all.swap(i, rng.random_range(i..dim));
-        }
-        all.truncate(count);
-        all.sort_unstable();
-    }
-    all
-}
 
 /// Mahalanobis distance of every patch of `image` `[positions][dim]` to the Gaussian of the training patches at its position,
 /// `train` `[images][positions][dim]`, over `channels`.

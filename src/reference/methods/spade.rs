@@ -3,6 +3,7 @@
 use crate::reference::distance::squared_distance;
 use crate::reference::search::image_distance::image_distance;
 use crate::reference::search::image_mean::image_mean;
+use crate::steps::search::image_distance::nearest;
 
 /// Image score (mean distance of pooled features to the `k` nearest training images) and for every patch the distance to the
 /// nearest patch of those images. `train` `[images][positions][dim]`, `image` `[positions][dim]`.
@@ -17,12 +18,4 @@ pub fn spade(train: &[f32], image: &[f32], positions: usize, dim: usize, k: usiz
         all.map(|y| squared_distance(x, y)).fold(f64::INFINITY, f64::min).sqrt() as f32
     });
     (score as f32, patches.collect())
-}
-
-/// Numbers of the `k` smallest distances (all where there are fewer), nearest first, of equal ones the first.
-pub fn nearest(distances: &[f32], k: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..distances.len()).collect();
-    order.sort_by(|&a, &b| distances[a].total_cmp(&distances[b]).then(a.cmp(&b)));
-    order.truncate(k);
-    order
 }

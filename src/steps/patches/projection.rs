@@ -1,7 +1,7 @@
 //! Random projection of the embeddings, used by the discriminators and the coreset: METHOD, section 4.
 
+use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 /// The map `[r][d]`: entries uniform in `±1 / sqrt(d)`, as PyTorch initialises `Linear(d, r)`.
 ///
@@ -16,6 +16,20 @@ pub fn projection_matrix(d: usize, r: usize, seed: u64) -> Vec<f32> {
             ((u / f64::from(1 << 23) - 1.0) * bound) as f32
         })
         .collect()
+}
+
+/// PaDiM's choice: `count` of `dim` channels, drawn without replacement, ascending; all where there are no more.
+pub fn random_channels(dim: usize, count: usize, seed: u64) -> Vec<usize> {
+    let mut all: Vec<usize> = (0..dim).collect();
+    if count < dim {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        for i in 0..count {
+            all.swap(i, rng.random_range(i..dim));
+        }
+        all.truncate(count);
+        all.sort_unstable();
+    }
+    all
 }
 
 #[cfg(test)]

@@ -34,3 +34,11 @@ pub fn record(
     let grid = grid_64("image distance", words(&[q, m]), recorder.device().caps())?;
     recorder.dispatch(&kernel, &format!("{q}x{m}x{dim}"), &[a, b, c], &Params { q, m, d4: dim / 4 }, grid)
 }
+
+/// Numbers of the `k` smallest distances (all where there are fewer), nearest first, of equal ones the first.
+pub fn nearest(distances: &[f32], k: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..distances.len()).collect();
+    order.sort_by(|&a, &b| distances[a].total_cmp(&distances[b]).then(a.cmp(&b)));
+    order.truncate(k);
+    order
+}

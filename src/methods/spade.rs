@@ -3,29 +3,31 @@
 //! Images are compared by the mean of their embeddings; the image score is the mean distance to the nearest images, the
 //! patch score the distance to the nearest patch of theirs.
 
-use super::score::Training;
-use super::store::{Key, Store};
+use super::{AnomalyMethod, Scored, Task};
 use crate::bank::{Axes, Bank, BankData, Maps};
 use crate::detector::{FitOptions, Progress, Stage};
 use crate::gpu::{Recorder, Tensor};
-use crate::reference::methods::spade::nearest;
+use crate::steps::search::image_distance::nearest;
 use crate::steps::search::{image_distance, image_mean};
 use crate::{Error, Result};
 
 /// Nearest training images (the paper's K).
 const NEAREST: usize = 50;
 
-pub(super) fn score(
-    training: &Training<'_>,
-    store: &mut Store,
-    fit: &FitOptions,
-    progress: &dyn Progress,
-) -> Result<Vec<(f32, Vec<f32>)>> {
-    let device = training.device;
-    let (n, q, dim) = (training.train.len(), training.test.len(), store.dim as usize);
-    let (size, positions) = (store.image(), store.positions());
-    let (train, test) =
-        (pooled(training, store, &training.train, fit)?, pooled(training, store, &training.test, fit)?);
+pub(super) struct Spade;
+
+impl AnomalyMethod for Spade {
+    fn score(&self, task: &mut Task<'_>, options: &FitOptions, progress: &dyn Progress) -> Result<Scored> {
+        score(task, options, progress)
+    }
+}
+
+fn score(task: &mut Task<'_>, fit: &FitOptions, progress: &dyn Progress) -> Result<Scored> {
+    let device = task.device;
+    let (train_images, test_images) = (task.train.clone(), task.test.clone());
+    let (n, q, dim) = (train_images.len(), test_images.len(), task.embeddings.dim() as usize);
+    let (size, positions) = (task.image(), task.positions() as u32);
+    let (train, test) = (pooled(task, &train_images, fit)?, pooled(task, &test_images, fit)?);
     let distances = device.alloc(q * n, "image distances")?;
     let mut recorder = Recorder::new(device);
     image_distance::record(&mut recorder, &test, &train, [q as u32, n as u32, dim as u32], &distances)?;
@@ -34,7 +36,7 @@ pub(super) fn score(
 
     // One set of axes for all banks: any are right, and these fit what all training images have in common.
     let mut rows = vec![0.0_f32; size];
-    store.load(&training.train[n / 2], &mut rows)?;
+    task.embeddings.load(train_images[n / 2], &mut rows)?;
     let axes = Axes::principal(&rows, dim);
     let k = NEAREST.min(n);
     let mut rows = vec![0.0_f32; k * size];
@@ -43,7 +45,7 @@ pub(super) fn score(
     let weights = vec![1.0_f32; k * positions as usize];
     let row_image = vec![0_u32; weights.len()];
     let (mut scores, mut patches) = (Vec::with_capacity(q), Vec::with_capacity(q * positions as usize));
-    for (i, key) in training.test.iter().enumerate() {
+    for (i, &image) in test_images.iter().enumerate() {
         if progress.cancelled() {
             return Err(Error::Cancelled);
         }
@@ -51,7 +53,7 @@ pub(super) fn score(
         let near = nearest(own, k);
         scores.push((near.iter().map(|&j| f64::from(own[j])).sum::<f64>() / k as f64) as f32);
         for (&j, slot) in near.iter().zip(rows.chunks_exact_mut(size)) {
-            store.load(&training.train[j], slot)?;
+            task.embeddings.load(train_images[j], slot)?;
         }
         let data = BankData {
             rows: &rows,
@@ -62,7 +64,7 @@ pub(super) fn score(
             dim: dim as u32,
         };
         let bank = Bank::new(device, &data)?;
-        store.load(key, &mut query)?;
+        task.embeddings.load(image, &mut query)?;
         // A large bank bounds the queries of one search.
         let step = bank.max_queries(device).min(positions).max(1) as usize;
         let search = bank.search(device, step as u32)?;
@@ -77,27 +79,28 @@ pub(super) fn score(
         }
         progress.update(Stage::Score, i as u64 + 1, q as u64);
     }
-    let maps = Maps::new(device, store.grid, [fit.crop; 2], training.batch(store, fit))?.run(&patches)?;
+    let maps = Maps::new(device, task.embeddings.grid(), [fit.crop; 2], task.batch(fit))?.run(&patches)?;
     Ok(scores.into_iter().zip(maps).collect())
 }
 
-/// Mean embeddings `[keys][dim]`.
-fn pooled(training: &Training<'_>, store: &mut Store, keys: &[Key], fit: &FitOptions) -> Result<Tensor> {
-    let device = training.device;
-    let (size, dim, batch) = (store.image(), store.dim as usize, training.batch(store, fit));
-    let all = device.alloc(keys.len() * dim, "pooled images")?;
+/// Mean embeddings `[images][dim]`.
+fn pooled(task: &mut Task<'_>, images: &[usize], fit: &FitOptions) -> Result<Tensor> {
+    let device = task.device;
+    let (size, positions, batch) = (task.image(), task.positions() as u32, task.batch(fit));
+    let dim = size / positions as usize;
+    let all = device.alloc(images.len() * dim, "pooled images")?;
     let (x, c) =
         (device.alloc(batch * size, "embeddings at hand")?, device.alloc(batch * dim, "pooled batch")?);
     let mut values = vec![0.0_f32; batch * size];
-    for (b, keys) in keys.chunks(batch).enumerate() {
-        for (key, slot) in keys.iter().zip(values.chunks_exact_mut(size)) {
-            store.load(key, slot)?;
+    for (b, images) in images.chunks(batch).enumerate() {
+        for (&image, slot) in images.iter().zip(values.chunks_exact_mut(size)) {
+            task.embeddings.load(image, slot)?;
         }
-        device.write(&x, 0, &values[..keys.len() * size]);
+        device.write(&x, 0, &values[..images.len() * size]);
         let mut recorder = Recorder::new(device);
-        let shape = [keys.len() as u32, store.positions(), store.dim];
+        let shape = [images.len() as u32, positions, dim as u32];
         image_mean::record(&mut recorder, &x, shape, &c)?;
-        recorder.copy(&c, 0, &all, b * batch * dim, keys.len() * dim);
+        recorder.copy(&c, 0, &all, b * batch * dim, images.len() * dim);
         recorder.run()?;
     }
     Ok(all)

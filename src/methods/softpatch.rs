@@ -1,14 +1,64 @@
-//! Fit and score from embeddings at hand: no images, no backbone.
+//! SoftPatch and, without a discriminator, PatchCore; from embeddings at hand: no images, no backbone.
 
-use super::denoise::denoise;
-use super::features::{FeatureShape, Features, Projection};
-use super::fit::{Origin, build, calibrate, check_bank};
-use super::score::{Score, Stages};
-use super::{FitOptions, Progress};
+use super::{AnomalyMethod, Scored, Task};
+use crate::backbone::BackboneInfo;
+use crate::detector::{
+    Features, FitOptions, Learnt, Origin, PatchScorer, Progress, Projection, Score, Stage, build, check_bank,
+    denoise, learn,
+};
 use crate::gpu::{Device, Plan, Recorder};
-use crate::model::{BackboneInfo, Model};
+use crate::model::Model;
+use crate::settings::FeatureShape;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
+
+/// SoftPatch with the discriminator of the options; PatchCore without one.
+pub(super) struct SoftPatch;
+
+impl AnomalyMethod for SoftPatch {
+    fn score(&self, task: &mut Task<'_>, options: &FitOptions, progress: &dyn Progress) -> Result<Scored> {
+        let model = model(task, options, progress)?;
+        score_test_images(task, &model, progress)
+    }
+}
+
+/// The model of a fit, without a threshold.
+fn model(task: &mut Task<'_>, options: &FitOptions, progress: &dyn Progress) -> Result<Model> {
+    let (mut model, weights) = match task.last.take() {
+        Some((discriminator, model, weights)) if discriminator == options.discriminator => (model, weights),
+        _ => {
+            let (device, origin) = (task.device, task.origin());
+            let features = task.features(options)?;
+            let denoised = denoise(device, features, options, progress)?;
+            let soft = FitOptions { soft_weights: true, ..options.clone() };
+            let model = build(device, features, &denoised, origin, &soft, progress)?;
+            task.used(options);
+            let weights = model.bank.weights.clone();
+            (model, weights)
+        }
+    };
+    model.bank.weights = if options.soft_weights { weights.clone() } else { vec![1.0; weights.len()] };
+    task.last = Some((options.discriminator, model.clone(), weights));
+    Ok(model)
+}
+
+/// Scores the test images of a task against a bank.
+pub(super) fn score_test_images(
+    task: &mut Task<'_>,
+    model: &Model,
+    progress: &dyn Progress,
+) -> Result<Scored> {
+    let total = task.test.len();
+    let mut out = Vec::with_capacity(total);
+    let (embeddings, test) = (&mut *task.embeddings, &task.test);
+    let load = |i: usize, slot: &mut [f32]| embeddings.load(test[i], slot);
+    score_embeddings(task.device, model, total, load, |score| {
+        out.push((score.score, score.map));
+        progress.update(Stage::Score, out.len() as u64, total as u64);
+        Ok(())
+    })?;
+    Ok(out)
+}
 
 /// What a fit from embeddings found.
 #[derive(Clone, Debug)]
@@ -27,7 +77,7 @@ pub(crate) fn batch_of(device: &Device, image_words: usize, options: &FitOptions
     (options.batch as usize).min(fits).max(1)
 }
 
-/// [`super::Detector::fit`] after the backbone: `embeddings` `[images][positions of grid][dim]`.
+/// [`crate::Detector::fit`] after the backbone: `embeddings` `[images][positions of grid][dim]`.
 ///
 /// # Errors
 /// As there; [`Error::InvalidOption`] where the sizes do not fit together.
@@ -56,14 +106,11 @@ pub fn fit_embeddings(
         out.copy_from_slice(&embeddings[i * image..][..image]);
         Ok(())
     };
-    let mut features = Features::from_embeddings(device, shape, projection.as_ref(), batch, options, load)?;
-    let denoised = denoise(device, &features, options, progress)?;
-    let (outlier, kept) = (denoised.scores.clone(), denoised.kept.clone());
+    let features = Features::from_embeddings(device, shape, projection.as_ref(), batch, options, load)?;
     let backbone = BackboneInfo { arch: String::new(), layers: Vec::new(), weights_sha256: String::new() };
     let images = (0..shape.images).map(|i| format!("embeddings {i}")).collect();
-    let mut model =
-        build(device, &mut features, denoised, Origin { backbone, images, grid }, options, progress)?;
-    calibrate(device, &features, &mut model, progress)?;
+    let origin = Origin { backbone, images, grid };
+    let Learnt { model, outlier, kept, .. } = learn(device, features, origin, options, progress)?;
     Ok(Fitted { model, outlier, kept })
 }
 
@@ -84,7 +131,7 @@ pub fn score_embeddings(
     let bank = model.bank.on_device(device)?;
     let searched = (bank.max_queries(device) / positions).max(1) as usize;
     let batch = batch_of(device, image, &info.options).min(searched);
-    let stages = Stages::new(device, bank, info.grid, info.options.crop, batch as u32)?;
+    let scorer = PatchScorer::new(device, bank, info.grid, info.options.crop, batch as u32)?;
     let x = device.alloc(batch * image, "embeddings at hand")?;
     let mut values = vec![0.0_f32; batch * image];
     let mut plans: BTreeMap<usize, Plan> = BTreeMap::new();
@@ -96,11 +143,11 @@ pub fn score_embeddings(
         device.write(&x, 0, &values[..count * image]);
         if let std::collections::btree_map::Entry::Vacant(slot) = plans.entry(count) {
             let mut recorder = Recorder::new(device);
-            stages.record(&mut recorder, &x, count as u32, 0)?;
+            scorer.record(&mut recorder, &x, count as u32, 0)?;
             slot.insert(recorder.finish()?);
         }
         let submission = Plan::submit_for(&[&plans[&count]])?;
-        stages.read(&submission, 0, count, info.threshold)?.into_iter().try_for_each(&mut f)?;
+        scorer.read(&submission, 0, count, info.threshold)?.into_iter().try_for_each(&mut f)?;
     }
     Ok(())
 }

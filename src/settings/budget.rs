@@ -1,7 +1,8 @@
 //! What of a fit fits the memory budget, and what has to wait on disk.
 
-use super::features::FeatureShape;
-use super::{Compat, FitOptions};
+use crate::detector::{Compat, Discriminator, FitOptions};
+use crate::gpu::Device;
+use crate::steps::coreset::CoresetShape;
 use crate::{Error, Result};
 
 /// Bytes of a block or a piece at most: large enough to fill a device, small beside the features.
@@ -18,6 +19,17 @@ const PATCH_OFFICIAL: u64 = 48;
 const BATCH: (u64, u64) = (64, 512);
 /// Fewest rows of a piece.
 const PIECE_ROWS: u64 = 64;
+
+/// Sizes of what is collected.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FeatureShape {
+    /// Images.
+    pub images: usize,
+    /// Grid positions an image.
+    pub positions: usize,
+    /// Values of an embedding.
+    pub dim: usize,
+}
 
 /// Sizes of what work needs besides the features, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +101,30 @@ impl Layout {
             mib(memory)
         )))
     }
+}
+
+/// Candidates a batch of the coreset for `[images, positions, dim]`, before it is known how many patches are kept.
+pub(crate) fn coreset_batch(
+    device: &Device,
+    options: &FitOptions,
+    [images, positions, dim]: [usize; 3],
+) -> u32 {
+    let projected = dim > options.projection as usize;
+    let r = dim.min(options.projection as usize);
+    let patches = images * positions;
+    let tau = if options.discriminator == Discriminator::None { 0.0 } else { options.tau };
+    let kept = ((1.0 - tau) * patches as f64) as usize;
+    let picks = picks(options, patches).min(kept.max(1));
+    let layout = Layout::new(FeatureShape { images, positions, dim }, r, options, projected);
+    // Where nothing fits, the fit says so.
+    let table = layout.map_or(u64::MAX, |l| l.parts.table).min(device.caps().max_binding);
+    CoresetShape::new(picks as u32, r as u32, picks as u32, table).batch
+}
+
+/// Rows that the bank is to have.
+pub(crate) fn picks(options: &FitOptions, patches: usize) -> usize {
+    // A ratio such as 0.29 of 100 patches means 29 though 0.29 * 100 is a little less in floating point.
+    ((options.coreset_ratio * patches as f64 + 1e-9) as usize).max(1)
 }
 
 #[cfg(test)]

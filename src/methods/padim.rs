@@ -1,13 +1,12 @@
 //! PaDiM: a Gaussian at every position, over a random subset of channels. The image score is the highest value of the map.
 
-use super::score::Training;
-use super::store::Store;
+use super::{AnomalyMethod, Scored, Task};
 use crate::bank::Maps;
 use crate::detector::{Features, FitOptions, Progress, Projection, Stage};
 use crate::gpu::Recorder;
-use crate::reference::methods::padim::channels;
 use crate::steps::outlier::lof::ScoreMap;
 use crate::steps::outlier::mahalanobis::MahalanobisTo;
+use crate::steps::patches::projection::random_channels;
 use crate::{Error, Result};
 
 /// Channels that are kept (the paper's choice for ResNet-18).
@@ -15,30 +14,36 @@ const CHANNELS: usize = 100;
 /// Bytes of one block of groups at most.
 const BLOCK_BYTES: usize = 16 << 20;
 
-pub(super) fn score(
-    training: &Training<'_>,
-    store: &mut Store,
-    fit: &FitOptions,
-    progress: &dyn Progress,
-) -> Result<Vec<(f32, Vec<f32>)>> {
-    let device = training.device;
-    let dim = store.dim as usize;
-    let kept = channels(dim, CHANNELS, fit.seed);
+pub(super) struct Padim;
+
+impl AnomalyMethod for Padim {
+    fn score(&self, task: &mut Task<'_>, options: &FitOptions, progress: &dyn Progress) -> Result<Scored> {
+        score(task, options, progress)
+    }
+}
+
+fn score(task: &mut Task<'_>, fit: &FitOptions, progress: &dyn Progress) -> Result<Scored> {
+    let device = task.device;
+    let dim = task.embeddings.dim() as usize;
+    let kept = random_channels(dim, CHANNELS, fit.seed);
     let r = kept.len();
     let mut matrix = vec![0.0_f32; r * dim];
     kept.iter().enumerate().for_each(|(row, &channel)| matrix[row * dim + channel] = 1.0);
     let projection = Projection { matrix, r, turn: false };
-    let batch = training.batch(store, fit);
-    let (n, q, positions) = (training.train.len(), training.test.len(), store.positions() as usize);
-    let mut collect = |keys: &[super::store::Key]| {
-        let shape = store.shape(keys.len());
+    let batch = task.batch(fit);
+    let (n, q, positions) = (task.train.len(), task.test.len(), task.positions());
+    let (train_images, test_images) = (task.train.clone(), task.test.clone());
+    let mut collect = |images: &[usize]| {
+        let shape = task.shape(images.len());
         // Training and test images share the budget.
-        let memory = (fit.memory as f64 * keys.len() as f64 / (n + q) as f64) as u64;
+        let memory = (fit.memory as f64 * images.len() as f64 / (n + q) as f64) as u64;
         // No bank is chosen.
         let options = FitOptions { memory, coreset_ratio: 0.0, ..fit.clone() };
-        Features::projected(device, shape, &projection, batch, &options, |i, out| store.load(&keys[i], out))
+        Features::projected(device, shape, &projection, batch, &options, |i, out| {
+            task.embeddings.load(images[i], out)
+        })
     };
-    let (train, test) = (collect(&training.train)?, collect(&training.test)?);
+    let (train, test) = (collect(&train_images)?, collect(&test_images)?);
 
     let groups = (BLOCK_BYTES / 4 / ((n + q + r) * r)).clamp(1, positions);
     let block = device.alloc(groups * n * r, "group block")?;
@@ -70,6 +75,6 @@ pub(super) fn score(
         progress.update(Stage::Score, p0 as u64 + u64::from(here), positions as u64);
     }
     let patches: Vec<f32> = device.read::<f32>(&scores)?.into_iter().map(|s| s - 1.0).collect();
-    let maps = Maps::new(device, store.grid, [fit.crop; 2], batch)?.run(&patches)?;
+    let maps = Maps::new(device, task.embeddings.grid(), [fit.crop; 2], batch)?.run(&patches)?;
     Ok(maps.into_iter().map(|map| (map.iter().copied().fold(0.0, f32::max), map)).collect())
 }

@@ -41,7 +41,7 @@ pub(crate) enum Place {
 }
 
 /// Vectors of all images, a row a patch.
-pub(crate) struct Kept {
+pub(crate) struct PatchStore {
     device: Device,
     /// Where they are.
     pub place: Place,
@@ -49,7 +49,7 @@ pub(crate) struct Kept {
     dims: usize,
 }
 
-impl Kept {
+impl PatchStore {
     /// Room for `[images][positions][dims]`.
     pub fn new(
         device: &Device,
@@ -81,7 +81,7 @@ impl Kept {
         }
     }
 
-    /// The rest of [`Kept::record`], once that is submitted.
+    /// The rest of [`PatchStore::record`], once that is submitted.
     pub fn submitted(&self, start: usize, count: usize, from: &Tensor) -> Result<()> {
         match &self.place {
             Place::Device(_) => Ok(()),

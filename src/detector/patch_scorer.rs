@@ -1,0 +1,105 @@
+//! Embeddings to scores and maps.
+
+use crate::Result;
+use crate::bank::{Bank, Maps, SearchBuffers};
+use crate::gpu::{Device, Readback, Recorder, Submission, Tensor};
+
+/// The anomaly score of one image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Score {
+    /// Largest patch score; not bounded above.
+    pub score: f32,
+    /// Whether `score` passes the model's threshold; `None` where the model has none.
+    pub anomalous: Option<bool>,
+    /// Rows and columns of the grid of patches.
+    pub grid: [u32; 2],
+    /// Patch scores, row by row: weight times squared distance to the nearest bank row.
+    pub patches: Vec<f32>,
+    /// Side of the map in pixels: the crop.
+    pub map_side: u32,
+    /// Anomaly map of the crop, row by row: the patch scores, upsampled and blurred.
+    pub map: Vec<f32>,
+}
+
+/// Features to scores for a batch, with the buffers for it.
+pub(crate) struct PatchScorer {
+    grid: [u32; 2],
+    crop: u32,
+    /// The bank.
+    pub bank: Bank,
+    /// Buffers of its search.
+    pub search: SearchBuffers,
+    maps: Maps,
+    top: Tensor,
+    /// Results on their way back: image scores, patch scores, maps.
+    sets: [Readback; SETS],
+}
+
+/// Batches in flight at most: one with the device while the next is packed and queued. Only what goes back needs a set a
+/// batch; the device's own buffers are used in the queue's order.
+pub(crate) const SETS: usize = 2;
+
+impl PatchScorer {
+    /// Buffers for `batch` images of patches `grid` and maps of `crop` x `crop` pixels.
+    pub fn new(device: &Device, bank: Bank, grid: [u32; 2], crop: u32, batch: u32) -> Result<Self> {
+        let positions = grid[0] * grid[1];
+        let [top, scores, maps] = Self::words(grid, crop, batch as usize);
+        let set = || Readback::new(device, top + scores + maps, "results");
+        Ok(Self {
+            grid,
+            crop,
+            search: bank.search(device, batch * positions)?,
+            bank,
+            maps: Maps::new(device, grid, [crop; 2], batch as usize)?,
+            top: device.alloc(top, "image scores")?,
+            sets: [set()?, set()?],
+        })
+    }
+
+    /// Words of the results of `count` images.
+    fn words(grid: [u32; 2], crop: u32, count: usize) -> [usize; 3] {
+        [1, grid[0] as usize * grid[1] as usize, crop as usize * crop as usize].map(|words| count * words)
+    }
+
+    /// Records embeddings `[images][positions][dim]` to scores and maps, and on into set `set`.
+    pub fn record(&self, recorder: &mut Recorder, embedding: &Tensor, images: u32, set: usize) -> Result<()> {
+        let positions = self.grid[0] * self.grid[1];
+        self.bank.record(recorder, &self.search, embedding, images * positions, None)?;
+        self.bank.record_scores(recorder, &self.search, [images, positions], &self.maps.scores, &self.top)?;
+        self.maps.record(recorder, images)?;
+        let mut to = 0;
+        let words = Self::words(self.grid, self.crop, images as usize);
+        for (tensor, words) in [&self.top, &self.maps.scores, &self.maps.maps].into_iter().zip(words) {
+            recorder.copy_back(tensor, words, &self.sets[set], to);
+            to += words;
+        }
+        Ok(())
+    }
+
+    /// Reads what `submission` scored and brought to set `set`.
+    pub fn read(
+        &self,
+        submission: &Submission,
+        set: usize,
+        count: usize,
+        threshold: Option<f32>,
+    ) -> Result<Vec<Score>> {
+        let [tops, scores, _] = Self::words(self.grid, self.crop, count);
+        let [_, positions, pixels] = Self::words(self.grid, self.crop, 1);
+        let words = self.sets[set].read(submission)?;
+        let top: Vec<f32> = words.words(0..tops);
+        let (scores, maps) = (tops, tops + scores);
+        Ok(top
+            .into_iter()
+            .enumerate()
+            .map(|(i, score)| Score {
+                score,
+                anomalous: threshold.map(|t| score > t),
+                grid: self.grid,
+                patches: words.words(scores + i * positions..scores + (i + 1) * positions),
+                map_side: self.crop,
+                map: words.words(maps + i * pixels..maps + (i + 1) * pixels),
+            })
+            .collect())
+    }
+}
