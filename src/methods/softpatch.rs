@@ -1,5 +1,6 @@
 //! SoftPatch and, without a discriminator, PatchCore; from embeddings at hand: no images, no backbone.
 
+use super::task::batch_of;
 use super::{AnomalyMethod, Scored, Task};
 use crate::backbone::BackboneInfo;
 use crate::detector::{
@@ -69,12 +70,6 @@ pub struct Fitted {
     pub outlier: Vec<f32>,
     /// Patches that were kept, ascending.
     pub kept: Vec<u32>,
-}
-
-/// Images of a batch that fit one binding.
-pub(crate) fn batch_of(device: &Device, image_words: usize, options: &FitOptions) -> usize {
-    let fits = (device.caps().max_binding / 4) as usize / image_words;
-    (options.batch as usize).min(fits).max(1)
 }
 
 /// [`crate::Detector::fit`] after the backbone: `embeddings` `[images][positions of grid][dim]`.

@@ -1,12 +1,24 @@
 //! What a method is given: embeddings of training and test images.
 
-use super::softpatch::batch_of;
 use crate::Result;
 use crate::backbone::BackboneInfo;
-use crate::detector::{Compat, Discriminator, Features, FitOptions, Origin, Projection};
+use crate::detector::{Compat, Discriminator, Features, FitOptions, Origin, Progress, Projection};
 use crate::gpu::Device;
 use crate::model::Model;
 use crate::settings::FeatureShape;
+
+/// Image score and anomaly map, row by row, of every test image.
+pub type Scored = Vec<(f32, Vec<f32>)>;
+
+/// A way to find anomalies: learns from the training images of a task and scores its test images.
+pub trait AnomalyMethod: Sync {
+    /// Scores and maps of the test images, in order.
+    ///
+    /// # Errors
+    /// What the embeddings, the device or the memory budget say; [`crate::Error::Cancelled`] where `progress` asked to
+    /// stop.
+    fn score(&self, task: &mut Task<'_>, options: &FitOptions, progress: &dyn Progress) -> Result<Scored>;
+}
 
 /// Embeddings `[positions][dim]` of images by their numbers.
 pub trait Embeddings {
@@ -102,4 +114,10 @@ impl<'a> Task<'a> {
             self.features = None;
         }
     }
+}
+
+/// Images of a batch that fit one binding.
+pub(super) fn batch_of(device: &Device, image_words: usize, options: &FitOptions) -> usize {
+    let fits = (device.caps().max_binding / 4) as usize / image_words;
+    (options.batch as usize).min(fits).max(1)
 }

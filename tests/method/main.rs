@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod arrows;
 mod bench;
 mod compat;
 mod data;
