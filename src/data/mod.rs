@@ -2,6 +2,7 @@
 
 mod affine;
 mod decode;
+pub(crate) mod encode;
 mod folder;
 mod image;
 mod layouts;

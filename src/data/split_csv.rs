@@ -3,6 +3,7 @@
 use super::affine::Affine;
 use super::folder::TestItem;
 use super::noise::{Split, TrainEntry};
+use crate::files::write_whole;
 use crate::{Error, Result};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,7 @@ impl Split {
             let mask = item.mask.as_deref().map_or(Ok(String::new()), text)?;
             let _ = writeln!(out, "test,{},{defect},{mask},,,,,,", text(&item.path)?);
         }
-        std::fs::write(file, out).map_err(|e| Error::io(file, "writing", e))
+        write_whole(file, out.as_bytes())
     }
 
     /// Reads what [`Split::write_csv`] wrote. Whether the images exist is found out when they are loaded.

@@ -2,7 +2,8 @@
 
 use super::noise::{below, stream};
 use super::{Defect, Material, SIZES, render};
-use crate::report::{write_mask_png, write_png, write_whole};
+use crate::data::encode::{write_mask_png, write_png};
+use crate::files::write_whole;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::collections::BTreeSet;

@@ -11,7 +11,7 @@ use crate::data::{
 use crate::detector::{Backbone, FitOptions, Progress};
 use crate::eval::{Item, Map, evaluate};
 use crate::gpu::Device;
-use crate::report::{overlay, png_bytes, write_whole};
+use crate::report::{overlay, write_png};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -377,7 +377,7 @@ impl Bench<'_> {
             let range = (sorted[sorted.len() / 2], sorted[sorted.len() - 1]);
             let picture = overlay(&view, map, range, None)?;
             let name = format!("{}-{n}.png", file.file_stem().unwrap_or_default().to_string_lossy());
-            write_whole(&file.with_file_name(&name), &png_bytes(&picture)?)?;
+            write_png(&file.with_file_name(&name), &picture)?;
             names.push(name);
         }
         Ok(names)

@@ -4,7 +4,7 @@ use super::cell::{Cell, Condition};
 use super::page::page;
 use super::run::Summary;
 use crate::eval::Report;
-use crate::report::write_whole;
+use crate::files::write_whole;
 use crate::{Error, Result};
 use serde::Serialize;
 use std::fmt::Write;
