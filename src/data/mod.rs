@@ -6,6 +6,7 @@ pub(crate) mod encode;
 mod folder;
 mod image;
 mod layouts;
+pub(crate) mod list;
 mod mask;
 mod noise;
 mod split_csv;
