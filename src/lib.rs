@@ -38,6 +38,7 @@
 //! - [`data`]: decoding, folder layouts, noise protocols, the procedural set; [`eval`]: metrics; [`report`]: pictures.
 //! - [`detector::Stream`]: frames in, scores out, in order; [`detector::FitJob`]: a fit that can be watched and left.
 //! - [`cases`]: every kernel on shapes, with the answer that it must give.
+//! - [`files`]: files that appear whole or not at all.
 //! - [`roofline`]: what the adapter can do, and how near each kernel comes.
 //! - [`ffi`]: the C ABI, `include/softpatch.h`.
 //! - [`ops`] and [`mod@reference`]: every step as a kernel and in plain Rust; [`backbone`]: the networks.
@@ -49,6 +50,7 @@ pub mod detector;
 mod error;
 pub mod eval;
 pub mod ffi;
+pub mod files;
 pub mod low_level;
 pub mod methods;
 pub mod model;

@@ -1,6 +1,6 @@
 //! Vectors of all images in a temporary file.
 
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::sync::{Mutex, PoisonError};
@@ -25,9 +25,7 @@ pub(crate) struct Spool {
 impl Spool {
     /// An empty file in the system's folder for temporary files.
     pub fn new(dims: usize) -> Result<Self> {
-        let file =
-            tempfile::tempfile().map_err(|e| Error::io(std::env::temp_dir(), "opening a spool file", e))?;
-        Ok(Self { file: Mutex::new(file), dims })
+        Ok(Self { file: Mutex::new(files::spool(&std::env::temp_dir())?), dims })
     }
 
     fn at<T>(

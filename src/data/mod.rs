@@ -2,9 +2,11 @@
 
 mod affine;
 mod decode;
+pub(crate) mod encode;
 mod folder;
 mod image;
 mod layouts;
+pub(crate) mod list;
 mod noise;
 mod split_csv;
 pub mod synth;

@@ -1,6 +1,6 @@
 //! Compiled pipelines in a file, from one run of a program to the next.
 
-use std::io::Write;
+use crate::files;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -58,11 +58,8 @@ impl PipelineCache {
             return;
         }
         let folder = self.file.parent().unwrap_or(Path::new("."));
-        let written = std::fs::create_dir_all(folder).and_then(|()| {
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            file.write_all(&data)?;
-            file.persist(&self.file).map(drop).map_err(|e| e.error)
-        });
+        let written = std::fs::create_dir_all(folder)
+            .and_then(|()| files::replace(&self.file, &data, files::Sync::System));
         match written {
             Ok(()) => tracing::debug!("{}: {} bytes of pipelines", self.file.display(), data.len()),
             Err(e) => tracing::debug!("{}: {e}", self.file.display()),

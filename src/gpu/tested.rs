@@ -1,10 +1,10 @@
 //! Which cases of kernels have given right answers on a device, from one run of a program to the next.
 
 use super::{Caps, Tuning, shaders};
+use crate::files;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -86,11 +86,8 @@ impl Tested {
         entries.push(Entry { key: self.key.clone(), passed: passed.clone() });
         let entries = &entries[entries.len().saturating_sub(DEVICES)..];
         let folder = file.parent().unwrap_or(Path::new("."));
-        let written = std::fs::create_dir_all(folder).and_then(|()| {
-            let mut new = tempfile::NamedTempFile::new_in(folder)?;
-            new.write_all(&serde_json::to_vec_pretty(entries)?)?;
-            new.persist(file).map(drop).map_err(|e| e.error)
-        });
+        let written = std::fs::create_dir_all(folder)
+            .and_then(|()| files::replace(file, &serde_json::to_vec_pretty(entries)?, files::Sync::System));
         if let Err(e) = written {
             tracing::debug!("{}: {e}", file.display());
         }

@@ -2,12 +2,11 @@
 
 use super::{Model, ModelInfo};
 use crate::bank::{Axes, Index, MemoryBank};
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use std::path::Path;
 
 /// Version of the layout; a reader refuses a later one.
@@ -99,30 +98,13 @@ impl Model {
         safetensors::serialize(columns, Some(metadata)).map_err(|e| fail(e.to_string()))
     }
 
-    /// Writes the file under a temporary name beside `path` and renames it, so that no half-written model is ever seen.
+    /// Writes the file, whole or not at all, and to the disk.
     ///
     /// # Errors
     /// [`Error::Io`] with the path.
     pub fn save(&self, path: &Path) -> Result<()> {
         let bytes = self.to_bytes()?;
-        let folder = match path.parent() {
-            Some(p) if !p.as_os_str().is_empty() => p,
-            _ => Path::new("."),
-        };
-        let fail = |e| Error::io(path, "writing the model", e);
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".softpatch-").suffix(".part");
-        #[cfg(unix)]
-        {
-            // Temporary files are private by default; a model should be as readable as any other file (umask applies).
-            use std::os::unix::fs::PermissionsExt;
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let mut file = builder.tempfile_in(folder).map_err(fail)?;
-        file.write_all(&bytes).map_err(fail)?;
-        file.as_file().sync_all().map_err(fail)?;
-        file.persist(path).map_err(|e| fail(e.error))?;
-        Ok(())
+        files::replace(path, &bytes, files::Sync::Disk).map_err(|e| Error::io(path, "writing the model", e))
     }
 
     /// Reads and checks a file.

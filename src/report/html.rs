@@ -2,9 +2,10 @@
 
 use super::heat::{heatmap, overlay};
 use super::sheet::{SheetRow, Verdict, check_row, mask_image, number, range_of};
-use super::write::{png_bytes, write_whole};
 use crate::Result;
 use crate::data::OwnedImage;
+use crate::data::encode::png_bytes;
+use crate::files::write_whole;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rayon::prelude::*;

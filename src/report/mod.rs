@@ -6,13 +6,11 @@ mod html;
 mod sheet;
 mod text;
 mod view;
-mod write;
 
+pub use crate::data::encode::{png_bytes, write_mask_png, write_png};
 pub use colormap::colormap;
 pub use heat::{contour, heatmap, overlay};
 pub use html::HtmlReport;
 pub(crate) use html::{STYLE as PAGE_STYLE, escape};
 pub use sheet::{SheetOptions, SheetRow, Verdict, contact_sheet};
 pub use view::center_crop;
-pub(crate) use write::write_whole;
-pub use write::{png_bytes, write_mask_png, write_png};

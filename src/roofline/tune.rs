@@ -4,9 +4,8 @@ use super::{clock, median, once, repeats};
 use crate::backbone::efficientnet_lite;
 use crate::cases::{Case, Entry, Scale, network, products_of};
 use crate::gpu::{Archetype, Device, Tuning};
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use serde::{Deserialize, Serialize};
-use std::io::Write;
 use std::path::Path;
 
 /// What was measured on one adapter with one driver.
@@ -51,12 +50,8 @@ impl Table {
     /// [`Error::Io`] with the path.
     pub fn save(&self, path: &Path) -> Result<()> {
         let fail = |e| Error::io(path, "writing the tuning table", e);
-        let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
-        let text = serde_json::to_string_pretty(self).map_err(|e| fail(e.into()))?;
-        file.write_all(text.as_bytes()).map_err(fail)?;
-        file.persist(path).map_err(|e| fail(e.error))?;
-        Ok(())
+        let text = serde_json::to_vec_pretty(self).map_err(|e| fail(e.into()))?;
+        files::replace(path, &text, files::Sync::System).map_err(fail)
     }
 
     /// What was measured for this device, if anything was.

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 /// lower floors; rooms of one floor do not know each other.
 const FLOORS: &[&[&str]] = &[
     &["error"],
-    &["ahead", "files", "shapes", "spool", "gpu"],
+    &["ahead", "files", "shapes"],
+    &["gpu", "spool"],
     &["data", "steps"],
     &["reference", "backbone", "report", "bank"],
     &["settings"],

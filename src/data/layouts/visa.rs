@@ -1,8 +1,8 @@
 //! VisA with the list of its one-class split, `split_csv/1cls.csv`: `object,split,label,image,mask`, paths from the root.
 
 use super::{Category, TestItem, category, fail, good};
-use crate::data::split_csv::Records;
-use crate::{Error, Result};
+use crate::Result;
+use crate::data::list::{self, wrong_line};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -15,19 +15,9 @@ pub(super) fn fits(root: &Path) -> bool {
 
 pub(super) fn open(root: &Path) -> Result<Vec<Category>> {
     let file = root.join(LIST);
-    let text = std::fs::read_to_string(&file).map_err(|e| Error::io(&file, "reading", e))?;
-    let mut records = Records::new(&text);
-    let expected = || fail(&file, format!("line 1: expected the columns {}", HEADER.join(",")));
-    match records.next() {
-        Some(Ok((_, fields))) if fields == HEADER => {}
-        _ => return Err(expected()),
-    }
     let mut sets: BTreeMap<String, (Vec<PathBuf>, Vec<TestItem>)> = BTreeMap::new();
-    for record in records {
-        let (line, fields) = record.map_err(|(line, what)| fail(&file, format!("line {line}: {what}")))?;
-        let Ok([object, split, label, image, mask]) = <[String; 5]>::try_from(fields) else {
-            return Err(fail(&file, format!("line {line}: expected the columns {}", HEADER.join(","))));
-        };
+    for (line, [object, split, label, image, mask]) in list::read(&file, HEADER)? {
+        let wrong = |what: String| wrong_line(&file, line, what);
         let path = root.join(&image);
         if !path.is_file() {
             return Err(fail(
@@ -39,10 +29,7 @@ pub(super) fn open(root: &Path) -> Result<Vec<Category>> {
             "normal" => false,
             "anomaly" => true,
             other => {
-                return Err(fail(
-                    &file,
-                    format!("line {line}: the label is `{other}`, not normal or anomaly"),
-                ));
+                return Err(wrong(format!("the label is `{other}`, not normal or anomaly")));
             }
         };
         let (train, items) = sets.entry(object).or_default();
@@ -55,10 +42,10 @@ pub(super) fn open(root: &Path) -> Result<Vec<Category>> {
                 mask: (!mask.is_empty()).then(|| root.join(&mask)).filter(|m| m.is_file()),
             }),
             ("train", true) => {
-                return Err(fail(&file, format!("line {line}: an anomaly in the training set of one class")));
+                return Err(wrong("an anomaly in the training set of one class".to_owned()));
             }
             (other, _) => {
-                return Err(fail(&file, format!("line {line}: the split is `{other}`, not train or test")));
+                return Err(wrong(format!("the split is `{other}`, not train or test")));
             }
         }
     }

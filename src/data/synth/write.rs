@@ -2,7 +2,9 @@
 
 use super::noise::{below, stream};
 use super::{Defect, Material, SIZES, render};
-use crate::report::{write_mask_png, write_png, write_whole};
+use crate::data::encode::{write_mask_png, write_png};
+use crate::data::list;
+use crate::files::write_whole;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
@@ -111,7 +113,7 @@ pub fn generate(
         summary.test_defect += planned.iter().filter(|job| job.mask.is_some()).count();
         jobs.extend(planned);
         if !copied.is_empty() {
-            lists.push((PathBuf::from(material.name()).join("contamination.csv"), csv(&copied)));
+            lists.push((PathBuf::from(material.name()).join("contamination.csv"), copied));
         }
     }
     // The manifest goes first, so that an interrupted run can be taken over too.
@@ -136,8 +138,10 @@ pub fn generate(
         progress(*done, jobs.len());
         Ok(())
     })?;
-    for (path, text) in &lists {
-        write_whole(&out.join(path), text.as_bytes())?;
+    for (path, copied) in lists {
+        let lines = copied.into_iter().map(|c| [c.copy, c.source, c.defect.to_string()]);
+        let header = ["file", "source", "defect"].map(str::to_owned);
+        list::write(&out.join(path), std::iter::once(header).chain(lines))?;
     }
     Ok(summary)
 }
@@ -240,14 +244,6 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn csv(copied: &[Copied]) -> String {
-    let mut text = String::from("file,source,defect\n");
-    for line in copied {
-        text.push_str(&format!("{},{},{}\n", line.copy, line.source, line.defect));
-    }
-    text
-}
-
 /// Makes sure that `out` is ours or empty, and removes what an earlier run wrote there.
 fn take_over(out: &Path) -> Result<()> {
     let entries = match std::fs::read_dir(out) {
@@ -299,7 +295,7 @@ fn write_manifest(
     out: &Path,
     options: &SynthOptions,
     jobs: &[Job],
-    lists: &[(PathBuf, String)],
+    lists: &[(PathBuf, Vec<Copied>)],
 ) -> Result<()> {
     let slashes =
         |path: &PathBuf| path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/");

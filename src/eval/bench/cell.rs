@@ -159,6 +159,6 @@ impl Cell {
     pub(super) fn write(&self, file: &Path) -> Result<()> {
         let text =
             serde_json::to_vec(self).map_err(|e| Error::InvalidOption(format!("{}: {e}", file.display())))?;
-        crate::report::write_whole(file, &text)
+        crate::files::write_whole(file, &text)
     }
 }

@@ -12,7 +12,7 @@ use crate::eval::{Item, Map, evaluate};
 use crate::gpu::Device;
 use crate::methods::{Method, Scored, Task as Given};
 use crate::report::center_crop;
-use crate::report::{overlay, png_bytes, write_whole};
+use crate::report::{overlay, write_png};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -385,7 +385,7 @@ impl Bench<'_> {
             let range = (sorted[sorted.len() / 2], sorted[sorted.len() - 1]);
             let picture = overlay(&view, map, range, None)?;
             let name = format!("{}-{n}.png", file.file_stem().unwrap_or_default().to_string_lossy());
-            write_whole(&file.with_file_name(&name), &png_bytes(&picture)?)?;
+            write_png(&file.with_file_name(&name), &picture)?;
             names.push(name);
         }
         Ok(names)

@@ -6,7 +6,7 @@ use crate::data::{ImageSource, TrainEntry};
 use crate::detector::{Backbone, FitOptions, Progress, embed};
 use crate::gpu::Device;
 use crate::methods::Embeddings;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -66,9 +66,7 @@ impl Store {
         let mut data = if (entries.len() * image) as u64 * 4 <= budget / 2 {
             Data::Memory(Vec::with_capacity(entries.len() * image))
         } else {
-            let file =
-                tempfile::tempfile_in(folder).map_err(|e| Error::io(folder, "opening a spool file", e))?;
-            Data::File(file, folder.to_owned())
+            Data::File(files::spool(folder)?, folder.to_owned())
         };
         embed(&mut extractor, &mut feed, source, progress, |_, count, x| {
             let values: Vec<f32> = device.read(&x.slice(0, count * image))?;

@@ -3,8 +3,9 @@
 use super::cell::{Cell, Condition};
 use super::page::page;
 use super::run::Summary;
+use crate::data::list;
 use crate::eval::Report;
-use crate::report::write_whole;
+use crate::files::write_whole;
 use crate::{Error, Result};
 use serde::Serialize;
 use std::fmt::Write;
@@ -167,44 +168,31 @@ struct Average<'a> {
     figures: serde_json::Map<String, serde_json::Value>,
 }
 
-fn csv_field(text: &str) -> String {
-    if text.contains(['"', ',', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
-}
-
-fn csv(cells: &[Cell]) -> String {
-    let names: Vec<&str> = FIGURES.iter().map(|(name, _, _)| *name).collect();
-    let mut text = format!(
-        "category,method,noise,protocol,seed,train,noise_images,test,defects,{},notes\n",
-        names.join(",")
-    );
+/// The lines of `results.csv`, the header first.
+fn records(cells: &[Cell]) -> Vec<Vec<String>> {
+    let first =
+        ["category", "method", "noise", "protocol", "seed", "train", "noise_images", "test", "defects"];
+    let figures = FIGURES.iter().map(|(name, _, _)| *name);
+    let mut records = vec![first.into_iter().chain(figures).chain(["notes"]).map(str::to_owned).collect()];
     for cell in cells {
         let row = Row::of(cell);
-        let figures: Vec<String> = FIGURES
-            .iter()
-            .map(|(_, _, f)| f(row.report).map_or(String::new(), |v| format!("{v:.6}")))
-            .collect();
+        let first = [
+            row.category.to_owned(),
+            row.method.to_owned(),
+            row.noise.to_string(),
+            row.protocol.to_owned(),
+            row.seed.to_string(),
+            row.train.to_string(),
+            row.noise_images.to_string(),
+            row.report.images.to_string(),
+            row.report.defects.to_string(),
+        ];
+        let figures =
+            FIGURES.iter().map(|(_, _, f)| f(row.report).map_or(String::new(), |v| format!("{v:.6}")));
         let notes: Vec<&str> = row.report.notes.iter().chain(row.notes).map(String::as_str).collect();
-        let _ = writeln!(
-            text,
-            "{},{},{},{},{},{},{},{},{},{},{}",
-            csv_field(row.category),
-            row.method,
-            row.noise,
-            row.protocol,
-            row.seed,
-            row.train,
-            row.noise_images,
-            row.report.images,
-            row.report.defects,
-            figures.join(","),
-            csv_field(&notes.join("; "))
-        );
+        records.push(first.into_iter().chain(figures).chain([notes.join("; ")]).collect());
     }
-    text
+    records
 }
 
 fn json(cells: &[Cell], notes: &[String]) -> Result<String> {
@@ -280,7 +268,7 @@ impl Summary {
     /// # Errors
     /// [`Error::Io`] naming the file.
     pub fn write(&self, out: &Path, title: &str) -> Result<()> {
-        write_whole(&out.join("results.csv"), csv(&self.cells).as_bytes())?;
+        list::write(&out.join("results.csv"), records(&self.cells))?;
         write_whole(&out.join("results.json"), json(&self.cells, &self.notes)?.as_bytes())?;
         write_whole(&out.join("table.md"), self.markdown().as_bytes())?;
         let page = page(title, &self.cells, &self.notes, &out.join("cells"))?;
@@ -304,10 +292,5 @@ mod tests {
         assert!((mean.mean - 0.6).abs() < 1e-12 && (mean.std.unwrap() - 0.02_f64.sqrt()).abs() < 1e-12);
         assert_eq!(Mean::of(&[0.25]).unwrap().text(), "0.250");
         assert_eq!(Mean::of(&[]), None);
-    }
-
-    #[test]
-    fn fields_are_quoted() {
-        assert_eq!(csv_field("a,\"b\""), "\"a,\"\"b\"\"\"");
     }
 }

@@ -1,13 +1,13 @@
-//! Files that appear whole or not at all.
+//! 8-bit RGB to PNG files.
 
-use crate::data::OwnedImage;
+use super::OwnedImage;
+use crate::files::write_whole;
 use crate::{Error, Result};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
-use std::io::Write;
 use std::path::Path;
 
-/// Writes an image as an 8-bit RGB PNG: under another name first, then renamed.
+/// Writes an image as an 8-bit RGB PNG, whole or not at all.
 ///
 /// # Errors
 /// [`Error::InvalidImage`] where the pixels do not match the size, [`Error::Io`] naming `path`.
@@ -42,7 +42,7 @@ fn encode(
     let need = (width as usize).checked_mul(height as usize).and_then(|n| n.checked_mul(bytes));
     if width == 0 || height == 0 || need != Some(pixels.len()) {
         return Err(Error::InvalidImage(format!(
-            "{width}x{height} with {bytes} bytes a pixel does not fit {} bytes",
+            "{width}x{height} with {bytes} bytes per pixel does not fit {} bytes",
             pixels.len()
         )));
     }
@@ -51,21 +51,4 @@ fn encode(
         .write_image(pixels, width, height, colour)
         .map_err(|e| Error::InvalidImage(format!("{width}x{height} cannot be written as PNG: {e}")))?;
     Ok(out)
-}
-
-/// Writes a file whole: a temporary file beside it, renamed over it at the end. The folder must exist.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".softpatch-").suffix(".part");
-    #[cfg(unix)]
-    {
-        // Temporary files are private by default; a report should be as readable as any other file (umask applies).
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(folder).map_err(|e| Error::io(path, "creating the file", e))?;
-    file.write_all(bytes).map_err(|e| Error::io(path, "writing", e))?;
-    file.persist(path).map_err(|e| Error::io(path, "renaming the finished file", e.error))?;
-    Ok(())
 }

@@ -1,0 +1,59 @@
+//! Files that appear whole or not at all.
+//!
+//! A reader of such a file, or a program that is stopped in the middle of writing it, never meets half of it: the bytes
+//! go to a temporary file in the same folder, which takes the file's name once it is complete.
+
+use crate::{Error, Result};
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+/// Writes `bytes` to `path`, whole or not at all. A file that is there is replaced; the folder must exist.
+///
+/// ```
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("scores.csv");
+/// softpatch::files::write_whole(&path, b"path,score\n")?;
+/// assert_eq!(std::fs::read(&path).unwrap(), b"path,score\n");
+/// # Ok::<(), softpatch::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Io`] naming `path`.
+pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let path = path.as_ref();
+    replace(path, bytes, Sync::System).map_err(|e| Error::io(path, "writing", e))
+}
+
+/// When a file counts as written.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Sync {
+    /// When the system has the bytes. The file can be made again where the power fails.
+    System,
+    /// When the disk has them.
+    Disk,
+}
+
+/// [`write_whole`] with the system's own error.
+pub(crate) fn replace(path: &Path, bytes: &[u8], sync: Sync) -> std::io::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".softpatch-").suffix(".part");
+    #[cfg(unix)]
+    {
+        // Temporary files are private by default; these should be as readable as any other file (umask applies).
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    if sync == Sync::Disk {
+        file.as_file().sync_all()?;
+    }
+    file.persist(path).map(drop).map_err(|e| e.error)
+}
+
+/// An empty file in `folder` that has no name and is gone with the program.
+pub(crate) fn spool(folder: &Path) -> Result<File> {
+    tempfile::tempfile_in(folder).map_err(|e| Error::io(folder, "opening a spool file", e))
+}
