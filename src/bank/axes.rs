@@ -29,17 +29,17 @@ pub struct Axes {
     pub vectors: Vec<f32>,
 }
 
-/// Leading axes by which rows of `dim` values are compared before they are measured.
-fn head_length(dim: usize) -> usize {
-    // A quarter of the values and the tail, in whole vectors: measured at 152 values.
-    let lifted = (dim / 4 / 4 * 4).clamp(8, MOST);
-    (lifted - TAIL).min(dim)
-}
-
 impl Axes {
+    /// Leading axes by which rows of `dim` values are compared before they are measured.
+    pub fn count(dim: usize) -> usize {
+        // A quarter of the values and the tail, in whole vectors: measured at 152 values.
+        let lifted = (dim / 4 / 4 * 4).clamp(8, MOST);
+        (lifted - TAIL).min(dim)
+    }
+
     /// As many axes of `rows` `[count][dim]` as any device uses.
     pub fn principal(rows: &[f32], dim: usize) -> Self {
-        Self::new(rows, dim, head_length(dim))
+        Self::new(rows, dim, Self::count(dim))
     }
 
     /// The axes that `device` uses.

@@ -73,7 +73,7 @@ pub fn neighbor(device: &Device, [q, m, d]: [usize; 3], skip: bool) -> Result<Ca
     let (queries, rows) = (falling(q, d, 23, steep), falling(m, d, 24, steep));
     let weights: Vec<f32> = values(m, 25).iter().map(|w| 1.0 + w).collect();
     // The rows' values fall: their own coordinates are the axes.
-    let vectors: Vec<f32> = (0..d * d).map(|i| if i % d == i / d { 1.0 } else { 0.0 }).collect();
+    let vectors: Vec<f32> = (0..Axes::count(d) * d).map(|i| if i % d == i / d { 1.0 } else { 0.0 }).collect();
     let axes = Axes { mean: vec![0.0; d], vectors };
     let head = axes.of_device(device).len() / d;
     let row_image: Vec<u32> = (0..m as u32).map(|i| i % 3).collect();

@@ -119,7 +119,8 @@ fn a_wrong_kernel_stops_a_fit_and_a_score() {
     }
     assert!(text.contains(&open(true, None, None).caps().driver), "{text}");
     // Nothing is remembered of it, and a good device goes on, then remembers.
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    // (A GPU's driver may leave its pipelines there.)
+    assert!(!folder.path().join("self-test.json").exists());
     use_all(&open(false, None, cache()), &options()).unwrap();
     assert!(folder.path().join("self-test.json").is_file());
     // Without the test the fault goes through: that is what it is there for.
