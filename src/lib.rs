@@ -39,7 +39,6 @@
 //! - [`detector::Stream`]: frames in, scores out, in order; [`detector::FitJob`]: a fit that can be watched and left.
 //! - [`cases`]: every kernel on shapes, with the answer that it must give.
 //! - [`roofline`]: what the adapter can do, and how near each kernel comes.
-//! - [`ffi`]: the C ABI, `include/softpatch.h`.
 //! - [`ops`] and [`mod@reference`]: every step as a kernel and in plain Rust; [`backbone`]: the networks.
 #![warn(missing_docs)]
 
@@ -49,7 +48,6 @@ pub mod data;
 pub mod detector;
 mod error;
 pub mod eval;
-pub mod ffi;
 pub mod gpu;
 pub mod ops;
 pub mod reference;

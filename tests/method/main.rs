@@ -18,3 +18,4 @@ mod same_bits;
 mod self_test;
 mod synth;
 mod timm;
+mod weights;
