@@ -80,8 +80,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// What a caught panic said.
-    pub(crate) fn from_panic(panic: &(dyn std::any::Any + Send)) -> Self {
+    /// What a caught panic said: for the C library, which lets none across its border.
+    #[doc(hidden)]
+    pub fn from_panic(panic: &(dyn std::any::Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
         Self::Internal(text.unwrap_or_else(|| "a panic without a message".into()))

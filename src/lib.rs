@@ -40,7 +40,6 @@
 //! - [`cases`]: every kernel on shapes, with the answer that it must give.
 //! - [`files`]: files that appear whole or not at all.
 //! - [`roofline`]: what the adapter can do, and how near each kernel comes.
-//! - [`ffi`]: the C ABI, `include/softpatch.h`.
 //! - [`ops`] and [`mod@reference`]: every step as a kernel and in plain Rust; [`backbone`]: the networks.
 #![warn(missing_docs)]
 
@@ -49,7 +48,6 @@ pub mod data;
 pub mod detector;
 mod error;
 pub mod eval;
-pub mod ffi;
 pub mod files;
 pub mod low_level;
 pub mod methods;

@@ -250,8 +250,9 @@ impl Stream {
         self.wait_if(timeout, |_| true)
     }
 
-    /// As [`Stream::wait`], but the result is taken only where `take` agrees after a look at it.
-    pub(crate) fn wait_if(&self, timeout: Duration, mut take: impl FnMut(&Finished) -> bool) -> Waited {
+    /// As [`Stream::wait`], but the result is taken only where `take` agrees after a look at it; else it stays the oldest, and
+    /// [`Waited::Pending`] comes back.
+    pub fn wait_if(&self, timeout: Duration, mut take: impl FnMut(&Finished) -> bool) -> Waited {
         let state = self.shared.state();
         let (mut state, _) = self
             .shared

@@ -4,8 +4,6 @@
 //! uses every core.
 #![allow(dead_code, reason = "every test binary includes this file and uses its own part")]
 
-pub mod weights;
-
 use rand::{Rng, SeedableRng};
 use softpatch::low_level::gpu::{Archetype, Caps, Device, DeviceOptions, Feature};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod amd;
 mod backbone;
 mod cases;
 mod coreset;
@@ -21,5 +22,4 @@ mod reference_backbone;
 mod reference_denoise;
 mod reference_ops;
 mod resize;
-
 mod shaders;

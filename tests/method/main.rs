@@ -19,3 +19,4 @@ mod same_bits;
 mod self_test;
 mod synth;
 mod timm;
+mod weights;

@@ -1,7 +1,7 @@
 //! ResNets against torchvision's activations, recognition of weight files, and fits with pooled embeddings.
 
-use crate::common::weights::{compare, empty, file, fnv, golden, taps_equal, tensors};
 use crate::common::{direct, serial, tiled};
+use crate::weights::{compare, empty, file, fnv, golden, taps_equal, tensors};
 use safetensors::tensor::{Dtype, SafeTensors};
 use softpatch::data::{DecodeOptions, TestSet, TrainSet};
 use softpatch::detector::{Backbone, Detector, Embedding, FitOptions, Quiet};

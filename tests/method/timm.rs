@@ -1,7 +1,7 @@
 //! EfficientNet-Lite under timm's tensor names, against timm's activations (`tools/golden_timm.py`).
 
-use crate::common::weights::{empty, file, golden, taps_equal, tensors};
 use crate::common::{direct, serial, tiled};
+use crate::weights::{empty, file, golden, taps_equal, tensors};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use softpatch::Error;
 use softpatch::detector::Backbone;

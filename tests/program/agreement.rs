@@ -3,6 +3,7 @@
 //! where it is llvmpipe, without what other adapters lack, and on other drivers that are installed.
 
 use crate::common::{in_pairs, serial};
+use crate::root;
 use softpatch::data::synth::{Material, SynthOptions, generate};
 use softpatch::detector::Model;
 use std::path::{Path, PathBuf};
@@ -247,7 +248,7 @@ fn every_adapter_gives_the_same_scores() {
 #[test]
 fn every_adapter_gives_the_same_scores_of_real_images() {
     let _guard = serial();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    let root = root().join("../shared");
     let set = root.join("data/mvtec_ad/bottle");
     if !set.is_dir() {
         println!("skipped: {} is not there", set.display());

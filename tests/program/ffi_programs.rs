@@ -2,25 +2,43 @@
 //! tool for is skipped with a line.
 
 use crate::common::serial;
+use crate::root;
 use softpatch::data::OwnedImage;
 use softpatch::data::synth::{Material, render};
 use softpatch::report::write_png;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 #[cfg(unix)]
 use std::{io::Read, process::Stdio};
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+/// Where cargo leaves what it built for this test.
+fn deps() -> PathBuf {
+    std::env::current_exe().unwrap().parent().unwrap().to_owned()
 }
 
-/// The folder of the libraries: cargo leaves them beside the test, or one above.
-fn libraries() -> PathBuf {
-    let deps = std::env::current_exe().unwrap().parent().unwrap().to_owned();
-    let name = format!("{}softpatch{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    assert!(deps.join(&name).is_file(), "{name} is not in {}", deps.display());
-    deps
+fn shared_library(name: &str) -> String {
+    format!("{}{name}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX)
+}
+
+/// A folder with the libraries under the names under which they are installed.
+fn libraries() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lib");
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut names = vec![[shared_library("softpatch_capi"), shared_library("softpatch")]];
+        if cfg!(unix) {
+            names.push(["libsoftpatch_capi.a", "libsoftpatch.a"].map(str::to_owned));
+        }
+        for [built, installed] in names {
+            let to = folder.join(installed);
+            let _ = std::fs::remove_file(&to);
+            std::fs::copy(deps().join(&built), to).unwrap_or_else(|e| panic!("{built}: {e}"));
+        }
+        folder
+    })
 }
 
 fn has(tool: &str, argument: &str) -> bool {
@@ -330,16 +348,14 @@ fn the_python_module_works() {
         println!("skipped: there is no {} with numpy", python.display());
         return;
     }
-    let library = format!("{}softpatch{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     run(Command::new(&python)
         .arg(root().join("tools/test_softpatch_py.py"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("SOFTPATCH_LIBRARY", libraries().join(library)));
+        .env("SOFTPATCH_LIBRARY", libraries().join(shared_library("softpatch"))));
 }
 
 fn example(name: &str) -> PathBuf {
-    let folder = libraries().parent().unwrap().join("examples");
-    folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+    deps().parent().unwrap().join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
 /// Cargo builds the examples before tests of the whole package; with `--test` alone it does not.

@@ -1,9 +1,9 @@
 //! What goes into the library and the program has a licence that `deny.toml` allows. `cargo deny` looks at more; this needs
 //! nothing but cargo.
 
+use crate::root;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::process::Command;
 
 /// `cargo metadata` without the network: for every platform where all crates are here, else for this one.
@@ -20,7 +20,7 @@ fn metadata() -> Option<Value> {
         command
             .args(["metadata", "--format-version", "1", "--offline", "--locked", "--all-features"])
             .args(only);
-        let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().ok()?;
+        let output = command.current_dir(root()).output().ok()?;
         output.status.success().then(|| serde_json::from_slice(&output.stdout).expect("cargo writes JSON"))
     })
 }
@@ -29,12 +29,14 @@ fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value[key].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// Ids of the crates that are linked in: the tree below this crate without what only tests and build scripts use.
+/// Ids of the crates that are linked in: the trees below the packages here without what only tests and build scripts use.
 fn linked(metadata: &Value) -> BTreeSet<&str> {
     let nodes: BTreeMap<&str, &Value> =
         list(&metadata["resolve"], "nodes").iter().map(|n| (n["id"].as_str().unwrap(), n)).collect();
     let mut found = BTreeSet::new();
-    let mut open = vec![metadata["resolve"]["root"].as_str().unwrap()];
+    let mut open: Vec<_> =
+        list(metadata, "workspace_members").iter().map(|id| id.as_str().unwrap()).collect();
+    assert_eq!(open.len(), 3, "{open:?}");
     while let Some(id) = open.pop() {
         if found.insert(id) {
             let normal = |dep: &&Value| list(dep, "dep_kinds").iter().any(|kind| kind["kind"].is_null());
@@ -109,7 +111,7 @@ fn every_crate_has_an_allowed_licence() {
         println!("skipped: cargo cannot list the crates without the network");
         return;
     };
-    let deny = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deny.toml")).unwrap();
+    let deny = std::fs::read_to_string(root().join("deny.toml")).unwrap();
     let allow = deny.split("allow = [").nth(1).unwrap().split(']').next().unwrap();
     let allowed: BTreeSet<&str> = allow.split('"').skip(1).step_by(2).collect();
     assert!(allowed.contains("MIT"), "{allowed:?}");

@@ -11,3 +11,10 @@ mod header;
 #[cfg(unix)]
 mod interrupt;
 mod licences;
+
+use std::path::Path;
+
+/// The repository's root.
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}

@@ -13,8 +13,8 @@ use softpatch::data::{Frame, Image, MemorySource, OwnedImage, PixelFormat};
 use softpatch::detector::{
     Backbone, Busy, Detector, FitJob, FitOptions, Model, Quiet, Score, Stream, Waited,
 };
-use softpatch::ffi::*;
 use softpatch::low_level::gpu::{Device, DeviceOptions};
+use softpatch_capi::*;
 use std::ffi::{CStr, CString, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicU64, Ordering};

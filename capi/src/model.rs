@@ -1,10 +1,10 @@
 //! Detectors: saving, loading, and what is known about them.
 
-use super::context::{Context, softpatch_context};
-use super::handles;
-use super::memory::{check, copy_out, copy_text, slice, text, write};
-use super::status::{Failure, SOFTPATCH_INTERNAL, guard, softpatch_status};
-use crate::detector::{Detector, Model};
+use crate::context::{Context, softpatch_context};
+use crate::handles;
+use crate::memory::{check, copy_out, copy_text, slice, text, write};
+use crate::status::{Failure, SOFTPATCH_INTERNAL, guard, softpatch_status};
+use softpatch::detector::{Detector, Model};
 use std::ffi::c_char;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// A fitted model on a device. 0 is none.
 pub type softpatch_detector = u64;
 
-pub(super) struct Loaded {
+pub(crate) struct Loaded {
     pub detector: Arc<Detector>,
 }
 
@@ -58,7 +58,7 @@ pub unsafe extern "C" fn softpatch_detector_save(
 ) -> softpatch_status {
     guard(|| {
         let loaded = handles::get::<Loaded>(detector)?;
-        // SAFETY: the caller's pointer, by the module's contract.
+        // SAFETY: the caller's pointer, by the crate's contract.
         let path = unsafe { text(path, "path") }?;
         Ok(loaded.detector.save(Path::new(path))?)
     })
@@ -76,7 +76,7 @@ pub unsafe extern "C" fn softpatch_detector_to_bytes(
     guard(|| {
         let loaded = handles::get::<Loaded>(detector)?;
         let bytes = loaded.detector.model().to_bytes()?;
-        // SAFETY: the caller's pointers, by the module's contract.
+        // SAFETY: the caller's pointers, by the crate's contract.
         unsafe { copy_out(&bytes, buffer, capacity, needed) }
     })
 }
@@ -89,7 +89,7 @@ pub unsafe extern "C" fn softpatch_detector_load(
     detector: *mut softpatch_detector,
 ) -> softpatch_status {
     guard(|| {
-        // SAFETY: the caller's pointers, by the module's contract.
+        // SAFETY: the caller's pointers, by the crate's contract.
         unsafe { write(detector, 0, "detector") }?;
         let context = handles::get::<Context>(context)?;
         // SAFETY: as above.
@@ -109,7 +109,7 @@ pub unsafe extern "C" fn softpatch_detector_load_bytes(
     detector: *mut softpatch_detector,
 ) -> softpatch_status {
     guard(|| {
-        // SAFETY: the caller's pointers, by the module's contract.
+        // SAFETY: the caller's pointers, by the crate's contract.
         unsafe { write(detector, 0, "detector") }?;
         let context = handles::get::<Context>(context)?;
         check(bytes, "bytes")?;
@@ -153,7 +153,7 @@ pub unsafe extern "C" fn softpatch_detector_info(
             has_threshold: u32::from(from.threshold.is_some()),
             threshold: from.threshold.unwrap_or(f32::INFINITY),
         };
-        // SAFETY: the caller's pointer, by the module's contract.
+        // SAFETY: the caller's pointer, by the crate's contract.
         unsafe { write(info, figures, "info") }
     })
 }
@@ -173,7 +173,7 @@ pub unsafe extern "C" fn softpatch_detector_info_json(
         let loaded = handles::get::<Loaded>(detector)?;
         let json = serde_json::to_string(loaded.detector.info())
             .map_err(|e| Failure::new(SOFTPATCH_INTERNAL, e.to_string()))?;
-        // SAFETY: the caller's pointers, by the module's contract.
+        // SAFETY: the caller's pointers, by the crate's contract.
         unsafe { copy_text(&json, buffer, capacity, needed) }
     })
 }

@@ -107,7 +107,10 @@ fn every_shader_has_its_constants() {
     for Shader { name, variants, .. } in ALL.iter().filter(|s| !table::not_for_gpus(s.name)) {
         for flags in *variants {
             let sets = table::constants(name, flags);
-            assert!(sets.is_some_and(|s| !s.is_empty()), "{name} {flags:?}: add it to tests/amd/table.rs");
+            assert!(
+                sets.is_some_and(|s| !s.is_empty()),
+                "{name} {flags:?}: add it to tests/kernels/amd/table.rs"
+            );
         }
     }
     for variant in asked() {

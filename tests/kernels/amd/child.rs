@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Numbers of the variants that a child compiles, by commas.
 pub const ASKED: &str = "SOFTPATCH_AMD_CHILD";
 /// The test that is a child where [`ASKED`] is set.
-const CHILD: &str = "child";
+const CHILD: &str = "amd::child";
 /// A variant takes well under a second.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Variants of a child: opening a device takes longer than most of them.

@@ -1,19 +1,19 @@
 //! Asynchronous scoring: submit frames, take results in order.
 
-use super::handles;
-use super::memory::{check, read, write};
-use super::model::{Loaded, softpatch_detector};
-use super::score::{map_buffer, map_size, softpatch_image, softpatch_result, verdict, write_map};
-use super::status::{
+use crate::handles;
+use crate::memory::{check, read, write};
+use crate::model::{Loaded, softpatch_detector};
+use crate::score::{map_buffer, map_size, softpatch_image, softpatch_result, verdict, write_map};
+use crate::status::{
     Failure, SOFTPATCH_BUSY, SOFTPATCH_EMPTY, SOFTPATCH_INTERNAL, SOFTPATCH_PENDING, guard, softpatch_status,
 };
-use crate::detector::{Finished, Stream, Waited};
+use softpatch::detector::{Finished, Stream, Waited};
 use std::time::Duration;
 
 /// A queue of frames in front of a detector. 0 is none.
 pub type softpatch_stream = u64;
 
-pub(super) struct Streaming {
+pub(crate) struct Streaming {
     stream: Stream,
 }
 
@@ -25,7 +25,7 @@ pub unsafe extern "C" fn softpatch_stream_create(
     stream: *mut softpatch_stream,
 ) -> softpatch_status {
     guard(|| {
-        // SAFETY: the caller's pointer, by the module's contract.
+        // SAFETY: the caller's pointer, by the crate's contract.
         unsafe { write(stream, 0, "stream") }?;
         let loaded = handles::get::<Loaded>(detector)?;
         let made = Streaming { stream: Stream::new(loaded.detector.clone(), limit)? };
@@ -46,7 +46,7 @@ pub unsafe extern "C" fn softpatch_stream_submit(
 ) -> softpatch_status {
     guard(|| {
         let streaming = handles::get::<Streaming>(stream)?;
-        // SAFETY: the caller's pointers, by the module's contract.
+        // SAFETY: the caller's pointers, by the crate's contract.
         let image = unsafe { read(frame, "frame")?.borrow("frame") }?;
         if !ticket.is_null() {
             check(ticket, "ticket")?;
@@ -86,7 +86,7 @@ pub unsafe extern "C" fn softpatch_stream_wait(
         let fits = |finished: &Finished| {
             let size =
                 if finished.score.is_ok() { map_size(detector, map_kind, finished.size) } else { Ok([0, 0]) };
-            // SAFETY: the caller's pointers, by the module's contract.
+            // SAFETY: the caller's pointers, by the crate's contract.
             let fit = size.and_then(|size| Ok((size, unsafe { map_buffer(map, map_len, size, "map") }?)));
             room.insert(fit).is_ok()
         };
@@ -130,7 +130,7 @@ pub unsafe extern "C" fn softpatch_stream_discard(
         let streaming = handles::get::<Streaming>(stream)?;
         check(discarded, "discarded")?;
         let done = streaming.stream.discard(ticket);
-        // SAFETY: the caller's pointer, by the module's contract.
+        // SAFETY: the caller's pointer, by the crate's contract.
         unsafe { write(discarded, u32::from(done), "discarded") }
     })
 }
@@ -143,7 +143,7 @@ pub unsafe extern "C" fn softpatch_stream_in_flight(
 ) -> softpatch_status {
     guard(|| {
         let streaming = handles::get::<Streaming>(stream)?;
-        // SAFETY: the caller's pointer, by the module's contract.
+        // SAFETY: the caller's pointer, by the crate's contract.
         unsafe { write(count, streaming.stream.in_flight(), "count") }
     })
 }

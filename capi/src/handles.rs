@@ -1,21 +1,21 @@
 //! The table of live handles.
 
-use super::status::{Failure, SOFTPATCH_INVALID_HANDLE};
-use super::{context::Context, model::Loaded, stream::Streaming};
+use crate::status::{Failure, SOFTPATCH_INVALID_HANDLE};
+use crate::{context::Context, model::Loaded, stream::Streaming};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// What a handle stands for.
 #[derive(Clone)]
-pub(super) enum Object {
+pub(crate) enum Object {
     Context(Arc<Context>),
     Detector(Arc<Loaded>),
     Stream(Arc<Streaming>),
 }
 
 /// A kind of object that handles stand for.
-pub(super) trait Handled: Sized {
+pub(crate) trait Handled: Sized {
     const KIND: &'static str;
     fn wrap(this: Arc<Self>) -> Object;
     fn unwrap(object: &Object) -> Option<&Arc<Self>>;
@@ -46,7 +46,7 @@ static LIVE: RwLock<BTreeMap<u64, Object>> = RwLock::new(BTreeMap::new());
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// A new handle.
-pub(super) fn insert<T: Handled>(object: T) -> u64 {
+pub(crate) fn insert<T: Handled>(object: T) -> u64 {
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     LIVE.write().unwrap_or_else(PoisonError::into_inner).insert(id, T::wrap(Arc::new(object)));
     id
@@ -67,14 +67,14 @@ fn why(id: u64) -> &'static str {
 }
 
 /// The object, which lives on at least as long as the caller holds it.
-pub(super) fn get<T: Handled>(id: u64) -> Result<Arc<T>, Failure> {
+pub(crate) fn get<T: Handled>(id: u64) -> Result<Arc<T>, Failure> {
     let live = LIVE.read().unwrap_or_else(PoisonError::into_inner);
     let object = live.get(&id).ok_or_else(|| invalid::<T>(id, why(id)))?;
     T::unwrap(object).cloned().ok_or_else(|| invalid::<T>(id, "it is of another kind"))
 }
 
 /// Takes the handle out of the table.
-pub(super) fn remove<T: Handled>(id: u64) -> Result<Arc<T>, Failure> {
+pub(crate) fn remove<T: Handled>(id: u64) -> Result<Arc<T>, Failure> {
     let mut live = LIVE.write().unwrap_or_else(PoisonError::into_inner);
     let object = live.get(&id).ok_or_else(|| invalid::<T>(id, why(id)))?;
     let object = T::unwrap(object).cloned().ok_or_else(|| invalid::<T>(id, "it is of another kind"))?;

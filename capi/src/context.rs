@@ -1,10 +1,10 @@
 //! Adapters, and contexts: a device with a backbone and a memory budget.
 
-use super::handles;
-use super::memory::{check, copy_text, fill, optional_text, read_sized, slice_mut, write, write_sized};
-use super::status::{Failure, SOFTPATCH_BUFFER_TOO_SMALL, guard, softpatch_status};
-use crate::detector::{Backbone, FitJob, FitOptions};
-use crate::gpu::{Device, DeviceOptions, adapters};
+use crate::handles;
+use crate::memory::{check, copy_text, fill, optional_text, read_sized, slice_mut, write, write_sized};
+use crate::status::{Failure, SOFTPATCH_BUFFER_TOO_SMALL, guard, softpatch_status};
+use softpatch::detector::{Backbone, FitJob, FitOptions};
+use softpatch::low_level::gpu::{Device, DeviceOptions, adapters};
 use std::ffi::c_char;
 use std::mem::offset_of;
 use std::path::{Path, PathBuf};
@@ -69,7 +69,7 @@ pub struct softpatch_context_options {
 const SIZES: [usize; 2] =
     [offset_of!(softpatch_context_options, cache_folder), size_of::<softpatch_context_options>()];
 
-pub(super) struct Context {
+pub(crate) struct Context {
     pub device: Device,
     pub backbone: Backbone,
     pub memory: u64,
@@ -98,7 +98,7 @@ pub unsafe extern "C" fn softpatch_adapter_list(
 ) -> softpatch_status {
     guard(|| {
         check(count, "count")?;
-        // SAFETY: the caller's pointers, by the module's contract.
+        // SAFETY: the caller's pointers, by the crate's contract.
         let out = unsafe { slice_mut(adapters_out, capacity, "adapters") }?;
         let all = adapters();
         // SAFETY: as above.
@@ -143,7 +143,7 @@ pub unsafe extern "C" fn softpatch_context_options_init(
     options: *mut softpatch_context_options,
     size: usize,
 ) -> softpatch_status {
-    // SAFETY: the caller's pointer, by the module's contract.
+    // SAFETY: the caller's pointer, by the crate's contract.
     guard(|| unsafe { write_sized(options, size, &SIZES, defaults(), "options") })
 }
 
@@ -159,7 +159,7 @@ fn backbone(weights: Option<&str>, arch: Option<&str>, layers: Option<&str>) -> 
     return Ok(Backbone::embedded()?);
     #[cfg(not(feature = "embedded-weights"))]
     Err(Failure::new(
-        super::SOFTPATCH_WEIGHTS,
+        crate::SOFTPATCH_WEIGHTS,
         "this library was built without weights: name a file with them in weights_path",
     ))
 }
@@ -171,7 +171,7 @@ pub unsafe extern "C" fn softpatch_context_create(
     context: *mut softpatch_context,
 ) -> softpatch_status {
     guard(|| {
-        // SAFETY: the caller's pointers, by the module's contract.
+        // SAFETY: the caller's pointers, by the crate's contract.
         unsafe { write(context, 0, "context") }?;
         let options = if options.is_null() {
             defaults()
@@ -257,7 +257,7 @@ pub unsafe extern "C" fn softpatch_context_info_json(
             "peak_bytes": context.device.peak_bytes(),
             "memory_budget": context.memory,
         });
-        // SAFETY: the caller's pointers, by the module's contract.
+        // SAFETY: the caller's pointers, by the crate's contract.
         unsafe { copy_text(&json.to_string(), buffer, capacity, needed) }
     })
 }

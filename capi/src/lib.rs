@@ -1,4 +1,4 @@
-//! The C ABI: `include/softpatch.h`, generated from this module.
+//! The C library: `include/softpatch.h`, generated from this crate, over the public API of [`softpatch`].
 //!
 //! **Handles** are numbers, looked up in a table of live handles on every call and never given twice, so a handle that was
 //! freed, never given, or is of another kind yields [`SOFTPATCH_INVALID_HANDLE`] rather than undefined behaviour. That table
@@ -22,10 +22,11 @@
 //!
 //! Every function that can fail returns a [`softpatch_status`], and writes its results only where that is [`SOFTPATCH_OK`]
 //! (handles are set to 0 on failure, and `needed` is also set where a buffer is too small).
+#![warn(missing_docs)]
 #![allow(non_camel_case_types, reason = "types have in Rust the names that they have in C")]
 #![allow(
     clippy::missing_safety_doc,
-    reason = "one contract for every function, the one about pointers in the text of the module"
+    reason = "one contract for every function, the one about pointers in the text of the crate"
 )]
 #![allow(
     clippy::missing_errors_doc,

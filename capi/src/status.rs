@@ -1,6 +1,6 @@
 //! Status codes, the last error of a thread, and the border that no panic crosses.
 
-use crate::Error;
+use softpatch::Error;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,7 +46,7 @@ pub const SOFTPATCH_EMPTY: softpatch_status = 16;
 pub const SOFTPATCH_INTERNAL: softpatch_status = 17;
 
 /// Why a call failed.
-pub(super) struct Failure {
+pub(crate) struct Failure {
     pub code: softpatch_status,
     pub text: String,
 }
@@ -77,8 +77,9 @@ impl From<Error> for Failure {
             Error::Weights { .. } => SOFTPATCH_WEIGHTS,
             Error::Device(_) | Error::SelfTest(_) => SOFTPATCH_DEVICE,
             Error::Limit(_) => SOFTPATCH_LIMIT,
-            Error::Internal(_) => SOFTPATCH_INTERNAL,
             Error::Cancelled => SOFTPATCH_CANCELLED,
+            // `Error::Internal`, and kinds of later versions: whoever adds one says here what it is in C.
+            _ => SOFTPATCH_INTERNAL,
         };
         Self::new(code, error.to_string())
     }
@@ -89,7 +90,7 @@ thread_local! {
 }
 
 /// Runs the body of an exported function: a failure or a panic becomes a code and the thread's last error.
-pub(super) fn guard(body: impl FnOnce() -> Result<(), Failure>) -> softpatch_status {
+pub(crate) fn guard(body: impl FnOnce() -> Result<(), Failure>) -> softpatch_status {
     let failure = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => return SOFTPATCH_OK,
         Ok(Err(failure)) => failure,

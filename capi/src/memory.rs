@@ -1,13 +1,13 @@
 //! Reading from and writing to the caller's memory, with every check that can be made.
 
-use super::status::{Failure, SOFTPATCH_BUFFER_TOO_SMALL};
+use crate::status::{Failure, SOFTPATCH_BUFFER_TOO_SMALL};
 use std::ffi::{CStr, c_char};
 
 /// Borrows a value.
 ///
 /// # Safety
 /// `pointer` is null or good for a `T`.
-pub(super) unsafe fn read<T: Copy>(pointer: *const T, what: &str) -> Result<T, Failure> {
+pub(crate) unsafe fn read<T: Copy>(pointer: *const T, what: &str) -> Result<T, Failure> {
     check(pointer, what)?;
     // SAFETY: not null and aligned, and good for a T by this function's contract.
     Ok(unsafe { pointer.read() })
@@ -19,7 +19,7 @@ pub(super) unsafe fn read<T: Copy>(pointer: *const T, what: &str) -> Result<T, F
 /// # Safety
 /// `pointer` is null or good for as many bytes as its first field says. `T` is a `repr(C)` struct that begins with a `usize`
 /// and is valid for all bytes.
-pub(super) unsafe fn read_sized<T: Copy>(
+pub(crate) unsafe fn read_sized<T: Copy>(
     pointer: *const T,
     sizes: &[usize],
     defaults: T,
@@ -41,7 +41,7 @@ pub(super) unsafe fn read_sized<T: Copy>(
 ///
 /// # Safety
 /// `pointer` is null or good for `size` bytes. `T` as in [`read_sized`].
-pub(super) unsafe fn write_sized<T: Copy>(
+pub(crate) unsafe fn write_sized<T: Copy>(
     pointer: *mut T,
     size: usize,
     sizes: &[usize],
@@ -79,7 +79,7 @@ fn check_size<T>(size: usize, sizes: &[usize]) -> Result<(), Failure> {
 ///
 /// # Safety
 /// `pointer` is null or good for a `T`.
-pub(super) unsafe fn write<T>(pointer: *mut T, value: T, what: &str) -> Result<(), Failure> {
+pub(crate) unsafe fn write<T>(pointer: *mut T, value: T, what: &str) -> Result<(), Failure> {
     check(pointer, what)?;
     // SAFETY: not null and aligned, and good for a T by this function's contract.
     unsafe { pointer.write(value) };
@@ -87,7 +87,7 @@ pub(super) unsafe fn write<T>(pointer: *mut T, value: T, what: &str) -> Result<(
 }
 
 /// Refuses null and misaligned pointers.
-pub(super) fn check<T>(pointer: *const T, what: &str) -> Result<(), Failure> {
+pub(crate) fn check<T>(pointer: *const T, what: &str) -> Result<(), Failure> {
     if pointer.is_null() {
         return Err(Failure::null(what));
     }
@@ -108,7 +108,7 @@ fn check_len<T>(len: usize, what: &str) -> Result<(), Failure> {
 ///
 /// # Safety
 /// `pointer` is null or good for `len` values, unchanged for the lifetime.
-pub(super) unsafe fn slice<'a, T>(pointer: *const T, len: usize, what: &str) -> Result<&'a [T], Failure> {
+pub(crate) unsafe fn slice<'a, T>(pointer: *const T, len: usize, what: &str) -> Result<&'a [T], Failure> {
     if len == 0 {
         return Ok(&[]);
     }
@@ -123,7 +123,7 @@ pub(super) unsafe fn slice<'a, T>(pointer: *const T, len: usize, what: &str) -> 
 ///
 /// # Safety
 /// `pointer` is null or good for `len` values that nobody else uses for the lifetime.
-pub(super) unsafe fn slice_mut<'a, T>(
+pub(crate) unsafe fn slice_mut<'a, T>(
     pointer: *mut T,
     len: usize,
     what: &str,
@@ -141,7 +141,7 @@ pub(super) unsafe fn slice_mut<'a, T>(
 ///
 /// # Safety
 /// `pointer` is null or a text that ends with a zero byte.
-pub(super) unsafe fn text<'a>(pointer: *const c_char, what: &str) -> Result<&'a str, Failure> {
+pub(crate) unsafe fn text<'a>(pointer: *const c_char, what: &str) -> Result<&'a str, Failure> {
     check(pointer, what)?;
     // SAFETY: not null, and a C string by this function's contract.
     let text = unsafe { CStr::from_ptr(pointer) };
@@ -152,7 +152,7 @@ pub(super) unsafe fn text<'a>(pointer: *const c_char, what: &str) -> Result<&'a 
 ///
 /// # Safety
 /// `buffer` is null or good for `capacity` bytes, `needed` null or good for a `usize`.
-pub(super) unsafe fn copy_out(
+pub(crate) unsafe fn copy_out(
     bytes: &[u8],
     buffer: *mut u8,
     capacity: usize,
@@ -184,7 +184,7 @@ pub(super) unsafe fn copy_out(
 ///
 /// # Safety
 /// As [`text`].
-pub(super) unsafe fn optional_text<'a>(
+pub(crate) unsafe fn optional_text<'a>(
     pointer: *const c_char,
     what: &str,
 ) -> Result<Option<&'a str>, Failure> {
@@ -196,7 +196,7 @@ pub(super) unsafe fn optional_text<'a>(
 ///
 /// # Safety
 /// As [`copy_out`].
-pub(super) unsafe fn copy_text(
+pub(crate) unsafe fn copy_text(
     text: &str,
     buffer: *mut c_char,
     capacity: usize,
@@ -209,7 +209,7 @@ pub(super) unsafe fn copy_text(
 }
 
 /// Fills a fixed field with as much of `text` as fits before its zero byte, cut between characters.
-pub(super) fn fill<const N: usize>(text: &str) -> [c_char; N] {
+pub(crate) fn fill<const N: usize>(text: &str) -> [c_char; N] {
     let mut end = text.len().min(N - 1);
     while !text.is_char_boundary(end) {
         end -= 1;

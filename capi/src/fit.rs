@@ -1,15 +1,15 @@
 //! Fitting from a folder or from images in memory, with progress and cancellation.
 
-use super::context::{Context, softpatch_context};
-use super::handles;
-use super::memory::{read_sized, slice, text, write, write_sized};
-use super::model::{Loaded, softpatch_detector};
-use super::score::softpatch_image;
-use super::status::{Failure, SOFTPATCH_CANCELLED, guard, softpatch_status};
-use crate::Error;
-use crate::backbone::Precision;
-use crate::data::{DecodeOptions, ImageSource, OwnedImage, TrainSet};
-use crate::detector::{Compat, Discriminator, Embedding, FitEvent, FitJob, FitOptions, Stage};
+use crate::context::{Context, softpatch_context};
+use crate::handles;
+use crate::memory::{read_sized, slice, text, write, write_sized};
+use crate::model::{Loaded, softpatch_detector};
+use crate::score::softpatch_image;
+use crate::status::{Failure, SOFTPATCH_CANCELLED, guard, softpatch_status};
+use softpatch::Error;
+use softpatch::data::{DecodeOptions, ImageSource, OwnedImage, TrainSet};
+use softpatch::detector::{Compat, Discriminator, Embedding, FitEvent, FitJob, FitOptions, Stage};
+use softpatch::low_level::backbone::Precision;
 use std::borrow::Cow;
 use std::ffi::{c_char, c_void};
 use std::time::{Duration, Instant};
@@ -129,7 +129,7 @@ pub unsafe extern "C" fn softpatch_fit_options_init(
     options: *mut softpatch_fit_options,
     size: usize,
 ) -> softpatch_status {
-    // SAFETY: the caller's pointer, by the module's contract.
+    // SAFETY: the caller's pointer, by the crate's contract.
     guard(|| unsafe { write_sized(options, size, &SIZES, defaults(), "options") })
 }
 
@@ -205,7 +205,7 @@ impl ImageSource for Owned {
     fn name(&self, index: usize) -> String {
         format!("<memory>[{index}]")
     }
-    fn load(&self, index: usize) -> crate::Result<Cow<'_, OwnedImage>> {
+    fn load(&self, index: usize) -> softpatch::Result<Cow<'_, OwnedImage>> {
         Ok(Cow::Borrowed(&self.0[index]))
     }
 }
@@ -220,7 +220,7 @@ impl Watcher {
     /// Whether the caller wants to go on.
     fn tell(&self, (stage, done, total): (u32, u64, u64)) -> bool {
         let Some(callback) = self.callback else { return true };
-        // SAFETY: a function of this type by the module's contract, called on the thread that gave it, before the call
+        // SAFETY: a function of this type by the crate's contract, called on the thread that gave it, before the call
         // to which it was given returns.
         unsafe { callback(self.user_data, stage, done, total) == 0 }
     }
@@ -245,13 +245,14 @@ fn fit(
                     Stage::Features => SOFTPATCH_STAGE_FEATURES,
                     Stage::Denoise => SOFTPATCH_STAGE_DENOISE,
                     Stage::Coreset => SOFTPATCH_STAGE_CORESET,
-                    Stage::Calibrate | Stage::Score => SOFTPATCH_STAGE_CALIBRATE,
+                    // What comes last in a fit.
+                    _ => SOFTPATCH_STAGE_CALIBRATE,
                 };
                 last = (stage, done, total);
             }
             Some(FitEvent::Notice(text)) => tracing::warn!("{text}"),
             None if job.is_finished() => break,
-            None => {}
+            _ => {}
         }
         if !watcher.tell(last) {
             job.cancel();
@@ -285,7 +286,7 @@ pub unsafe extern "C" fn softpatch_fit_folder(
     detector: *mut softpatch_detector,
 ) -> softpatch_status {
     guard(|| {
-        // SAFETY: the caller's pointers, by the module's contract.
+        // SAFETY: the caller's pointers, by the crate's contract.
         unsafe { write(detector, 0, "detector") }?;
         let context = handles::get::<Context>(context)?;
         // SAFETY: as above.
@@ -310,7 +311,7 @@ pub unsafe extern "C" fn softpatch_fit_images(
     detector: *mut softpatch_detector,
 ) -> softpatch_status {
     guard(|| {
-        // SAFETY: the caller's pointers, by the module's contract.
+        // SAFETY: the caller's pointers, by the crate's contract.
         unsafe { write(detector, 0, "detector") }?;
         let context = handles::get::<Context>(context)?;
         // SAFETY: as above.

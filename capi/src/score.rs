@@ -1,11 +1,11 @@
 //! Images in the caller's memory to scores and maps in the caller's memory.
 
-use super::handles;
-use super::memory::{check, slice, slice_mut, write};
-use super::model::{Loaded, softpatch_detector};
-use super::status::{Failure, SOFTPATCH_BUFFER_TOO_SMALL, SOFTPATCH_INVALID_IMAGE, guard, softpatch_status};
-use crate::data::{Image, PixelFormat};
-use crate::detector::{Detector, Score};
+use crate::handles;
+use crate::memory::{check, slice, slice_mut, write};
+use crate::model::{Loaded, softpatch_detector};
+use crate::status::{Failure, SOFTPATCH_BUFFER_TOO_SMALL, SOFTPATCH_INVALID_IMAGE, guard, softpatch_status};
+use softpatch::data::{Image, PixelFormat};
+use softpatch::detector::{Detector, Score};
 use std::ffi::c_void;
 
 /// One byte of grey.
@@ -80,7 +80,7 @@ pub struct softpatch_result {
 impl softpatch_image {
     /// # Safety
     /// `pixels` is null or good for `size` bytes for the lifetime.
-    pub(super) unsafe fn borrow<'a>(&self, what: &str) -> Result<Image<'a>, Failure> {
+    pub(crate) unsafe fn borrow<'a>(&self, what: &str) -> Result<Image<'a>, Failure> {
         let format = match self.format {
             SOFTPATCH_GRAY8 => PixelFormat::Gray8,
             SOFTPATCH_GRAY16 => PixelFormat::Gray16,
@@ -105,7 +105,7 @@ impl softpatch_image {
 }
 
 /// Width and height of a map.
-pub(super) fn map_size(detector: &Detector, kind: u32, source: [u32; 2]) -> Result<[u32; 2], Failure> {
+pub(crate) fn map_size(detector: &Detector, kind: u32, source: [u32; 2]) -> Result<[u32; 2], Failure> {
     let info = detector.info();
     match kind {
         SOFTPATCH_MAP_NONE => Ok([0, 0]),
@@ -120,7 +120,7 @@ pub(super) fn map_size(detector: &Detector, kind: u32, source: [u32; 2]) -> Resu
 ///
 /// # Safety
 /// `map` is null or good for `len` floats that nobody else uses for the lifetime.
-pub(super) unsafe fn map_buffer<'a>(
+pub(crate) unsafe fn map_buffer<'a>(
     map: *mut f32,
     len: usize,
     [width, height]: [u32; 2],
@@ -142,7 +142,7 @@ pub(super) unsafe fn map_buffer<'a>(
 }
 
 /// Writes the map of a score, whose buffer has the right size.
-pub(super) fn write_map(
+pub(crate) fn write_map(
     detector: &Detector,
     score: &Score,
     kind: u32,
@@ -158,7 +158,7 @@ pub(super) fn write_map(
     Ok(())
 }
 
-pub(super) fn verdict(score: &Score) -> i32 {
+pub(crate) fn verdict(score: &Score) -> i32 {
     match score.anomalous {
         None => SOFTPATCH_VERDICT_UNKNOWN,
         Some(false) => SOFTPATCH_VERDICT_NORMAL,
@@ -182,7 +182,7 @@ pub unsafe extern "C" fn softpatch_map_size(
         check(map_width, "map_width")?;
         check(map_height, "map_height")?;
         let [w, h] = map_size(&loaded.detector, kind, [width, height])?;
-        // SAFETY: the caller's pointers, by the module's contract.
+        // SAFETY: the caller's pointers, by the crate's contract.
         unsafe {
             write(map_width, w, "map_width")?;
             write(map_height, h, "map_height")
@@ -206,7 +206,7 @@ pub unsafe extern "C" fn softpatch_score(
     guard(|| {
         check(image, "image")?;
         check(result, "result")?;
-        // SAFETY: the caller's pointers, by the module's contract.
+        // SAFETY: the caller's pointers, by the crate's contract.
         unsafe { score(detector, image, 1, map_kind, &[(map, map_len)], result) }
     })
 }
@@ -229,7 +229,7 @@ pub unsafe extern "C" fn softpatch_score_batch(
         let maps = if map_kind == SOFTPATCH_MAP_NONE {
             Vec::new()
         } else {
-            // SAFETY: the caller's pointers, by the module's contract.
+            // SAFETY: the caller's pointers, by the crate's contract.
             let (maps, lens) = unsafe { (slice(maps, count, "maps")?, slice(map_lens, count, "map_lens")?) };
             maps.iter().copied().zip(lens.iter().copied()).collect()
         };
@@ -239,7 +239,7 @@ pub unsafe extern "C" fn softpatch_score_batch(
 }
 
 /// # Safety
-/// The caller's pointers, by the module's contract.
+/// The caller's pointers, by the crate's contract.
 unsafe fn score(
     detector: softpatch_detector,
     images: *const softpatch_image,
