@@ -20,8 +20,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// [`Error::Io`] naming `path`.
-pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
-    let path = path.as_ref();
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes, Sync::System).map_err(|e| Error::io(path, "writing", e))
 }
 

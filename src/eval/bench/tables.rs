@@ -271,7 +271,7 @@ impl Summary {
         list::write(&out.join("results.csv"), records(&self.cells))?;
         write_whole(&out.join("results.json"), json(&self.cells, &self.notes)?.as_bytes())?;
         write_whole(&out.join("table.md"), self.markdown().as_bytes())?;
-        let page = page(title, &self.cells, &self.notes, &out.join("cells"))?;
+        let page = page(title, &self.cells, &self.notes, &out.join("cells"));
         write_whole(&out.join("report.html"), page.as_bytes())
     }
 
