@@ -1,9 +1,10 @@
 //! Image files to 8-bit RGB.
 
+use super::convert::to_rgb8;
 use super::{ImageSource, OwnedImage};
 use crate::{Error, Result};
 use image::metadata::Orientation;
-use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io::Cursor;
@@ -113,31 +114,9 @@ fn decode(name: &Path, bytes: &[u8], options: &DecodeOptions) -> Result<OwnedIma
     } else {
         Orientation::NoTransforms
     };
-    let decoded = DynamicImage::from_decoder(decoder).map_err(|e| from_image_error(name, e, options))?;
-    let mut image = DynamicImage::ImageRgb8(to_rgb8(name, decoded)?);
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|e| from_image_error(name, e, options))?;
     image.apply_orientation(orientation);
-    let (width, height) = (image.width(), image.height());
-    Ok(OwnedImage { width, height, pixels: image.into_bytes() })
-}
-
-fn to_rgb8(name: &Path, image: DynamicImage) -> Result<RgbImage> {
-    let (width, height) = (image.width(), image.height());
-    let narrow = |v: u16| ((u32::from(v) + 128) / 257) as u8;
-    let pixels: Vec<u8> = match image {
-        DynamicImage::ImageRgb8(i) => return Ok(i),
-        DynamicImage::ImageLuma8(i) => i.pixels().flat_map(|p| [p.0[0]; 3]).collect(),
-        DynamicImage::ImageLumaA8(i) => i.pixels().flat_map(|p| [p.0[0]; 3]).collect(),
-        DynamicImage::ImageRgba8(i) => i.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2]]).collect(),
-        DynamicImage::ImageLuma16(i) => i.pixels().flat_map(|p| [narrow(p.0[0]); 3]).collect(),
-        DynamicImage::ImageLumaA16(i) => i.pixels().flat_map(|p| [narrow(p.0[0]); 3]).collect(),
-        DynamicImage::ImageRgb16(i) => i.into_raw().into_iter().map(narrow).collect(),
-        DynamicImage::ImageRgba16(i) => {
-            i.pixels().flat_map(|p| [narrow(p.0[0]), narrow(p.0[1]), narrow(p.0[2])]).collect()
-        }
-        other => return Err(bad(name, format!("{:?} pixels are not supported", other.color()), CONVERT)),
-    };
-    RgbImage::from_raw(width, height, pixels)
-        .ok_or_else(|| bad(name, "the decoder returned too few pixels", DAMAGED))
+    to_rgb8(image).map_err(|reason| bad(name, reason, CONVERT))
 }
 
 /// Whether the marker segments and the entropy-coded data run up to an end-of-image marker of the main image (those
@@ -239,25 +218,6 @@ impl ImageSource for FileSource {
     }
     fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>> {
         decode_file(&self.paths[index], &self.options).map(Cow::Owned)
-    }
-}
-
-/// Images that are in memory already.
-#[derive(Clone, Copy, Debug)]
-pub struct MemorySource<'a>(pub &'a [OwnedImage]);
-
-impl ImageSource for MemorySource<'_> {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-    fn name(&self, index: usize) -> String {
-        format!("<memory>[{index}]")
-    }
-    /// # Errors
-    /// [`Error::InvalidImage`] where the pixels do not fit the size.
-    fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>> {
-        self.0[index].as_image()?;
-        Ok(Cow::Borrowed(&self.0[index]))
     }
 }
 

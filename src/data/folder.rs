@@ -13,6 +13,23 @@ use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
 /// The images to fit on.
+///
+/// ```
+/// use softpatch::data::{DecodeOptions, ImageSource, TrainSet};
+/// # use softpatch::data::synth::{Material, SynthOptions, generate};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let options = SynthOptions {
+/// #     materials: vec![Material::Metal], train: 2, test_good: 1, test_per_defect: 1, size: 64, ..Default::default()
+/// # };
+/// # generate(folder.path(), &options, &|_, _| {})?;
+/// # let category = folder.path().join("metal");
+///
+/// // `category/train/good/000.png` and so on; a folder of images does, too.
+/// let source = TrainSet::open(&category)?.source(DecodeOptions::default());
+/// assert_eq!(source.len(), 2);
+/// assert_eq!(source.load(0)?.width, 64);
+/// # Ok::<(), softpatch::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrainSet {
     /// The images, sorted, at least one.

@@ -70,6 +70,22 @@ pub struct Report {
 /// # Errors
 /// [`Error::Metric`] where a score is not finite, or a map and its mask differ in size. A
 /// missing class is no error: the figure is `None`.
+///
+/// ```
+/// use softpatch::eval::{Item, Map, evaluate};
+///
+/// // Two images of 2x2 pixels; the second has a defect in its last pixel.
+/// let mask = [false, false, false, true];
+/// let (good, bad) = ([0.1, 0.2, 0.1, 0.2], [0.1, 0.3, 0.2, 0.9]);
+/// let items = [
+///     Item { score: 0.2, is_defect: false, map: Some(Map { width: 2, scores: &good, mask: None }) },
+///     Item { score: 0.9, is_defect: true, map: Some(Map { width: 2, scores: &bad, mask: Some(&mask) }) },
+/// ];
+/// let report = evaluate(&items)?;
+/// assert_eq!((report.image_auroc, report.pixel_auroc), (Some(1.0), Some(1.0)));
+/// assert!(report.notes.is_empty());
+/// # Ok::<(), softpatch::Error>(())
+/// ```
 pub fn evaluate(items: &[Item<'_>]) -> Result<Report> {
     let scores: Vec<f32> = items.iter().map(|i| i.score).collect();
     let labels: Vec<bool> = items.iter().map(|i| i.is_defect).collect();

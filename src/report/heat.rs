@@ -33,6 +33,18 @@ pub(super) fn check(map: &[f32], height: u32, width: u32) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::InvalidImage`] where the number of values does not match the size.
+///
+/// ```
+/// use softpatch::report::{heatmap, write_png};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("map.png");
+///
+/// // Two rows of three values, as `Score::map` has them row by row.
+/// let map = [0.1, 0.2, 0.1, 0.3, 2.5, 0.2];
+/// write_png(&path, &heatmap(&map, 2, 3, (0.0, 2.0))?)?;
+/// # assert_eq!(image::image_dimensions(&path).unwrap(), (3, 2));
+/// # Ok::<(), softpatch::Error>(())
+/// ```
 pub fn heatmap(map: &[f32], height: u32, width: u32, range: (f32, f32)) -> Result<OwnedImage> {
     check(map, height, width)?;
     let pixels = map.iter().flat_map(|&v| colormap(place(v, range))).collect();

@@ -78,6 +78,25 @@ pub struct Category {
 }
 
 /// A data set in one of the known layouts.
+///
+/// ```
+/// use softpatch::data::{Dataset, Layout};
+/// # use softpatch::data::synth::{Material, SynthOptions, generate};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let options = SynthOptions {
+/// #     materials: vec![Material::Metal], train: 2, test_good: 1, test_per_defect: 1, size: 64, ..Default::default()
+/// # };
+/// # generate(folder.path(), &options, &|_, _| {})?;
+/// # let root = folder.path();
+///
+/// let set = Dataset::open(root)?;
+/// assert_eq!(set.layout, Layout::Mvtec);
+/// for category in &set.categories {
+///     println!("{}: {} to fit on, {} to test on", category.name, category.train.len(), category.test.items.len());
+/// }
+/// # assert_eq!(set.categories[0].name, "metal");
+/// # Ok::<(), softpatch::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dataset {
     /// The layout that was recognised.
