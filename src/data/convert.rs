@@ -61,8 +61,8 @@ impl From<&GrayImage> for OwnedImage {
 impl TryFrom<DynamicImage> for OwnedImage {
     type Error = Error;
 
-    /// The same pixels as [`decode_file`](super::decode_file) gives: grey is repeated, alpha is dropped, 16-bit values
-    /// become `(v + 128) / 257`.
+    /// The same pixels as [`decode_file`](super::decode_file) gives: grey is repeated, alpha is dropped,
+    /// 16-bit values become `(v + 128) / 257`.
     ///
     /// # Errors
     /// [`Error::InvalidImage`] for floating point, which has no fixed range.
@@ -134,8 +134,8 @@ impl<'a> TryFrom<&'a DynamicImage> for Image<'a> {
     /// Borrows the pixels.
     ///
     /// # Errors
-    /// [`Error::InvalidImage`] where there is no pixel, and for kinds that no [`PixelFormat`] stands for: grey with
-    /// alpha, colour of 16 bit, floating point.
+    /// [`Error::InvalidImage`] where there is no pixel, and for kinds that no [`PixelFormat`] stands for:
+    /// grey with alpha, colour of 16 bit, floating point.
     fn try_from(image: &'a DynamicImage) -> Result<Self> {
         match image {
             DynamicImage::ImageLuma8(i) => i.try_into(),

@@ -10,20 +10,21 @@ use std::collections::HashSet;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-/// Extensions that [`list_images`] takes for images, in lower case; case does not matter in file names. What is
-/// inside a file is found out from its content, never from its extension.
+/// Extensions that [`list_images`] takes for images, in lower case; case does not matter in file names. What
+/// is inside a file is found out from its content, never from its extension.
 pub const IMAGE_EXTENSIONS: &[&str] = &["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp"];
 
-const CONVERT: &str = "Convert it to a PNG, JPEG, BMP, TIFF or WebP file with 8 or 16 bit a channel";
+const CONVERT: &str = "Convert it to a PNG, JPEG, BMP, TIFF or WebP file with 8 or 16 bit per channel";
 const DAMAGED: &str = "The file is damaged or was cut off: copy or export it again, or leave it out";
 
 /// How files are decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodeOptions {
-    /// Turn and mirror the image as its EXIF orientation says. Off by default: pixels as they are stored, as the
-    /// published programs read them, and as ground-truth masks are usually drawn.
+    /// Turn and mirror the image as its EXIF orientation says. Off by default: pixels as they are stored, as
+    /// the published programs read them, and as ground-truth masks are usually drawn.
     pub exif_orientation: bool,
-    /// Largest `width * height` that is decoded; a larger one is refused from its header, before memory is taken.
+    /// Largest `width * height` that is decoded; a larger one is refused from its header, before memory is
+    /// taken.
     pub max_pixels: u64,
 }
 
@@ -35,14 +36,15 @@ impl Default for DecodeOptions {
 
 /// Decodes a PNG, JPEG, BMP, TIFF or WebP file to 8-bit RGB.
 ///
-/// Grey is repeated in the three channels, palettes are resolved, alpha is ignored (dropped, not blended), 16-bit
-/// values become `(v + 128) / 257`. Colour profiles and gamma are not applied. Of a file with several images the
-/// first is taken. TIFF with a palette, with grey and alpha, or with samples of 32 bit is refused. A file cut off before
-/// its last pixel is refused; damage in the middle of a file only where its format can tell, which JPEG mostly cannot.
+/// Grey is repeated in the three channels, palettes are resolved, alpha is ignored (dropped, not blended),
+/// 16-bit values become `(v + 128) / 257`. Colour profiles and gamma are not applied. Of a file with several
+/// images the first is taken. TIFF with a palette, with grey and alpha, or with samples of 32 bit is refused.
+/// A file cut off before its last pixel is refused; damage in the middle of a file only where its format can
+/// tell, which JPEG mostly cannot.
 ///
 /// # Errors
-/// [`Error::Image`] where the file is missing, empty, a folder, not an image, of an unsupported kind (floating
-/// point among them), cut off, or larger than `max_pixels`; [`Error::Io`] where it cannot be read.
+/// [`Error::Image`] where the file is missing, empty, a folder, not an image, of an unsupported kind
+/// (floating point among them), cut off, or larger than `max_pixels`; [`Error::Io`] where it cannot be read.
 pub fn decode_file(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<OwnedImage> {
     let path = path.as_ref();
     let meta = match std::fs::metadata(path) {
@@ -58,7 +60,7 @@ pub fn decode_file(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<Ow
     if !meta.is_file() {
         return Err(bad(path, "it is a device or a pipe", "Name a regular file"));
     }
-    // No format here needs more than 8 bytes a pixel; the rest is room for metadata.
+    // No format here needs more than 8 bytes per pixel; the rest is room for metadata.
     let largest = options.max_pixels.saturating_mul(8).saturating_add(64 << 20);
     if meta.len() > largest {
         return Err(too_large(path, format!("the file has {} bytes", meta.len()), options));
@@ -73,7 +75,8 @@ pub fn decode_file(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<Ow
 /// As [`decode_file`].
 pub fn decode_bytes(name: impl AsRef<Path>, bytes: &[u8], options: &DecodeOptions) -> Result<OwnedImage> {
     let name = name.as_ref();
-    // The decoders are other people's code on untrusted bytes: a panic in one is a bad file, not the end of a run.
+    // The decoders are other people's code on untrusted bytes: a panic in one is a bad file, not the end of a
+    // run.
     std::panic::catch_unwind(|| decode(name, bytes, options))
         .unwrap_or_else(|_| Err(bad(name, "the decoder broke down on it", DAMAGED)))
 }
@@ -119,8 +122,8 @@ fn decode(name: &Path, bytes: &[u8], options: &DecodeOptions) -> Result<OwnedIma
     to_rgb8(image).map_err(|reason| bad(name, reason, CONVERT))
 }
 
-/// Whether the marker segments and the entropy-coded data run up to an end-of-image marker of the main image (those
-/// of embedded thumbnails lie inside segments and are jumped over).
+/// Whether the marker segments and the entropy-coded data run up to an end-of-image marker of the main image
+/// (those of embedded thumbnails lie inside segments and are jumped over).
 fn jpeg_is_complete(bytes: &[u8]) -> bool {
     let mut at = 2;
     loop {
@@ -143,12 +146,12 @@ fn jpeg_is_complete(bytes: &[u8]) -> bool {
 
 /// Image files (by extension, [`IMAGE_EXTENSIONS`]) in `dir` and all folders below it, sorted by path.
 ///
-/// Files and folders whose name begins with a dot are skipped. Links are followed; a folder that is reached twice
-/// is listed once, so links that form a loop do no harm.
+/// Files and folders whose name begins with a dot are skipped. Links are followed; a folder that is reached
+/// twice is listed once, so links that form a loop do no harm.
 ///
 /// # Errors
-/// [`Error::Dataset`] where `dir` is missing or not a folder, [`Error::Io`] where a folder cannot be read. A folder
-/// without images is no error here.
+/// [`Error::Dataset`] where `dir` is missing or not a folder, [`Error::Io`] where a folder cannot be read. A
+/// folder without images is no error here.
 pub fn list_images(dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     let dir = dir.as_ref();
     if !dir.is_dir() {

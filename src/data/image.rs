@@ -32,8 +32,8 @@ impl PixelFormat {
     }
 }
 
-/// A borrowed image: rows of pixels, `stride` bytes apart. Images of the `image` crate, version 0.25, become one by
-/// `TryFrom`.
+/// A borrowed image: rows of pixels, `stride` bytes apart. Images of the `image` crate, version 0.25, become
+/// one by `TryFrom`.
 ///
 /// ```
 /// use softpatch::data::{Image, PixelFormat};
@@ -149,8 +149,9 @@ impl<'a> Image<'a> {
     }
 }
 
-/// An image that owns its pixels: 8-bit RGB, rows without gaps. Images of the `image` crate, version 0.25, become one by
-/// `From` or, where not every kind can, by `TryFrom`, with the pixels that [`decode_file`](super::decode_file) gives.
+/// An image that owns its pixels: 8-bit RGB, rows without gaps. Images of the `image` crate, version 0.25,
+/// become one by `From` or, where not every kind can, by `TryFrom`, with the pixels that
+/// [`decode_file`](super::decode_file) gives.
 ///
 /// ```
 /// use image::{DynamicImage, GrayImage, RgbImage};

@@ -5,9 +5,9 @@ use crate::Result;
 use crate::reference::resize::crop_mask;
 use std::path::Path;
 
-/// Reads a mask and brings it to the geometry of a preprocessed image, see [`crop_mask`]: `crop * crop` values, row by
-/// row, true for defect pixels. A mask of colour takes the largest channel. A folder stands for the union of all masks in
-/// it, as MVTec LOCO has them.
+/// Reads a mask and brings it to the geometry of a preprocessed image, see [`crop_mask`]: `crop * crop`
+/// values, row by row, true for defect pixels. A mask of colour takes the largest channel. A folder stands
+/// for the union of all masks in it, as MVTec LOCO has them.
 ///
 /// # Errors
 /// Those of [`decode_file`] and [`crop_mask`].

@@ -77,8 +77,9 @@ impl<T: Images + Send + ?Sized> Images for Arc<T> {
     }
 }
 
-/// Images that are in memory already, borrowed or owned, in any [`PixelFormat`](super::PixelFormat): what a detector
-/// scores, it can be fitted on. In messages and models they are called `<memory>[0]` and so on; see [`Named`].
+/// Images that are in memory already, borrowed or owned, in any [`PixelFormat`](super::PixelFormat): what a
+/// detector scores, it can be fitted on. In messages and models they are called `<memory>[0]` and so on; see
+/// [`Named`].
 ///
 /// ```
 /// use softpatch::data::{Frame, Image, ImageSource, MemorySource, OwnedImage, PixelFormat};

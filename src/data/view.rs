@@ -4,8 +4,8 @@ use super::OwnedImage;
 use crate::Result;
 use crate::reference::resize::{resize_rgb, resize_shorter_side_geometry};
 
-/// Brings the shorter side of an image to `resize` pixels, antialiased, and cuts out the centred `crop` x `crop` pixels: what
-/// the backbone gets, and the ground that anomaly maps lie on.
+/// Brings the shorter side of an image to `resize` pixels, antialiased, and cuts out the centred `crop` x
+/// `crop` pixels: what the backbone gets, and the ground that anomaly maps lie on.
 ///
 /// # Errors
 /// [`crate::Error::InvalidOption`] where `crop` is 0 or over `resize`, or the sides are too unequal;

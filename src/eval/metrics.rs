@@ -23,8 +23,8 @@ pub struct RocPoint {
     pub true_positive_rate: f64,
 }
 
-/// Area under the ROC curve: the probability that a defect scores higher than a normal sample, ties counting half.
-/// `labels` are true for defects.
+/// Area under the ROC curve: the probability that a defect scores higher than a normal sample, ties counting
+/// half. `labels` are true for defects.
 ///
 /// # Errors
 /// [`Error::Metric`] where the lengths differ, a score is not finite, or one class is missing.

@@ -12,8 +12,8 @@ pub struct Map<'a> {
     pub width: usize,
     /// `height * width` scores, row by row.
     pub scores: &'a [f32],
-    /// As many values, true for defect pixels. `None` for a normal image (no pixel is a defect), and for a defect
-    /// image whose mask is unknown.
+    /// As many values, true for defect pixels. `None` for a normal image (no pixel is a defect), and for a
+    /// defect image whose mask is unknown.
     pub mask: Option<&'a [bool]>,
 }
 
@@ -65,7 +65,8 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
-/// Computes all figures that `items` allow. The pixel figures leave out defect images without a mask, and say so.
+/// Computes all figures that `items` allow. The pixel figures leave out defect images without a mask, and say
+/// so.
 ///
 /// # Errors
 /// [`Error::Metric`] where a score is not finite, or a map and its mask differ in size. A

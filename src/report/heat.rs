@@ -28,8 +28,8 @@ pub(super) fn check(map: &[f32], height: u32, width: u32) -> Result<()> {
     Ok(())
 }
 
-/// A map (`height * width` values, row-major, any unit) as colours: `range.0` and below is near black, `range.1`
-/// and above pale yellow (see [`colormap`]).
+/// A map (`height * width` values, row-major, any unit) as colours: `range.0` and below is near black,
+/// `range.1` and above pale yellow (see [`colormap`]).
 ///
 /// # Errors
 /// [`Error::InvalidImage`] where the number of values does not match the size.
@@ -56,7 +56,7 @@ pub fn heatmap(map: &[f32], height: u32, width: u32, range: (f32, f32)) -> Resul
 /// everything above it is drawn too.
 ///
 /// # Errors
-/// [`Error::InvalidImage`] where the map does not have one value a pixel.
+/// [`Error::InvalidImage`] where the map does not have one value per pixel.
 pub fn overlay(
     image: &OwnedImage,
     map: &[f32],
@@ -85,7 +85,7 @@ pub fn overlay(
 /// so that it shows on any ground.
 ///
 /// # Errors
-/// [`Error::InvalidImage`] where the map does not have one value a pixel.
+/// [`Error::InvalidImage`] where the map does not have one value per pixel.
 pub fn contour(image: &mut OwnedImage, map: &[f32], threshold: f32, colour: [u8; 3]) -> Result<()> {
     image.as_image()?;
     check(map, image.height, image.width)?;

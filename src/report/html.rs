@@ -68,7 +68,8 @@ impl HtmlReport {
             p class="summary" {
                 (images) " image" @if images != 1 { "s" } ", highest score first"
                 @if bad + good > 0 {
-                    " " span class="pill bad" { (bad) " defect" } " " span class="pill good" { (good) " normal" }
+                    " " span class="pill bad" { (bad) " defect" }
+                    " " span class="pill good" { (good) " normal" }
                 }
             }
         }
@@ -89,8 +90,11 @@ impl HtmlReport {
         Ok(html! {
             article class=(class) {
                 h2 {
-                    span class="name" { (item.title) } " " span class="score" { "score " (number(item.score)) }
-                    @if let Some(verdict) = item.verdict { " " span class={ "pill " (class) } { (verdict.name()) } }
+                    span class="name" { (item.title) }
+                    " " span class="score" { "score " (number(item.score)) }
+                    @if let Some(verdict) = item.verdict {
+                        " " span class={ "pill " (class) } { (verdict.name()) }
+                    }
                 }
                 div class="pictures" { @for picture in &pictures { (picture) } }
             }

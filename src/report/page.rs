@@ -31,7 +31,8 @@ pub(crate) fn figure(png: &[u8], alt: &str, size: Option<[u32; 2]>, caption: &st
     let data = STANDARD.encode(png);
     html! {
         figure {
-            img src={ "data:image/png;base64," (data) } alt=(alt) width=[size.map(|s| s[0])] height=[size.map(|s| s[1])];
+            img src={ "data:image/png;base64," (data) } alt=(alt)
+                width=[size.map(|s| s[0])] height=[size.map(|s| s[1])];
             figcaption { (caption) }
         }
     }

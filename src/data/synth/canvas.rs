@@ -164,10 +164,10 @@ impl Canvas {
         }
     }
 
-    /// Where `changed` differs from this picture by more than 3 of 255 display steps in a channel, as a mask with
-    /// gaps of up to about 5 units closed and one pixel of margin (what the camera's blur can reach). Pixels of
-    /// `changed` outside the closed mask are set back to this picture's. Also returns how many pixels differ by more
-    /// than 10 steps, which the eye can tell from noise.
+    /// Where `changed` differs from this picture by more than 3 of 255 display steps in a channel, as a mask
+    /// with gaps of up to about 5 units closed and one pixel of margin (what the camera's blur can reach).
+    /// Pixels of `changed` outside the closed mask are set back to this picture's. Also returns how many
+    /// pixels differ by more than 10 steps, which the eye can tell from noise.
     pub(super) fn mask_of(&self, changed: &mut Self) -> (Vec<bool>, usize) {
         let steps = |(a, b): (&Rgb, &Rgb)| {
             let display = |v: f32| v.max(0.0).sqrt() * 255.0;

@@ -25,7 +25,7 @@ const SILK: Rgb = ink(0xe9ece6);
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
-    /// Integrated circuit with this many pins a side.
+    /// Integrated circuit with this many pins per side.
     Chip(u8),
     Resistor,
     Capacitor,
@@ -33,7 +33,8 @@ enum Kind {
     Can,
 }
 
-/// A part: kind, middle, half length and half width along its own axis, upright or lying, what is printed beside it.
+/// A part: kind, middle, half length and half width along its own axis, upright or lying, what is printed
+/// beside it.
 struct Part {
     kind: Kind,
     at: Point,
@@ -105,7 +106,7 @@ const VIAS: [Point; 14] = [
 /// Where the pins of the connector along the lower edge stand.
 const HEADER: std::ops::Range<u8> = 0..10;
 
-/// Rows of 3x5 letters, one bit a dot.
+/// Rows of 3x5 letters, one bit per dot.
 fn glyph(letter: char) -> [u8; 5] {
     match letter {
         'C' => [7, 4, 4, 4, 7],

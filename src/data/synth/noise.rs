@@ -83,7 +83,8 @@ pub(super) fn mix(a: f32, b: f32, t: f32) -> f32 {
     a + (b - a) * t
 }
 
-/// A smooth random walk: points about `pace` apart over `length` units, turning by up to `curl` radians a pace.
+/// A smooth random walk: points about `pace` apart over `length` units, turning by up to `curl` radians a
+/// pace.
 pub(super) fn wander(
     rng: &mut ChaCha8Rng,
     start: Point,

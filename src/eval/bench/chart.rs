@@ -48,13 +48,17 @@ impl Chart<'_> {
                 svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } width=(WIDTH) height=(HEIGHT) role="img"
                     aria-label=(self.title) {
                     text x=(LEFT) y="17" font-weight="600" { (self.title) }
-                    @for i in 0..=4 { (self.grid_line(self.y.1 + f64::from(i) / 4.0 * (self.y.2 - self.y.1))) }
+                    @for i in 0..=4 {
+                        (self.grid_line(self.y.1 + f64::from(i) / 4.0 * (self.y.2 - self.y.1)))
+                    }
                     @for &v in &self.x_ticks {
                         text x=(at(self.at_x(v))) y=(HEIGHT - BOTTOM + 16.0) text-anchor="middle" { (v) }
                     }
                     text x=(middle_x) y=(HEIGHT - 6.0) text-anchor="middle" { (self.x.0) }
                     @for curve in &self.curves { (self.curve(curve)) }
-                    text transform={ "translate(12 " (middle_y) ") rotate(-90)" } text-anchor="middle" { (self.y.0) }
+                    text transform={ "translate(12 " (middle_y) ") rotate(-90)" } text-anchor="middle" {
+                        (self.y.0)
+                    }
                 }
             }
         }
@@ -80,7 +84,9 @@ impl Chart<'_> {
                     @let (low, high) = (self.at_y(y - bar), self.at_y((y + bar).min(self.y.2)));
                     line stroke=(colour) x1=(cx) x2=(cx) y1=(at(low)) y2=(at(high)) {}
                 }
-                circle cx=(cx) cy=(at(self.at_y(y))) r="3" fill=(colour) { title { (name) " " (format!("{y:.3}")) } }
+                circle cx=(cx) cy=(at(self.at_y(y))) r="3" fill=(colour) {
+                    title { (name) " " (format!("{y:.3}")) }
+                }
             }
         }
     }

@@ -36,7 +36,9 @@ pub(super) fn page(title: &str, cells: &[Cell], notes: &[String], folder: &Path)
             (key(&colours))
             div class="charts" {
                 @for index in [0, 3] {
-                    @for protocol in protocols(&axes) { (over_noise(cells, &axes, index, protocol, &colours)) }
+                    @for protocol in protocols(&axes) {
+                        (over_noise(cells, &axes, index, protocol, &colours))
+                    }
                 }
             }
             h2 { "ROC of the image score, seed 0" }

@@ -131,12 +131,13 @@ struct Task {
 }
 
 impl Bench<'_> {
-    /// Computes the cells that are not in the output folder yet, each written as it is done, and returns all. `done` is
-    /// told of every cell, and whether it was computed now.
+    /// Computes the cells that are not in the output folder yet, each written as it is done, and returns all.
+    /// `done` is told of every cell, and whether it was computed now.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] for settings out of range, what an image or list says of itself, [`Error::Io`] where
-    /// output cannot be written, [`Error::Cancelled`] where `progress` asked to stop: what is done stays.
+    /// [`Error::InvalidOption`] for settings out of range, what an image or list says of itself,
+    /// [`Error::Io`] where output cannot be written, [`Error::Cancelled`] where `progress` asked to stop:
+    /// what is done stays.
     pub fn run(&self, progress: &dyn Progress, done: impl FnMut(&Cell, bool)) -> Result<Summary> {
         let decode = self.options.decode.clone();
         let open = move |entries: &[TrainEntry]| -> Box<dyn ImageSource> {
@@ -170,7 +171,8 @@ impl Bench<'_> {
                 self.category(category, &tasks, open, progress, &mut summary, &mut done)?;
             }
             for (file, settings) in files {
-                // Read back even where it was just computed, so that a run and its continuation see the same numbers.
+                // Read back even where it was just computed, so that a run and its continuation see the same
+                // numbers.
                 let cell = Cell::read(&file, &settings)
                     .ok_or_else(|| Error::io(&file, "reading", std::io::ErrorKind::NotFound.into()))?;
                 if !missing.contains(&file) {
@@ -361,7 +363,8 @@ impl Bench<'_> {
         })
     }
 
-    /// Overlays of the first defect of the first two kinds, the map drawn from its median to its highest value.
+    /// Overlays of the first defect of the first two kinds, the map drawn from its median to its highest
+    /// value.
     fn examples(&self, test: &[TestItem], scored: &Scored, file: &Path) -> Result<Vec<String>> {
         let mut kinds = HashSet::new();
         let first = |(_, i): &(usize, &TestItem)| i.defect.as_ref().is_some_and(|d| kinds.insert(d.clone()));

@@ -107,7 +107,8 @@ pub(super) fn over_seeds(
     Mean::of(&of.filter_map(|cell| figure(&cell.report)).collect::<Vec<_>>())
 }
 
-/// Over seeds, of the mean over categories: a seed counts where it has every category that the condition has at all.
+/// Over seeds, of the mean over categories: a seed counts where it has every category that the condition has
+/// at all.
 pub(super) fn over_categories(
     cells: &[Cell],
     method: &str,
@@ -262,8 +263,8 @@ fn markdown(cells: &[Cell], notes: &[String]) -> String {
 }
 
 impl Summary {
-    /// Writes `results.csv`, `results.json`, `table.md` and `report.html` into `out`, each whole or not at all. They depend
-    /// on the cells alone.
+    /// Writes `results.csv`, `results.json`, `table.md` and `report.html` into `out`, each whole or not at
+    /// all. They depend on the cells alone.
     ///
     /// # Errors
     /// [`Error::Io`] naming the file.
@@ -275,8 +276,8 @@ impl Summary {
         write_whole(&out.join("report.html"), page.as_bytes())
     }
 
-    /// The tables of image AUROC, pixel AUROC and AUPRO: a row a category, a column a method, mean and standard deviation
-    /// over seeds.
+    /// The tables of image AUROC, pixel AUROC and AUPRO: one row per category, one column per method, mean and
+    /// standard deviation over seeds.
     pub fn markdown(&self) -> String {
         markdown(&self.cells, &self.notes)
     }
