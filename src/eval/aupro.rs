@@ -1,11 +1,34 @@
 //! Area under the per-region-overlap curve.
 
-use super::metrics::{Ranking, key};
-use super::report::Map;
+use super::metrics::{Ranking, check_finite, check_lengths, key};
 use crate::{Error, Result};
 
 /// The false positive rate up to which [`aupro`] is usually stated.
 pub const DEFAULT_FPR_LIMIT: f64 = 0.3;
+
+/// An anomaly map with its ground truth.
+#[derive(Clone, Copy, Debug)]
+pub struct Map<'a> {
+    /// Width in pixels; the height follows.
+    pub width: usize,
+    /// `height * width` scores, row by row.
+    pub scores: &'a [f32],
+    /// As many values, true for defect pixels. `None` for a normal image (no pixel is a defect), and for a
+    /// defect image whose mask is unknown.
+    pub mask: Option<&'a [bool]>,
+}
+
+impl Map<'_> {
+    /// Whether the sizes agree and all scores are finite.
+    pub(super) fn check(&self) -> Result<()> {
+        let pixels = self.scores.len();
+        if self.width == 0 || pixels == 0 || !pixels.is_multiple_of(self.width) {
+            return Err(Error::Metric(format!("{pixels} scores are no map of width {}", self.width)));
+        }
+        check_lengths(pixels, self.mask.map_or(pixels, <[bool]>::len))?;
+        check_finite(self.scores)
+    }
+}
 
 /// Area under the per-region-overlap curve up to `fpr_limit`, divided by `fpr_limit`, in 0..=1.
 ///

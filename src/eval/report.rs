@@ -1,33 +1,9 @@
 //! All figures of merit of one run.
 
-use super::aupro::{DEFAULT_FPR_LIMIT, PixelRanking};
-use super::metrics::{Ranking, check_finite, check_lengths};
-use crate::{Error, Result};
+use super::aupro::{DEFAULT_FPR_LIMIT, Map, PixelRanking};
+use super::metrics::{Ranking, check_finite};
+use crate::Result;
 use serde::{Deserialize, Serialize};
-
-/// An anomaly map with its ground truth.
-#[derive(Clone, Copy, Debug)]
-pub struct Map<'a> {
-    /// Width in pixels; the height follows.
-    pub width: usize,
-    /// `height * width` scores, row by row.
-    pub scores: &'a [f32],
-    /// As many values, true for defect pixels. `None` for a normal image (no pixel is a defect), and for a
-    /// defect image whose mask is unknown.
-    pub mask: Option<&'a [bool]>,
-}
-
-impl Map<'_> {
-    /// Whether the sizes agree and all scores are finite.
-    pub(super) fn check(&self) -> Result<()> {
-        let pixels = self.scores.len();
-        if self.width == 0 || pixels == 0 || !pixels.is_multiple_of(self.width) {
-            return Err(Error::Metric(format!("{pixels} scores are no map of width {}", self.width)));
-        }
-        check_lengths(pixels, self.mask.map_or(pixels, <[bool]>::len))?;
-        check_finite(self.scores)
-    }
-}
 
 /// A scored test image.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +45,7 @@ pub struct Report {
 /// so.
 ///
 /// # Errors
-/// [`Error::Metric`] where a score is not finite, or a map and its mask differ in size. A
+/// [`crate::Error::Metric`] where a score is not finite, or a map and its mask differ in size. A
 /// missing class is no error: the figure is `None`.
 ///
 /// ```

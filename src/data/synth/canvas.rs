@@ -1,13 +1,10 @@
 //! The drawing surface: linear-light RGB, drawn in units of 1/256 of the side so that pictures look alike at
 //! every size, with edges antialiased from signed distances.
 
-use super::noise::{step, stream, uniform};
+use super::noise::{Point, step, stream, uniform};
 use crate::data::OwnedImage;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
-
-/// A position in units: 0 .. 256 from left to right and from top to bottom.
-pub(super) type Point = (f32, f32);
 
 /// Linear light, 0 .. 1 (highlights may pass 1 until the camera clips them).
 pub(super) type Rgb = [f32; 3];

@@ -14,6 +14,7 @@
 //! # Ok::<(), softpatch::Error>(())
 //! ```
 
+mod board;
 mod canvas;
 mod circuit;
 mod fabric;
@@ -28,8 +29,8 @@ pub use write::{SynthOptions, SynthSummary, generate};
 
 use crate::data::OwnedImage;
 use crate::{Error, Result};
-use canvas::{Camera, Canvas, Point, Rgb};
-use noise::{stream, uniform};
+use canvas::{Camera, Canvas, Rgb};
+use noise::{Point, stream, uniform};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
 

@@ -1,8 +1,8 @@
 //! Packaging print: citrus slices in two inks on coated board. The flesh is a halftone at 45 degrees, the
 //! second ink (leaves, dots) is registered a little off, differently in every picture.
 
-use super::canvas::{Bounds, Canvas, Point, Rgb, dim, filter, ink};
-use super::noise::{fractal, hash, mix, noise, step, uniform};
+use super::canvas::{Bounds, Canvas, Rgb, dim, filter, ink};
+use super::noise::{Point, fractal, hash, mix, noise, step, uniform};
 use super::{Defect, Flaw, Scene, Style};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;

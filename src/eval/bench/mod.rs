@@ -5,8 +5,10 @@
 
 mod cell;
 mod chart;
+mod figures;
 mod map;
 mod method;
+mod options;
 mod padim;
 mod page;
 mod run;
@@ -17,4 +19,5 @@ mod tables;
 
 pub use cell::{Cell, CellImage, CellSettings, Condition, protocol_name, protocol_of};
 pub use method::Method;
-pub use run::{Bench, BenchOptions, Open, Summary};
+pub use options::BenchOptions;
+pub use run::{Bench, Open, Summary};

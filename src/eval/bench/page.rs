@@ -2,7 +2,7 @@
 
 use super::cell::{Cell, Condition, protocol_name};
 use super::chart::{Chart, Curve};
-use super::tables::{Axes, FIGURES, Mean, over_categories, over_seeds, select};
+use super::figures::{Axes, FIGURES, Mean, over_categories, over_seeds, select};
 use crate::data::NoiseProtocol;
 use crate::eval::roc_curve;
 use maud::{Markup, html};
