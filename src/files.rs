@@ -1,7 +1,7 @@
 //! Files that appear whole or not at all.
 //!
-//! A reader of such a file, or a program that is stopped in the middle of writing it, never meets half of it: the bytes
-//! go to a temporary file in the same folder, which takes the file's name once it is complete.
+//! A reader of such a file, or a program that is stopped in the middle of writing it, never meets half of it:
+//! the bytes go to a temporary file in the same folder, which takes the file's name once it is complete.
 
 use crate::{Error, Result};
 use std::fs::File;
@@ -20,8 +20,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// [`Error::Io`] naming `path`.
-pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
-    let path = path.as_ref();
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes, Sync::System).map_err(|e| Error::io(path, "writing", e))
 }
 
@@ -41,7 +40,8 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], sync: Sync) -> std::io::Result<
     builder.prefix(".softpatch-").suffix(".part");
     #[cfg(unix)]
     {
-        // Temporary files are private by default; these should be as readable as any other file (umask applies).
+        // Temporary files are private by default; these should be as readable as any other file (umask
+        // applies).
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }

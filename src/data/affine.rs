@@ -4,8 +4,8 @@ use super::OwnedImage;
 use crate::Result;
 use rand::Rng;
 
-/// An affine move about the image's centre `c`: a point `p` goes to `c + shift + scale * R(rotation) * H(shear) * (p - c)`,
-/// with the shear `x += tan(shear) * y`.
+/// An affine move about the image's centre `c`: a point `p` goes to
+/// `c + shift + scale * R(rotation) * H(shear) * (p - c)`, with the shear `x += tan(shear) * y`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Affine {
     /// Degrees, clockwise as seen.
@@ -24,8 +24,8 @@ impl Affine {
     /// The move that changes nothing.
     pub const IDENTITY: Self = Self { rotation: 0.0, shift_x: 0.0, shift_y: 0.0, scale: 1.0, shear: 0.0 };
 
-    /// Draws a move: rotation and shear up to 10 degrees, shift up to 0.1, scale 0.9 to 1.1, all uniform, either way
-    /// ("augmented overlap" of the SoftPatch paper).
+    /// Draws a move: rotation and shear up to 10 degrees, shift up to 0.1, scale 0.9 to 1.1, all uniform,
+    /// either way ("augmented overlap" of the SoftPatch paper).
     pub fn random(rng: &mut impl Rng) -> Self {
         Self {
             rotation: rng.random_range(-10.0..=10.0),
@@ -36,8 +36,8 @@ impl Affine {
         }
     }
 
-    /// Moves an image: same size, bilinear between pixel centres, and what comes from outside takes the nearest
-    /// border pixel's colour.
+    /// Moves an image: same size, bilinear between pixel centres, and what comes from outside takes the
+    /// nearest border pixel's colour.
     ///
     /// # Errors
     /// [`Error::InvalidImage`](crate::Error::InvalidImage) where the pixels do not fit the size.

@@ -1,28 +1,30 @@
 //! Image files to 8-bit RGB.
 
+use super::convert::to_rgb8;
 use super::{ImageSource, OwnedImage};
 use crate::{Error, Result};
 use image::metadata::Orientation;
-use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-/// Extensions that [`list_images`] takes for images, in lower case; case does not matter in file names. What is
-/// inside a file is found out from its content, never from its extension.
+/// Extensions that [`list_images`] takes for images, in lower case; case does not matter in file names. What
+/// is inside a file is found out from its content, never from its extension.
 pub const IMAGE_EXTENSIONS: &[&str] = &["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp"];
 
-const CONVERT: &str = "Convert it to a PNG, JPEG, BMP, TIFF or WebP file with 8 or 16 bit a channel";
+const CONVERT: &str = "Convert it to a PNG, JPEG, BMP, TIFF or WebP file with 8 or 16 bit per channel";
 const DAMAGED: &str = "The file is damaged or was cut off: copy or export it again, or leave it out";
 
 /// How files are decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodeOptions {
-    /// Turn and mirror the image as its EXIF orientation says. Off by default: pixels as they are stored, as the
-    /// published programs read them, and as ground-truth masks are usually drawn.
+    /// Turn and mirror the image as its EXIF orientation says. Off by default: pixels as they are stored, as
+    /// the published programs read them, and as ground-truth masks are usually drawn.
     pub exif_orientation: bool,
-    /// Largest `width * height` that is decoded; a larger one is refused from its header, before memory is taken.
+    /// Largest `width * height` that is decoded; a larger one is refused from its header, before memory is
+    /// taken.
     pub max_pixels: u64,
 }
 
@@ -34,14 +36,15 @@ impl Default for DecodeOptions {
 
 /// Decodes a PNG, JPEG, BMP, TIFF or WebP file to 8-bit RGB.
 ///
-/// Grey is repeated in the three channels, palettes are resolved, alpha is ignored (dropped, not blended), 16-bit
-/// values become `(v + 128) / 257`. Colour profiles and gamma are not applied. Of a file with several images the
-/// first is taken. TIFF with a palette, with grey and alpha, or with samples of 32 bit is refused. A file cut off before
-/// its last pixel is refused; damage in the middle of a file only where its format can tell, which JPEG mostly cannot.
+/// Grey is repeated in the three channels, palettes are resolved, alpha is ignored (dropped, not blended),
+/// 16-bit values become `(v + 128) / 257`. Colour profiles and gamma are not applied. Of a file with several
+/// images the first is taken. TIFF with a palette, with grey and alpha, or with samples of 32 bit is refused.
+/// A file cut off before its last pixel is refused; damage in the middle of a file only where its format can
+/// tell, which JPEG mostly cannot.
 ///
 /// # Errors
-/// [`Error::Image`] where the file is missing, empty, a folder, not an image, of an unsupported kind (floating
-/// point among them), cut off, or larger than `max_pixels`; [`Error::Io`] where it cannot be read.
+/// [`Error::Image`] where the file is missing, empty, a folder, not an image, of an unsupported kind
+/// (floating point among them), cut off, or larger than `max_pixels`; [`Error::Io`] where it cannot be read.
 pub fn decode_file(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<OwnedImage> {
     let path = path.as_ref();
     let meta = match std::fs::metadata(path) {
@@ -57,7 +60,7 @@ pub fn decode_file(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<Ow
     if !meta.is_file() {
         return Err(bad(path, "it is a device or a pipe", "Name a regular file"));
     }
-    // No format here needs more than 8 bytes a pixel; the rest is room for metadata.
+    // No format here needs more than 8 bytes per pixel; the rest is room for metadata.
     let largest = options.max_pixels.saturating_mul(8).saturating_add(64 << 20);
     if meta.len() > largest {
         return Err(too_large(path, format!("the file has {} bytes", meta.len()), options));
@@ -72,7 +75,8 @@ pub fn decode_file(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<Ow
 /// As [`decode_file`].
 pub fn decode_bytes(name: impl AsRef<Path>, bytes: &[u8], options: &DecodeOptions) -> Result<OwnedImage> {
     let name = name.as_ref();
-    // The decoders are other people's code on untrusted bytes: a panic in one is a bad file, not the end of a run.
+    // The decoders are other people's code on untrusted bytes: a panic in one is a bad file, not the end of a
+    // run.
     std::panic::catch_unwind(|| decode(name, bytes, options))
         .unwrap_or_else(|_| Err(bad(name, "the decoder broke down on it", DAMAGED)))
 }
@@ -113,35 +117,13 @@ fn decode(name: &Path, bytes: &[u8], options: &DecodeOptions) -> Result<OwnedIma
     } else {
         Orientation::NoTransforms
     };
-    let decoded = DynamicImage::from_decoder(decoder).map_err(|e| from_image_error(name, e, options))?;
-    let mut image = DynamicImage::ImageRgb8(to_rgb8(name, decoded)?);
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|e| from_image_error(name, e, options))?;
     image.apply_orientation(orientation);
-    let (width, height) = (image.width(), image.height());
-    Ok(OwnedImage { width, height, pixels: image.into_bytes() })
+    to_rgb8(image).map_err(|reason| bad(name, reason, CONVERT))
 }
 
-fn to_rgb8(name: &Path, image: DynamicImage) -> Result<RgbImage> {
-    let (width, height) = (image.width(), image.height());
-    let narrow = |v: u16| ((u32::from(v) + 128) / 257) as u8;
-    let pixels: Vec<u8> = match image {
-        DynamicImage::ImageRgb8(i) => return Ok(i),
-        DynamicImage::ImageLuma8(i) => i.pixels().flat_map(|p| [p.0[0]; 3]).collect(),
-        DynamicImage::ImageLumaA8(i) => i.pixels().flat_map(|p| [p.0[0]; 3]).collect(),
-        DynamicImage::ImageRgba8(i) => i.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2]]).collect(),
-        DynamicImage::ImageLuma16(i) => i.pixels().flat_map(|p| [narrow(p.0[0]); 3]).collect(),
-        DynamicImage::ImageLumaA16(i) => i.pixels().flat_map(|p| [narrow(p.0[0]); 3]).collect(),
-        DynamicImage::ImageRgb16(i) => i.into_raw().into_iter().map(narrow).collect(),
-        DynamicImage::ImageRgba16(i) => {
-            i.pixels().flat_map(|p| [narrow(p.0[0]), narrow(p.0[1]), narrow(p.0[2])]).collect()
-        }
-        other => return Err(bad(name, format!("{:?} pixels are not supported", other.color()), CONVERT)),
-    };
-    RgbImage::from_raw(width, height, pixels)
-        .ok_or_else(|| bad(name, "the decoder returned too few pixels", DAMAGED))
-}
-
-/// Whether the marker segments and the entropy-coded data run up to an end-of-image marker of the main image (those
-/// of embedded thumbnails lie inside segments and are jumped over).
+/// Whether the marker segments and the entropy-coded data run up to an end-of-image marker of the main image
+/// (those of embedded thumbnails lie inside segments and are jumped over).
 fn jpeg_is_complete(bytes: &[u8]) -> bool {
     let mut at = 2;
     loop {
@@ -164,12 +146,12 @@ fn jpeg_is_complete(bytes: &[u8]) -> bool {
 
 /// Image files (by extension, [`IMAGE_EXTENSIONS`]) in `dir` and all folders below it, sorted by path.
 ///
-/// Files and folders whose name begins with a dot are skipped. Links are followed; a folder that is reached twice
-/// is listed once, so links that form a loop do no harm.
+/// Files and folders whose name begins with a dot are skipped. Links are followed; a folder that is reached
+/// twice is listed once, so links that form a loop do no harm.
 ///
 /// # Errors
-/// [`Error::Dataset`] where `dir` is missing or not a folder, [`Error::Io`] where a folder cannot be read. A folder
-/// without images is no error here.
+/// [`Error::Dataset`] where `dir` is missing or not a folder, [`Error::Io`] where a folder cannot be read. A
+/// folder without images is no error here.
 pub fn list_images(dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     let dir = dir.as_ref();
     if !dir.is_dir() {
@@ -239,25 +221,6 @@ impl ImageSource for FileSource {
     }
     fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>> {
         decode_file(&self.paths[index], &self.options).map(Cow::Owned)
-    }
-}
-
-/// Images that are in memory already.
-#[derive(Clone, Copy, Debug)]
-pub struct MemorySource<'a>(pub &'a [OwnedImage]);
-
-impl ImageSource for MemorySource<'_> {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-    fn name(&self, index: usize) -> String {
-        format!("<memory>[{index}]")
-    }
-    /// # Errors
-    /// [`Error::InvalidImage`] where the pixels do not fit the size.
-    fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>> {
-        self.0[index].as_image()?;
-        Ok(Cow::Borrowed(&self.0[index]))
     }
 }
 

@@ -13,6 +13,28 @@ use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
 /// The images to fit on.
+///
+/// ```
+/// use softpatch::data::{DecodeOptions, ImageSource, TrainSet};
+/// # use softpatch::data::synth::{Material, SynthOptions, generate};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let options = SynthOptions {
+/// #     materials: vec![Material::Metal],
+/// #     train: 2,
+/// #     test_good: 1,
+/// #     test_per_defect: 1,
+/// #     size: 64,
+/// #     ..Default::default()
+/// # };
+/// # generate(folder.path(), &options, &|_, _| {})?;
+/// # let category = folder.path().join("metal");
+///
+/// // `category/train/good/000.png` and so on; a folder of images does, too.
+/// let source = TrainSet::open(&category)?.source(DecodeOptions::default());
+/// assert_eq!(source.len(), 2);
+/// assert_eq!(source.load(0)?.width, 64);
+/// # Ok::<(), softpatch::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrainSet {
     /// The images, sorted, at least one.
@@ -25,8 +47,8 @@ impl TrainSet {
     /// Finds the images to fit on: all below `dir/train` where that exists, else all below `dir`.
     ///
     /// # Errors
-    /// [`Error::Dataset`] where `dir` is missing or holds no image, and where it would be a mistake to take all its
-    /// images: a category whose `train` is missing, or a folder of categories.
+    /// [`Error::Dataset`] where `dir` is missing or holds no image, and where it would be a mistake to take
+    /// all its images: a category whose `train` is missing, or a folder of categories.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = existing(dir.as_ref())?;
         let train = dir.join("train");
@@ -38,8 +60,8 @@ impl TrainSet {
                     return Err(dataset(
                         dir,
                         format!(
-                            "looked for the folder train/, and found only {name}/: fitting on all images would take \
-                             test images. Name the folder of the training images"
+                            "looked for the folder train/, and found only {name}/: fitting on all images \
+                             would take test images. Name the folder of the training images"
                         ),
                     ));
                 }
@@ -97,19 +119,20 @@ impl TestSet {
     /// Finds the images below `dir/test/good` and `dir/test/<defect>`, and their masks: the file
     /// `dir/ground_truth/<defect>/<stem>_mask.<ext>`, else `<stem>.<ext>`.
     ///
-    /// A defect image without a mask is allowed (see [`TestSet::without_mask`]): it counts in the image figures and
-    /// is left out of the pixel figures.
+    /// A defect image without a mask is allowed (see [`TestSet::without_mask`]): it counts in the image
+    /// figures and is left out of the pixel figures.
     ///
     /// # Errors
-    /// [`Error::Dataset`] where `dir` or `dir/test` is missing, where there is no image, or where images lie in
-    /// `dir/test` itself, since nothing says whether they are good.
+    /// [`Error::Dataset`] where `dir` or `dir/test` is missing, where there is no image, or where images lie
+    /// in `dir/test` itself, since nothing says whether they are good.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = existing(dir.as_ref())?;
         let test = dir.join("test");
         if !test.is_dir() {
             return Err(dataset(
                 dir,
-                "looked for the folder test/ with test/good/ and one folder for each kind of defect, and there is none"
+                "looked for the folder test/ with test/good/ and one folder for each kind of defect, and there \
+                 is none"
                     .to_owned(),
             ));
         }

@@ -21,7 +21,7 @@ pub enum PixelFormat {
 }
 
 impl PixelFormat {
-    /// Bytes a pixel.
+    /// Bytes per pixel.
     pub const fn bytes(self) -> usize {
         match self {
             Self::Gray8 => 1,
@@ -32,7 +32,24 @@ impl PixelFormat {
     }
 }
 
-/// A borrowed image: rows of pixels, `stride` bytes apart.
+/// A borrowed image: rows of pixels, `stride` bytes apart. Images of the `image` crate, version 0.25, become
+/// one by `TryFrom`.
+///
+/// ```
+/// use softpatch::data::{Image, PixelFormat};
+///
+/// // Two rows of two grey pixels, each with two bytes of padding.
+/// let buffer = [10, 20, 0, 0, 30, 40, 0, 0];
+/// let image = Image::new(&buffer, 2, 2, 4, PixelFormat::Gray8)?;
+/// assert_eq!(image.row(1), [30, 40]);
+///
+/// // Too short a buffer is refused.
+/// assert!(Image::new(&buffer[..5], 2, 2, 4, PixelFormat::Gray8).is_err());
+///
+/// let photo = image::RgbImage::from_pixel(3, 2, image::Rgb([200, 100, 0]));
+/// assert_eq!(Image::try_from(&photo)?.row(0)[..3], [200, 100, 0]);
+/// # Ok::<(), softpatch::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Image<'a> {
     pixels: &'a [u8],
@@ -132,7 +149,24 @@ impl<'a> Image<'a> {
     }
 }
 
-/// An image that owns its pixels: 8-bit RGB, rows without gaps.
+/// An image that owns its pixels: 8-bit RGB, rows without gaps. Images of the `image` crate, version 0.25,
+/// become one by `From` or, where not every kind can, by `TryFrom`, with the pixels that
+/// [`decode_file`](super::decode_file) gives.
+///
+/// ```
+/// use image::{DynamicImage, GrayImage, RgbImage};
+/// use softpatch::data::OwnedImage;
+///
+/// let image = OwnedImage::from(RgbImage::new(4, 3));
+/// assert_eq!((image.width, image.height, image.pixels.len()), (4, 3, 36));
+///
+/// let grey = OwnedImage::from(GrayImage::from_pixel(4, 3, image::Luma([7])));
+/// assert_eq!(grey.pixels, [7; 36]);
+///
+/// let wide = OwnedImage::try_from(DynamicImage::new_rgba16(4, 3))?;
+/// assert_eq!(wide, image);
+/// # Ok::<(), softpatch::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedImage {
     /// Width in pixels, at least 1.

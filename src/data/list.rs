@@ -4,7 +4,7 @@ use crate::files::write_whole;
 use crate::{Error, Result};
 use std::path::Path;
 
-/// Writes records, the header first, one a line.
+/// Writes records, the header first, one per line.
 pub(crate) fn write(
     file: &Path,
     records: impl IntoIterator<Item: IntoIterator<Item: AsRef<[u8]>>>,
@@ -17,8 +17,8 @@ pub(crate) fn write(
     write_whole(file, &writer.into_inner().map_err(|e| fail(e.into_error()))?)
 }
 
-/// The records below the header, which must be `header`, each with the number of its first line. Empty lines are
-/// skipped, and so is a byte-order mark.
+/// The records below the header, which must be `header`, each with the number of its first line. Empty lines
+/// are skipped, and so is a byte-order mark.
 pub(super) fn read<const N: usize>(file: &Path, header: [&str; N]) -> Result<Vec<(u64, [String; N])>> {
     let bytes = std::fs::read(file).map_err(|e| Error::io(file, "reading", e))?;
     let text = str::from_utf8(&bytes).map_err(|_| wrong(file, "the list is not UTF-8 text"))?;

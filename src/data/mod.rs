@@ -1,23 +1,24 @@
 //! Folder layouts, decoding, noise protocols, and the procedural set.
 
 mod affine;
+mod convert;
 mod decode;
 pub(crate) mod encode;
 mod folder;
 mod image;
 mod layouts;
 pub(crate) mod list;
+mod memory;
 mod noise;
 mod split_csv;
 pub mod synth;
 
 pub use affine::Affine;
-pub use decode::{
-    DecodeOptions, FileSource, IMAGE_EXTENSIONS, MemorySource, decode_bytes, decode_file, list_images,
-};
+pub use decode::{DecodeOptions, FileSource, IMAGE_EXTENSIONS, decode_bytes, decode_file, list_images};
 pub use folder::{TestItem, TestSet, TrainSet};
 pub use image::{Frame, Image, OwnedImage, PixelFormat};
 pub use layouts::{Category, Dataset, Layout};
+pub use memory::{Images, MemorySource, Named, Pixels};
 pub use noise::{NoiseProtocol, Split, SplitSource, TrainEntry, split};
 
 use crate::Result;

@@ -50,11 +50,12 @@ impl Split {
     }
 }
 
-/// Puts `floor(ratio * train.len())` defect images of `test`, drawn without replacement, into the training set.
+/// Puts `floor(ratio * train.len())` defect images of `test`, drawn without replacement, into the training
+/// set.
 ///
-/// The same seed draws the same images under every protocol. Where there are too few, each is taken once and the
-/// rest is drawn from all with replacement, every repeat moved by a random [`Affine`], so that no two training
-/// images are equal; [`Split::repeats_noise`] says so.
+/// The same seed draws the same images under every protocol. Where there are too few, each is taken once and
+/// the rest is drawn from all with replacement, every repeat moved by a random [`Affine`], so that no two
+/// training images are equal; [`Split::repeats_noise`] says so.
 ///
 /// # Errors
 /// [`Error::InvalidOption`] where `ratio` is not in 0..=1, where there is no defect image to draw, or where
@@ -80,8 +81,8 @@ pub fn split(
     }
     if count > 0 && count >= defects && protocol == NoiseProtocol::NoOverlap {
         return Err(Error::InvalidOption(format!(
-            "a noise ratio of {ratio} without overlap takes {count} of {defects} defect images and leaves none to \
-             test on; lower the ratio or let them overlap"
+            "a noise ratio of {ratio} without overlap takes {count} of {defects} defect images and leaves none \
+             to test on; lower the ratio or let them overlap"
         )));
     }
 

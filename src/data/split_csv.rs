@@ -11,12 +11,14 @@ const HEADER: [&str; 10] =
     ["split", "path", "defect", "mask", "noise", "rotation", "shift_x", "shift_y", "scale", "shear"];
 
 impl Split {
-    /// Writes the split as CSV (RFC 4180, UTF-8), one image a line, paths as they are:
-    /// `split,path,defect,mask,noise,rotation,shift_x,shift_y,scale,shear`, where `split` is `train` or `test`,
-    /// `noise` is 0 or 1 in training lines, and the last five are those of [`Affine`] where the image is moved.
+    /// Writes the split as CSV (RFC 4180, UTF-8), one image per line, paths as they are:
+    /// `split,path,defect,mask,noise,rotation,shift_x,shift_y,scale,shear`, where `split` is `train` or
+    /// `test`, `noise` is 0 or 1 in training lines, and the last five are those of [`Affine`] where the image
+    /// is moved.
     ///
     /// # Errors
-    /// [`crate::Error::Dataset`] where a path is not UTF-8, [`crate::Error::Io`] where the file cannot be written.
+    /// [`crate::Error::Dataset`] where a path is not UTF-8, [`crate::Error::Io`] where the file cannot be
+    /// written.
     pub fn write_csv(&self, file: impl AsRef<Path>) -> Result<()> {
         let file = file.as_ref();
         let text = |path: &Path| match path.to_str() {
@@ -48,8 +50,8 @@ impl Split {
     /// Reads what [`Split::write_csv`] wrote. Whether the images exist is found out when they are loaded.
     ///
     /// # Errors
-    /// [`crate::Error::Dataset`] with the line's number where the file is not such a list, [`crate::Error::Io`] where it cannot be
-    /// read.
+    /// [`crate::Error::Dataset`] with the line's number where the file is not such a list,
+    /// [`crate::Error::Io`] where it cannot be read.
     pub fn read_csv(file: impl AsRef<Path>) -> Result<Self> {
         let file = file.as_ref();
         let mut split = Self { train: Vec::new(), test: Vec::new() };

@@ -1,23 +1,47 @@
 //! Area under the per-region-overlap curve.
 
-use super::metrics::{Ranking, key};
-use super::report::Map;
+use super::metrics::{Ranking, check_finite, check_lengths, key};
 use crate::{Error, Result};
 
 /// The false positive rate up to which [`aupro`] is usually stated.
 pub const DEFAULT_FPR_LIMIT: f64 = 0.3;
 
+/// An anomaly map with its ground truth.
+#[derive(Clone, Copy, Debug)]
+pub struct Map<'a> {
+    /// Width in pixels; the height follows.
+    pub width: usize,
+    /// `height * width` scores, row by row.
+    pub scores: &'a [f32],
+    /// As many values, true for defect pixels. `None` for a normal image (no pixel is a defect), and for a
+    /// defect image whose mask is unknown.
+    pub mask: Option<&'a [bool]>,
+}
+
+impl Map<'_> {
+    /// Whether the sizes agree and all scores are finite.
+    pub(super) fn check(&self) -> Result<()> {
+        let pixels = self.scores.len();
+        if self.width == 0 || pixels == 0 || !pixels.is_multiple_of(self.width) {
+            return Err(Error::Metric(format!("{pixels} scores are no map of width {}", self.width)));
+        }
+        check_lengths(pixels, self.mask.map_or(pixels, <[bool]>::len))?;
+        check_finite(self.scores)
+    }
+}
+
 /// Area under the per-region-overlap curve up to `fpr_limit`, divided by `fpr_limit`, in 0..=1.
 ///
-/// At each threshold, the overlap is the mean over all defect regions of all maps of the share of the region's
-/// pixels that score at or above it, and the false positive rate is that of all normal pixels pooled. Regions are
-/// the 8-connected components of a mask, as in the evaluation of the MVTec data set (Bergmann et al., IJCV 2021),
-/// whose program labels with a 3x3 structure of ones. Every distinct score is a threshold; between
-/// two of them, and up to the limit, the curve is linear. A map without a mask counts as normal throughout.
+/// At each threshold, the overlap is the mean over all defect regions of all maps of the share of the
+/// region's pixels that score at or above it, and the false positive rate is that of all normal pixels
+/// pooled. Regions are the 8-connected components of a mask, as in the evaluation of the MVTec data set
+/// (Bergmann et al., IJCV 2021), whose program labels with a 3x3 structure of ones. Every distinct score is a
+/// threshold; between two of them, and up to the limit, the curve is linear. A map without a mask counts as
+/// normal throughout.
 ///
 /// # Errors
-/// [`Error::Metric`] where a map and its mask differ in size, a score is not finite, or there is no normal or no
-/// defect pixel; [`Error::InvalidOption`] where `fpr_limit` is not in `0 < fpr_limit <= 1`.
+/// [`Error::Metric`] where a map and its mask differ in size, a score is not finite, or there is no normal or
+/// no defect pixel; [`Error::InvalidOption`] where `fpr_limit` is not in `0 < fpr_limit <= 1`.
 pub fn aupro(maps: &[Map<'_>], fpr_limit: f64) -> Result<f64> {
     PixelRanking::of(maps)?.aupro(fpr_limit)
 }
@@ -89,7 +113,8 @@ impl PixelRanking {
 /// Label of a normal pixel.
 const NORMAL: u32 = u32::MAX;
 
-/// Numbers the 8-connected components of `mask` (rows of `width`) from `sizes.len()` on, and appends their sizes.
+/// Numbers the 8-connected components of `mask` (rows of `width`) from `sizes.len()` on, and appends their
+/// sizes.
 fn label_regions(mask: &[bool], width: usize, sizes: &mut Vec<u32>) -> Vec<u32> {
     let height = mask.len() / width;
     let mut labels = vec![NORMAL; mask.len()];

@@ -23,11 +23,17 @@ pub struct RocPoint {
     pub true_positive_rate: f64,
 }
 
-/// Area under the ROC curve: the probability that a defect scores higher than a normal sample, ties counting half.
-/// `labels` are true for defects.
+/// Area under the ROC curve: the probability that a defect scores higher than a normal sample, ties counting
+/// half. `labels` are true for defects.
 ///
 /// # Errors
 /// [`Error::Metric`] where the lengths differ, a score is not finite, or one class is missing.
+///
+/// ```
+/// let (scores, labels) = ([0.1, 0.4, 0.3, 0.8], [false, false, true, true]);
+/// assert_eq!(softpatch::eval::auroc(&scores, &labels)?, 0.75);
+/// # Ok::<(), softpatch::Error>(())
+/// ```
 pub fn auroc(scores: &[f32], labels: &[bool]) -> Result<f64> {
     Ok(Ranking::of(scores, labels)?.auroc())
 }

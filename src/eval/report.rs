@@ -1,33 +1,9 @@
 //! All figures of merit of one run.
 
-use super::aupro::{DEFAULT_FPR_LIMIT, PixelRanking};
-use super::metrics::{Ranking, check_finite, check_lengths};
-use crate::{Error, Result};
+use super::aupro::{DEFAULT_FPR_LIMIT, Map, PixelRanking};
+use super::metrics::{Ranking, check_finite};
+use crate::Result;
 use serde::{Deserialize, Serialize};
-
-/// An anomaly map with its ground truth.
-#[derive(Clone, Copy, Debug)]
-pub struct Map<'a> {
-    /// Width in pixels; the height follows.
-    pub width: usize,
-    /// `height * width` scores, row by row.
-    pub scores: &'a [f32],
-    /// As many values, true for defect pixels. `None` for a normal image (no pixel is a defect), and for a defect
-    /// image whose mask is unknown.
-    pub mask: Option<&'a [bool]>,
-}
-
-impl Map<'_> {
-    /// Whether the sizes agree and all scores are finite.
-    pub(super) fn check(&self) -> Result<()> {
-        let pixels = self.scores.len();
-        if self.width == 0 || pixels == 0 || !pixels.is_multiple_of(self.width) {
-            return Err(Error::Metric(format!("{pixels} scores are no map of width {}", self.width)));
-        }
-        check_lengths(pixels, self.mask.map_or(pixels, <[bool]>::len))?;
-        check_finite(self.scores)
-    }
-}
 
 /// A scored test image.
 #[derive(Clone, Copy, Debug)]
@@ -65,11 +41,28 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
-/// Computes all figures that `items` allow. The pixel figures leave out defect images without a mask, and say so.
+/// Computes all figures that `items` allow. The pixel figures leave out defect images without a mask, and say
+/// so.
 ///
 /// # Errors
-/// [`Error::Metric`] where a score is not finite, or a map and its mask differ in size. A
+/// [`crate::Error::Metric`] where a score is not finite, or a map and its mask differ in size. A
 /// missing class is no error: the figure is `None`.
+///
+/// ```
+/// use softpatch::eval::{Item, Map, evaluate};
+///
+/// // Two images of 2x2 pixels; the second has a defect in its last pixel.
+/// let mask = [false, false, false, true];
+/// let (good, bad) = ([0.1, 0.2, 0.1, 0.2], [0.1, 0.3, 0.2, 0.9]);
+/// let items = [
+///     Item { score: 0.2, is_defect: false, map: Some(Map { width: 2, scores: &good, mask: None }) },
+///     Item { score: 0.9, is_defect: true, map: Some(Map { width: 2, scores: &bad, mask: Some(&mask) }) },
+/// ];
+/// let report = evaluate(&items)?;
+/// assert_eq!((report.image_auroc, report.pixel_auroc), (Some(1.0), Some(1.0)));
+/// assert!(report.notes.is_empty());
+/// # Ok::<(), softpatch::Error>(())
+/// ```
 pub fn evaluate(items: &[Item<'_>]) -> Result<Report> {
     let scores: Vec<f32> = items.iter().map(|i| i.score).collect();
     let labels: Vec<bool> = items.iter().map(|i| i.is_defect).collect();

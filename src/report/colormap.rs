@@ -1,8 +1,8 @@
 //! From a value to a colour.
 
-/// Inferno, 17 evenly spaced samples of 256. Source: the map by Nathaniel J. Smith and Stefan van der Walt, part of
-/// Matplotlib since 2.0, released under CC0. Lightness grows evenly, so order survives in grey and for
-/// colour-blind eyes; between samples colours are interpolated linearly (error below 3 of 255).
+/// Inferno, 17 evenly spaced samples of 256. Source: the map by Nathaniel J. Smith and Stefan van der Walt,
+/// part of Matplotlib since 2.0, released under CC0. Lightness grows evenly, so order survives in grey and
+/// for colour-blind eyes; between samples colours are interpolated linearly (error below 3 of 255).
 const INFERNO: [[u8; 3]; 17] = [
     [0, 0, 4],
     [11, 7, 36],

@@ -28,11 +28,23 @@ pub(super) fn check(map: &[f32], height: u32, width: u32) -> Result<()> {
     Ok(())
 }
 
-/// A map (`height * width` values, row-major, any unit) as colours: `range.0` and below is near black, `range.1`
-/// and above pale yellow (see [`colormap`]).
+/// A map (`height * width` values, row-major, any unit) as colours: `range.0` and below is near black,
+/// `range.1` and above pale yellow (see [`colormap`]).
 ///
 /// # Errors
 /// [`Error::InvalidImage`] where the number of values does not match the size.
+///
+/// ```
+/// use softpatch::report::{heatmap, write_png};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("map.png");
+///
+/// // Two rows of three values, as `Score::map` has them row by row.
+/// let map = [0.1, 0.2, 0.1, 0.3, 2.5, 0.2];
+/// write_png(&path, &heatmap(&map, 2, 3, (0.0, 2.0))?)?;
+/// # assert_eq!(image::image_dimensions(&path).unwrap(), (3, 2));
+/// # Ok::<(), softpatch::Error>(())
+/// ```
 pub fn heatmap(map: &[f32], height: u32, width: u32, range: (f32, f32)) -> Result<OwnedImage> {
     check(map, height, width)?;
     let pixels = map.iter().flat_map(|&v| colormap(place(v, range))).collect();
@@ -44,7 +56,7 @@ pub fn heatmap(map: &[f32], height: u32, width: u32, range: (f32, f32)) -> Resul
 /// everything above it is drawn too.
 ///
 /// # Errors
-/// [`Error::InvalidImage`] where the map does not have one value a pixel.
+/// [`Error::InvalidImage`] where the map does not have one value per pixel.
 pub fn overlay(
     image: &OwnedImage,
     map: &[f32],
@@ -73,7 +85,7 @@ pub fn overlay(
 /// so that it shows on any ground.
 ///
 /// # Errors
-/// [`Error::InvalidImage`] where the map does not have one value a pixel.
+/// [`Error::InvalidImage`] where the map does not have one value per pixel.
 pub fn contour(image: &mut OwnedImage, map: &[f32], threshold: f32, colour: [u8; 3]) -> Result<()> {
     image.as_image()?;
     check(map, image.height, image.width)?;

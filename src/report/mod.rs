@@ -3,6 +3,7 @@
 mod colormap;
 mod heat;
 mod html;
+mod page;
 mod sheet;
 mod text;
 mod view;
@@ -11,6 +12,6 @@ pub use crate::data::encode::{png_bytes, write_mask_png, write_png};
 pub use colormap::colormap;
 pub use heat::{contour, heatmap, overlay};
 pub use html::HtmlReport;
-pub(crate) use html::{STYLE as PAGE_STYLE, escape};
+pub(crate) use page::{figure, page};
 pub use sheet::{SheetOptions, SheetRow, Verdict, contact_sheet};
 pub use view::center_crop;

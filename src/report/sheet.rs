@@ -1,4 +1,4 @@
-//! Contact sheets: one row an image, input beside truth, map and overlay.
+//! Contact sheets: one row per image, input beside truth, map and overlay.
 
 use super::colormap;
 use super::heat::{check, heatmap, overlay, place};
@@ -108,8 +108,8 @@ pub(super) fn mask_image(mask: &[bool], width: u32, height: u32) -> OwnedImage {
     OwnedImage { width, height, pixels: mask.iter().flat_map(|&m| [if m { 255 } else { 0 }; 3]).collect() }
 }
 
-/// Lays out one row an image: input, ground truth (where any row has one), anomaly map, overlay; its title, score and
-/// verdict below it, column titles above, a colour bar at the end.
+/// Lays out one row per image: input, ground truth (where any row has one), anomaly map, overlay; its title,
+/// score and verdict below it, column titles above, a colour bar at the end.
 ///
 /// The sheet is `2 * 20 + columns * cell + (columns - 1) * 10` pixels wide.
 ///

@@ -44,8 +44,8 @@ impl Font {
         parts.concat().into_iter().collect()
     }
 
-    /// Draws a text, its top left corner at `(x, y)`; what lies outside the image is cut off. Letters that the font
-    /// does not hold become `?`.
+    /// Draws a text, its top left corner at `(x, y)`; what lies outside the image is cut off. Letters that
+    /// the font does not hold become `?`.
     pub(super) fn draw(self, image: &mut OwnedImage, text: &str, x: u32, y: u32, colour: [u8; 3]) {
         for (index, letter) in text.chars().enumerate() {
             let Some(raster) = get_raster(letter, self.0, self.1).or_else(|| get_raster('?', self.0, self.1))

@@ -5,8 +5,8 @@ use crate::data::OwnedImage;
 use crate::steps::input::geometry::resize_shorter_side_geometry;
 use crate::steps::input::pixels::{cut, resize_rgb};
 
-/// Brings the shorter side of an image to `resize` pixels, antialiased, and cuts out the centred `crop` x `crop` pixels: what
-/// the backbone gets, and the ground that anomaly maps lie on.
+/// Brings the shorter side of an image to `resize` pixels, antialiased, and cuts out the centred `crop` x
+/// `crop` pixels: what the backbone gets, and the ground that anomaly maps lie on.
 ///
 /// # Errors
 /// [`crate::Error::InvalidOption`] where `crop` is 0 or over `resize`, or the sides are too unequal;

@@ -11,6 +11,7 @@ mod end_to_end;
 mod folder;
 mod golden_method;
 mod layouts;
+mod memory;
 mod metrics;
 mod noise;
 mod report;

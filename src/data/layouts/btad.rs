@@ -1,4 +1,5 @@
-//! BeanTech AD: `NN/train/ok`, `NN/test/{ok,ko}`, `NN/ground_truth/ko` with masks of the image's stem, .bmp or .png.
+//! BeanTech AD: `NN/train/ok`, `NN/test/{ok,ko}`, `NN/ground_truth/ko` with masks of the image's stem, .bmp
+//! or .png.
 
 use super::{Category, Layout, TestItem, beside, category, good, images, name_of, stem};
 use crate::Result;

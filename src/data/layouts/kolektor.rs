@@ -1,11 +1,12 @@
 //! KolektorSDD and KolektorSDD2.
 //!
-//! KolektorSDD has a folder for each of 50 items, `kosNN/PartM.jpg` with `PartM_label.bmp`; a label without a mark means
-//! a defect-free part. Its published splits are folds for supervised training. Here, so that no item is on both
-//! sides: fit on the defect-free parts of the odd items, test on those of the even items and on every defect.
+//! KolektorSDD has a folder for each of 50 items, `kosNN/PartM.jpg` with `PartM_label.bmp`; a label without a
+//! mark means a defect-free part. Its published splits are folds for supervised training. Here, so that no
+//! item is on both sides: fit on the defect-free parts of the odd items, test on those of the even items and
+//! on every defect.
 //!
-//! KolektorSDD2 has `train/` and `test/` with `NNN.png` and `NNN_GT.png`. Fit on the defect-free images of `train/`,
-//! test on all of `test/`; the defects of `train/` are left out.
+//! KolektorSDD2 has `train/` and `test/` with `NNN.png` and `NNN_GT.png`. Fit on the defect-free images of
+//! `train/`, test on all of `test/`; the defects of `train/` are left out.
 
 use super::{
     Category, Layout, TestItem, beside, category, fail, good, images, is_blank, name_of, stem, subfolders,

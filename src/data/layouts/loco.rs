@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! category/train/good/000.png
-//! category/validation/good/000.png                          not used: the methods here have nothing to validate
+//! category/validation/good/000.png                          not used: there is nothing to validate here
 //! category/test/{good,logical_anomalies,structural_anomalies}/000.png
 //! category/ground_truth/logical_anomalies/000/000.png       its union counts: the mask is the folder
 //! ```

@@ -1,5 +1,6 @@
-//! Magnetic tile defects as published (Huang et al. 2018): `MT_<kind>/Imgs/NAME.jpg` with the mask `NAME.png`, and `MT_Free`
-//! without defects. There is no published one-class split; every fifth image of `MT_Free` is for testing.
+//! Magnetic tile defects as published (Huang et al. 2018): `MT_<kind>/Imgs/NAME.jpg` with the mask
+//! `NAME.png`, and `MT_Free` without defects. There is no published one-class split; every fifth image of
+//! `MT_Free` is for testing.
 
 use super::{Category, Layout, TestItem, beside, category, hold_out, images, name_of, stem, subfolders};
 use crate::Result;

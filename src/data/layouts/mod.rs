@@ -78,6 +78,31 @@ pub struct Category {
 }
 
 /// A data set in one of the known layouts.
+///
+/// ```
+/// use softpatch::data::{Dataset, Layout};
+/// # use softpatch::data::synth::{Material, SynthOptions, generate};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let options = SynthOptions {
+/// #     materials: vec![Material::Metal],
+/// #     train: 2,
+/// #     test_good: 1,
+/// #     test_per_defect: 1,
+/// #     size: 64,
+/// #     ..Default::default()
+/// # };
+/// # generate(folder.path(), &options, &|_, _| {})?;
+/// # let root = folder.path();
+///
+/// let set = Dataset::open(root)?;
+/// assert_eq!(set.layout, Layout::Mvtec);
+/// for category in &set.categories {
+///     let (train, test) = (category.train.len(), category.test.items.len());
+///     println!("{}: {train} to fit on, {test} to test on", category.name);
+/// }
+/// # assert_eq!(set.categories[0].name, "metal");
+/// # Ok::<(), softpatch::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dataset {
     /// The layout that was recognised.
@@ -90,8 +115,8 @@ impl Dataset {
     /// Recognises the layout of `root`, which holds either categories or is one itself, and lists its images.
     ///
     /// # Errors
-    /// [`Error::Dataset`] where no layout fits, naming what was looked for, or where the recognised layout lacks a part,
-    /// naming it; [`Error::Io`] where a folder or list cannot be read.
+    /// [`Error::Dataset`] where no layout fits, naming what was looked for, or where the recognised layout
+    /// lacks a part, naming it; [`Error::Io`] where a folder or list cannot be read.
     pub fn open(root: impl AsRef<Path>) -> Result<Self> {
         let root = root.as_ref();
         if !root.is_dir() {
@@ -143,9 +168,9 @@ fn many(root: &Path) -> Result<(Layout, Vec<Category>)> {
         }
         return Err(fail(
             root,
-            "this is no data set that is known here: looked for train/ (MVTec AD and alike) here and in the folders below, \
-             split_csv/1cls.csv (VisA), kos01/ (KolektorSDD), MT_Free/ (magnetic tile), and good/ beside folders of \
-             defects (plain folder)",
+            "this is no data set that is known here: looked for train/ (MVTec AD and alike) here and in the \
+             folders below, split_csv/1cls.csv (VisA), kos01/ (KolektorSDD), MT_Free/ (magnetic tile), and good/ \
+             beside folders of defects (plain folder)",
         ));
     }
     let mut opened = Vec::with_capacity(folders.len());

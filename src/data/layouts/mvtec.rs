@@ -1,4 +1,5 @@
-//! MVTec AD and the many sets that share its layout: `train/good`, `test/good`, `test/<defect>`, `ground_truth/<defect>`.
+//! MVTec AD and the many sets that share its layout: `train/good`, `test/good`, `test/<defect>`,
+//! `ground_truth/<defect>`.
 
 use super::{Category, TestSet, name_of};
 use crate::Result;

@@ -1,5 +1,6 @@
-//! A plain folder: `good/` (or `normal/`, `ok/`) beside one folder for each kind of defect, masks in `ground_truth/<defect>/`
-//! or `masks/<defect>/` under the image's stem, with `_mask` or without. Every fifth good image is for testing.
+//! A plain folder: `good/` (or `normal/`, `ok/`) beside one folder for each kind of defect, masks in
+//! `ground_truth/<defect>/` or `masks/<defect>/` under the image's stem, with `_mask` or without. Every fifth
+//! good image is for testing.
 
 use super::{
     Category, Layout, TestItem, beside, category, fail, hold_out, images, name_of, stem, subfolders,

@@ -1,4 +1,5 @@
-//! VisA with the list of its one-class split, `split_csv/1cls.csv`: `object,split,label,image,mask`, paths from the root.
+//! VisA with the list of its one-class split, `split_csv/1cls.csv`: `object,split,label,image,mask`, paths
+//! from the root.
 
 use super::{Category, TestItem, category, fail, good};
 use crate::Result;

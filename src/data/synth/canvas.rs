@@ -1,13 +1,10 @@
 //! The drawing surface: linear-light RGB, drawn in units of 1/256 of the side so that pictures look alike at
 //! every size, with edges antialiased from signed distances.
 
-use super::noise::{step, stream, uniform};
+use super::noise::{Point, step, stream, uniform};
 use crate::data::OwnedImage;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
-
-/// A position in units: 0 .. 256 from left to right and from top to bottom.
-pub(super) type Point = (f32, f32);
 
 /// Linear light, 0 .. 1 (highlights may pass 1 until the camera clips them).
 pub(super) type Rgb = [f32; 3];
@@ -164,10 +161,10 @@ impl Canvas {
         }
     }
 
-    /// Where `changed` differs from this picture by more than 3 of 255 display steps in a channel, as a mask with
-    /// gaps of up to about 5 units closed and one pixel of margin (what the camera's blur can reach). Pixels of
-    /// `changed` outside the closed mask are set back to this picture's. Also returns how many pixels differ by more
-    /// than 10 steps, which the eye can tell from noise.
+    /// Where `changed` differs from this picture by more than 3 of 255 display steps in a channel, as a mask
+    /// with gaps of up to about 5 units closed and one pixel of margin (what the camera's blur can reach).
+    /// Pixels of `changed` outside the closed mask are set back to this picture's. Also returns how many
+    /// pixels differ by more than 10 steps, which the eye can tell from noise.
     pub(super) fn mask_of(&self, changed: &mut Self) -> (Vec<bool>, usize) {
         let steps = |(a, b): (&Rgb, &Rgb)| {
             let display = |v: f32| v.max(0.0).sqrt() * 255.0;

@@ -1,7 +1,7 @@
 //! Plain-woven chambray: blue warp, pale weft, each thread with its own width, colour and twist.
 
-use super::canvas::{Bounds, Canvas, Point, Rgb, blend, dim, ink};
-use super::noise::{hash, noise, noise1, step, uniform, wander};
+use super::canvas::{Bounds, Canvas, Rgb, blend, dim, ink};
+use super::noise::{Point, hash, noise, noise1, step, uniform, wander};
 use super::{Defect, Flaw, Scene, Style};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;

@@ -1,7 +1,7 @@
 //! Defects that are laid over a finished material.
 
-use super::canvas::{Bounds, Canvas, Point, Rgb, blend, dim, filter, soft_disc};
-use super::noise::{below, blob, fractal, mix, noise, noise1, sign, step, stream, uniform, wander};
+use super::canvas::{Bounds, Canvas, Rgb, blend, dim, filter, soft_disc};
+use super::noise::{Point, below, blob, fractal, mix, noise, noise1, sign, step, stream, uniform, wander};
 use super::{Defect, Flaw, Scene};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;

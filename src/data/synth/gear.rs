@@ -1,8 +1,8 @@
 //! A turned steel gear on a conveyor belt: bevelled edges, turning marks, six lightening holes, a bore with a
 //! keyway, a soft shadow. It lies at any angle and a little off the middle.
 
-use super::canvas::{Bounds, Canvas, Point, Rgb, blend, dim, ink};
-use super::noise::{below, blob, fractal, mix, noise, noise1, step, uniform};
+use super::canvas::{Bounds, Canvas, Rgb, blend, dim, ink};
+use super::noise::{Point, below, blob, fractal, mix, noise, noise1, step, uniform};
 use super::{Defect, Flaw, Scene, Style};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;

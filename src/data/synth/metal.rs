@@ -1,7 +1,7 @@
 //! Brushed steel: noise stretched along the brushing, hairlines, a soft specular band across it.
 
-use super::canvas::{Bounds, Canvas, Point, blend, dim, ink};
-use super::noise::{mix, noise, uniform};
+use super::canvas::{Bounds, Canvas, blend, dim, ink};
+use super::noise::{Point, mix, noise, uniform};
 use super::{Flaw, Scene, Style};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;

@@ -14,6 +14,7 @@
 //! # Ok::<(), softpatch::Error>(())
 //! ```
 
+mod board;
 mod canvas;
 mod circuit;
 mod fabric;
@@ -28,8 +29,8 @@ pub use write::{SynthOptions, SynthSummary, generate};
 
 use crate::data::OwnedImage;
 use crate::{Error, Result};
-use canvas::{Camera, Canvas, Point, Rgb};
-use noise::{stream, uniform};
+use canvas::{Camera, Canvas, Rgb};
+use noise::{Point, stream, uniform};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
 
@@ -197,7 +198,8 @@ trait Scene {
     /// Paints the material, with the flaw if it is one that changes how the material is built.
     fn paint(&self, canvas: &mut Canvas, flaw: Option<&Flaw>);
 
-    /// Whether [`Scene::paint`] knows how to paint this defect; the others are laid over the finished picture.
+    /// Whether [`Scene::paint`] knows how to paint this defect; the others are laid over the finished
+    /// picture.
     fn builds(&self, _defect: Defect) -> bool {
         false
     }
@@ -218,14 +220,16 @@ trait Scene {
 /// Smallest and largest side of a picture in pixels.
 const SIZES: std::ops::RangeInclusive<u32> = 64..=2048;
 
-/// Paints one picture of `size` x `size` pixels and its mask (row-major, `size * size`, true on the defect, all
-/// false without one).
+/// Paints one picture of `size` x `size` pixels and its mask (row-major, `size * size`, true on the defect,
+/// all false without one).
 ///
-/// The same seed with and without a defect gives the same scene, light and sensor noise: outside the mask the two
-/// pictures are equal, byte for byte. How grave the defect is follows from the seed too, from obvious to subtle.
+/// The same seed with and without a defect gives the same scene, light and sensor noise: outside the mask the
+/// two pictures are equal, byte for byte. How grave the defect is follows from the seed too, from obvious to
+/// subtle.
 ///
 /// # Errors
-/// [`Error::InvalidOption`] where `size` is not within 64 to 2048, or the defect cannot happen to the material.
+/// [`Error::InvalidOption`] where `size` is not within 64 to 2048, or the defect cannot happen to the
+/// material.
 pub fn render(
     material: Material,
     defect: Option<Defect>,

@@ -1,8 +1,10 @@
 //! Seeded randomness: lattice noise for textures, uniform draws from a ChaCha stream, smooth curves.
 
-use super::canvas::Point;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+/// A position in units: 0 .. 256 from left to right and from top to bottom.
+pub(super) type Point = (f32, f32);
 
 /// A stream of random numbers that depends on every word given, in order.
 pub(super) fn stream(words: &[u64]) -> ChaCha8Rng {
@@ -83,7 +85,8 @@ pub(super) fn mix(a: f32, b: f32, t: f32) -> f32 {
     a + (b - a) * t
 }
 
-/// A smooth random walk: points about `pace` apart over `length` units, turning by up to `curl` radians a pace.
+/// A smooth random walk: points about `pace` apart over `length` units, turning by up to `curl` radians a
+/// pace.
 pub(super) fn wander(
     rng: &mut ChaCha8Rng,
     start: Point,

@@ -1,8 +1,8 @@
-//! Packaging print: citrus slices in two inks on coated board. The flesh is a halftone at 45 degrees, the second
-//! ink (leaves, dots) is registered a little off, differently in every picture.
+//! Packaging print: citrus slices in two inks on coated board. The flesh is a halftone at 45 degrees, the
+//! second ink (leaves, dots) is registered a little off, differently in every picture.
 
-use super::canvas::{Bounds, Canvas, Point, Rgb, dim, filter, ink};
-use super::noise::{fractal, hash, mix, noise, step, uniform};
+use super::canvas::{Bounds, Canvas, Rgb, dim, filter, ink};
+use super::noise::{Point, fractal, hash, mix, noise, step, uniform};
 use super::{Defect, Flaw, Scene, Style};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
@@ -71,7 +71,8 @@ impl Print {
         ((column as i32, row as i32), at)
     }
 
-    /// Coverage of orange (0 .. 1) at a place relative to the motif's middle, itself at `(u, v)` on the sheet.
+    /// Coverage of orange (0 .. 1) at a place relative to the motif's middle, itself at `(u, v)` on the
+    /// sheet.
     fn orange(cell: (i32, i32), at: Point, sheet: Point, unit: f32) -> f32 {
         let edge = |d: f32| (0.5 - d * unit).clamp(0.0, 1.0);
         let r = (at.0 * at.0 + at.1 * at.1).sqrt();

@@ -14,7 +14,7 @@ use std::sync::Mutex;
 /// The file that marks a folder as made by [`generate`]; it lists every file of the set.
 const MANIFEST: &str = "softpatch-synth.json";
 
-/// What to generate. Counts are a material each.
+/// What to generate. Counts are per material.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SynthOptions {
     /// Materials to generate, each in its own folder.
@@ -29,13 +29,13 @@ pub struct SynthOptions {
     pub size: u32,
     /// The same seed gives the same files, byte for byte.
     pub seed: u64,
-    /// Share of dirty training data, 0 to 1: `floor(contamination * train)` defect images, drawn from the test
-    /// set, are also copied into `train/good` (the "overlap" protocol of the SoftPatch paper).
+    /// Share of dirty training data, 0 to 1: `floor(contamination * train)` defect images, drawn from the
+    /// test set, are also copied into `train/good` (the "overlap" protocol of the SoftPatch paper).
     pub contamination: f32,
 }
 
 impl Default for SynthOptions {
-    /// All materials, 60 training, 20 good and 8 a defect test images of 256 pixels, seed 0, clean.
+    /// All materials, 60 training, 20 good and 8 test images per defect of 256 pixels, seed 0, clean.
     fn default() -> Self {
         Self {
             materials: Material::ALL.to_vec(),
@@ -85,16 +85,17 @@ struct Copied {
 /// `ground_truth/<defect>/000_mask.png` (8-bit grey, 255 on the defect), and, where there is contamination,
 /// `<material>/contamination.csv` (columns `file,source,defect`, paths relative to the material's folder).
 ///
-/// Images are rendered on rayon's threads; the files do not depend on how many there are. Every file appears whole
-/// or not at all. `progress` is called with the number of images done and their total, in order, never from two
-/// threads at once.
+/// Images are rendered on rayon's threads; the files do not depend on how many there are. Every file appears
+/// whole or not at all. `progress` is called with the number of images done and their total, in order, never
+/// from two threads at once.
 ///
-/// A folder that an earlier call made is taken over: the files it listed are removed first. Any other folder that
-/// is not empty is refused.
+/// A folder that an earlier call made is taken over: the files it listed are removed first. Any other folder
+/// that is not empty is refused.
 ///
 /// # Errors
 /// [`Error::InvalidOption`] for a setting out of range or more contamination than defect images;
-/// [`Error::Dataset`] where `out` holds something else; [`Error::Io`] naming the file that could not be written.
+/// [`Error::Dataset`] where `out` holds something else; [`Error::Io`] naming the file that could not be
+/// written.
 pub fn generate(
     out: &Path,
     options: &SynthOptions,
@@ -174,8 +175,8 @@ fn check(options: &SynthOptions) -> Result<()> {
         let there = material.defects().len() * options.test_per_defect as usize;
         if wanted > there {
             return refuse(format!(
-                "contamination {} of {} training images needs {wanted} defect images of {material}, there are {there}; \
-                 raise test_per_defect or lower contamination",
+                "contamination {} of {} training images needs {wanted} defect images of {material}, there are \
+                 {there}; raise test_per_defect or lower contamination",
                 options.contamination, options.train
             ));
         }
@@ -183,7 +184,8 @@ fn check(options: &SynthOptions) -> Result<()> {
     Ok(())
 }
 
-/// `floor(r * train)`, with `r` taken as the decimal that was typed: 0.1 of 30 is 3, although 0.1f32 is not 1/10.
+/// `floor(r * train)`, with `r` taken as the decimal that was typed: 0.1 of 30 is 3, although 0.1f32 is not
+/// 1/10.
 fn contaminated(options: &SynthOptions) -> usize {
     (f64::from(options.contamination) * f64::from(options.train) + 1e-4).floor() as usize
 }

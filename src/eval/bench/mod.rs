@@ -1,9 +1,12 @@
-//! The benchmark: data set x methods x noise x seeds, one feature pass an image.
+//! The benchmark: data set x methods x noise x seeds, one feature pass per image.
 //!
-//! Every finished cell is a file in `cells/`; a run that was interrupted goes on where it stopped. The lists of images
-//! are in `splits/`, the results in `results.csv`, `results.json`, `table.md` and `report.html`.
+//! Every finished cell is a file in `cells/`; a run that was interrupted goes on where it stopped. The lists
+//! of images are in `splits/`, the results in `results.csv`, `results.json`, `table.md` and `report.html`.
 
 mod cell;
+mod chart;
+mod figures;
+mod options;
 mod page;
 mod run;
 mod store;
@@ -11,4 +14,5 @@ mod tables;
 
 pub use crate::methods::Method;
 pub use cell::{Cell, CellImage, CellSettings, Condition, protocol_name, protocol_of};
-pub use run::{Bench, BenchOptions, Open, Summary};
+pub use options::BenchOptions;
+pub use run::{Bench, Open, Summary};

@@ -1,10 +1,11 @@
 //! The harness: which cells there are, which are missing, and one feature pass for those.
 
 use super::cell::{Cell, CellImage, CellSettings, Condition, protocol_name};
+use super::options::BenchOptions;
 use super::store::{Store, key};
 use crate::data::{
-    Category, DecodeOptions, ImageSource, NoiseProtocol, OwnedImage, Split, SplitSource, TestItem,
-    TrainEntry, decode_file, split,
+    Category, ImageSource, NoiseProtocol, OwnedImage, Split, SplitSource, TestItem, TrainEntry, decode_file,
+    split,
 };
 use crate::detector::{Backbone, FitOptions, Progress, Stage};
 use crate::eval::load_mask;
@@ -20,77 +21,6 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-
-/// What is measured.
-#[derive(Clone, Debug)]
-pub struct BenchOptions {
-    /// Methods, in the order of the tables' columns.
-    pub methods: Vec<Method>,
-    /// Shares of noise.
-    pub noise: Vec<f64>,
-    /// Protocols for the noise; without noise there is nothing to choose.
-    pub protocols: Vec<NoiseProtocol>,
-    /// Seeds 0 .. `seeds` are measured.
-    pub seeds: u32,
-    /// Settings of every fit. Discriminator, soft weights and seed are the cell's.
-    pub fit: FitOptions,
-    /// How images are decoded; whether they are turned is noted in the cells' settings.
-    pub decode: DecodeOptions,
-    /// Folder with the lists of splits to use, instead of drawing them; named as those that a run writes.
-    pub splits: Option<PathBuf>,
-}
-
-impl Default for BenchOptions {
-    /// PatchCore and SoftPatch with LOF; noise 0, 0.05, 0.1 and 0.15; with and without overlap; one seed.
-    fn default() -> Self {
-        Self {
-            methods: vec![Method::PatchCore, Method::ALL[7]],
-            noise: vec![0.0, 0.05, 0.1, 0.15],
-            protocols: vec![NoiseProtocol::Overlap, NoiseProtocol::NoOverlap],
-            seeds: 1,
-            fit: FitOptions::default(),
-            decode: DecodeOptions::default(),
-            splits: None,
-        }
-    }
-}
-
-impl BenchOptions {
-    /// The conditions, in the order of the tables.
-    pub fn conditions(&self) -> Vec<Condition> {
-        let mut all: Vec<Condition> = Vec::new();
-        for &noise in &self.noise {
-            let protocols: Vec<Option<NoiseProtocol>> =
-                if noise > 0.0 { self.protocols.iter().map(|p| Some(*p)).collect() } else { vec![None] };
-            for protocol in protocols {
-                let condition = Condition { noise, protocol };
-                if !all.contains(&condition) {
-                    all.push(condition);
-                }
-            }
-        }
-        all
-    }
-
-    /// Checks every setting against its range.
-    ///
-    /// # Errors
-    /// [`Error::InvalidOption`] naming the setting.
-    pub fn validate(&self) -> Result<()> {
-        self.fit.validate()?;
-        let fail = |what: &str| Err(Error::InvalidOption(what.to_owned()));
-        if self.methods.is_empty() || self.noise.is_empty() || self.seeds == 0 {
-            return fail("at least one method, one noise ratio and one seed are needed");
-        }
-        if self.protocols.is_empty() && self.noise.iter().any(|n| *n > 0.0) {
-            return fail("noise needs a protocol: overlap, no-overlap or augmented-overlap");
-        }
-        if let Some(noise) = self.noise.iter().find(|n| !(0.0..=1.0).contains(*n)) {
-            return Err(Error::InvalidOption(format!("the noise ratio {noise} is not in 0..=1")));
-        }
-        Ok(())
-    }
-}
 
 /// What a run leaves.
 #[derive(Clone, Debug, Default)]
@@ -133,12 +63,13 @@ struct Task {
 }
 
 impl Bench<'_> {
-    /// Computes the cells that are not in the output folder yet, each written as it is done, and returns all. `done` is
-    /// told of every cell, and whether it was computed now.
+    /// Computes the cells that are not in the output folder yet, each written as it is done, and returns all.
+    /// `done` is told of every cell, and whether it was computed now.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] for settings out of range, what an image or list says of itself, [`Error::Io`] where
-    /// output cannot be written, [`Error::Cancelled`] where `progress` asked to stop: what is done stays.
+    /// [`Error::InvalidOption`] for settings out of range, what an image or list says of itself,
+    /// [`Error::Io`] where output cannot be written, [`Error::Cancelled`] where `progress` asked to stop:
+    /// what is done stays.
     pub fn run(&self, progress: &dyn Progress, done: impl FnMut(&Cell, bool)) -> Result<Summary> {
         let decode = self.options.decode.clone();
         let open = move |entries: &[TrainEntry]| -> Box<dyn ImageSource> {
@@ -172,7 +103,8 @@ impl Bench<'_> {
                 self.category(category, &tasks, open, progress, &mut summary, &mut done)?;
             }
             for (file, settings) in files {
-                // Read back even where it was just computed, so that a run and its continuation see the same numbers.
+                // Read back even where it was just computed, so that a run and its continuation see the same
+                // numbers.
                 let cell = Cell::read(&file, &settings)
                     .ok_or_else(|| Error::io(&file, "reading", std::io::ErrorKind::NotFound.into()))?;
                 if !missing.contains(&file) {
@@ -369,7 +301,8 @@ impl Bench<'_> {
         })
     }
 
-    /// Overlays of the first defect of the first two kinds, the map drawn from its median to its highest value.
+    /// Overlays of the first defect of the first two kinds, the map drawn from its median to its highest
+    /// value.
     fn examples(&self, test: &[TestItem], scored: &Scored, file: &Path) -> Result<Vec<String>> {
         let mut kinds = HashSet::new();
         let first = |(_, i): &(usize, &TestItem)| i.defect.as_ref().is_some_and(|d| kinds.insert(d.clone()));

@@ -26,7 +26,7 @@ enum Data {
     File(File, PathBuf),
 }
 
-/// `[positions][dim]` embeddings an image.
+/// `[positions][dim]` embeddings per image.
 pub(super) struct Store {
     data: Data,
     at: HashMap<Key, usize>,
@@ -35,8 +35,8 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Extracts `entries`, which `source` loads in the same order. Past half of the budget (bytes) they go to a temporary file
-    /// in the folder of `spool`: the other half is for the fits, see [`Store::left`].
+    /// Extracts `entries`, which `source` loads in the same order. Past half of the budget (bytes) they go to
+    /// a temporary file in the folder of `spool`: the other half is for the fits, see [`Store::left`].
     pub fn extract(
         device: &Device,
         backbone: &Backbone,

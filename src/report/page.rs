@@ -1,0 +1,39 @@
+//! What the pages have in common.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+const STYLE: &str = include_str!("page.css");
+
+/// A page that is one file: `header` below the title, then `body`.
+pub(crate) fn page(title: &str, style: &str, header: &Markup, body: &Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) }
+                style { (PreEscaped(STYLE)) (PreEscaped(style)) }
+            }
+            body {
+                header { h1 { (title) } (header) }
+                (body)
+            }
+        }
+    };
+    page.into_string()
+}
+
+/// A PNG file's bytes as a figure, with its width and height where they are known.
+pub(crate) fn figure(png: &[u8], alt: &str, size: Option<[u32; 2]>, caption: &str) -> Markup {
+    let data = STANDARD.encode(png);
+    html! {
+        figure {
+            img src={ "data:image/png;base64," (data) } alt=(alt)
+                width=[size.map(|s| s[0])] height=[size.map(|s| s[1])];
+            figcaption { (caption) }
+        }
+    }
+}
