@@ -107,7 +107,7 @@ fn uses(text: &str) -> (Vec<String>, Vec<String>) {
             let paths = expand(&rest[at + 4..end]);
             if line.is_empty() { own.extend(paths) } else { handed.extend(paths) }
         }
-        rest = &rest[(at + 4).min(end)..];
+        rest = &rest[end..];
     }
     others += rest;
     // Paths in the code itself.
