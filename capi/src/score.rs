@@ -266,7 +266,11 @@ unsafe fn score(
         buffers.push((size, map, len));
     }
     map_size(detector, map_kind, [1, 1])?;
-    let scores = detector.score(&images)?;
+    let scores = if map_kind == SOFTPATCH_MAP_NONE {
+        detector.score_without_maps(&images)?
+    } else {
+        detector.score(&images)?
+    };
     for (i, ((score, (size, map, len)), result)) in
         scores.iter().zip(buffers).zip(results.iter_mut()).enumerate()
     {

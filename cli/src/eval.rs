@@ -4,7 +4,7 @@ use crate::common::{self, Bars, DeviceArgs, Outcome, WeightsArgs};
 use rayon::prelude::*;
 use serde::Serialize;
 use softpatch::data::{DecodeOptions, TestSet};
-use softpatch::detector::{Detector, Progress, Score};
+use softpatch::detector::{Detector, Progress, Score, Want};
 use softpatch::eval::load_mask;
 use softpatch::eval::{Item, Map, Report, evaluate};
 use std::collections::BTreeSet;
@@ -77,7 +77,7 @@ pub fn score_set(detector: &Detector, set: TestSet, progress: &dyn Progress) -> 
     let source = set
         .source(DecodeOptions { exif_orientation: detector.info().options.exif, ..DecodeOptions::default() });
     let mut scores = Vec::with_capacity(set.items.len());
-    detector.score_source(&source, progress, |_, score| {
+    detector.score_source(&source, Want::Maps, progress, |_, score| {
         scores.push(score);
         Ok(())
     })?;

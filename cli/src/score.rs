@@ -4,7 +4,7 @@ use crate::common::{self, Bars, DeviceArgs, Failure, Outcome, WeightsArgs};
 use crate::images::Files;
 use serde::Serialize;
 use softpatch::data::list_images;
-use softpatch::detector::{ModelInfo, Score};
+use softpatch::detector::{ModelInfo, Score, Want};
 use softpatch::{Error, report};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -102,7 +102,9 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     }
     let bars = Bars::new(quiet);
     let mut stopped = None;
-    let scored = detector.score_source(&files, &bars, |index, score| {
+    // Nobody sees the map in lines of text.
+    let want = if args.json || heatmaps.is_some() { Want::Maps } else { Want::Scores };
+    let scored = detector.score_source(&files, want, &bars, |index, score| {
         let path = files.paths[index].display().to_string();
         if let Some(error) = files.take_error(index) {
             bars.suspend(|| common::print_error(&error));

@@ -1,4 +1,4 @@
-// The published program's start of the coreset (METHOD, last table): the mean distance to the start samples caps a patch's
+// The published program's start of the coreset (docs/method.md, section 11): the mean distance to the start samples caps a patch's
 // distance for good, and dropped patches can be chosen first but not later.
 // START: cap = (distance * scale)^2, with the sum of the distances in `distance` and the scale's bits in `level`.
 // MASK: distance = -1 (never chosen) where `dropped` is not 0. CAP: capped = min(distance, cap).

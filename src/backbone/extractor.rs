@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 /// any GPU.
 const SUBMISSION: u64 = 5_000_000_000;
 
-/// How the patches of the stages become one vector (METHOD, section 3).
+/// How the patches of the stages become one vector (docs/method.md, section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patches {
     /// 3x3 mean of each stage, upsampled to the first stage's grid, side by side.

@@ -11,7 +11,7 @@ pub enum Start {
     /// The first pick is the kept row with the largest mean distance to the samples, which are positions among the
     /// kept rows.
     Kept,
-    /// As in the published program (METHOD, last table): the samples are any rows, the first pick is the row of all with
+    /// As in the published program (docs/method.md, section 11): the samples are any rows, the first pick is the row of all with
     /// the largest mean distance to them, those mean distances go on as an upper bound of every row's distance, and
     /// kept rows are chosen from the second pick on. The shape's `kept` counts all rows.
     Official,

@@ -18,7 +18,7 @@ use crate::steps::coreset::{Chunk, CoresetShape};
 use crate::{Error, Result};
 use std::ops::ControlFlow;
 
-/// Makes a model from training images (METHOD, sections 1 to 5), and what scores by it.
+/// Makes a model from training images (docs/method.md, sections 1 to 5), and what scores by it.
 pub(super) fn fit(
     device: &Device,
     backbone: &Backbone,
@@ -75,7 +75,7 @@ pub(crate) struct Learnt {
     pub kept: Vec<u32>,
 }
 
-/// From features to a model: METHOD, sections 4 to 6.
+/// From features to a model: docs/method.md, sections 4 to 6.
 pub(crate) fn learn(
     device: &Device,
     mut features: Features,
@@ -119,7 +119,7 @@ pub(crate) struct Origin {
     pub grid: [u32; 2],
 }
 
-/// Selects the memory bank from the kept patches (METHOD, section 5); the model has no threshold yet.
+/// Selects the memory bank from the kept patches (docs/method.md, section 5); the model has no threshold yet.
 pub(crate) fn build(
     device: &Device,
     features: &mut Features,

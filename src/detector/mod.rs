@@ -17,7 +17,7 @@ mod threshold;
 
 pub use job::{FitEvent, FitJob};
 pub use options::{Compat, Discriminator, Embedding, FitOptions};
-pub use patch_scorer::Score;
+pub use patch_scorer::{Score, Want};
 pub use progress::{Progress, Quiet, Stage};
 pub use score::Profile;
 pub use stream::{Busy, Finished, Scores, Stream, Ticket, Waited};
@@ -26,7 +26,7 @@ pub(crate) use denoise::{denoise, denoise_by, outlier_scores};
 pub(crate) use features::Features;
 pub(crate) use fit::{Learnt, Origin, build, check_bank, learn};
 pub(crate) use ingest::embed;
-pub(crate) use patch_scorer::PatchScorer;
+pub(crate) use patch_scorer::{Batch, PatchScorer};
 pub(crate) use projection::Projection;
 
 use crate::Result;
@@ -122,7 +122,7 @@ impl Detector {
 
     /// Submits a batch, for [`Detector::finish`].
     fn begin(&self, images: &[Image<'_>]) -> Result<u64> {
-        self.scorer().begin(images, &|slot| format!("image {slot}"))
+        self.scorer().begin(images, Want::Maps, &|slot| format!("image {slot}"))
     }
 
     /// Waits for the scores of a batch.
@@ -135,13 +135,30 @@ impl Detector {
         self.scorer().most()
     }
 
-    /// Scores images in memory, in order.
+    /// Scores images in memory, in order, with their maps.
     ///
     /// # Errors
     /// [`crate::Error::InvalidOption`] where an image is too small for the crop, [`crate::Error::Device`] where the
     /// device failed.
     pub fn score(&self, images: &[Image<'_>]) -> Result<Vec<Score>> {
-        self.scorer().score(images)
+        self.scorer().score(images, Want::Maps)
+    }
+
+    /// [`Detector::score`] of one image.
+    ///
+    /// # Errors
+    /// As [`Detector::score`].
+    pub fn score_one(&self, image: &Image<'_>) -> Result<Score> {
+        let mut scores = self.scorer().score(std::slice::from_ref(image), Want::Maps)?;
+        scores.pop().ok_or_else(|| crate::Error::Internal("an image without a score".into()))
+    }
+
+    /// [`Detector::score`] without maps, which then cost nothing.
+    ///
+    /// # Errors
+    /// As [`Detector::score`].
+    pub fn score_without_maps(&self, images: &[Image<'_>]) -> Result<Vec<Score>> {
+        self.scorer().score(images, Want::Scores)
     }
 
     /// Scores every image of a source in order, decoding on other threads; `f` gets each score with its index.
@@ -151,10 +168,11 @@ impl Detector {
     pub fn score_source(
         &self,
         source: &dyn ImageSource,
+        want: Want,
         progress: &dyn Progress,
         f: impl FnMut(usize, Score) -> Result<()>,
     ) -> Result<()> {
-        self.scorer().score_source(source, progress, f)
+        self.scorer().score_source(source, want, progress, f)
     }
 
     /// Time of every dispatch that scoring `images` (one batch at most) takes, from GPU timestamps, in order.

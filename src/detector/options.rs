@@ -4,7 +4,7 @@ use crate::backbone::{Patches, Precision, RESNETS};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// How a training patch gets its outlier score (METHOD, section 4; SoftPatch, section 3.2).
+/// How a training patch gets its outlier score (docs/method.md, section 4; SoftPatch, section 3.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -31,7 +31,7 @@ impl std::fmt::Display for Discriminator {
     }
 }
 
-/// How the patches of the backbone's stages become one vector (METHOD, section 3).
+/// How the patches of the backbone's stages become one vector (docs/method.md, section 3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -56,7 +56,7 @@ impl std::fmt::Display for Embedding {
     }
 }
 
-/// Whose choices stand where the method's description and the program published with SoftPatch part (METHOD, last table).
+/// Whose choices stand where the method's description and the program published with SoftPatch part (docs/method.md, section 11).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]

@@ -17,8 +17,29 @@ pub struct Score {
     pub patches: Vec<f32>,
     /// Side of the map in pixels: the crop.
     pub map_side: u32,
-    /// Anomaly map of the crop, row by row: the patch scores, upsampled and blurred.
+    /// Anomaly map of the crop, row by row: the patch scores, upsampled and blurred. Empty where none was asked for.
     pub map: Vec<f32>,
+}
+
+/// What is computed of an image. What is not asked for costs nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Want {
+    /// Image score and patch scores.
+    Scores,
+    /// The anomaly map, too.
+    #[default]
+    Maps,
+}
+
+/// A batch of images to score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Batch {
+    /// How many.
+    pub images: u32,
+    /// Where results wait, below [`SETS`].
+    pub set: usize,
+    /// What is computed.
+    pub want: Want,
 }
 
 /// Features to scores for a batch, with the buffers for it.
@@ -61,34 +82,47 @@ impl PatchScorer {
         [1, grid[0] as usize * grid[1] as usize, crop as usize * crop as usize].map(|words| count * words)
     }
 
-    /// Records embeddings `[images][positions][dim]` to scores and maps, and on into set `set`.
-    pub fn record(&self, recorder: &mut Recorder, embedding: &Tensor, images: u32, set: usize) -> Result<()> {
+    /// Records embeddings `[images][positions][dim]` to what is wanted, and on into set `set`.
+    pub fn record(
+        &self,
+        recorder: &mut Recorder,
+        embedding: &Tensor,
+        Batch { images, set, want }: Batch,
+    ) -> Result<()> {
         let positions = self.grid[0] * self.grid[1];
         self.bank.record(recorder, &self.search, embedding, images * positions, None)?;
         self.bank.record_scores(recorder, &self.search, [images, positions], &self.maps.scores, &self.top)?;
-        self.maps.record(recorder, images)?;
+        let mut wanted = vec![&self.top, &self.maps.scores];
+        if want == Want::Maps {
+            self.maps.record(recorder, images)?;
+            wanted.push(&self.maps.maps);
+        }
         let mut to = 0;
         let words = Self::words(self.grid, self.crop, images as usize);
-        for (tensor, words) in [&self.top, &self.maps.scores, &self.maps.maps].into_iter().zip(words) {
+        for (tensor, words) in wanted.into_iter().zip(words) {
             recorder.copy_back(tensor, words, &self.sets[set], to);
             to += words;
         }
         Ok(())
     }
 
-    /// Reads what `submission` scored and brought to set `set`.
+    /// Reads what `submission` computed of a batch.
     pub fn read(
         &self,
         submission: &Submission,
-        set: usize,
-        count: usize,
+        Batch { images, set, want }: Batch,
         threshold: Option<f32>,
     ) -> Result<Vec<Score>> {
+        let count = images as usize;
         let [tops, scores, _] = Self::words(self.grid, self.crop, count);
         let [_, positions, pixels] = Self::words(self.grid, self.crop, 1);
         let words = self.sets[set].read(submission)?;
         let top: Vec<f32> = words.words(0..tops);
         let (scores, maps) = (tops, tops + scores);
+        let map = |i: usize| match want {
+            Want::Maps => words.words(maps + i * pixels..maps + (i + 1) * pixels),
+            Want::Scores => Vec::new(),
+        };
         Ok(top
             .into_iter()
             .enumerate()
@@ -98,7 +132,7 @@ impl PatchScorer {
                 grid: self.grid,
                 patches: words.words(scores + i * positions..scores + (i + 1) * positions),
                 map_side: self.crop,
-                map: words.words(maps + i * pixels..maps + (i + 1) * pixels),
+                map: map(i),
             })
             .collect())
     }

@@ -1,16 +1,17 @@
 //! Scores and anomaly maps of new images.
 
 use super::ingest::{decode_ahead, run_backbone};
-use super::patch_scorer::{PatchScorer, SETS, Score};
+use super::patch_scorer::{Batch, PatchScorer, SETS, Score, Want};
 use super::{Progress, Stage};
 use crate::backbone::{Backbone, BackboneInfo, Extractor, Feed};
 use crate::bank::Bank;
 use crate::cases::{Then, Use, self_test};
 use crate::data::{Image, ImageSource};
-use crate::gpu::{Device, Plan, Recorder, StepTime, Submission};
+use crate::gpu::{Device, Plan, Recorder, StepTime, Submission, Tensor};
 use crate::model::{Model, ModelInfo};
 use crate::{Error, Result};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::collections::btree_map::{BTreeMap, Entry};
 
 /// Where the time of scoring goes.
 #[derive(Clone, Debug)]
@@ -24,8 +25,7 @@ pub struct Profile {
 /// A batch that was submitted.
 struct Flight {
     ticket: u64,
-    set: usize,
-    count: usize,
+    batch: Batch,
     submission: Submission,
 }
 
@@ -38,8 +38,7 @@ pub(super) struct Scorer {
     /// Images of a batch at most.
     batch: u32,
     threshold: Option<f32>,
-    /// By images and set.
-    plans: BTreeMap<(u32, usize), Plan>,
+    plans: BTreeMap<Batch, Plan>,
     /// Oldest first.
     flights: VecDeque<Flight>,
     /// Results that nobody has asked for yet.
@@ -126,40 +125,27 @@ impl Scorer {
         self.batch as usize
     }
 
-    /// Embeddings of `images` images to scores and maps in set `set`.
-    fn plan(&mut self, images: u32, set: usize) -> Result<&Plan> {
-        if !self.plans.contains_key(&(images, set)) {
-            let mut recorder = Recorder::new(&self.device);
-            self.scorer.record(&mut recorder, self.extractor.embedding(), images, set)?;
-            self.plans.insert((images, set), recorder.finish()?);
-        }
-        self.plans.get(&(images, set)).ok_or_else(|| Error::Internal("a plan vanished".into()))
-    }
-
-    /// Packs and submits a batch without waiting for it; [`Scorer::finish`] has its scores. Where as many batches are in flight
-    /// as there are sets, the oldest is waited for.
-    pub fn begin(&mut self, images: &[Image<'_>], name: &dyn Fn(usize) -> String) -> Result<u64> {
+    /// Packs and submits a batch without waiting for it; [`Scorer::finish`] has its scores. Where as many batches are in
+    /// flight as there are sets, the oldest is waited for.
+    pub fn begin(&mut self, images: &[Image<'_>], want: Want, name: &dyn Fn(usize) -> String) -> Result<u64> {
         if self.flights.len() >= SETS {
             self.land();
         }
         // In turn: the batch that may be in flight has the other one.
-        let set = (self.next % SETS as u64) as usize;
-        let count = images.len();
-        self.plan(count as u32, set)?;
-        let Some(plan) = self.plans.get(&(count as u32, set)) else {
-            return Err(Error::Internal("a plan vanished".into()));
-        };
-        let submission = run_backbone(&mut self.extractor, &mut self.feed, images, name, &[plan])?;
+        let batch = Batch { images: images.len() as u32, set: (self.next % SETS as u64) as usize, want };
+        let Self { device, scorer, extractor, feed, plans, .. } = self;
+        let plan = plan(plans, device, scorer, extractor.embedding(), batch)?;
+        let submission = run_backbone(extractor, feed, images, name, &[plan])?;
         let ticket = self.next;
         self.next += 1;
-        self.flights.push_back(Flight { ticket, set, count, submission });
+        self.flights.push_back(Flight { ticket, batch, submission });
         Ok(ticket)
     }
 
     /// Waits for the oldest batch in flight.
     fn land(&mut self) {
-        if let Some(Flight { ticket, set, count, submission }) = self.flights.pop_front() {
-            self.landed.insert(ticket, self.scorer.read(&submission, set, count, self.threshold));
+        if let Some(Flight { ticket, batch, submission }) = self.flights.pop_front() {
+            self.landed.insert(ticket, self.scorer.read(&submission, batch, self.threshold));
         }
     }
 
@@ -191,19 +177,21 @@ impl Scorer {
             times.extend(plan.profile()?);
         }
         times.extend(self.extractor.plan(count as u32)?.profile()?);
-        times.extend(self.plan(count as u32, 0)?.profile()?);
+        let batch = Batch { images: count as u32, set: 0, want: Want::Maps };
+        let Self { device, scorer, extractor, plans, .. } = self;
+        times.extend(plan(plans, device, scorer, extractor.embedding(), batch)?.profile()?);
         let finished: Vec<u32> = self.device.read(&self.scorer.search.finished)?;
         let [h, w] = self.extractor.grid();
         let pairs = count as f64 * f64::from(h * w) * f64::from(self.scorer.bank.rows());
         Ok(Profile { steps: times, finished_share: f64::from(finished[0]) / pairs })
     }
 
-    pub fn score(&mut self, images: &[Image<'_>]) -> Result<Vec<Score>> {
+    pub fn score(&mut self, images: &[Image<'_>], want: Want) -> Result<Vec<Score>> {
         let batch = self.most();
         let mut scores = Vec::with_capacity(images.len());
         let mut flying = None;
         for (i, images) in images.chunks(batch).enumerate() {
-            let begun = self.begin(images, &|slot| format!("image {}", i * batch + slot));
+            let begun = self.begin(images, want, &|slot| format!("image {}", i * batch + slot));
             let before = flying.take().map_or(Ok(Vec::new()), |before| self.finish(before));
             match (before, begun) {
                 (Ok(before), Ok(ticket)) => {
@@ -227,6 +215,7 @@ impl Scorer {
     pub fn score_source(
         &mut self,
         source: &dyn ImageSource,
+        want: Want,
         progress: &dyn Progress,
         mut f: impl FnMut(usize, Score) -> Result<()>,
     ) -> Result<()> {
@@ -246,7 +235,7 @@ impl Scorer {
                 return Err(Error::Cancelled);
             }
             let images = loaded.iter().map(|i| i.as_image()).collect::<Result<Vec<_>>>()?;
-            let begun = self.begin(&images, &|slot| source.name(start + slot));
+            let begun = self.begin(&images, want, &|slot| source.name(start + slot));
             let before: Option<(usize, u64)> = flying.take();
             let failed = begun.map(|ticket| flying = Some((start, ticket))).err();
             if let Some(before) = before {
@@ -267,4 +256,22 @@ impl Scorer {
             None => streamed,
         }
     }
+}
+
+/// The plan from embeddings to what is wanted of a batch, recorded once.
+fn plan<'a>(
+    plans: &'a mut BTreeMap<Batch, Plan>,
+    device: &Device,
+    scorer: &PatchScorer,
+    embedding: &Tensor,
+    batch: Batch,
+) -> Result<&'a Plan> {
+    Ok(match plans.entry(batch) {
+        Entry::Occupied(plan) => plan.into_mut(),
+        Entry::Vacant(place) => {
+            let mut recorder = Recorder::new(device);
+            scorer.record(&mut recorder, embedding, batch)?;
+            place.insert(recorder.finish()?)
+        }
+    })
 }

@@ -4,8 +4,8 @@ use super::task::batch_of;
 use super::{AnomalyMethod, Scored, Task};
 use crate::backbone::BackboneInfo;
 use crate::detector::{
-    Features, FitOptions, Learnt, Origin, PatchScorer, Progress, Projection, Score, Stage, build, check_bank,
-    denoise, learn,
+    Batch, Features, FitOptions, Learnt, Origin, PatchScorer, Progress, Projection, Score, Stage, Want,
+    build, check_bank, denoise, learn,
 };
 use crate::gpu::{Device, Plan, Recorder};
 use crate::model::Model;
@@ -136,13 +136,14 @@ pub fn score_embeddings(
             load(start + i, slot)?;
         }
         device.write(&x, 0, &values[..count * image]);
+        let of = Batch { images: count as u32, set: 0, want: Want::Maps };
         if let std::collections::btree_map::Entry::Vacant(slot) = plans.entry(count) {
             let mut recorder = Recorder::new(device);
-            scorer.record(&mut recorder, &x, count as u32, 0)?;
+            scorer.record(&mut recorder, &x, of)?;
             slot.insert(recorder.finish()?);
         }
         let submission = Plan::submit_for(&[&plans[&count]])?;
-        scorer.read(&submission, 0, count, info.threshold)?.into_iter().try_for_each(&mut f)?;
+        scorer.read(&submission, of, info.threshold)?.into_iter().try_for_each(&mut f)?;
     }
     Ok(())
 }

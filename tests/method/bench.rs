@@ -6,7 +6,7 @@ use softpatch::data::{
     Dataset, DecodeOptions, ImageSource, NoiseProtocol, OwnedImage, Split, SplitSource, TrainEntry,
     decode_file,
 };
-use softpatch::detector::{Backbone, Compat, Detector, Discriminator, FitOptions, Progress, Quiet};
+use softpatch::detector::{Backbone, Compat, Detector, Discriminator, FitOptions, Progress, Quiet, Want};
 use softpatch::eval::bench::{Bench, BenchOptions, Cell, Method, Summary};
 use softpatch::eval::load_mask;
 use softpatch::eval::{Item, Map, evaluate};
@@ -215,7 +215,7 @@ fn compare(set: &Dataset, out: &Path, options: &BenchOptions) {
         let mut scores = Vec::new();
         let source = SplitSource::new(&test, DecodeOptions::default());
         detector
-            .score_source(&source, &Quiet, |_, score| {
+            .score_source(&source, Want::Maps, &Quiet, |_, score| {
                 scores.push(score);
                 Ok(())
             })

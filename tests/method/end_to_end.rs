@@ -3,7 +3,9 @@
 use crate::common::{checked, direct, serial, tiled};
 use softpatch::data::synth::{Material, SynthOptions, generate};
 use softpatch::data::{DecodeOptions, Frame, MemorySource, PixelFormat, TestSet, TrainSet};
-use softpatch::detector::{Backbone, Compat, Detector, Discriminator, FitOptions, Model, Quiet, Stream};
+use softpatch::detector::{
+    Backbone, Compat, Detector, Discriminator, FitOptions, Model, Quiet, Score, Stream, Want,
+};
 
 use softpatch::eval::auroc;
 use softpatch::low_level::gpu::Device;
@@ -23,7 +25,7 @@ fn image_auroc(detector: &Detector, folder: &Path) -> f64 {
     let test = TestSet::open(folder).unwrap();
     let mut scores = Vec::new();
     detector
-        .score_source(&test.source(DecodeOptions::default()), &Quiet, |i, score| {
+        .score_source(&test.source(DecodeOptions::default()), Want::Maps, &Quiet, |i, score| {
             assert_eq!(i, scores.len());
             scores.push(score.score);
             Ok(())
@@ -81,8 +83,13 @@ fn a_model_survives_disk_and_every_discriminator_works() {
             let views: Vec<_> = images.iter().map(|i| i.as_image().unwrap()).collect();
             let (a, b) = (made.score(&views).unwrap(), loaded.score(&views).unwrap());
             assert_eq!(a, b, "{name} {discriminator}");
-            // A batch of one gives what a batch of seven gives.
-            assert_eq!(loaded.score(&views[3..4]).unwrap()[0], b[3]);
+            // A batch of one gives what a batch of seven gives, and maps change nothing else.
+            assert_eq!(loaded.score_one(&views[3]).unwrap(), b[3]);
+            let plain = loaded.score_without_maps(&views).unwrap();
+            for (plain, full) in plain.into_iter().zip(&b) {
+                assert_eq!(Score { map: full.map.clone(), ..plain.clone() }, *full);
+                assert!(plain.map.is_empty());
+            }
             for score in &b {
                 assert_eq!(score.patches.len(), 144);
                 assert_eq!(score.map.len(), 96 * 96);

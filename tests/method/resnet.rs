@@ -4,7 +4,7 @@ use crate::common::{direct, serial, tiled};
 use crate::weights::{compare, empty, file, fnv, golden, taps_equal, tensors};
 use safetensors::tensor::{Dtype, SafeTensors};
 use softpatch::data::{DecodeOptions, TestSet, TrainSet};
-use softpatch::detector::{Backbone, Detector, Embedding, FitOptions, Quiet};
+use softpatch::detector::{Backbone, Detector, Embedding, FitOptions, Quiet, Want};
 use softpatch::eval::auroc;
 use softpatch::low_level::backbone::{Patches, WeightFile, architectures, efficientnet_lite, resnet};
 use softpatch::low_level::gpu::Device;
@@ -204,7 +204,7 @@ fn resnet18_tells_bottles_apart() {
     let mut scores = Vec::new();
     let began = std::time::Instant::now();
     detector
-        .score_source(&test.source(DecodeOptions::default()), &Quiet, |_, score| {
+        .score_source(&test.source(DecodeOptions::default()), Want::Maps, &Quiet, |_, score| {
             scores.push(score.score);
             Ok(())
         })

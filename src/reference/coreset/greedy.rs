@@ -1,4 +1,4 @@
-//! Greedy k-centre: which kept patches become the rows of the memory bank. METHOD, section 5; PatchCore, section 3.2.
+//! Greedy k-centre: which kept patches become the rows of the memory bank. docs/method.md, section 5; PatchCore, section 3.2.
 
 use crate::reference::distance::squared_distance;
 use crate::steps::coreset::samples::start_samples;
@@ -8,7 +8,7 @@ use crate::steps::coreset::samples::start_samples;
 /// The first is the kept patch whose mean distance to the [`start_samples`] is largest, each next one the patch whose
 /// squared distance to the nearest pick so far is largest. Of equals the smaller index wins, and none is picked twice:
 /// once every distance left is 0 the rest follow by index. Returns all of `kept` where `picks` is not less.
-/// METHOD, section 5 and its last table.
+/// docs/method.md, sections 5 and 11.
 pub fn greedy_coreset(z: &[f32], r: usize, kept: &[u32], picks: usize, seed: u64) -> Vec<u32> {
     let row = |position: usize| patch(z, r, kept[position]);
     let samples = start_samples(kept.len(), seed);
@@ -44,7 +44,7 @@ pub fn greedy_coreset_f32(
     greedy(z, r, kept, picks, start, |a, b| f64::from(squared(a, b)))
 }
 
-/// [`greedy_coreset`] as the program published with SoftPatch does it (METHOD, last table): the [`start_samples`] are of all
+/// [`greedy_coreset`] as the program published with SoftPatch does it (docs/method.md, section 11): the [`start_samples`] are of all
 /// patches; the first pick is the patch of all, kept or not, whose mean distance to them is largest; and a kept patch's
 /// distance to the picks never counts as more than that mean. `squared` is the squared distance of two rows.
 pub fn greedy_coreset_official(

@@ -1,4 +1,4 @@
-//! Resize, crop and normalisation: METHOD, section 1.
+//! Resize, crop and normalisation: docs/method.md, section 1.
 
 use crate::Result;
 use crate::steps::input::geometry::resize_shorter_side_geometry;

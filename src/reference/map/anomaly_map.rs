@@ -1,4 +1,4 @@
-//! The anomaly map: patch scores, upsampled and blurred. METHOD, section 6.
+//! The anomaly map: patch scores, upsampled and blurred. docs/method.md, section 6.
 
 use crate::reference::patches::upsampling::between;
 

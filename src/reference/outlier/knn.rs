@@ -1,4 +1,4 @@
-//! The k nearest others of every member of a group. METHOD, section 4.
+//! The k nearest others of every member of a group. docs/method.md, section 4.
 
 use crate::reference::distance::squared_distance;
 

@@ -1,4 +1,4 @@
-//! Local outlier factor of every member of a group. METHOD, section 4; Breunig et al., LOF (SIGMOD 2000).
+//! Local outlier factor of every member of a group. docs/method.md, section 4; Breunig et al., LOF (SIGMOD 2000).
 
 use crate::reference::outlier::knn::neighbours;
 

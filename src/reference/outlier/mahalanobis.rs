@@ -1,4 +1,4 @@
-//! The `gaussian` noise discriminator: Mahalanobis distance to the group's own Gaussian. METHOD, section 4; PaDiM.
+//! The `gaussian` noise discriminator: Mahalanobis distance to the group's own Gaussian. docs/method.md, section 4; PaDiM.
 
 /// Added to the diagonal of the covariance, which has rank `n - 1` at most and could not be inverted otherwise.
 pub const RIDGE: f64 = 0.01;

@@ -1,4 +1,4 @@
-//! The threshold between patches that are kept and patches that are dropped. METHOD, section 5.
+//! The threshold between patches that are kept and patches that are dropped. docs/method.md, section 5.
 
 /// The `q` quantile (`q` clamped to 0..=1) of `values` with linear interpolation, as `numpy.quantile` computes it.
 ///

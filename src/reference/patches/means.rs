@@ -1,4 +1,4 @@
-//! From stages of the backbone to one embedding a patch: METHOD, section 3 (PatchCore, section 3.1).
+//! From stages of the backbone to one embedding a patch: docs/method.md, section 3 (PatchCore, section 3.1).
 
 use crate::reference::patches::upsampling::upsample_bilinear;
 use crate::steps::patches::pooling::STAGE_VALUES;

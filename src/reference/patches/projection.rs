@@ -1,4 +1,4 @@
-//! Random projection of the embeddings: METHOD, section 4.
+//! Random projection of the embeddings: docs/method.md, section 4.
 
 use crate::reference::network::gemm::gemm;
 

@@ -1,4 +1,4 @@
-//! Nearest row of the memory bank and the scores made of it. METHOD, section 6; SoftPatch, section 3.4.
+//! Nearest row of the memory bank and the scores made of it. docs/method.md, section 6; SoftPatch, section 3.4.
 
 use crate::reference::distance::squared_distance;
 

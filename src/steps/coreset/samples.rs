@@ -1,4 +1,4 @@
-//! What the first row of the bank is measured against: METHOD, section 5.
+//! What the first row of the bank is measured against: docs/method.md, section 5.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};

@@ -1,4 +1,4 @@
-//! Which part of an image is looked at, and in which size: METHOD, section 1.
+//! Which part of an image is looked at, and in which size: docs/method.md, section 1.
 
 use crate::{Error, Result};
 

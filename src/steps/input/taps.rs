@@ -1,4 +1,4 @@
-//! Coefficients of the antialiased bilinear resize: METHOD, section 1.
+//! Coefficients of the antialiased bilinear resize: docs/method.md, section 1.
 //!
 //! Source: Pillow's `Image.resize(..., BILINEAR)` for 8-bit images (two passes, rows first, rounded to 8 bit
 //! after each; coefficients with 22 fractional bits) and torchvision's `Resize(int)` + `CenterCrop(int)` for the

@@ -4,7 +4,7 @@ use crate::Result;
 use crate::gpu::{Recorder, Tensor};
 use crate::steps::{check, grid_64, words};
 
-/// Standard deviation of the blur in pixels, and where it is cut off, in standard deviations (METHOD, section 6).
+/// Standard deviation of the blur in pixels, and where it is cut off, in standard deviations (docs/method.md, section 6).
 const SIGMA: f64 = 4.0;
 const TRUNCATE: f64 = 4.0;
 

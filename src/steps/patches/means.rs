@@ -5,7 +5,7 @@ use crate::gpu::{Recorder, Tensor};
 use crate::steps::{check, check_vec4, flag_f16, grid_64, words};
 
 /// 3x3 mean (stride 1, zero padding 1, zeros counted) of X `[batch][h][w][c]` into channels `to .. to + c` of
-/// C `[batch][h][w][row]`. METHOD: PatchCore, section 3.1. X may be stored as f16.
+/// C `[batch][h][w][row]`. docs/method.md, section 3; PatchCore, section 3.1. X may be stored as f16.
 #[derive(Debug)]
 pub struct PatchMean<'a> {
     /// Input.

@@ -1,4 +1,4 @@
-//! Random projection of the embeddings, used by the discriminators and the coreset: METHOD, section 4.
+//! Random projection of the embeddings, used by the discriminators and the coreset: docs/method.md, section 4.
 
 use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -1,4 +1,4 @@
-//! The soft-weighted patch score and the image score: METHOD, section 6.
+//! The soft-weighted patch score and the image score: docs/method.md, section 6.
 
 use crate::Result;
 use crate::gpu::{Recorder, Tensor, grid_1d};
