@@ -103,6 +103,16 @@ fn lists_come_back_as_they_were() {
     let split = split(&train, &test, 0.6, AugmentedOverlap, 9).unwrap();
     split.write_csv(&file).unwrap();
     assert_eq!(Split::read_csv(&file).unwrap(), split);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let head = "split,path,defect,mask,noise,rotation,shift_x,shift_y,scale,shear\n";
+    assert!(
+        text.starts_with(&format!("{head}train,\"größe, \"\"best\"\"\nof two.png\",,,0,,,,,\n")),
+        "{text}"
+    );
+    assert!(
+        text.contains("\ntest, a b.png ,,,,,,,,\n") && text.contains(",\"scratch, \"\"deep\"\"\",gt/"),
+        "{text}"
+    );
 
     // Spreadsheets add a byte-order mark and carriage returns.
     let text = std::fs::read_to_string(&file).unwrap().replace('\n', "\r\n");
@@ -128,6 +138,8 @@ fn damaged_lists_name_the_line() {
     let body = |lines: &str| read(&format!("{head}{lines}"));
     assert!(body("train,a.png,,,0,,,,,\ntrain,b.png\n").contains("line 3: expected the columns"));
     assert!(body("\n\nval,a.png,,,0,,,,,\n").contains("line 4: split is `val`"));
+    assert!(body("\r\n\r\nval,a.png,,,0,,,,,\r\n").contains("line 4: split is `val`"));
+    assert!(body("train,a.png,,,0,,,,,\r\n\r\nval,a.png,,,0,,,,,").contains("line 4: split is `val`"));
     assert!(body("train,\"a\nb\",,,0,,,,,\ntrain,b,,,yes,,,,,\n").contains("line 4: noise is `yes`"));
     assert!(body("train,,,,0,,,,,\n").contains("line 2: the path is empty"));
     assert!(body("train,a,,,1,1,0,x,1,0\n").contains("line 2: shift_y is `x`"));

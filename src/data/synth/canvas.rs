@@ -69,7 +69,7 @@ pub(super) struct Near {
 #[derive(Clone)]
 pub(super) struct Canvas {
     size: usize,
-    /// Pixels a unit.
+    /// Pixels per unit.
     pub unit: f32,
     pixels: Vec<Rgb>,
 }

@@ -85,7 +85,7 @@ pub(super) fn mix(a: f32, b: f32, t: f32) -> f32 {
     a + (b - a) * t
 }
 
-/// A smooth random walk: points about `pace` apart over `length` units, turning by up to `curl` radians a
+/// A smooth random walk: points about `pace` apart over `length` units, turning by up to `curl` radians per
 /// pace.
 pub(super) fn wander(
     rng: &mut ChaCha8Rng,

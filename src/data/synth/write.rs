@@ -35,7 +35,7 @@ pub struct SynthOptions {
 }
 
 impl Default for SynthOptions {
-    /// All materials, 60 training, 20 good and 8 test images per defect of 256 pixels, seed 0, clean.
+    /// All materials, 60 training images, 20 good test images and 8 per defect, of 256 pixels; seed 0, clean.
     fn default() -> Self {
         Self {
             materials: Material::ALL.to_vec(),
