@@ -17,19 +17,21 @@ minor=${version%.*}
 target=${CARGO_TARGET_DIR:-target}/$([ "$profile" = dev ] && echo debug || echo "$profile")
 case $(uname -s) in
 Darwin)
+    built=libsoftpatch_capi.dylib
     shared=libsoftpatch.$minor.dylib full=libsoftpatch.$version.dylib link=libsoftpatch.dylib
     name="-Wl,-install_name,$prefix/lib/$shared"
     private="-framework Metal -framework QuartzCore -framework CoreGraphics -framework Foundation"
     ;;
 *)
+    built=libsoftpatch_capi.so
     shared=libsoftpatch.so.$minor full=libsoftpatch.so.$version link=libsoftpatch.so
     name="-Wl,-soname,$shared"
     private="-lgcc_s -lutil -lrt -lpthread -lm -ldl -lc"
     ;;
 esac
 
-cargo rustc --lib --profile "$profile" --crate-type staticlib "$@"
-cargo rustc --lib --profile "$profile" --crate-type cdylib "$@" -- -C "link-arg=$name"
+cargo rustc -p softpatch-capi --lib --profile "$profile" --crate-type staticlib "$@"
+cargo rustc -p softpatch-capi --lib --profile "$profile" --crate-type cdylib "$@" -- -C "link-arg=$name"
 
 to=${DESTDIR:-}$prefix
 fill() {
@@ -37,10 +39,10 @@ fill() {
 }
 mkdir -p "$to/include" "$to/lib/pkgconfig" "$to/share/softpatch/cmake" "$to/share/doc/softpatch"
 cp include/softpatch.h include/softpatch.hpp "$to/include/"
-cp "$target/$link" "$to/lib/$full"
+cp "$target/$built" "$to/lib/$full"
 ln -sf "$full" "$to/lib/$shared"
 ln -sf "$shared" "$to/lib/$link"
-cp "$target/libsoftpatch.a" "$to/lib/"
+cp "$target/libsoftpatch_capi.a" "$to/lib/libsoftpatch.a"
 fill packaging/softpatch.pc.in > "$to/lib/pkgconfig/softpatch.pc"
 cp packaging/cmake/softpatch-config.cmake "$to/share/softpatch/cmake/"
 fill packaging/cmake/softpatch-config-version.cmake.in > "$to/share/softpatch/cmake/softpatch-config-version.cmake"

@@ -21,11 +21,11 @@ def metadata(options):
     host = subprocess.check_output(["rustc", "-vV"], text=True)
     host = re.search(r"^host: (.*)$", host, re.MULTILINE)[1]
     command = [os.environ.get("CARGO", "cargo"), "metadata", "--format-version", "1", "--locked", "--offline"]
-    return json.loads(subprocess.check_output([*command, "--filter-platform", host, *options], cwd=ROOT))
+    return json.loads(subprocess.check_output([*command, "--filter-platform", host, *options], cwd=ROOT / "capi"))
 
 
 def linked(data):
-    """Ids of the crates below this one, without what only tests and build scripts use."""
+    """Ids of the crates below the C library, without what only tests and build scripts use."""
     nodes = {node["id"]: node for node in data["resolve"]["nodes"]}
     found, open = set(), [data["resolve"]["root"]]
     while open:
@@ -41,7 +41,7 @@ def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     data = metadata(sys.argv[2:])
-    wanted = linked(data)
+    wanted = linked(data) - set(data["workspace_members"])
     packages = sorted((p for p in data["packages"] if p["id"] in wanted), key=lambda p: (p["name"], p["version"]))
     used_by, without = {}, []
     for package in packages:

@@ -66,7 +66,7 @@ if $tests; then
         name=$(part "$line" '"target":{[^}]*"name":"\([^"]*\)"')
         case $line in
             *'"kind":["test"]'*) to=test-$name ;;
-            *'"test":true},"features"'*) to=test-unit-$kind ;;
+            *'"test":true},"features"'*) to=test-unit-$kind-$name ;;
             # The tests start the program itself, too, by its path here.
             *)
                 [ "$kind-$name" = bin-softpatch ] || continue

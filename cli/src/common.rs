@@ -129,10 +129,21 @@ pub struct BackboneArgs {
     pub layers: Vec<String>,
 }
 
+/// The built-in backbone, where there is one.
+pub fn embedded() -> Outcome<Backbone> {
+    #[cfg(feature = "embedded-weights")]
+    return Ok(Backbone::embedded()?);
+    #[cfg(not(feature = "embedded-weights"))]
+    Err(Failure::Failed(softpatch::Error::Weights {
+        path: "<embedded>".into(),
+        reason: "this program was built without weights of its own; name a file with --backbone".into(),
+    }))
+}
+
 impl BackboneArgs {
     /// Opens it.
     pub fn open(&self) -> Outcome<Backbone> {
-        let Some(path) = &self.backbone else { return Ok(Backbone::embedded()?) };
+        let Some(path) = &self.backbone else { return embedded() };
         let layers: Vec<&str> = self.layers.iter().map(String::as_str).collect();
         Ok(Backbone::open(path, self.arch.as_deref(), (!layers.is_empty()).then_some(layers.as_slice()))?)
     }
@@ -174,7 +185,7 @@ fn open_device(adapter: Option<&str>, no_self_test: bool) -> Outcome<Device> {
 pub fn open_model(path: &Path, weights: &WeightsArgs, device: &DeviceArgs) -> Outcome<Detector> {
     let model = softpatch::detector::Model::load(path)?;
     let backbone = match &weights.backbone {
-        None => Backbone::embedded()?,
+        None => embedded()?,
         Some(file) => {
             let made_with = &model.info.backbone;
             let layers: Vec<&str> = made_with.layers.iter().map(String::as_str).collect();

@@ -6,7 +6,7 @@ use crate::score::map_range;
 use softpatch::Error;
 use softpatch::data::synth::{Material, SynthOptions, generate};
 use softpatch::data::{DecodeOptions, TestSet, TrainSet, decode_file};
-use softpatch::detector::{Backbone, Detector, Discriminator, FitOptions};
+use softpatch::detector::{Detector, Discriminator, FitOptions};
 use softpatch::low_level::gpu::Device;
 use softpatch::report::center_crop;
 use softpatch::report::{HtmlReport, SheetOptions, SheetRow, Verdict, contact_sheet, write_png};
@@ -147,7 +147,7 @@ fn fit_and_score(
     let options = FitOptions { discriminator, ..FitOptions::default() };
     let train = TrainSet::open(set)?.source(DecodeOptions::default());
     let bars = Bars::new(quiet);
-    let detector = Detector::fit(device, &Backbone::embedded()?, &train, &options, &bars)?;
+    let detector = Detector::fit(device, &common::embedded()?, &train, &options, &bars)?;
     detector.save(&out.join(format!("{discriminator}.safetensors")))?;
     let scored = score_set(&detector, TestSet::open(set)?, &bars)?;
     bars.finish();
