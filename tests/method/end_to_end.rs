@@ -169,7 +169,7 @@ fn scoring_makes_nothing_once_it_is_warm() {
                 streamed.push(score);
                 Ok(())
             };
-            detector.score_source(&MemorySource(&images), &Quiet, collect).unwrap();
+            detector.score_source(&MemorySource(&images), Want::Maps, &Quiet, collect).unwrap();
             assert_eq!(streamed, alone, "{name} {batch}");
             assert_eq!(created(), warm, "{name} {batch}");
 
@@ -202,7 +202,7 @@ fn scoring_goes_on_after_an_error() {
         seen += 1;
         if seen == 3 { Err(softpatch::Error::Cancelled) } else { Ok(()) }
     };
-    let stopped = detector.score_source(&MemorySource(&images), &Quiet, stop);
+    let stopped = detector.score_source(&MemorySource(&images), Want::Maps, &Quiet, stop);
     assert!(matches!(stopped, Err(softpatch::Error::Cancelled)));
     assert_eq!(seen, 3);
     // Too long and thin to be resized.
