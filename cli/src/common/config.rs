@@ -1,6 +1,8 @@
 //! Settings of a fit from a TOML file and the command line; the command line wins.
 
-use crate::common::{DeviceArgs, Failure, Outcome};
+use crate::common::device::DeviceArgs;
+use crate::common::failure::{Failure, Outcome};
+use crate::common::sizes::parse_bytes;
 use softpatch::detector::{Compat, Discriminator, Embedding, FitOptions, Precision};
 use std::path::{Path, PathBuf};
 
@@ -182,31 +184,6 @@ fn discriminator(name: &str) -> Result<Discriminator, String> {
     }
 }
 
-/// `800MB`, `2GiB`, `1.5 GiB`, `1048576`.
-pub fn parse_bytes(text: &str) -> Result<u64, String> {
-    let text = text.trim();
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let factor: f64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "kb" => 1e3,
-        "mb" => 1e6,
-        "gb" => 1e9,
-        "kib" => 1024.0,
-        "mib" => 1024.0 * 1024.0,
-        "gib" => 1024.0 * 1024.0 * 1024.0,
-        _ => {
-            return Err(format!(
-                "`{text}` is no size; write for example 800MB or 2GiB (B, kB, MB, GB, KiB, MiB, GiB)"
-            ));
-        }
-    };
-    match number.parse::<f64>() {
-        Ok(value) if value * factor >= 1.0 && value * factor < 9e18 => Ok((value * factor) as u64),
-        _ => Err(format!("`{text}` is no size; write for example 800MB or 2GiB")),
-    }
-}
-
 pub fn precision(name: &str) -> Result<Precision, String> {
     match name {
         "f32" => Ok(Precision::F32),
@@ -218,23 +195,6 @@ pub fn precision(name: &str) -> Result<Precision, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes() {
-        for (text, bytes) in [
-            ("800MB", 800_000_000),
-            ("2GiB", 2 << 30),
-            ("1.5 GiB", 3 << 29),
-            ("64kib", 65_536),
-            ("4096", 4096),
-            ("10B", 10),
-        ] {
-            assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
-        }
-        for text in ["", "MB", "0", "-1GB", "1..2GB", "3 parsec", "1e99GB", "99999999999999GiB"] {
-            assert!(parse_bytes(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn a_file_sets_what_it_names() {
