@@ -1,14 +1,14 @@
 //! `softpatch bench`.
 
 use crate::common::backbone::BackboneArgs;
-use crate::common::config::{compat, embedding, precision};
 use crate::common::device::DeviceArgs;
 use crate::common::failure::{Failure, Outcome};
 use crate::common::output::print;
 use crate::common::progress::Bars;
-use crate::common::sizes::{human_bytes, parse_bytes};
+use crate::common::settings::{Given, Scope};
+use crate::common::sizes::human_bytes;
 use softpatch::data::{Dataset, DecodeOptions, NoiseProtocol};
-use softpatch::detector::{Compat, Embedding, FitOptions, Precision, Progress};
+use softpatch::detector::{FitOptions, Progress};
 use softpatch::eval::bench::{Bench, BenchOptions, Cell, Method, Summary, protocol_of};
 use softpatch::gpu::Device;
 use std::path::{Path, PathBuf};
@@ -53,79 +53,42 @@ pub struct Args {
     /// Use the lists of images in this folder, as a run writes them to splits/.
     #[arg(long, value_name = "DIR")]
     splits: Option<PathBuf>,
-    /// Share of the training patches that is dropped as noise [default: 0.15].
-    #[arg(long, value_name = "SHARE")]
-    tau: Option<f64>,
-    /// Neighbours of the local outlier factor [default: 6].
-    #[arg(long, value_name = "K")]
-    lof_k: Option<u32>,
-    /// Rows of the memory bank as a share of all training patches [default: 0.1].
-    #[arg(long, visible_alias = "coreset-ratio", value_name = "SHARE")]
-    ratio: Option<f64>,
-    /// How the backbone's stages become one vector: auto, concat or pooled [default: auto].
-    #[arg(long, value_name = "NAME", value_parser = embedding)]
-    embedding: Option<Embedding>,
-    /// Values of a pooled embedding [default: 1024].
-    #[arg(long, value_name = "N")]
-    embedding_dim: Option<u32>,
-    /// `official` makes the choices of the published program where it and the paper part [default: none].
-    #[arg(long, value_name = "NAME", value_parser = compat)]
-    compat: Option<Compat>,
-    /// How the backbone stores weights and activations: f32 or f16 [default: f32].
-    #[arg(long, value_name = "NAME", value_parser = precision)]
-    precision: Option<Precision>,
-    /// Values of a projected patch, a multiple of 4 [default: 128].
-    #[arg(long, value_name = "N")]
-    projection: Option<u32>,
-    /// The shorter side of every image is brought to this many pixels [default: 256].
-    #[arg(long, value_name = "PIXELS")]
-    resize: Option<u32>,
-    /// Side of the centred square that is looked at, in pixels [default: 224].
-    #[arg(long, value_name = "PIXELS")]
-    crop: Option<u32>,
-    /// Images that go through the backbone at a time [default: 8].
-    #[arg(long, value_name = "N")]
-    batch: Option<u32>,
-    /// Memory, device and host together, for the features of a category and for each fit, e.g. 800MB or 2GiB. Features that
-    /// do not fit wait in temporary files. Backbone, driver, and the maps of the test images come on top [default: 1GiB].
-    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
-    memory: Option<u64>,
-    /// Turn images as their EXIF orientation says (masks are not turned).
-    #[arg(long)]
-    exif: bool,
+    #[command(flatten)]
+    fit: Given<InBench>,
     #[command(flatten)]
     backbone: BackboneArgs,
     #[command(flatten)]
     device: DeviceArgs,
 }
 
+/// What a bench decides itself: methods stand for discriminators and weights, seeds are counted.
+#[derive(Clone, Debug, Default)]
+struct InBench;
+
+impl Scope for InBench {
+    const LEFT_OUT: &'static [&'static str] = &["discriminator", "soft-weights", "seed"];
+    const ALIAS: Option<(&'static str, &'static str)> = Some(("coreset-ratio", "ratio"));
+    const HELP: &'static [(&'static str, &'static str)] = &[
+        ("exif", "Turn images as their EXIF orientation says (masks are not turned)"),
+        (
+            "memory",
+            "Memory, device and host together, for the features of a category and for each fit, e.g. 800MB or 2GiB. \
+             Features that do not fit wait in temporary files. Backbone, driver, and the maps of the test images come \
+             on top",
+        ),
+    ];
+}
+
 impl Args {
     fn options(&self) -> Outcome<BenchOptions> {
         let usage = |e: softpatch::Error| Failure::Usage(e.to_string());
-        let base = match self.compat {
-            Some(Compat::Official) => FitOptions::official(),
-            _ => FitOptions::default(),
-        };
-        let fit = FitOptions {
-            tau: self.tau.unwrap_or(base.tau),
-            lof_k: self.lof_k.unwrap_or(base.lof_k),
-            coreset_ratio: self.ratio.unwrap_or(base.coreset_ratio),
-            embedding: self.embedding.unwrap_or(base.embedding),
-            embedding_dim: self.embedding_dim.unwrap_or(base.embedding_dim),
-            precision: self.precision.unwrap_or(base.precision),
-            projection: self.projection.unwrap_or(base.projection),
-            resize: self.resize.unwrap_or(base.resize),
-            crop: self.crop.unwrap_or(base.crop),
-            batch: self.batch.unwrap_or(base.batch),
-            memory: self.memory.unwrap_or(base.memory),
-            exif: self.exif,
-            ..base
-        };
+        let mut fit = FitOptions::default();
+        self.fit.apply(&mut fit)?;
         let methods: Vec<Method> =
             self.methods.iter().map(|m| m.parse()).collect::<Result<_, _>>().map_err(usage)?;
         let protocols: Vec<NoiseProtocol> =
             self.protocol.iter().map(|p| protocol_of(p)).collect::<Result<_, _>>().map_err(usage)?;
-        let decode = DecodeOptions { exif_orientation: self.exif, ..DecodeOptions::default() };
+        let decode = DecodeOptions { exif_orientation: fit.exif, ..DecodeOptions::default() };
         let (noise, seeds, splits) = (self.noise.clone(), self.seeds, self.splits.clone());
         let options = BenchOptions { methods, noise, protocols, seeds, fit, decode, splits };
         options.validate().map_err(usage)?;

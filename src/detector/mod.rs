@@ -22,7 +22,7 @@ mod threshold;
 pub use at_hand::{Fitted, fit_embeddings, score_embeddings};
 pub use job::{FitEvent, FitJob};
 pub use model_file::{BackboneInfo, Model, ModelInfo, VERSION};
-pub use options::{Compat, Discriminator, Embedding, FitOptions};
+pub use options::{Choice, Compat, Discriminator, Embedding, FitOptions, SETTINGS, Setting, Values};
 pub use progress::{Progress, Quiet, Stage};
 pub use score::{Profile, Score};
 pub use stream::{Busy, Finished, Scores, Stream, Ticket, Waited};

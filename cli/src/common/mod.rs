@@ -9,4 +9,5 @@ pub mod images;
 pub mod interrupt;
 pub mod output;
 pub mod progress;
+pub mod settings;
 pub mod sizes;

@@ -20,6 +20,11 @@ pub fn human_bytes(bytes: u64) -> String {
     format!("{:.digits$}", ByteSize(bytes).display().iec())
 }
 
+/// `1GiB`: as [`parse_bytes`] reads it, and exact for what is a round number of units.
+pub fn short_bytes(bytes: u64) -> String {
+    format!("{:.0}", ByteSize(bytes).display().iec()).replace(' ', "")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
