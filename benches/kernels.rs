@@ -1,7 +1,7 @@
 //! Kernels by workload name, on the default adapter. Every bench checks its answer before it is timed.
 //!
 //! `cargo bench --bench kernels`, or with a part of a name, e.g. `-- gemm`. Times are of whole submissions, waiting
-//! included; `softpatch bench --time` has the device's own timestamps. Records by machine and date: `benches/records/`.
+//! included; `softpatch profile` has the device's own timestamps. Records by machine and date: `benches/records/`.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use softpatch::low_level::backbone::{Extractor, WeightFile, efficientnet_lite};
@@ -18,7 +18,7 @@ fn run(device: &Device, plan: &Plan) {
     device.wait().unwrap();
 }
 
-/// The cases of `softpatch bench --roofline`, checked once.
+/// The cases of `softpatch roofline`, checked once.
 fn cases(c: &mut Criterion, device: &Device, entries: &[Entry]) {
     for entry in entries {
         let case = entry.make(device).unwrap();

@@ -205,7 +205,7 @@ if part tests; then
 fi
 
 if part roofline; then
-    keep roofline 120 "$program" bench --roofline --large --csv "$out/roofline.csv" \
+    keep roofline 120 "$program" roofline --large --csv "$out/roofline.csv" \
         ${device[@]+"${device[@]}"}
 fi
 
@@ -240,8 +240,8 @@ fi
 pipeline() {
     local name=$1 precision=$2 seconds=$3
     shift 3
-    keep "pipeline-$name-$precision" "$seconds" "$program" --quiet bench "$scratch/set" --time \
-        --methods softpatch-lof --precision "$precision" --batch 32 --ratio "$ratio" \
+    keep "pipeline-$name-$precision" "$seconds" "$program" --quiet profile "$scratch/set" \
+        --precision "$precision" --batch 32 --coreset-ratio "$ratio" \
         ${device[@]+"${device[@]}"} "$@" || return 0
     awk -v row="$name,$precision,32,$images" '
         /^fit:/ { fit = $2 }

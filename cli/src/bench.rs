@@ -1,15 +1,17 @@
 //! `softpatch bench`.
 
-use crate::common::{self, BackboneArgs, Bars, DeviceArgs, Failure, Outcome, human_bytes};
-use crate::config::{compat, embedding, parse_bytes, precision};
-use softpatch::data::{Dataset, DecodeOptions, FileSource, ImageSource, NoiseProtocol};
-use softpatch::detector::{Backbone, Compat, Detector, Embedding, FitOptions, Precision, Progress};
+use crate::common::backbone::BackboneArgs;
+use crate::common::device::DeviceArgs;
+use crate::common::failure::{Failure, Outcome};
+use crate::common::output::print;
+use crate::common::progress::Bars;
+use crate::common::settings::{Given, Scope};
+use crate::common::sizes::human_bytes;
+use softpatch::data::{Dataset, DecodeOptions, NoiseProtocol};
+use softpatch::detector::{FitOptions, Progress};
 use softpatch::eval::bench::{Bench, BenchOptions, Cell, Method, Summary, protocol_of};
-use softpatch::low_level::backbone::{WeightFile, architecture};
 use softpatch::low_level::gpu::Device;
-use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Compare methods on a data set whose training images are made dirty on purpose.
@@ -22,11 +24,10 @@ use std::time::Instant;
 )]
 pub struct Args {
     /// Folder of the data set.
-    #[arg(required_unless_present = "roofline")]
-    dataset: Option<PathBuf>,
+    dataset: PathBuf,
     /// Folder for the results; made where it is not there.
-    #[arg(short, long, value_name = "DIR", required_unless_present_any = ["time", "roofline"])]
-    out: Option<PathBuf>,
+    #[arg(short, long, value_name = "DIR")]
+    out: PathBuf,
     /// Methods, with commas between.
     #[arg(
         long,
@@ -52,88 +53,42 @@ pub struct Args {
     /// Use the lists of images in this folder, as a run writes them to splits/.
     #[arg(long, value_name = "DIR")]
     splits: Option<PathBuf>,
-    /// Share of the training patches that is dropped as noise [default: 0.15].
-    #[arg(long, value_name = "SHARE")]
-    tau: Option<f64>,
-    /// Neighbours of the local outlier factor [default: 6].
-    #[arg(long, value_name = "K")]
-    lof_k: Option<u32>,
-    /// Rows of the memory bank as a share of all training patches [default: 0.1].
-    #[arg(long, visible_alias = "coreset-ratio", value_name = "SHARE")]
-    ratio: Option<f64>,
-    /// How the backbone's stages become one vector: auto, concat or pooled [default: auto].
-    #[arg(long, value_name = "NAME", value_parser = embedding)]
-    embedding: Option<Embedding>,
-    /// Values of a pooled embedding [default: 1024].
-    #[arg(long, value_name = "N")]
-    embedding_dim: Option<u32>,
-    /// `official` makes the choices of the published program where it and the paper part [default: none].
-    #[arg(long, value_name = "NAME", value_parser = compat)]
-    compat: Option<Compat>,
-    /// How the backbone stores weights and activations: f32 or f16 [default: f32].
-    #[arg(long, value_name = "NAME", value_parser = precision)]
-    precision: Option<Precision>,
-    /// Values of a projected patch, a multiple of 4 [default: 128].
-    #[arg(long, value_name = "N")]
-    projection: Option<u32>,
-    /// The shorter side of every image is brought to this many pixels [default: 256].
-    #[arg(long, value_name = "PIXELS")]
-    resize: Option<u32>,
-    /// Side of the centred square that is looked at, in pixels [default: 224].
-    #[arg(long, value_name = "PIXELS")]
-    crop: Option<u32>,
-    /// Images that go through the backbone at a time [default: 8].
-    #[arg(long, value_name = "N")]
-    batch: Option<u32>,
-    /// Memory, device and host together, for the features of a category and for each fit, e.g. 800MB or 2GiB. Features that
-    /// do not fit wait in temporary files. Backbone, driver, and the maps of the test images come on top [default: 1GiB].
-    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
-    memory: Option<u64>,
-    /// Turn images as their EXIF orientation says (masks are not turned).
-    #[arg(long)]
-    exif: bool,
-    /// Instead of measuring quality, print where the time goes when the first category is fitted and scored.
-    #[arg(long)]
-    time: bool,
-    /// With --time, weights that are made up for this architecture, e.g. wide_resnet50_2: the work is the same, scores mean
-    /// nothing.
-    #[arg(long, value_name = "NAME", requires = "time", conflicts_with = "backbone")]
-    made_up_weights: Option<String>,
     #[command(flatten)]
-    roofline: crate::roofline::RooflineArgs,
+    fit: Given<InBench>,
     #[command(flatten)]
     backbone: BackboneArgs,
     #[command(flatten)]
     device: DeviceArgs,
 }
 
+/// What a bench decides itself: methods stand for discriminators and weights, seeds are counted.
+#[derive(Clone, Debug, Default)]
+struct InBench;
+
+impl Scope for InBench {
+    const LEFT_OUT: &'static [&'static str] = &["discriminator", "soft-weights", "seed"];
+    const ALIAS: Option<(&'static str, &'static str)> = Some(("coreset-ratio", "ratio"));
+    const HELP: &'static [(&'static str, &'static str)] = &[
+        ("exif", "Turn images as their EXIF orientation says (masks are not turned)"),
+        (
+            "memory",
+            "Memory, device and host together, for the features of a category and for each fit, e.g. 800MB or 2GiB. \
+             Features that do not fit wait in temporary files. Backbone, driver, and the maps of the test images come \
+             on top",
+        ),
+    ];
+}
+
 impl Args {
     fn options(&self) -> Outcome<BenchOptions> {
         let usage = |e: softpatch::Error| Failure::Usage(e.to_string());
-        let base = match self.compat {
-            Some(Compat::Official) => FitOptions::official(),
-            _ => FitOptions::default(),
-        };
-        let fit = FitOptions {
-            tau: self.tau.unwrap_or(base.tau),
-            lof_k: self.lof_k.unwrap_or(base.lof_k),
-            coreset_ratio: self.ratio.unwrap_or(base.coreset_ratio),
-            embedding: self.embedding.unwrap_or(base.embedding),
-            embedding_dim: self.embedding_dim.unwrap_or(base.embedding_dim),
-            precision: self.precision.unwrap_or(base.precision),
-            projection: self.projection.unwrap_or(base.projection),
-            resize: self.resize.unwrap_or(base.resize),
-            crop: self.crop.unwrap_or(base.crop),
-            batch: self.batch.unwrap_or(base.batch),
-            memory: self.memory.unwrap_or(base.memory),
-            exif: self.exif,
-            ..base
-        };
+        let mut fit = FitOptions::default();
+        self.fit.apply(&mut fit)?;
         let methods: Vec<Method> =
             self.methods.iter().map(|m| m.parse()).collect::<Result<_, _>>().map_err(usage)?;
         let protocols: Vec<NoiseProtocol> =
             self.protocol.iter().map(|p| protocol_of(p)).collect::<Result<_, _>>().map_err(usage)?;
-        let decode = DecodeOptions { exif_orientation: self.exif, ..DecodeOptions::default() };
+        let decode = DecodeOptions { exif_orientation: fit.exif, ..DecodeOptions::default() };
         let (noise, seeds, splits) = (self.noise.clone(), self.seeds, self.splits.clone());
         let options = BenchOptions { methods, noise, protocols, seeds, fit, decode, splits };
         options.validate().map_err(usage)?;
@@ -142,26 +97,9 @@ impl Args {
 }
 
 pub fn run(args: &Args, quiet: bool) -> Outcome {
-    if args.roofline.roofline {
-        return crate::roofline::run(&args.roofline, &args.device.open()?, quiet);
-    }
     let options = args.options()?;
-    let Some(dataset) = &args.dataset else { return Err(Failure::Usage("DATASET is missing".into())) };
-    let mut set = Dataset::open(dataset)?;
-    if !args.category.is_empty() {
-        set = set.only(&args.category).map_err(|e| Failure::Usage(e.to_string()))?;
-    }
-    if args.time {
-        let backbone = match &args.made_up_weights {
-            Some(name) => {
-                let network = architecture(name)?;
-                Backbone::from_weights(WeightFile::made_up(&network)?, Some(name), None)?
-            }
-            None => args.backbone.open()?,
-        };
-        return time(&args.device.open()?, &backbone, &set, &options, quiet);
-    }
-    let Some(out) = &args.out else { return Err(Failure::Usage("--out is missing".into())) };
+    let (dataset, out) = (&args.dataset, &args.out);
+    let set = open_set(dataset, &args.category)?;
     std::fs::create_dir_all(out).map_err(|e| softpatch::Error::io(out, "making the folder", e))?;
     let device = args.device.open()?;
     let backbone = args.backbone.open()?;
@@ -184,7 +122,16 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     summary.write(out, &format!("{name}: anomaly detection over noise"))?;
     summary.notes.iter().for_each(|note| bars.notice(note));
     let text = format!("{}\n{}", summary.markdown(), footer(&summary, &device, started));
-    common::print(&text)
+    print(&text)
+}
+
+/// A data set, or of it the categories that are named.
+pub fn open_set(path: &Path, categories: &[String]) -> Outcome<Dataset> {
+    let set = Dataset::open(path)?;
+    if categories.is_empty() {
+        return Ok(set);
+    }
+    set.only(categories).map_err(|e| Failure::Usage(e.to_string()))
 }
 
 /// One finished cell in a line.
@@ -214,106 +161,4 @@ fn footer(summary: &Summary, device: &Device, started: Instant) -> String {
         device.caps().adapter,
         human_bytes(device.peak_bytes())
     )
-}
-
-/// Images that latencies are measured on.
-const TIMED: usize = 50;
-
-/// Fits the first category with the first method's settings and times every stage.
-fn time(device: &Device, backbone: &Backbone, set: &Dataset, options: &BenchOptions, quiet: bool) -> Outcome {
-    let category = &set.categories[0];
-    let bars = Bars::new(quiet);
-    let decode = options.decode.clone();
-    let train = FileSource::new(category.train.clone(), decode.clone());
-    let fit = FitOptions { discriminator: options.methods[0].discriminator(), ..options.fit.clone() };
-    let started = Instant::now();
-    let detector = Detector::fit(device, backbone, &train, &fit, &bars)?;
-    let fitted = started.elapsed();
-    let mut text = String::new();
-    let caps = device.caps();
-    let _ = writeln!(text, "{} ({}, {})", caps.adapter, caps.driver, caps.archetype);
-    let info = detector.info();
-    let _ = writeln!(
-        text,
-        "{}: {} training images, crop {}, bank of {} rows of {} values\n\nfit: {:.2} s",
-        category.name,
-        info.images.len(),
-        fit.crop,
-        info.rows,
-        info.dim,
-        fitted.as_secs_f64()
-    );
-    for (stage, spent) in bars.times() {
-        let _ = writeln!(text, "  {:<28}{:>10.1} ms", stage.name(), 1e3 * spent.as_secs_f64());
-    }
-
-    let test = category.test.source(decode);
-    let mut latencies = Vec::new();
-    let count = test.len().min(TIMED);
-    for i in 0..count {
-        let image = test.load(i)?;
-        let view = image.as_image()?;
-        if i == 0 {
-            // Pipelines and tables are built at the first call.
-            detector.score(&[view])?;
-        }
-        let began = Instant::now();
-        detector.score(&[view])?;
-        latencies.push(began.elapsed().as_secs_f64() * 1e3);
-    }
-    latencies.sort_by(f64::total_cmp);
-    // The smallest value with at least that share of all at or below it.
-    let share = |q: f64| latencies[((q * count as f64).ceil() as usize).clamp(1, count) - 1];
-    let _ = writeln!(
-        text,
-        "\nscore, one image of {count} at a time, decoded: p50 {:.1} ms, p95 {:.1} ms",
-        share(0.5),
-        share(0.95)
-    );
-    let full: Vec<_> =
-        (0..fit.batch as usize).map(|i| test.load(i % test.len())).collect::<Result<_, _>>()?;
-    let views = full.iter().map(|image| image.as_image()).collect::<Result<Vec<_>, _>>()?;
-    let mut batches = Vec::new();
-    for _ in 0..6 {
-        let began = Instant::now();
-        detector.score(&views)?;
-        batches.push(began.elapsed().as_secs_f64() * 1e3 / f64::from(fit.batch));
-    }
-    // The first one built its pipelines.
-    batches.remove(0);
-    batches.sort_by(f64::total_cmp);
-    let _ = writeln!(
-        text,
-        "score, {} images at a time, decoded: {:.3} ms an image, upload and readback included",
-        fit.batch,
-        batches[batches.len() / 2]
-    );
-    if caps.timestamps {
-        let times = detector.profile(&views)?;
-        let all: f64 = times.steps.iter().map(|t| t.seconds).sum();
-        let each = 1e3 * all / f64::from(fit.batch);
-        let _ = writeln!(text, "  on the device {each:.3} ms an image");
-        let image = test.load(0)?;
-        let times = detector.profile(&[image.as_image()?])?;
-        let all: f64 = times.steps.iter().map(|t| t.seconds).sum();
-        let mut stages: Vec<(String, f64)> = Vec::new();
-        let mut index = BTreeMap::new();
-        for step in &times.steps {
-            let name = step.label.split([' ', '+']).next().unwrap_or_default().to_owned();
-            let at = *index.entry(name.clone()).or_insert_with(|| {
-                stages.push((name, 0.0));
-                stages.len() - 1
-            });
-            stages[at].1 += step.seconds;
-        }
-        let _ = writeln!(text, "  on the device, by kernel");
-        for (name, seconds) in &stages {
-            let _ = writeln!(text, "  {name:<28}{:>10.3} ms {:>5.1} %", 1e3 * seconds, 100.0 * seconds / all);
-        }
-        let _ = writeln!(text, "  {:<28}{:>10.3} ms", "sum", 1e3 * all);
-    } else {
-        let _ = writeln!(text, "  no stages: the adapter offers no timestamp queries");
-    }
-    let _ = writeln!(text, "\ndevice memory: {} at most", human_bytes(device.peak_bytes()));
-    common::print(&text)
 }

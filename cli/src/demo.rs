@@ -1,6 +1,10 @@
 //! `softpatch demo`.
 
-use crate::common::{self, Bars, DeviceArgs, Outcome, bar};
+use crate::common::backbone::embedded;
+use crate::common::device::DeviceArgs;
+use crate::common::failure::Outcome;
+use crate::common::output::print;
+use crate::common::progress::{Bars, bar};
 use crate::eval::{Scored, figure, score_set};
 use crate::score::map_range;
 use softpatch::Error;
@@ -44,7 +48,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     let device = args.device.open()?;
     let out = &args.out;
     std::fs::create_dir_all(out).map_err(|e| Error::io(out, "creating the folder", e))?;
-    common::print(&format!("device: {}\n", device.caps().adapter))?;
+    print(&format!("device: {}\n", device.caps().adapter))?;
 
     let data = out.join("data");
     let options = SynthOptions {
@@ -64,7 +68,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     painting.finish_and_clear();
     let made = made?;
     let set = data.join(args.material.name());
-    common::print(&format!(
+    print(&format!(
         "1. painted {} training images of {}, {} of them defective though nothing says so, and {} test images\n",
         made.train,
         args.material,
@@ -77,14 +81,14 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     let [plain, lof] = fits;
     let ((_, plain), (detector, scored)) = (plain?, lof?);
     let (plain, figures) = (plain.figures()?.all, scored.figures()?.all);
-    common::print(
+    print(
         "2. fitted and scored twice: without looking for noise (none, PatchCore), and with (lof, SoftPatch)\n",
     )?;
     let row =
         |name: &str, image, pixel| format!("     {name:<20}{:>12}{:>14}\n", figure(image), figure(pixel));
-    common::print(&format!("     {:<20}{:>12}{:>14}\n", "", "image AUROC", "pixel AUROC"))?;
-    common::print(&row("none (PatchCore)", plain.image_auroc, plain.pixel_auroc))?;
-    common::print(&row("lof (SoftPatch)", figures.image_auroc, figures.pixel_auroc))?;
+    print(&format!("     {:<20}{:>12}{:>14}\n", "", "image AUROC", "pixel AUROC"))?;
+    print(&row("none (PatchCore)", plain.image_auroc, plain.pixel_auroc))?;
+    print(&row("lof (SoftPatch)", figures.image_auroc, figures.pixel_auroc))?;
 
     let order = order_of_show(&scored);
     let rows = sheet_rows(&detector, &scored, &order)?;
@@ -127,7 +131,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         items: rows,
     }
     .write(&page)?;
-    common::print(&format!(
+    print(&format!(
         "3. drew what was found\n     picture  {}\n     page     {}\n     data     {}\n     model    {}\n{:.0} s in all\n",
         picture.display(),
         page.display(),
@@ -147,7 +151,7 @@ fn fit_and_score(
     let options = FitOptions { discriminator, ..FitOptions::default() };
     let train = TrainSet::open(set)?.source(DecodeOptions::default());
     let bars = Bars::new(quiet);
-    let detector = Detector::fit(device, &common::embedded()?, &train, &options, &bars)?;
+    let detector = Detector::fit(device, &embedded()?, &train, &options, &bars)?;
     detector.save(&out.join(format!("{discriminator}.safetensors")))?;
     let scored = score_set(&detector, TestSet::open(set)?, &bars)?;
     bars.finish();

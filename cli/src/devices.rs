@@ -1,6 +1,9 @@
 //! `softpatch devices`.
 
-use crate::common::{self, DeviceArgs, Outcome, human_bytes};
+use crate::common::device::DeviceArgs;
+use crate::common::failure::{Failure, Outcome};
+use crate::common::output::{print, print_json};
+use crate::common::sizes::human_bytes;
 use serde_json::json;
 use softpatch::Error;
 use softpatch::low_level::gpu::{AdapterSummary, Caps, adapters};
@@ -30,13 +33,13 @@ pub fn run(args: &Args) -> Outcome {
         let device = DeviceArgs { device: Some(adapter.index.to_string()), ..DeviceArgs::default() };
         let caps = match device.open() {
             Ok(device) => Ok(device.caps().clone()),
-            Err(crate::common::Failure::Failed(e)) => Err(e),
+            Err(Failure::Failed(e)) => Err(e),
             Err(other) => return Err(other),
         };
         text.push_str(&describe(adapter, &caps));
         list.push(as_json(adapter, &caps));
     }
-    if args.json { common::print_json(&list) } else { common::print(&text) }
+    if args.json { print_json(&list) } else { print(&text) }
 }
 
 fn yes(value: bool) -> &'static str {

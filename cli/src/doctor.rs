@@ -1,6 +1,8 @@
 //! `softpatch doctor`.
 
-use crate::common::{self, DeviceArgs, Failure, Outcome};
+use crate::common::device::DeviceArgs;
+use crate::common::failure::{Failure, Outcome};
+use crate::common::output::print;
 use softpatch::low_level::cases::{self, Entry, Verdict};
 use softpatch::low_level::gpu::Device;
 use std::time::Instant;
@@ -15,23 +17,17 @@ pub struct Args {
 pub fn run(args: &Args) -> Outcome {
     let device = args.device.open()?;
     let caps = device.caps();
-    common::print(&format!(
-        "{} ({}, {}), kernels {}\n",
-        caps.adapter, caps.backend, caps.driver, caps.archetype
-    ))?;
-    common::print(&format!(
-        "{:<14} {:<44} {:>10} {:>10} {:>9}\n",
-        "kernel", "shape", "error", "allowed", "ms"
-    ))?;
+    print(&format!("{} ({}, {}), kernels {}\n", caps.adapter, caps.backend, caps.driver, caps.archetype))?;
+    print(&format!("{:<14} {:<44} {:>10} {:>10} {:>9}\n", "kernel", "shape", "error", "allowed", "ms"))?;
     let all = cases::small(&device);
     let mut failed: Vec<(&Entry, Vec<String>)> = Vec::new();
     for entry in &all {
         let (text, kernels) = check(&device, entry);
-        common::print(&text)?;
+        print(&text)?;
         failed.extend(kernels.map(|kernels| (entry, kernels)));
     }
     if failed.is_empty() {
-        return common::print(&format!("all {} checks pass\n", all.len()));
+        return print(&format!("all {} checks pass\n", all.len()));
     }
     eprintln!("error: {} of {} checks fail on this adapter", failed.len(), all.len());
     let mut told: Vec<&str> = Vec::new();

@@ -1,6 +1,10 @@
 //! `softpatch eval`.
 
-use crate::common::{self, Bars, DeviceArgs, Outcome, WeightsArgs};
+use crate::common::backbone::{WeightsArgs, open_model};
+use crate::common::device::DeviceArgs;
+use crate::common::failure::Outcome;
+use crate::common::output::{print, print_json};
+use crate::common::progress::Bars;
 use rayon::prelude::*;
 use serde::Serialize;
 use softpatch::data::{DecodeOptions, TestSet};
@@ -50,15 +54,15 @@ pub struct Figures {
 
 pub fn run(args: &Args, quiet: bool) -> Outcome {
     let set = TestSet::open(&args.dataset)?;
-    let detector = common::open_model(&args.model, &args.weights, &args.device)?;
+    let detector = open_model(&args.model, &args.weights, &args.device)?;
     let bars = Bars::new(quiet);
     let scored = score_set(&detector, set, &bars)?;
     bars.finish();
     let figures = scored.figures()?;
     if args.json {
-        return common::print_json(&figures);
+        return print_json(&figures);
     }
-    common::print(&table(&figures))?;
+    print(&table(&figures))?;
     for note in &figures.all.notes {
         bars.notice(note);
     }

@@ -1,7 +1,13 @@
 //! `softpatch fit`.
 
-use crate::common::{self, BackboneArgs, Bars, DeviceArgs, Outcome, human_bytes};
-use crate::config::{FitArgs, Settings};
+use crate::common::backbone::BackboneArgs;
+use crate::common::config::{FitArgs, Settings};
+use crate::common::device::DeviceArgs;
+use crate::common::failure::Outcome;
+use crate::common::interrupt::catch_interrupts;
+use crate::common::output::{check_output_file, print};
+use crate::common::progress::Bars;
+use crate::common::sizes::human_bytes;
 use softpatch::data::{DecodeOptions, TrainSet};
 use softpatch::detector::Detector;
 use softpatch::low_level::gpu::Device;
@@ -32,16 +38,16 @@ pub struct Args {
 pub fn run(args: Args, quiet: bool) -> Outcome {
     let Settings { fit: options, device } = args.fit.settings(args.device)?;
     let set = TrainSet::open(&args.dir)?;
-    common::check_output_file(&args.output)?;
+    check_output_file(&args.output)?;
     let backbone = args.backbone.open()?;
     let device = device.open()?;
     let source = set.source(DecodeOptions { exif_orientation: options.exif, ..DecodeOptions::default() });
     let bars = Bars::new(quiet);
     let started = Instant::now();
-    common::catch_interrupts();
+    catch_interrupts();
     let detector = Detector::fit(&device, &backbone, &source, &options, &bars)?;
     detector.save(&args.output)?;
-    common::print(&summary(&args.output.display().to_string(), &detector, &device, &bars, started))
+    print(&summary(&args.output.display().to_string(), &detector, &device, &bars, started))
 }
 
 /// What a fit made, in a few lines.

@@ -2,20 +2,18 @@
 
 mod bench;
 mod common;
-mod config;
 mod demo;
 mod devices;
 mod doctor;
 mod eval;
 mod fit;
-mod images;
+mod profile;
 mod roofline;
 mod score;
 mod synth;
 mod tune;
 
 use clap::{Parser, Subcommand};
-use common::{Failure, Outcome};
 use std::process::ExitCode;
 
 /// Learns what normal parts look like from a folder of images, a few of which may be defective, then finds the
@@ -47,6 +45,8 @@ enum Command {
     Devices(devices::Args),
     Doctor(doctor::Args),
     Bench(bench::Args),
+    Profile(profile::Args),
+    Roofline(roofline::Args),
     Tune(tune::Args),
     Demo(demo::Args),
 }
@@ -75,33 +75,10 @@ fn main() -> ExitCode {
         Command::Devices(args) => devices::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Bench(args) => bench::run(&args, quiet),
+        Command::Profile(args) => profile::run(args, quiet),
+        Command::Roofline(args) => roofline::run(&args, quiet),
         Command::Tune(args) => tune::run(&args),
         Command::Demo(args) => demo::run(&args, quiet),
     };
-    exit(outcome)
-}
-
-/// Says what went wrong, if anything did.
-fn exit(outcome: Outcome) -> ExitCode {
-    match outcome {
-        // Whoever read our output has seen enough: `softpatch score ... | head` is no failure.
-        Ok(()) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,
-        Err(Failure::Usage(message)) => {
-            eprintln!("error: {message}");
-            ExitCode::from(2)
-        }
-        Err(Failure::Failed(error @ softpatch::Error::Cancelled)) => {
-            common::print_error(&error);
-            ExitCode::from(common::EXIT_INTERRUPTED)
-        }
-        Err(Failure::Failed(error)) => {
-            common::print_error(&error);
-            ExitCode::FAILURE
-        }
-        Err(Failure::Output(error)) => {
-            eprintln!("error: writing to standard output failed: {error}");
-            ExitCode::FAILURE
-        }
-        Err(Failure::Reported) => ExitCode::FAILURE,
-    }
+    common::failure::exit(outcome)
 }

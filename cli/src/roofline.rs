@@ -1,29 +1,30 @@
-//! `softpatch bench --roofline`.
+//! `softpatch roofline`.
 
-use crate::common::{self, Failure, Outcome};
+use crate::common::device::DeviceArgs;
+use crate::common::failure::{Failure, Outcome};
+use crate::common::output::{check_output_file, print, print_json};
 use serde_json::json;
 use softpatch::low_level::backbone::{efficientnet_lite, resnet};
 use softpatch::low_level::cases::{Entry, Scale, method, network, products};
-use softpatch::low_level::gpu::{Archetype, Caps, Device};
+use softpatch::low_level::gpu::{Archetype, Caps};
 use softpatch::low_level::roofline::{Roof, Row, measure, probe};
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// How `bench --roofline` reports.
-#[derive(Debug, Default, clap::Args)]
-pub struct RooflineArgs {
-    /// Instead of measuring quality, measure the adapter and how near each kernel comes to what it can do.
-    #[arg(long, help_heading = "Roofline")]
-    pub roofline: bool,
+/// Measure what the adapter can do, and how near each kernel comes to it.
+#[derive(Debug, clap::Args)]
+pub struct Args {
     /// The largest shapes on a slow adapter, too (on GPUs of more than 1 TFLOP/s they are always measured).
-    #[arg(long, requires = "roofline", help_heading = "Roofline")]
+    #[arg(long)]
     large: bool,
     /// One JSON document instead of a table.
-    #[arg(long, requires = "roofline", help_heading = "Roofline")]
+    #[arg(long)]
     json: bool,
     /// Write the table as a CSV file, too.
-    #[arg(long, value_name = "FILE", requires = "roofline", help_heading = "Roofline")]
+    #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 /// A group of cases, with the images a batch where its sum is a network's.
@@ -52,13 +53,14 @@ fn groups(scale: Scale) -> Outcome<Vec<Group>> {
     Ok(all)
 }
 
-pub fn run(args: &RooflineArgs, device: &Device, quiet: bool) -> Outcome {
+pub fn run(args: &Args, quiet: bool) -> Outcome {
     if let Some(path) = &args.csv {
-        common::check_output_file(path)?;
+        check_output_file(path)?;
     }
+    let device = &args.device.open()?;
     let caps = device.caps();
     let gpu = caps.archetype == Archetype::Tiled;
-    let say = |text: &str| if args.json { Ok(()) } else { common::print(text) };
+    let say = |text: &str| if args.json { Ok(()) } else { print(text) };
     say(&format!("{} ({}, {}), kernels {}\n", caps.adapter, caps.backend, caps.driver, caps.archetype))?;
     if !caps.timestamps {
         say("no timestamp queries: times are the host's and hold a submission each\n")?;
@@ -106,7 +108,7 @@ pub fn run(args: &RooflineArgs, device: &Device, quiet: bool) -> Outcome {
     }
     if args.json {
         let list: Vec<_> = rows.iter().map(|(group, row)| json!({ "group": group, "row": row })).collect();
-        common::print_json(&json!({
+        print_json(&json!({
             "adapter": caps.adapter,
             "driver": caps.driver,
             "backend": caps.backend,
@@ -181,13 +183,4 @@ fn csv(caps: &Caps, rows: &[(String, Row)]) -> String {
         );
     }
     text
-}
-
-/// Where the tuning table lies unless another place is named.
-pub fn tuning_path() -> Option<PathBuf> {
-    let base = std::env::var_os("XDG_CONFIG_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".config")))
-        .or_else(|| std::env::var_os("APPDATA").map(PathBuf::from))?;
-    Some(base.join("softpatch").join("tuning.json"))
 }

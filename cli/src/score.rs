@@ -1,7 +1,11 @@
 //! `softpatch score`.
 
-use crate::common::{self, Bars, DeviceArgs, Failure, Outcome, WeightsArgs};
-use crate::images::Files;
+use crate::common::backbone::{WeightsArgs, open_model};
+use crate::common::device::DeviceArgs;
+use crate::common::failure::{Failure, Outcome, print_error};
+use crate::common::images::Files;
+use crate::common::output::{print, print_json};
+use crate::common::progress::Bars;
 use serde::Serialize;
 use softpatch::data::list_images;
 use softpatch::detector::{ModelInfo, Score, Want};
@@ -80,7 +84,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         Some(out) => Some(plan_heatmaps(out, &args.images, &paths)?),
         None => None,
     };
-    let detector = common::open_model(&args.model, &args.weights, &args.device)?;
+    let detector = open_model(&args.model, &args.weights, &args.device)?;
     if let Some(out) = &args.heatmaps {
         create_folder(out)?;
     }
@@ -96,9 +100,9 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     };
     let table = !args.json && !args.csv;
     if args.csv {
-        common::print("path,score,anomalous,heatmap\n")?;
+        print("path,score,anomalous,heatmap\n")?;
     } else if table {
-        common::print(&format!("{:<width$}  {:>9}  verdict\n", "path", "score"))?;
+        print(&format!("{:<width$}  {:>9}  verdict\n", "path", "score"))?;
     }
     let bars = Bars::new(quiet);
     let mut stopped = None;
@@ -107,7 +111,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     let scored = detector.score_source(&files, want, &bars, |index, score| {
         let path = files.paths[index].display().to_string();
         if let Some(error) = files.take_error(index) {
-            bars.suspend(|| common::print_error(&error));
+            bars.suspend(|| print_error(&error));
             document.errors.push(Damaged { path, error: error.to_string() });
             return Ok(());
         }
@@ -127,7 +131,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         };
         document.images.push(row);
         if !args.json
-            && let Err(failure) = bars.suspend(|| common::print(&line))
+            && let Err(failure) = bars.suspend(|| print(&line))
         {
             stopped = Some(failure);
             return Err(Error::Cancelled);
@@ -140,7 +144,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     }
     scored?;
     if args.json {
-        common::print_json(&document)?;
+        print_json(&document)?;
     }
     if table && !quiet {
         let anomalous = document.images.iter().filter(|r| r.anomalous == Some(true)).count();

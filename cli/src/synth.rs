@@ -1,6 +1,8 @@
 //! `softpatch synth`.
 
-use crate::common::{self, Outcome, bar};
+use crate::common::failure::Outcome;
+use crate::common::output::print;
+use crate::common::progress::bar;
 use softpatch::data::synth::{Material, SynthOptions, generate};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -69,5 +71,5 @@ pub fn run(args: Args, quiet: bool) -> Outcome {
     for material in &options.materials {
         text.push_str(&format!("  {}\n", args.out.join(material.name()).display()));
     }
-    common::print(&text)
+    print(&text)
 }

@@ -1,7 +1,8 @@
 //! `softpatch tune`.
 
-use crate::common::{self, Failure, Outcome};
-use crate::roofline::tuning_path;
+use crate::common::failure::{Failure, Outcome};
+use crate::common::folders::tuning_path;
+use crate::common::output::{check_output_file, print};
 use softpatch::Error;
 use softpatch::low_level::gpu::{Device, DeviceOptions};
 use softpatch::low_level::roofline::tune::{Table, tune};
@@ -32,15 +33,15 @@ pub fn run(args: &Args) -> Outcome {
     {
         std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "making the folder", e))?;
     }
-    common::check_output_file(&path)?;
+    check_output_file(&path)?;
     let mut table = if path.exists() { Table::load(&path)? } else { Table::default() };
     let device = Device::open(&DeviceOptions { adapter: args.device.clone(), ..DeviceOptions::default() })?;
     let caps = device.caps();
-    common::print(&format!("{} ({}), kernels {}\n", caps.adapter, caps.driver, caps.archetype))?;
+    print(&format!("{} ({}), kernels {}\n", caps.adapter, caps.driver, caps.archetype))?;
     let mut stopped = None;
     let best = tune(&device, &mut |line| {
         if stopped.is_none() {
-            stopped = common::print(&format!("{line}\n")).err();
+            stopped = print(&format!("{line}\n")).err();
         }
     })?;
     if let Some(failure) = stopped {
@@ -49,5 +50,5 @@ pub fn run(args: &Args) -> Outcome {
     table.set(&device, best.clone());
     table.save(&path)?;
     let text = serde_json::to_string(&best).map_err(|e| Failure::Output(e.into()))?;
-    common::print(&format!("{text}\nwritten to {}\n", path.display()))
+    print(&format!("{text}\nwritten to {}\n", path.display()))
 }

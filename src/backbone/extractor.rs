@@ -43,15 +43,6 @@ pub enum Precision {
     F16,
 }
 
-impl std::fmt::Display for Precision {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-        })
-    }
-}
-
 /// Values of a stage's patch with [`Patches::Pooled`].
 const STAGE: u32 = STAGE_VALUES as u32;
 

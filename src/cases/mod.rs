@@ -1,7 +1,7 @@
 //! One table of kernel cases: a kernel on a shape, with its work and the answer it must give.
 //!
 //! Whoever runs kernels by themselves walks it: the self-test before a device's first use and `softpatch doctor` at small
-//! shapes ([`small`]), `softpatch bench --roofline`, `softpatch tune` and the benches at shapes of real use
+//! shapes ([`small`]), `softpatch roofline`, `softpatch tune` and the benches at shapes of real use
 //! ([`products`], [`network`], [`method`]), the tests of the kernels at both. Every answer is checked against
 //! [`mod@crate::reference`]; where there are many values, on a spread sample of them.
 

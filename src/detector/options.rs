@@ -1,204 +1,182 @@
-//! Settings of a fit.
+//! Settings of a fit: each is defined once, in [`settings!`] below. Its field, default, range and method, the arguments and the
+//! configuration of the program follow from there; C, C# and Python declare a field, which tests hold to it.
+
+mod choice;
+mod setting;
+
+pub use choice::{Choice, Compat, Discriminator, Embedding};
+pub use setting::{Setting, Values};
 
 use crate::backbone::{Patches, Precision, RESNETS};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// How a training patch gets its outlier score (docs/method.md, section 4; SoftPatch, section 3.2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Discriminator {
-    /// Local outlier factor against the patches at the same position.
-    #[default]
-    Lof,
-    /// Distance to the nearest other patch at the same position.
-    Nearest,
-    /// Mahalanobis distance to the patches at the same position.
-    Gaussian,
-    /// Every score 1, nothing is dropped: PatchCore.
-    None,
-}
-
-impl std::fmt::Display for Discriminator {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Lof => "lof",
-            Self::Nearest => "nearest",
-            Self::Gaussian => "gaussian",
-            Self::None => "none",
-        })
-    }
-}
-
-/// How the patches of the backbone's stages become one vector (docs/method.md, section 3).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Embedding {
-    /// `pooled` for ResNets, as PatchCore and SoftPatch publish their numbers, `concat` for EfficientNet-Lite; a model
-    /// records which it was.
-    #[default]
-    Auto,
-    /// 3x3 means of the stages side by side: as many values as the stages have channels.
-    Concat,
-    /// 3x3 neighbourhoods, averaged adaptively to 1024 values a stage and to `embedding-dim` in all.
-    Pooled,
-}
-
-impl std::fmt::Display for Embedding {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Concat => "concat",
-            Self::Pooled => "pooled",
-        })
-    }
-}
-
-/// Whose choices stand where the method's description and the program published with SoftPatch part (docs/method.md, section 11).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Compat {
-    /// The description's.
-    #[default]
-    None,
-    /// The published program's, for comparison with it. Of the selection of the memory bank, exactly these change:
-    ///
-    /// - The 10 start patches are drawn from all training patches, and the first row of the bank is the patch of all with
-    ///   the largest mean distance to them, dropped or not; from the second row on only kept patches are chosen.
-    /// - Those mean distances stay in the running minimum for ever: a patch's distance never counts as more than its mean
-    ///   distance to the start patches.
-    /// - The coreset works on vectors projected by a map of its own, that of `seed + 1`; the discriminators keep that
-    ///   of `seed`. Embeddings of no more than `projection` values are not projected, as ever.
-    ///
-    /// The published runs also use 5 neighbours for LOF; [`FitOptions::official`] sets both. Scores are squared distances
-    /// either way. LOF's density and the arithmetic of distances stay as described, and random numbers are this
-    /// program's, so figures compare over seeds, not digit by digit.
-    Official,
-}
-
-impl std::fmt::Display for Compat {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::None => "none",
-            Self::Official => "official",
-        })
-    }
-}
-
-/// Settings of a fit, with the published defaults.
-///
-/// Every field has a method of its name that sets it:
-/// ```
-/// use softpatch::{Discriminator, FitOptions};
-/// let options = FitOptions::default().resize(256).crop(256).discriminator(Discriminator::Nearest);
-/// assert_eq!((options.crop, options.tau), (256, 0.15));
-/// options.validate()?;
-/// assert!(options.tau(1.0).validate().is_err());
-/// # Ok::<(), softpatch::Error>(())
-/// ```
-/// Later versions add fields. Code that uses these methods, or ends a literal with `..FitOptions::default()`, builds with
-/// them as it is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct FitOptions {
-    /// Outlier score of the training patches.
-    pub discriminator: Discriminator,
-    /// Share of training patches that is dropped as noise, in [0, 1).
-    pub tau: f64,
-    /// Neighbours of the local outlier factor; lowered to the number of images less one.
-    pub lof_k: u32,
-    /// Rows of the memory bank as a share of all training patches, in (0, 1].
-    pub coreset_ratio: f64,
-    /// Whether bank rows keep their outlier scores as weights.
-    pub soft_weights: bool,
-    /// How the stages become one vector.
-    pub embedding: Embedding,
-    /// Values of a pooled embedding: 64 to 1024, a multiple of 4. Of no account for `concat`.
-    pub embedding_dim: u32,
-    /// Whether the published program's choices are followed.
-    pub compat: Compat,
-    /// Values of a projected patch; patches of no more values are not projected.
-    pub projection: u32,
-    /// Seed of the projection and of the coreset's start.
-    pub seed: u64,
-    /// The shorter side of an image is brought to this many pixels.
-    pub resize: u32,
-    /// Side of the centred square that is looked at, in pixels.
-    pub crop: u32,
-    /// Images that go through the backbone at a time.
-    pub batch: u32,
-    /// Whether images were turned as their EXIF orientation says. Sources decode, not the detector: this tells whoever
-    /// scores with the model to treat images alike.
-    pub exif: bool,
-    /// How the backbone stores weights and activations; a bank fitted in one precision is scored in the same.
-    #[serde(skip_serializing_if = "is_f32")]
-    pub precision: Precision,
-    /// Bytes, on device and host together, for all that grows with the number of training images: features, lists and tables
-    /// of the selection, the bank. Features that do not fit wait in temporary files, and the model is the same. What does not
-    /// grow comes on top: backbone, its buffers for a batch, the images being decoded, and the driver's own memory.
-    pub memory: u64,
-}
-
-/// Models in f32 stay readable to programs from before there was a choice.
-fn is_f32(precision: &Precision) -> bool {
-    *precision == Precision::F32
-}
-
-impl Default for FitOptions {
-    fn default() -> Self {
-        Self {
-            discriminator: Discriminator::Lof,
-            tau: 0.15,
-            lof_k: 6,
-            coreset_ratio: 0.1,
-            soft_weights: true,
-            embedding: Embedding::Auto,
-            embedding_dim: 1024,
-            compat: Compat::None,
-            projection: 128,
-            seed: 0,
-            resize: 256,
-            crop: 224,
-            batch: 8,
-            exif: false,
-            precision: Precision::F32,
-            memory: 1 << 30,
+/// From a field each: the struct, [`Default`], a method of its name, and an entry of [`SETTINGS`].
+macro_rules! settings {
+    (
+        $(#[$outer:meta])*
+        struct $options:ident;
+        $(
+            $(#[$meta:meta])*
+            $field:ident: $type:ty = $default:expr,
+            $name:literal $value_name:literal in $values:expr,
+            $help:expr;
+        )*
+    ) => {
+        $(#[$outer])*
+        pub struct $options {
+            $($(#[$meta])* pub $field: $type,)*
         }
-    }
-}
 
-/// One method a field: `options.crop(256)`.
-macro_rules! setters {
-    ($($field:ident: $type:ty),* $(,)?) => {
-        impl FitOptions {$(
+        impl Default for $options {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+
+        /// One method a field: `options.crop(256)`.
+        impl $options {$(
             #[doc = concat!("Sets [`", stringify!($field), "`](field@FitOptions::", stringify!($field), ").")]
             #[must_use]
             pub fn $field(self, $field: $type) -> Self {
                 Self { $field, ..self }
             }
         )*}
+
+        /// Every setting, in the order of the fields.
+        pub const SETTINGS: &[Setting] = &[$(
+            Setting {
+                name: $name,
+                value_name: $value_name,
+                help: $help,
+                values: $values,
+                read: |options| options.$field.to_string(),
+                write: |options, text| Ok(options.$field = setting::read(text)?),
+            },
+        )*];
     };
 }
 
-setters! {
-    discriminator: Discriminator,
-    tau: f64,
-    lof_k: u32,
-    coreset_ratio: f64,
-    soft_weights: bool,
-    embedding: Embedding,
-    embedding_dim: u32,
-    compat: Compat,
-    projection: u32,
-    seed: u64,
-    resize: u32,
-    crop: u32,
-    batch: u32,
-    exif: bool,
-    memory: u64,
+const fn whole(from: u32, to: u32) -> Values {
+    Values::Whole { from, to, multiple_of: 1 }
+}
+
+const fn fourfold(from: u32, to: u32) -> Values {
+    Values::Whole { from, to, multiple_of: 4 }
+}
+
+settings! {
+    /// Settings of a fit, with the published defaults.
+    ///
+    /// Every field has a method of its name that sets it:
+    /// ```
+    /// use softpatch::{Discriminator, FitOptions};
+    /// let options = FitOptions::default().resize(256).crop(256).discriminator(Discriminator::Nearest);
+    /// assert_eq!((options.crop, options.tau), (256, 0.15));
+    /// options.validate()?;
+    /// assert!(options.tau(1.0).validate().is_err());
+    /// # Ok::<(), softpatch::Error>(())
+    /// ```
+    /// Later versions add fields. Code that uses these methods, or ends a literal with `..FitOptions::default()`, builds with
+    /// them as it is.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+    struct FitOptions;
+
+    /// Outlier score of the training patches.
+    discriminator: Discriminator = Discriminator::Lof,
+    "discriminator" "NAME" in Values::OneOf(Discriminator::NAMES),
+    "How training patches are judged: lof (local outlier factor), nearest (distance to the nearest other patch), \
+     gaussian (Mahalanobis distance), or none (all are kept: PatchCore)";
+
+    /// Share of training patches that is dropped as noise, in [0, 1).
+    tau: f64 = 0.15,
+    "tau" "SHARE" in Values::Share { zero: true, one: false },
+    "Share of the training patches that is dropped as noise";
+
+    /// Neighbours of the local outlier factor; lowered to the number of images less one.
+    lof_k: u32 = 6,
+    "lof-k" "K" in whole(1, 32),
+    "Neighbours of the local outlier factor";
+
+    /// Rows of the memory bank as a share of all training patches, in (0, 1].
+    coreset_ratio: f64 = 0.1,
+    "coreset-ratio" "SHARE" in Values::Share { zero: false, one: true },
+    "Rows of the memory bank as a share of all training patches";
+
+    /// Whether bank rows keep their outlier scores as weights.
+    soft_weights: bool = true,
+    "soft-weights" "BOOL" in Values::Switch,
+    "Do not weigh distances by the outlier scores of the bank's rows";
+
+    /// How the stages become one vector.
+    embedding: Embedding = Embedding::Auto,
+    "embedding" "NAME" in Values::OneOf(Embedding::NAMES),
+    "How layers become one vector: concat (3x3 means side by side), pooled (as PatchCore publishes its numbers), or \
+     auto: pooled for ResNets, concat for EfficientNet-Lite";
+
+    /// Values of a pooled embedding: 64 to 1024, a multiple of 4. Of no account for `concat`.
+    embedding_dim: u32 = 1024,
+    "embedding-dim" "N" in fourfold(64, 1024),
+    "Values of a pooled patch";
+
+    /// Whether the published program's choices are followed.
+    compat: Compat = Compat::None,
+    "compat" "NAME" in Values::OneOf(Compat::NAMES),
+    "Whose behaviour to follow where the paper and its program part: official is the published program (then 5 \
+     neighbours unless lof-k says otherwise)";
+
+    /// Values of a projected patch; patches of no more values are not projected.
+    projection: u32 = 128,
+    "projection" "N" in fourfold(4, 1024),
+    "Values of a projected patch";
+
+    /// Seed of the projection and of the coreset's start.
+    seed: u64 = 0,
+    "seed" "N" in Values::AnyWhole,
+    "Seed of the projection and of the choice of the bank";
+
+    /// The shorter side of an image is brought to this many pixels.
+    resize: u32 = 256,
+    "resize" "PIXELS" in whole(32, 4096),
+    "The shorter side of every image is brought to this many pixels";
+
+    /// Side of the centred square that is looked at, in pixels.
+    crop: u32 = 224,
+    "crop" "PIXELS" in whole(32, 2048),
+    "Side of the centred square that is looked at, in pixels";
+
+    /// Images that go through the backbone at a time.
+    batch: u32 = 8,
+    "batch" "N" in whole(1, 256),
+    "Images that go through the backbone at a time";
+
+    /// Whether images were turned as their EXIF orientation says. Sources decode, not the detector: this tells whoever
+    /// scores with the model to treat images alike.
+    exif: bool = false,
+    "exif" "BOOL" in Values::Switch,
+    "Turn images as their EXIF orientation says";
+
+    /// How the backbone stores weights and activations; a bank fitted in one precision is scored in the same.
+    #[serde(skip_serializing_if = "is_f32")]
+    precision: Precision = Precision::F32,
+    "precision" "NAME" in Values::OneOf(Precision::NAMES),
+    "How the backbone stores weights and activations, f32 or f16 (half the memory, faster; sums stay f32)";
+
+    /// Bytes, on device and host together, for all that grows with the number of training images: features, lists and
+    /// tables of the selection, the bank. Features that do not fit wait in temporary files, and the model is the same.
+    /// What does not grow comes on top: backbone, its buffers for a batch, the images being decoded, and the driver's
+    /// own memory.
+    memory: u64 = 1 << 30,
+    "memory" "SIZE" in Values::Bytes,
+    "Memory, device and host together, for all that grows with the number of training images, e.g. 800MB or 2GiB. \
+     Features that do not fit wait in temporary files (TMPDIR says where). Backbone, driver and the images being decoded \
+     come on top";
+}
+
+/// Models in f32 stay readable to programs from before there was a choice.
+fn is_f32(precision: &Precision) -> bool {
+    *precision == Precision::F32
 }
 
 impl FitOptions {
@@ -230,39 +208,38 @@ impl FitOptions {
     /// # Errors
     /// [`Error::InvalidOption`] that names the setting and the range.
     pub fn validate(&self) -> Result<()> {
-        let fail = |what: String| Err(Error::InvalidOption(what));
-        if !(0.0..1.0).contains(&self.tau) {
-            return fail(format!("tau is {}, it must be at least 0 and below 1", self.tau));
-        }
-        if !(self.coreset_ratio > 0.0 && self.coreset_ratio <= 1.0) {
-            return fail(format!("coreset-ratio is {}, it must be over 0 and at most 1", self.coreset_ratio));
-        }
-        if !(1..=32).contains(&self.lof_k) {
-            return fail(format!("lof-k is {}, it must be 1 to 32", self.lof_k));
-        }
-        if !(4..=1024).contains(&self.projection) || !self.projection.is_multiple_of(4) {
-            return fail(format!(
-                "projection is {}, it must be a multiple of 4 from 4 to 1024",
-                self.projection
-            ));
-        }
-        if !(64..=1024).contains(&self.embedding_dim) || !self.embedding_dim.is_multiple_of(4) {
-            return fail(format!(
-                "embedding-dim is {}, it must be a multiple of 4 from 64 to 1024",
-                self.embedding_dim
-            ));
-        }
-        if !(1..=256).contains(&self.batch) {
-            return fail(format!("batch is {}, it must be 1 to 256", self.batch));
-        }
-        if !(32..=2048).contains(&self.crop) || self.resize < self.crop || self.resize > 4096 {
-            return fail(format!(
-                "resize is {} and crop {}: crop must be 32 to 2048, resize at least crop and at most 4096",
-                self.resize, self.crop
-            ));
+        SETTINGS.iter().try_for_each(|setting| setting.check(self))?;
+        if self.resize < self.crop {
+            let (resize, crop) = (self.resize, self.crop);
+            return Err(Error::InvalidOption(format!(
+                "resize is {resize}, it must be at least crop, which is {crop}"
+            )));
         }
         Ok(())
     }
+
+    /// Sets what `name` names to what a text says; see [`Setting::set`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] where there is no such setting, or the text is no such value.
+    pub fn set(&mut self, name: &str, text: &str) -> Result<()> {
+        find(name)?.set(self, text)
+    }
+
+    /// The value of what `name` names, as a text; see [`Setting::get`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] where there is no such setting.
+    pub fn get(&self, name: &str) -> Result<String> {
+        Ok(find(name)?.get(self))
+    }
+}
+
+fn find(name: &str) -> Result<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.name == name).ok_or_else(|| {
+        let names: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
+        Error::InvalidOption(format!("there is no setting `{name}`; there are {}", names.join(", ")))
+    })
 }
 
 #[cfg(test)]
@@ -295,6 +272,70 @@ mod tests {
         assert_eq!(pooled.patches("efficientnet-lite1"), Patches::Pooled { dim: 384 });
         for embedding_dim in [0, 60, 130, 1028] {
             assert!(FitOptions { embedding_dim, ..auto.clone() }.validate().is_err(), "{embedding_dim}");
+        }
+    }
+
+    /// Model files and the table call a setting the same.
+    #[test]
+    fn names_are_those_of_model_files() {
+        let all = serde_json::to_value(FitOptions::default().precision(Precision::F16)).unwrap();
+        let mut names: Vec<&str> = SETTINGS.iter().map(|s| s.name).collect();
+        names.sort_unstable();
+        assert_eq!(all.as_object().unwrap().keys().collect::<Vec<_>>(), names);
+    }
+
+    #[test]
+    fn settings_are_read_and_written_as_texts() {
+        let mut options = FitOptions::default();
+        for (name, text) in [("tau", "0.2"), ("lof-k", "4"), ("discriminator", "nearest"), ("exif", "true")] {
+            options.set(name, text).unwrap();
+            assert_eq!(options.get(name).unwrap(), text);
+        }
+        let expected =
+            FitOptions::default().tau(0.2).lof_k(4).discriminator(Discriminator::Nearest).exif(true);
+        assert_eq!(options, expected);
+        // What is written is read as the same.
+        for setting in SETTINGS {
+            setting.set(&mut options, &setting.default()).unwrap();
+        }
+        assert_eq!(options, FitOptions::default());
+        for (name, text, says) in [
+            ("taw", "1", "there is no setting `taw`; there are discriminator, tau,"),
+            ("tau", "much", "tau is much, it must be at least 0 and below 1"),
+            ("lof-k", "-1", "lof-k is -1, it must be 1 to 32"),
+            ("projection", "", "projection is , it must be a multiple of 4 from 4 to 1024"),
+            ("discriminator", "knn", "discriminator is knn, it must be lof, nearest, gaussian or none"),
+            ("compat", "x", "compat is x, it must be none or official"),
+            ("memory", "2 GiB", "memory is 2 GiB, it must be a number of bytes"),
+        ] {
+            let error = options.set(name, text).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn values_outside_their_range_are_refused() {
+        let base = FitOptions::default;
+        for (options, says) in [
+            (base().tau(1.0), "tau is 1, it must be at least 0 and below 1"),
+            (base().tau(f64::NAN), "tau is NaN"),
+            (base().tau(-0.1), "tau is -0.1"),
+            (base().coreset_ratio(0.0), "coreset-ratio is 0, it must be over 0 and at most 1"),
+            (base().coreset_ratio(f64::INFINITY), "coreset-ratio is inf"),
+            (base().lof_k(33), "lof-k is 33, it must be 1 to 32"),
+            (base().projection(6), "projection is 6, it must be a multiple of 4 from 4 to 1024"),
+            (base().embedding_dim(60), "embedding-dim is 60, it must be a multiple of 4 from 64 to 1024"),
+            (base().batch(0), "batch is 0, it must be 1 to 256"),
+            (base().crop(31), "crop is 31, it must be 32 to 2048"),
+            (base().resize(4097), "resize is 4097, it must be 32 to 4096"),
+            (base().crop(300), "resize is 256, it must be at least crop, which is 300"),
+        ] {
+            assert!(options.validate().unwrap_err().to_string().contains(says), "{says}");
+        }
+        for options in
+            [base().tau(0.0), base().coreset_ratio(1.0), base().projection(1024), FitOptions::official()]
+        {
+            options.validate().unwrap();
         }
     }
 }

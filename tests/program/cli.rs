@@ -422,21 +422,22 @@ fn a_benchmark_is_run_once_and_timed() {
     let (table, notes) = succeeds(&bench(&["-o", arg(&out), "--methods", "none,softpatch-nearest"]));
     assert!(table.contains("4 cells, 0 of them computed now; features of 0 images"), "{table}");
     assert!(notes.contains("(was there)"), "{notes}");
-    let (times, _) = succeeds(&bench(&["--time"]));
+    let tiny = ["--resize", "64", "--crop", "64", "--coreset-ratio", "0.2"];
+    let profile = |more: &[&str]| run(["profile", arg(&set)].iter().chain(&tiny).chain(more));
+    let (times, _) = succeeds(&profile(&[]));
     for needle in ["fit: ", "coreset", "p50 ", "p95 ", "device memory: "] {
         assert!(times.contains(needle), "no {needle} in: {times}");
     }
-    let (times, _) = succeeds(&bench(&["--time", "--made-up-weights", "resnet18"]));
+    let (times, _) = succeeds(&profile(&["--made-up-weights", "resnet18"]));
     assert!(times.contains("rows of 1024 values"), "{times}");
-    fails(
-        &bench(&["--time", "--made-up-weights", "vgg"]),
-        1,
-        &["no architecture is called 'vgg'", "resnet18"],
-    );
+    fails(&profile(&["--made-up-weights", "vgg"]), 1, &["no architecture is called 'vgg'", "resnet18"]);
     fails(&bench(&["-o", arg(&out), "--methods", "knn"]), 2, &["there is no method knn", "softpatch+"]);
     fails(&bench(&["-o", arg(&out), "--protocol", "twice"]), 2, &["there is no protocol twice"]);
     fails(&bench(&["-o", arg(&out), "--category", "wood"]), 2, &["no category wood", "metal"]);
     fails(&bench(&[]), 2, &["--out"]);
+    for gone in ["--time", "--roofline"] {
+        fails(&bench(&["-o", arg(&out), gone]), 2, &["unexpected argument", gone]);
+    }
     fails(&run(["bench", arg(folder.path()), "-o", arg(&out)]), 1, &["known here"]);
 }
 

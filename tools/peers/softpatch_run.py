@@ -4,7 +4,7 @@
     python tools/peers/softpatch_run.py CATEGORY --program target/release/softpatch --scores scores.csv [-- OPTIONS OF FIT]
 
     fit_s            as `softpatch fit` prints it; calibrate, the threshold's part, is work that the others do not do
-    score_s_p50      as `softpatch bench --time` prints it: decoded images, one at a time
+    score_s_p50      as `softpatch profile` prints it: decoded images, one at a time
     score_s_batch    the same, --score-batch at a time
     score_s_mean     time of scoring all test images less that of scoring one, per image: decoding included, start-up not
     peak_rss_mb      the larger one of the fit's and of the scoring's process
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--score-batch", type=int, default=8, help="images that are scored at a time for score_s_batch")
     parser.add_argument("--pixels", action="store_true", help="pixel AUROC too, by `softpatch eval`")
     parser.add_argument("--scores", type=Path)
-    parser.add_argument("--time", action="store_true", help="score_s_p50 too, by `softpatch bench --time`, which fits again")
+    parser.add_argument("--time", action="store_true", help="score_s_p50 too, by `softpatch profile`, which fits again")
     split = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     args = parser.parse_args(sys.argv[1:split])
     args.fit = sys.argv[split + 1 :]  # options of fit
@@ -93,10 +93,7 @@ def main() -> None:
             _, _, text, _ = run([args.program, "--quiet", "eval", model, args.category, *weights, "--json"])
             pixel = json.loads(text)["all"]["pixel_auroc"]
         if args.time:
-            options = [o.replace("--discriminator", "--methods") for o in map(str, args.fit)]
-            if "--methods" not in options:
-                options += ["--methods", "softpatch-lof"]
-            command = [args.program, "bench", args.category, "--out", scratch, "--time", "--ratio", args.ratio, *weights, *options]
+            command = [args.program, "profile", args.category, "--coreset-ratio", args.ratio, *weights, *args.fit]
             command += ["--batch", args.score_batch]
             _, _, text, errors = run(command)
             p50 = float(find(r"p50 ([\d.]+) ms", text + errors)[1]) / 1e3

@@ -1,0 +1,13 @@
+//! What the subcommands share, a file a subject.
+
+pub mod backbone;
+pub mod config;
+pub mod device;
+pub mod failure;
+pub mod folders;
+pub mod images;
+pub mod interrupt;
+pub mod output;
+pub mod progress;
+pub mod settings;
+pub mod sizes;

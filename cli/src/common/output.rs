@@ -1,0 +1,38 @@
+//! Standard output, and files that will be written.
+
+use super::failure::{Failure, Outcome};
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+/// Writes to standard output now.
+pub fn print(text: &str) -> Outcome {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// A JSON document and a line end.
+pub fn print_json(value: &impl serde::Serialize) -> Outcome {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Failure::Output(e.into()))?;
+    print(&format!("{text}\n"))
+}
+
+/// Makes sure that a file can be written at `path`, before the long work: its folder exists and takes files, and `path` is
+/// no folder.
+pub fn check_output_file(path: &Path) -> Outcome {
+    let fail =
+        |e: std::io::Error| Failure::Failed(softpatch::Error::io(path, "preparing to write the file", e));
+    if path.is_dir() {
+        return Err(fail(ErrorKind::IsADirectory.into()));
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        let e = std::io::Error::new(ErrorKind::NotFound, format!("there is no folder {}", folder.display()));
+        return Err(fail(e));
+    }
+    // Removed again as it is dropped.
+    tempfile::NamedTempFile::new_in(folder).map(drop).map_err(fail)
+}

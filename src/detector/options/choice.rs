@@ -1,0 +1,105 @@
+//! Settings that are one of a few names.
+
+use crate::backbone::Precision;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// How a training patch gets its outlier score (docs/method.md, section 4; SoftPatch, section 3.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Discriminator {
+    /// Local outlier factor against the patches at the same position.
+    #[default]
+    Lof,
+    /// Distance to the nearest other patch at the same position.
+    Nearest,
+    /// Mahalanobis distance to the patches at the same position.
+    Gaussian,
+    /// Every score 1, nothing is dropped: PatchCore.
+    None,
+}
+
+/// How the patches of the backbone's stages become one vector (docs/method.md, section 3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Embedding {
+    /// `pooled` for ResNets, as PatchCore and SoftPatch publish their numbers, `concat` for EfficientNet-Lite; a model
+    /// records which it was.
+    #[default]
+    Auto,
+    /// 3x3 means of the stages side by side: as many values as the stages have channels.
+    Concat,
+    /// 3x3 neighbourhoods, averaged adaptively to 1024 values a stage and to `embedding-dim` in all.
+    Pooled,
+}
+
+/// Whose choices stand where the method's description and the program published with SoftPatch part (docs/method.md, section 11).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Compat {
+    /// The description's.
+    #[default]
+    None,
+    /// The published program's, for comparison with it. Of the selection of the memory bank, exactly these change:
+    ///
+    /// - The 10 start patches are drawn from all training patches, and the first row of the bank is the patch of all with
+    ///   the largest mean distance to them, dropped or not; from the second row on only kept patches are chosen.
+    /// - Those mean distances stay in the running minimum for ever: a patch's distance never counts as more than its mean
+    ///   distance to the start patches.
+    /// - The coreset works on vectors projected by a map of its own, that of `seed + 1`; the discriminators keep that
+    ///   of `seed`. Embeddings of no more than `projection` values are not projected, as ever.
+    ///
+    /// The published runs also use 5 neighbours for LOF; [`FitOptions::official`] sets both. Scores are squared distances
+    /// either way. LOF's density and the arithmetic of distances stay as described, and random numbers are this
+    /// program's, so figures compare over seeds, not digit by digit.
+    Official,
+}
+
+/// A setting that is one of a few names. Its place in [`Choice::ALL`] is its number in C.
+pub trait Choice: Copy + PartialEq + std::fmt::Display + std::str::FromStr<Err = Error> + 'static {
+    /// All there are; later versions add some at the end.
+    const ALL: &'static [Self];
+    /// Their names, in that order.
+    const NAMES: &'static [&'static str];
+}
+
+/// Names, and from them [`Choice`], `Display` and `FromStr`.
+macro_rules! choices {
+    ($($type:ident: $($variant:ident $name:literal),*;)*) => {$(
+        impl Choice for $type {
+            const ALL: &'static [Self] = &[$(Self::$variant),*];
+            const NAMES: &'static [&'static str] = &[$($name),*];
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(match self {
+                    $(Self::$variant => $name,)*
+                })
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = Error;
+
+            /// # Errors
+            /// [`Error::InvalidOption`] with the names that exist.
+            fn from_str(text: &str) -> Result<Self> {
+                match text {
+                    $($name => Ok(Self::$variant),)*
+                    _ => Err(Error::InvalidOption(format!("`{text}` is none of {}", Self::NAMES.join(", ")))),
+                }
+            }
+        }
+    )*};
+}
+
+choices! {
+    Discriminator: Lof "lof", Nearest "nearest", Gaussian "gaussian", None "none";
+    Embedding: Auto "auto", Concat "concat", Pooled "pooled";
+    Compat: None "none", Official "official";
+    Precision: F32 "f32", F16 "f16";
+}

@@ -1,0 +1,125 @@
+//! What a setting of [`FitOptions`] is called, what values it takes, and reading and writing it as a text.
+
+use super::FitOptions;
+use crate::{Error, Result};
+use std::str::FromStr;
+
+/// A setting. [`SETTINGS`](super::SETTINGS) has them all; programs build their arguments and configuration from it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Setting {
+    /// Its name in model files, in TOML and as an argument, e.g. `lof-k`.
+    pub name: &'static str,
+    /// What its value is called in a usage text.
+    pub value_name: &'static str,
+    /// What it does, without its range; of a switch that is on by default, what turning it off does.
+    pub help: &'static str,
+    /// The values it takes.
+    pub values: Values,
+    pub(super) read: fn(&FitOptions) -> String,
+    pub(super) write: fn(&mut FitOptions, &str) -> Result<()>,
+}
+
+/// The values that a setting takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Values {
+    /// On or off.
+    Switch,
+    /// One of these names.
+    OneOf(&'static [&'static str]),
+    /// A share of something: over 0, or also 0, and below 1, or also 1.
+    Share {
+        /// Whether it may be 0.
+        zero: bool,
+        /// Whether it may be 1.
+        one: bool,
+    },
+    /// A whole number.
+    Whole {
+        /// The least.
+        from: u32,
+        /// The most.
+        to: u32,
+        /// What it must be a multiple of.
+        multiple_of: u32,
+    },
+    /// Any whole number of 64 bits.
+    AnyWhole,
+    /// A number of bytes.
+    Bytes,
+}
+
+impl std::fmt::Display for Values {
+    /// What follows "it must be".
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Self::Switch => f.write_str("true or false"),
+            Self::OneOf([one]) => f.write_str(one),
+            Self::OneOf([most @ .., last]) => write!(f, "{} or {last}", most.join(", ")),
+            Self::OneOf([]) => Ok(()),
+            Self::Share { zero, one } => {
+                f.write_str(if zero { "at least 0" } else { "over 0" })?;
+                f.write_str(if one { " and at most 1" } else { " and below 1" })
+            }
+            Self::Whole { from, to, multiple_of: 1 } => write!(f, "{from} to {to}"),
+            Self::Whole { from, to, multiple_of } => {
+                write!(f, "a multiple of {multiple_of} from {from} to {to}")
+            }
+            Self::AnyWhole => f.write_str("a whole number from 0 on"),
+            Self::Bytes => f.write_str("a number of bytes"),
+        }
+    }
+}
+
+impl Values {
+    /// Whether a value, as [`Setting::get`] writes it, lies in the range. What its type alone ensures is not looked at.
+    fn holds(&self, text: &str) -> bool {
+        match *self {
+            Self::Share { zero, one } => text.parse::<f64>().is_ok_and(|v| {
+                (if zero { v >= 0.0 } else { v > 0.0 }) && (if one { v <= 1.0 } else { v < 1.0 })
+            }),
+            Self::Whole { from, to, multiple_of } => {
+                text.parse::<u32>().is_ok_and(|v| (from..=to).contains(&v) && v.is_multiple_of(multiple_of))
+            }
+            Self::Switch | Self::OneOf(_) | Self::AnyWhole | Self::Bytes => true,
+        }
+    }
+}
+
+impl Setting {
+    /// Its value as a text that [`Setting::set`] reads.
+    pub fn get(&self, options: &FitOptions) -> String {
+        (self.read)(options)
+    }
+
+    /// The published value.
+    pub fn default(&self) -> String {
+        self.get(&FitOptions::default())
+    }
+
+    /// Sets it to what a text says. As with the methods of [`FitOptions`], the range is
+    /// [`validate`](FitOptions::validate)'s business.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`], with name and range, where the text is no such value.
+    pub fn set(&self, options: &mut FitOptions, text: &str) -> Result<()> {
+        (self.write)(options, text).map_err(|_| self.out_of_range(text))
+    }
+
+    /// # Errors
+    /// [`Error::InvalidOption`], with name and range, where the value is outside.
+    pub(super) fn check(&self, options: &FitOptions) -> Result<()> {
+        let text = self.get(options);
+        if self.values.holds(&text) { Ok(()) } else { Err(self.out_of_range(&text)) }
+    }
+
+    fn out_of_range(&self, text: &str) -> Error {
+        Error::InvalidOption(format!("{} is {text}, it must be {}", self.name, self.values))
+    }
+}
+
+/// Reads a value of any type, for [`Setting::set`], which says what is wrong.
+pub(super) fn read<T: FromStr>(text: &str) -> Result<T> {
+    text.trim().parse().map_err(|_| Error::InvalidOption(text.to_owned()))
+}
