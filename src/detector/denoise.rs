@@ -1,8 +1,9 @@
 //! Outlier scores of all training patches, the threshold, and the list of kept patches.
 
 use super::features::Features;
-use super::{Discriminator, FitOptions, Progress, Stage};
+use super::{Progress, Stage};
 use crate::gpu::{Device, Recorder, Tensor};
+use crate::settings::{Discriminator, FitOptions};
 use crate::steps::outlier::knn::Knn;
 use crate::steps::outlier::lof::{Lof, ScoreMap};
 use crate::steps::outlier::mahalanobis::Mahalanobis;

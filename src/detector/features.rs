@@ -1,13 +1,14 @@
 //! What a fit keeps of all training images: projected vectors, and the embeddings.
 
+use super::Progress;
 use super::ingest::embed;
 use super::patch_store::{PatchStore, Place};
 use super::projection::{Projection, record_projection};
-use super::{FitOptions, Progress};
 use crate::ahead::read_ahead;
 use crate::backbone::{Extractor, Feed};
 use crate::data::ImageSource;
 use crate::gpu::{Device, Recorder, Tensor};
+use crate::settings::FitOptions;
 use crate::settings::{FeatureShape, Layout, Parts};
 use crate::spool::Spool;
 use crate::steps::outlier::group::Gather;

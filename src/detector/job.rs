@@ -1,8 +1,9 @@
 //! A fit on a thread of its own, for callers that must stay responsive.
 
-use super::{Backbone, Detector, FitOptions, Progress, Stage};
+use super::{Backbone, Detector, Progress, Stage};
 use crate::data::ImageSource;
 use crate::gpu::Device;
+use crate::settings::FitOptions;
 use crate::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -5,7 +5,6 @@ mod features;
 mod fit;
 mod ingest;
 mod job;
-mod options;
 mod patch_scorer;
 mod patch_store;
 mod progress;
@@ -15,8 +14,8 @@ mod source_map;
 mod stream;
 mod threshold;
 
+pub use crate::settings::{Choice, Compat, Discriminator, Embedding, FitOptions, SETTINGS, Setting, Values};
 pub use job::{FitEvent, FitJob};
-pub use options::{Compat, Discriminator, Embedding, FitOptions};
 pub use patch_scorer::{Score, Want};
 pub use progress::{Progress, Quiet, Stage};
 pub use score::Profile;

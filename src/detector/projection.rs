@@ -1,9 +1,9 @@
 //! The linear map that the discriminators and the coreset see embeddings through.
 
-use super::FitOptions;
 use crate::Result;
 use crate::bank::Axes;
 use crate::gpu::{Device, Recorder, Tensor};
+use crate::settings::FitOptions;
 use crate::shapes::Activation;
 use crate::steps::network::gemm::Gemm;
 use crate::steps::patches::projection::projection_matrix;

@@ -1,6 +1,6 @@
 //! What is compared.
 
-use crate::detector::Discriminator;
+use crate::settings::Discriminator;
 use crate::{Error, Result};
 use std::str::FromStr;
 

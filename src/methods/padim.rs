@@ -2,8 +2,9 @@
 
 use super::{AnomalyMethod, Scored, Task};
 use crate::bank::Maps;
-use crate::detector::{Features, FitOptions, Progress, Projection, Stage};
+use crate::detector::{Features, Progress, Projection, Stage};
 use crate::gpu::Recorder;
+use crate::settings::FitOptions;
 use crate::steps::outlier::lof::ScoreMap;
 use crate::steps::outlier::mahalanobis::MahalanobisTo;
 use crate::steps::patches::projection::random_channels;

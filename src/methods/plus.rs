@@ -4,7 +4,8 @@
 use super::softpatch::score_test_images;
 use super::{AnomalyMethod, Scored, Task};
 use crate::Result;
-use crate::detector::{Discriminator, FitOptions, Progress, build, denoise_by, outlier_scores};
+use crate::detector::{Progress, build, denoise_by, outlier_scores};
+use crate::settings::{Discriminator, FitOptions};
 
 /// Share of patches that are dropped for the map's bank.
 const MAP_TAU: f64 = 0.5;

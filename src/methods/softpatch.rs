@@ -4,12 +4,13 @@ use super::task::batch_of;
 use super::{AnomalyMethod, Scored, Task};
 use crate::backbone::BackboneInfo;
 use crate::detector::{
-    Batch, Features, FitOptions, Learnt, Origin, PatchScorer, Progress, Projection, Score, Stage, Want,
-    build, check_bank, denoise, learn,
+    Batch, Features, Learnt, Origin, PatchScorer, Progress, Projection, Score, Stage, Want, build,
+    check_bank, denoise, learn,
 };
 use crate::gpu::{Device, Plan, Recorder};
 use crate::model::Model;
 use crate::settings::FeatureShape;
+use crate::settings::FitOptions;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 

@@ -5,8 +5,9 @@
 
 use super::{AnomalyMethod, Scored, Task};
 use crate::bank::{Axes, Bank, BankData, Maps};
-use crate::detector::{FitOptions, Progress, Stage};
+use crate::detector::{Progress, Stage};
 use crate::gpu::{Recorder, Tensor};
+use crate::settings::FitOptions;
 use crate::steps::search::image_distance::nearest;
 use crate::steps::search::{image_distance, image_mean};
 use crate::{Error, Result};

@@ -2,10 +2,11 @@
 
 use crate::Result;
 use crate::backbone::BackboneInfo;
-use crate::detector::{Compat, Discriminator, Features, FitOptions, Origin, Progress, Projection};
+use crate::detector::{Features, Origin, Progress, Projection};
 use crate::gpu::Device;
 use crate::model::Model;
 use crate::settings::FeatureShape;
+use crate::settings::{Compat, Discriminator, FitOptions};
 
 /// Image score and anomaly map, row by row, of every test image.
 pub type Scored = Vec<(f32, Vec<f32>)>;

@@ -6,7 +6,7 @@ pub use file::VERSION;
 
 use crate::backbone::BackboneInfo;
 use crate::bank::MemoryBank;
-use crate::detector::FitOptions;
+use crate::settings::FitOptions;
 use serde::{Deserialize, Serialize};
 
 /// What a model was made from and how.

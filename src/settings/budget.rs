@@ -1,6 +1,7 @@
 //! What of a fit fits the memory budget, and what has to wait on disk.
 
-use crate::detector::{Compat, Discriminator, FitOptions};
+use super::choice::{Compat, Discriminator};
+use super::options::FitOptions;
 use crate::gpu::Device;
 use crate::steps::coreset::CoresetShape;
 use crate::{Error, Result};

@@ -1,5 +1,11 @@
 //! Settings of a fit, and what of it fits the memory.
 
 mod budget;
+mod choice;
+mod options;
+mod setting;
 
 pub(crate) use budget::{FeatureShape, Layout, Parts, coreset_batch, picks};
+pub use choice::{Choice, Compat, Discriminator, Embedding};
+pub use options::{FitOptions, SETTINGS};
+pub use setting::{Setting, Values};

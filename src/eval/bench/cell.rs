@@ -1,8 +1,9 @@
 //! One measurement: a category, a method, a condition and a seed. Each is a file of its own.
 
 use crate::data::NoiseProtocol;
-use crate::detector::{BackboneInfo, FitOptions};
+use crate::detector::BackboneInfo;
 use crate::eval::Report;
+use crate::settings::FitOptions;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

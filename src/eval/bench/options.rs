@@ -2,8 +2,8 @@
 
 use super::cell::Condition;
 use crate::data::{DecodeOptions, NoiseProtocol};
-use crate::detector::FitOptions;
 use crate::methods::Method;
+use crate::settings::FitOptions;
 use crate::{Error, Result};
 use std::path::PathBuf;
 

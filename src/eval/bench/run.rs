@@ -7,13 +7,14 @@ use crate::data::{
     Category, ImageSource, NoiseProtocol, OwnedImage, Split, SplitSource, TestItem, TrainEntry, decode_file,
     split,
 };
-use crate::detector::{Backbone, FitOptions, Progress, Stage};
+use crate::detector::{Backbone, Progress, Stage};
 use crate::eval::load_mask;
 use crate::eval::{Item, Map, evaluate};
 use crate::gpu::Device;
 use crate::methods::{Method, Scored, Task as Given};
 use crate::report::center_crop;
 use crate::report::{overlay, write_png};
+use crate::settings::FitOptions;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};

@@ -3,9 +3,10 @@
 use crate::backbone::{Extractor, Feed};
 use crate::cases::{Then, Use, self_test};
 use crate::data::{ImageSource, TrainEntry};
-use crate::detector::{Backbone, FitOptions, Progress, embed};
+use crate::detector::{Backbone, Progress, embed};
 use crate::gpu::Device;
 use crate::methods::Embeddings;
+use crate::settings::FitOptions;
 use crate::{Error, Result, files};
 use std::collections::HashMap;
 use std::fs::File;

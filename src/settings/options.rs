@@ -1,12 +1,8 @@
 //! Settings of a fit: each is defined once, in [`settings!`] below. Its field, default, range and method, the arguments and the
 //! configuration of the program follow from there; C, C# and Python declare a field, which tests hold to it.
 
-mod choice;
-mod setting;
-
-pub use choice::{Choice, Compat, Discriminator, Embedding};
-pub use setting::{Setting, Values};
-
+use super::choice::{Choice, Compat, Discriminator, Embedding};
+use super::setting::{self, Setting, Values};
 use crate::backbone::{Patches, Precision, RESNETS};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
