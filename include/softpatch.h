@@ -95,8 +95,8 @@
 // The map of the crop: `crop * crop` values.
 #define SOFTPATCH_MAP_CROP 2
 
-// The map of the crop brought back to the size of the source image: `width * height` values, 0 outside the crop. Bilinear,
-// computed on the CPU as a convenience; the map of the crop has all the information.
+// The map of the crop brought back to the size of the source image: `width * height` values, 0 outside the
+// crop. Bilinear, computed on the CPU as a convenience; the map of the crop has all the information.
 #define SOFTPATCH_MAP_SOURCE 3
 
 // The score passes the threshold.
@@ -135,22 +135,23 @@ typedef struct {
     int32_t adapter_index;
     // `SOFTPATCH_POWER_HIGH` or `SOFTPATCH_POWER_LOW`.
     uint32_t power;
-    // Bytes, on device and host together, for what grows with the number of training images in a fit; features past it wait
-    // in temporary files.
+    // Bytes, on device and host together, for what grows with the number of training images in a fit;
+    // features past it wait in temporary files.
     uint64_t memory_budget;
-    // File with the weights of a backbone: safetensors with the names of torchvision, timm or efficientnet_lite_pytorch; null:
-    // EfficientNet-Lite0 up to block 10, which is in the library.
+    // File with the weights of a backbone: safetensors with the names of torchvision, timm or
+    // efficientnet_lite_pytorch; null: EfficientNet-Lite0 up to block 10, which is in the library.
     const char *weights_path;
-    // Architecture of the weights, e.g. "wide_resnet50_2"; null: names and shapes in the file tell. Only with `weights_path`.
-    const char *architecture;
-    // Stages that patches come from, with commas between, e.g. "layer2,layer3"; null: those usual for the architecture. Only
+    // Architecture of the weights, e.g. "wide_resnet50_2"; null: names and shapes in the file tell. Only
     // with `weights_path`.
+    const char *architecture;
+    // Stages that patches come from, with commas between, e.g. "layer2,layer3"; null: those usual for the
+    // architecture. Only with `weights_path`.
     const char *layers;
-    // Folder for what a device remembers from one process to the next: kernels that passed their self-test, compiled pipelines;
-    // null: nothing is written.
+    // Folder for what a device remembers from one process to the next: kernels that passed their self-test,
+    // compiled pipelines; null: nothing is written.
     const char *cache_folder;
-    // 1: without the self-test, which runs kernels that are new to this adapter, driver and version once before they are used, and
-    // fails with `SOFTPATCH_DEVICE` where one is wrong; else 0.
+    // 1: without the self-test, which runs kernels that are new to this adapter, driver and version once
+    // before they are used, and fails with `SOFTPATCH_DEVICE` where one is wrong; else 0.
     uint32_t no_self_test;
 } softpatch_context_options;
 
@@ -187,15 +188,16 @@ typedef struct {
     uint32_t embedding_dim;
     // Whose choices are followed where description and published program part: one of `SOFTPATCH_COMPAT_*`.
     uint32_t compat;
-    // Whether images in files are turned as their EXIF orientation says, 0 or 1. Images in memory are taken as they are; the
-    // model records the setting for whoever scores files with it.
+    // Whether images in files are turned as their EXIF orientation says, 0 or 1. Images in memory are taken
+    // as they are; the model records the setting for whoever scores files with it.
     uint32_t exif;
     // How the backbone stores weights and activations: one of `SOFTPATCH_PRECISION_*`.
     uint32_t precision;
 } softpatch_fit_options;
 
-// Hears how far a fit is: `done` of `total` units of `stage` (one of `SOFTPATCH_STAGE_*`) are finished. Called on the thread
-// that fits, at least ten times a second, also where nothing has changed. Anything but 0 cancels the fit.
+// Hears how far a fit is: `done` of `total` units of `stage` (one of `SOFTPATCH_STAGE_*`) are finished.
+// Called on the thread that fits, at least ten times a second, also where nothing has changed. Anything but
+// 0 cancels the fit.
 typedef int32_t (*softpatch_progress_fn)(void *user_data, uint32_t stage, uint64_t done, uint64_t total);
 
 // A fitted model on a device. 0 is none.
@@ -323,11 +325,12 @@ typedef uint64_t softpatch_stream;
 extern "C" {
 #endif // __cplusplus
 
-// The code of this thread's last call that failed; `SOFTPATCH_OK` where none did. A call that succeeds does not reset it.
+// The code of this thread's last call that failed; `SOFTPATCH_OK` where none did. A call that succeeds does
+// not reset it.
 softpatch_status softpatch_last_error_code(void);
 
-// What this thread's last call that failed has to say, in English; empty where none did. Never null; good until the next call
-// on this thread.
+// What this thread's last call that failed has to say, in English; empty where none did. Never null; good
+// until the next call on this thread.
 const char *softpatch_last_error_message(void);
 
 // A short English name of a status code, e.g. "invalid handle". Never null, good for ever.
@@ -336,17 +339,16 @@ const char *softpatch_status_name(softpatch_status status);
 // Version of the library, e.g. "0.1.0". Never null, good for ever.
 const char *softpatch_version(void);
 
-// Version of this interface, counted up where a program has to be compiled anew. Compare it with `SOFTPATCH_ABI_VERSION` of
-// the header.
+// Version of this interface, counted up where a program has to be compiled anew. Compare it with
+// `SOFTPATCH_ABI_VERSION` of the header.
 uint32_t softpatch_abi_version(void);
 
 // Lists the usable adapters, the fastest kind first.
 //
-// Writes up to `capacity` adapters to `adapters` (which may be null for capacity 0) and how many there are to `count`. Fails
-// with `SOFTPATCH_BUFFER_TOO_SMALL`, `count` set, where `capacity` is neither 0 nor enough.
-softpatch_status softpatch_adapter_list(softpatch_adapter *adapters_out,
-                                        size_t capacity,
-                                        size_t *count);
+// Writes up to `capacity` adapters to `adapters` (which may be null for capacity 0) and how many there are
+// to `count`. Fails with `SOFTPATCH_BUFFER_TOO_SMALL`, `count` set, where `capacity` is neither 0 nor
+// enough.
+softpatch_status softpatch_adapter_list(softpatch_adapter *adapters_out, size_t capacity, size_t *count);
 
 // Fills `options`, of `size` bytes (`sizeof *options`), with the defaults.
 softpatch_status softpatch_context_options_init(softpatch_context_options *options, size_t size);
@@ -355,11 +357,13 @@ softpatch_status softpatch_context_options_init(softpatch_context_options *optio
 softpatch_status softpatch_context_create(const softpatch_context_options *options,
                                           softpatch_context *context);
 
-// Frees a context. Detectors and streams made in it live on. Waits for the last step of fits that were cancelled.
+// Frees a context. Detectors and streams made in it live on. Waits for the last step of fits that were
+// cancelled.
 softpatch_status softpatch_context_free(softpatch_context context);
 
-// What the device offers and what of it is used, as a JSON object with `adapter`, `driver`, `backend`, `archetype`, `f16`, `int64`,
-// `max_binding`, `peak_bytes` among others. Buffer and `needed` as in `softpatch_detector_info_json`.
+// What the device offers and what of it is used, as a JSON object with `adapter`, `driver`, `backend`,
+// `archetype`, `f16`, `int64`, `max_binding`, `peak_bytes` among others. Buffer and `needed` as in
+// `softpatch_detector_info_json`.
 softpatch_status softpatch_context_info_json(softpatch_context context,
                                              char *buffer,
                                              size_t capacity,
@@ -368,11 +372,12 @@ softpatch_status softpatch_context_info_json(softpatch_context context,
 // Fills `options`, of `size` bytes (`sizeof *options`), with the published defaults.
 softpatch_status softpatch_fit_options_init(softpatch_fit_options *options, size_t size);
 
-// Learns what normal looks like from the images in a folder (`folder/train` where that exists, else all below `folder`), a
-// few of which may be defective.
+// Learns what normal looks like from the images in a folder (`folder/train` where that exists, else all
+// below `folder`), a few of which may be defective.
 //
-// `options` may be null for the defaults, `progress` may be null; `user_data` is passed to it. A fit that the callback cancels
-// returns `SOFTPATCH_CANCELLED` within half a second; what it was computing ends in the background.
+// `options` may be null for the defaults, `progress` may be null; `user_data` is passed to it. A fit that
+// the callback cancels returns `SOFTPATCH_CANCELLED` within half a second; what it was computing ends in the
+// background.
 softpatch_status softpatch_fit_folder(softpatch_context context,
                                       const char *folder,
                                       const softpatch_fit_options *options,
@@ -392,8 +397,8 @@ softpatch_status softpatch_fit_images(softpatch_context context,
 // Writes the model to a file, whole or not at all.
 softpatch_status softpatch_detector_save(softpatch_detector detector, const char *path);
 
-// Copies the bytes of the model's file to `buffer` and their number to `needed`. `needed` may be null; a null `buffer`
-// with capacity 0 only asks for the number.
+// Copies the bytes of the model's file to `buffer` and their number to `needed`. `needed` may be null; a
+// null `buffer` with capacity 0 only asks for the number.
 softpatch_status softpatch_detector_to_bytes(softpatch_detector detector,
                                              uint8_t *buffer,
                                              size_t capacity,
@@ -418,15 +423,15 @@ softpatch_status softpatch_detector_info(softpatch_detector detector, softpatch_
 
 // All that is known about the model (settings, backbone, training images, ...) as a JSON object.
 //
-// Copies the text with its zero byte to `buffer` and the number of bytes to `needed`. `needed` may be null; a null `buffer` with
-// capacity 0 only asks for the number.
+// Copies the text with its zero byte to `buffer` and the number of bytes to `needed`. `needed` may be null;
+// a null `buffer` with capacity 0 only asks for the number.
 softpatch_status softpatch_detector_info_json(softpatch_detector detector,
                                               char *buffer,
                                               size_t capacity,
                                               size_t *needed);
 
-// Width and height of the map of `kind` (one of `SOFTPATCH_MAP_*`) for a source image of `width` x `height` pixels; 0 and 0
-// for `SOFTPATCH_MAP_NONE`.
+// Width and height of the map of `kind` (one of `SOFTPATCH_MAP_*`) for a source image of `width` x `height`
+// pixels; 0 and 0 for `SOFTPATCH_MAP_NONE`.
 softpatch_status softpatch_map_size(softpatch_detector detector,
                                     uint32_t kind,
                                     uint32_t width,
@@ -447,8 +452,8 @@ softpatch_status softpatch_score(softpatch_detector detector,
 
 // Scores `count` images.
 //
-// `maps[i]` takes the map of image `i` and has room for `map_lens[i]` values; both may be null for `SOFTPATCH_MAP_NONE`.
-// `results` has room for `count` results.
+// `maps[i]` takes the map of image `i` and has room for `map_lens[i]` values; both may be null for
+// `SOFTPATCH_MAP_NONE`. `results` has room for `count` results.
 softpatch_status softpatch_score_batch(softpatch_detector detector,
                                        const softpatch_image *images,
                                        size_t count,
@@ -462,19 +467,19 @@ softpatch_status softpatch_stream_create(softpatch_detector detector, size_t lim
 
 // Copies a frame into the queue and returns at once. `ticket` (may be null) takes its number: 0, 1, 2, ...
 //
-// `SOFTPATCH_BUSY` where as many frames as the limit allows are in flight; then nothing was taken in, and whether to wait or
-// to drop the frame is the caller's choice.
+// `SOFTPATCH_BUSY` where as many frames as the limit allows are in flight; then nothing was taken in, and
+// whether to wait or to drop the frame is the caller's choice.
 softpatch_status softpatch_stream_submit(softpatch_stream stream,
                                          const softpatch_image *frame,
                                          uint64_t *ticket);
 
-// Takes the oldest frame's result, waiting for it up to `timeout_ms` milliseconds (0: not at all), also where no frame is in
-// flight yet.
+// Takes the oldest frame's result, waiting for it up to `timeout_ms` milliseconds (0: not at all), also
+// where no frame is in flight yet.
 //
-// `SOFTPATCH_PENDING` where it is not done yet, `SOFTPATCH_EMPTY` where no frame is in flight. Any other code but
-// `SOFTPATCH_OK` and those for wrong arguments is what scoring the frame came to; `result->ticket` says which frame, and its
-// result is taken. Where `map` is null or too small the result stays, and can be taken with a larger one. Map as in
-// `softpatch_score`.
+// `SOFTPATCH_PENDING` where it is not done yet, `SOFTPATCH_EMPTY` where no frame is in flight. Any other
+// code but `SOFTPATCH_OK` and those for wrong arguments is what scoring the frame came to; `result->ticket`
+// says which frame, and its result is taken. Where `map` is null or too small the result stays, and can be
+// taken with a larger one. Map as in `softpatch_score`.
 softpatch_status softpatch_stream_wait(softpatch_stream stream,
                                        uint64_t timeout_ms,
                                        uint32_t map_kind,
@@ -482,17 +487,15 @@ softpatch_status softpatch_stream_wait(softpatch_stream stream,
                                        size_t map_len,
                                        softpatch_result *result);
 
-// Takes a frame back that still waits: no result will come for it. `discarded` takes 1, or 0 where the frame is being scored,
-// is done, or was never submitted.
-softpatch_status softpatch_stream_discard(softpatch_stream stream,
-                                          uint64_t ticket,
-                                          uint32_t *discarded);
+// Takes a frame back that still waits: no result will come for it. `discarded` takes 1, or 0 where the frame
+// is being scored, is done, or was never submitted.
+softpatch_status softpatch_stream_discard(softpatch_stream stream, uint64_t ticket, uint32_t *discarded);
 
 // Number of frames that were submitted and whose results were not taken.
 softpatch_status softpatch_stream_in_flight(softpatch_stream stream, size_t *count);
 
-// Frees a stream: frames that wait are dropped, those being scored are waited for, and other threads that wait for a result
-// return.
+// Frees a stream: frames that wait are dropped, those being scored are waited for, and other threads that
+// wait for a result return.
 softpatch_status softpatch_stream_free(softpatch_stream stream);
 
 #ifdef __cplusplus

@@ -46,26 +46,28 @@ pub struct softpatch_context_options {
     pub adapter_index: i32,
     /// `SOFTPATCH_POWER_HIGH` or `SOFTPATCH_POWER_LOW`.
     pub power: u32,
-    /// Bytes, on device and host together, for what grows with the number of training images in a fit; features past it wait
-    /// in temporary files.
+    /// Bytes, on device and host together, for what grows with the number of training images in a fit;
+    /// features past it wait in temporary files.
     pub memory_budget: u64,
-    /// File with the weights of a backbone: safetensors with the names of torchvision, timm or efficientnet_lite_pytorch; null:
-    /// EfficientNet-Lite0 up to block 10, which is in the library.
+    /// File with the weights of a backbone: safetensors with the names of torchvision, timm or
+    /// efficientnet_lite_pytorch; null: EfficientNet-Lite0 up to block 10, which is in the library.
     pub weights_path: *const c_char,
-    /// Architecture of the weights, e.g. "wide_resnet50_2"; null: names and shapes in the file tell. Only with `weights_path`.
-    pub architecture: *const c_char,
-    /// Stages that patches come from, with commas between, e.g. "layer2,layer3"; null: those usual for the architecture. Only
+    /// Architecture of the weights, e.g. "wide_resnet50_2"; null: names and shapes in the file tell. Only
     /// with `weights_path`.
+    pub architecture: *const c_char,
+    /// Stages that patches come from, with commas between, e.g. "layer2,layer3"; null: those usual for the
+    /// architecture. Only with `weights_path`.
     pub layers: *const c_char,
-    /// Folder for what a device remembers from one process to the next: kernels that passed their self-test, compiled pipelines;
-    /// null: nothing is written.
+    /// Folder for what a device remembers from one process to the next: kernels that passed their self-test,
+    /// compiled pipelines; null: nothing is written.
     pub cache_folder: *const c_char,
-    /// 1: without the self-test, which runs kernels that are new to this adapter, driver and version once before they are used, and
-    /// fails with `SOFTPATCH_DEVICE` where one is wrong; else 0.
+    /// 1: without the self-test, which runs kernels that are new to this adapter, driver and version once
+    /// before they are used, and fails with `SOFTPATCH_DEVICE` where one is wrong; else 0.
     pub no_self_test: u32,
 }
 
-/// The sizes that the struct has had. Whoever adds fields at its end adds here the offset of the first of them.
+/// The sizes that the struct has had. Whoever adds fields at its end adds here the offset of the first of
+/// them.
 const SIZES: [usize; 2] =
     [offset_of!(softpatch_context_options, cache_folder), size_of::<softpatch_context_options>()];
 
@@ -88,8 +90,9 @@ impl Context {
 
 /// Lists the usable adapters, the fastest kind first.
 ///
-/// Writes up to `capacity` adapters to `adapters` (which may be null for capacity 0) and how many there are to `count`. Fails
-/// with `SOFTPATCH_BUFFER_TOO_SMALL`, `count` set, where `capacity` is neither 0 nor enough.
+/// Writes up to `capacity` adapters to `adapters` (which may be null for capacity 0) and how many there are
+/// to `count`. Fails with `SOFTPATCH_BUFFER_TOO_SMALL`, `count` set, where `capacity` is neither 0 nor
+/// enough.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_adapter_list(
     adapters_out: *mut softpatch_adapter,
@@ -217,7 +220,8 @@ pub unsafe extern "C" fn softpatch_context_create(
     })
 }
 
-/// Frees a context. Detectors and streams made in it live on. Waits for the last step of fits that were cancelled.
+/// Frees a context. Detectors and streams made in it live on. Waits for the last step of fits that were
+/// cancelled.
 #[unsafe(no_mangle)]
 pub extern "C" fn softpatch_context_free(context: softpatch_context) -> softpatch_status {
     guard(|| {
@@ -230,8 +234,9 @@ pub extern "C" fn softpatch_context_free(context: softpatch_context) -> softpatc
     })
 }
 
-/// What the device offers and what of it is used, as a JSON object with `adapter`, `driver`, `backend`, `archetype`, `f16`, `int64`,
-/// `max_binding`, `peak_bytes` among others. Buffer and `needed` as in `softpatch_detector_info_json`.
+/// What the device offers and what of it is used, as a JSON object with `adapter`, `driver`, `backend`,
+/// `archetype`, `f16`, `int64`, `max_binding`, `peak_bytes` among others. Buffer and `needed` as in
+/// `softpatch_detector_info_json`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_context_info_json(
     context: softpatch_context,

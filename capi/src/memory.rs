@@ -13,12 +13,12 @@ pub(crate) unsafe fn read<T: Copy>(pointer: *const T, what: &str) -> Result<T, F
     Ok(unsafe { pointer.read() })
 }
 
-/// Borrows an options struct, whose first field is its size. Later versions add fields at the end, so a program that was built
-/// with an earlier header has a shorter struct: what it lacks stays as in `defaults`.
+/// Borrows an options struct, whose first field is its size. Later versions add fields at the end, so a
+/// program that was built with an earlier header has a shorter struct: what it lacks stays as in `defaults`.
 ///
 /// # Safety
-/// `pointer` is null or good for as many bytes as its first field says. `T` is a `repr(C)` struct that begins with a `usize`
-/// and is valid for all bytes.
+/// `pointer` is null or good for as many bytes as its first field says. `T` is a `repr(C)` struct that begins
+/// with a `usize` and is valid for all bytes.
 pub(crate) unsafe fn read_sized<T: Copy>(
     pointer: *const T,
     sizes: &[usize],
@@ -50,8 +50,8 @@ pub(crate) unsafe fn write_sized<T: Copy>(
 ) -> Result<(), Failure> {
     check(pointer, what)?;
     check_size::<T>(size, sizes)?;
-    // SAFETY: good for `size` bytes by this function's contract, which are no more than `defaults` has; the first field is a
-    // usize.
+    // SAFETY: good for `size` bytes by this function's contract, which are no more than `defaults` has; the
+    // first field is a usize.
     unsafe {
         pointer.cast::<u8>().copy_from_nonoverlapping((&raw const defaults).cast(), size);
         pointer.cast::<usize>().write(size);
@@ -59,8 +59,8 @@ pub(crate) unsafe fn write_sized<T: Copy>(
     Ok(())
 }
 
-/// Refuses the size of a struct that was not initialised, or comes from a later header than this library knows. `sizes` are
-/// those that the struct has had.
+/// Refuses the size of a struct that was not initialised, or comes from a later header than this library
+/// knows. `sizes` are those that the struct has had.
 fn check_size<T>(size: usize, sizes: &[usize]) -> Result<(), Failure> {
     let known = size_of::<T>();
     if size <= known && sizes.contains(&size) {
@@ -68,7 +68,8 @@ fn check_size<T>(size: usize, sizes: &[usize]) -> Result<(), Failure> {
     }
     Err(Failure::argument(if size > known {
         format!(
-            "the options have {size} bytes, this library knows {known}: they were not filled with their _init function, or the header is later than the library"
+            "the options have {size} bytes, this library knows {known}: they were not filled with their \
+             _init function, or the header is later than the library"
         )
     } else {
         format!("the options have {size} bytes, which no version had: fill them with their _init function")
@@ -118,8 +119,8 @@ pub(crate) unsafe fn slice<'a, T>(pointer: *const T, len: usize, what: &str) -> 
     Ok(unsafe { std::slice::from_raw_parts(pointer, len) })
 }
 
-/// Borrows an array for writing; null is good for length 0. The values must be initialised, or of a type that has no
-/// invalid values and is only written.
+/// Borrows an array for writing; null is good for length 0. The values must be initialised, or of a type that
+/// has no invalid values and is only written.
 ///
 /// # Safety
 /// `pointer` is null or good for `len` values that nobody else uses for the lifetime.
@@ -148,7 +149,8 @@ pub(crate) unsafe fn text<'a>(pointer: *const c_char, what: &str) -> Result<&'a 
     text.to_str().map_err(|_| Failure::argument(format!("{what} is not UTF-8")))
 }
 
-/// Copies bytes to the caller, who learns in `needed` how many there are; a null `buffer` of capacity 0 only asks for that.
+/// Copies bytes to the caller, who learns in `needed` how many there are; a null `buffer` of capacity 0 only
+/// asks for that.
 ///
 /// # Safety
 /// `buffer` is null or good for `capacity` bytes, `needed` null or good for a `usize`.
@@ -174,8 +176,8 @@ pub(crate) unsafe fn copy_out(
             format!("{} bytes are needed, the buffer has {capacity}", bytes.len()),
         ));
     }
-    // SAFETY: the buffer has `capacity >= bytes.len()` bytes by this function's contract, and cannot overlap `bytes`,
-    // which is memory of this library.
+    // SAFETY: the buffer has `capacity >= bytes.len()` bytes by this function's contract, and cannot overlap
+    // `bytes`, which is memory of this library.
     unsafe { buffer.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
     Ok(())
 }

@@ -64,8 +64,8 @@ pub unsafe extern "C" fn softpatch_detector_save(
     })
 }
 
-/// Copies the bytes of the model's file to `buffer` and their number to `needed`. `needed` may be null; a null `buffer`
-/// with capacity 0 only asks for the number.
+/// Copies the bytes of the model's file to `buffer` and their number to `needed`. `needed` may be null; a
+/// null `buffer` with capacity 0 only asks for the number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_detector_to_bytes(
     detector: softpatch_detector,
@@ -160,8 +160,8 @@ pub unsafe extern "C" fn softpatch_detector_info(
 
 /// All that is known about the model (settings, backbone, training images, ...) as a JSON object.
 ///
-/// Copies the text with its zero byte to `buffer` and the number of bytes to `needed`. `needed` may be null; a null `buffer` with
-/// capacity 0 only asks for the number.
+/// Copies the text with its zero byte to `buffer` and the number of bytes to `needed`. `needed` may be null;
+/// a null `buffer` with capacity 0 only asks for the number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_detector_info_json(
     detector: softpatch_detector,

@@ -27,8 +27,8 @@ pub const SOFTPATCH_MAP_NONE: u32 = 0;
 pub const SOFTPATCH_MAP_GRID: u32 = 1;
 /// The map of the crop: `crop * crop` values.
 pub const SOFTPATCH_MAP_CROP: u32 = 2;
-/// The map of the crop brought back to the size of the source image: `width * height` values, 0 outside the crop. Bilinear,
-/// computed on the CPU as a convenience; the map of the crop has all the information.
+/// The map of the crop brought back to the size of the source image: `width * height` values, 0 outside the
+/// crop. Bilinear, computed on the CPU as a convenience; the map of the crop has all the information.
 pub const SOFTPATCH_MAP_SOURCE: u32 = 3;
 
 /// The score passes the threshold.
@@ -166,8 +166,8 @@ pub(crate) fn verdict(score: &Score) -> i32 {
     }
 }
 
-/// Width and height of the map of `kind` (one of `SOFTPATCH_MAP_*`) for a source image of `width` x `height` pixels; 0 and 0
-/// for `SOFTPATCH_MAP_NONE`.
+/// Width and height of the map of `kind` (one of `SOFTPATCH_MAP_*`) for a source image of `width` x `height`
+/// pixels; 0 and 0 for `SOFTPATCH_MAP_NONE`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_map_size(
     detector: softpatch_detector,
@@ -213,8 +213,8 @@ pub unsafe extern "C" fn softpatch_score(
 
 /// Scores `count` images.
 ///
-/// `maps[i]` takes the map of image `i` and has room for `map_lens[i]` values; both may be null for `SOFTPATCH_MAP_NONE`.
-/// `results` has room for `count` results.
+/// `maps[i]` takes the map of image `i` and has room for `map_lens[i]` values; both may be null for
+/// `SOFTPATCH_MAP_NONE`. `results` has room for `count` results.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_score_batch(
     detector: softpatch_detector,

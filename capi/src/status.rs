@@ -111,14 +111,15 @@ pub(crate) fn guard(body: impl FnOnce() -> Result<(), Failure>) -> softpatch_sta
     failure.code
 }
 
-/// The code of this thread's last call that failed; `SOFTPATCH_OK` where none did. A call that succeeds does not reset it.
+/// The code of this thread's last call that failed; `SOFTPATCH_OK` where none did. A call that succeeds does
+/// not reset it.
 #[unsafe(no_mangle)]
 pub extern "C" fn softpatch_last_error_code() -> softpatch_status {
     LAST.try_with(|last| last.try_borrow().map_or(SOFTPATCH_OK, |last| last.0)).unwrap_or(SOFTPATCH_OK)
 }
 
-/// What this thread's last call that failed has to say, in English; empty where none did. Never null; good until the next call
-/// on this thread.
+/// What this thread's last call that failed has to say, in English; empty where none did. Never null; good
+/// until the next call on this thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn softpatch_last_error_message() -> *const c_char {
     let empty = c"".as_ptr();
@@ -163,8 +164,8 @@ pub extern "C" fn softpatch_version() -> *const c_char {
     VERSION.as_ptr()
 }
 
-/// Version of this interface, counted up where a program has to be compiled anew. Compare it with `SOFTPATCH_ABI_VERSION` of
-/// the header.
+/// Version of this interface, counted up where a program has to be compiled anew. Compare it with
+/// `SOFTPATCH_ABI_VERSION` of the header.
 #[unsafe(no_mangle)]
 pub extern "C" fn softpatch_abi_version() -> u32 {
     SOFTPATCH_ABI_VERSION

@@ -36,8 +36,8 @@ pub unsafe extern "C" fn softpatch_stream_create(
 
 /// Copies a frame into the queue and returns at once. `ticket` (may be null) takes its number: 0, 1, 2, ...
 ///
-/// `SOFTPATCH_BUSY` where as many frames as the limit allows are in flight; then nothing was taken in, and whether to wait or
-/// to drop the frame is the caller's choice.
+/// `SOFTPATCH_BUSY` where as many frames as the limit allows are in flight; then nothing was taken in, and
+/// whether to wait or to drop the frame is the caller's choice.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_stream_submit(
     stream: softpatch_stream,
@@ -61,13 +61,13 @@ pub unsafe extern "C" fn softpatch_stream_submit(
     })
 }
 
-/// Takes the oldest frame's result, waiting for it up to `timeout_ms` milliseconds (0: not at all), also where no frame is in
-/// flight yet.
+/// Takes the oldest frame's result, waiting for it up to `timeout_ms` milliseconds (0: not at all), also
+/// where no frame is in flight yet.
 ///
-/// `SOFTPATCH_PENDING` where it is not done yet, `SOFTPATCH_EMPTY` where no frame is in flight. Any other code but
-/// `SOFTPATCH_OK` and those for wrong arguments is what scoring the frame came to; `result->ticket` says which frame, and its
-/// result is taken. Where `map` is null or too small the result stays, and can be taken with a larger one. Map as in
-/// `softpatch_score`.
+/// `SOFTPATCH_PENDING` where it is not done yet, `SOFTPATCH_EMPTY` where no frame is in flight. Any other
+/// code but `SOFTPATCH_OK` and those for wrong arguments is what scoring the frame came to; `result->ticket`
+/// says which frame, and its result is taken. Where `map` is null or too small the result stays, and can be
+/// taken with a larger one. Map as in `softpatch_score`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_stream_wait(
     stream: softpatch_stream,
@@ -118,8 +118,8 @@ pub unsafe extern "C" fn softpatch_stream_wait(
     })
 }
 
-/// Takes a frame back that still waits: no result will come for it. `discarded` takes 1, or 0 where the frame is being scored,
-/// is done, or was never submitted.
+/// Takes a frame back that still waits: no result will come for it. `discarded` takes 1, or 0 where the frame
+/// is being scored, is done, or was never submitted.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_stream_discard(
     stream: softpatch_stream,
@@ -148,8 +148,8 @@ pub unsafe extern "C" fn softpatch_stream_in_flight(
     })
 }
 
-/// Frees a stream: frames that wait are dropped, those being scored are waited for, and other threads that wait for a result
-/// return.
+/// Frees a stream: frames that wait are dropped, those being scored are waited for, and other threads that
+/// wait for a result return.
 #[unsafe(no_mangle)]
 pub extern "C" fn softpatch_stream_free(stream: softpatch_stream) -> softpatch_status {
     guard(|| {

@@ -17,10 +17,10 @@ use std::time::Instant;
 /// Compare methods on a data set whose training images are made dirty on purpose.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "DATASET is a set in its published layout (MVTec AD, LOCO, 3D-AD, BTAD, VisA, KolektorSDD, KolektorSDD2, MPDD, \
-                        magnetic tile), one category of it, or a plain folder with good/ and a folder for each kind of defect. \
-                        DIR gets results.csv, results.json, table.md, report.html, the lists of images in splits/, and \
-                        cells/, from which an interrupted run goes on."
+    after_help = "DATASET is a set in its published layout (MVTec AD, LOCO, 3D-AD, BTAD, VisA, KolektorSDD, \
+         KolektorSDD2, MPDD, magnetic tile), one category of it, or a plain folder with good/ and a folder \
+         for each kind of defect. DIR gets results.csv, results.json, table.md, report.html, the lists of \
+         images in splits/, and cells/, from which an interrupted run goes on."
 )]
 pub struct Args {
     /// Folder of the data set.
@@ -34,8 +34,9 @@ pub struct Args {
         value_name = "NAMES",
         value_delimiter = ',',
         default_value = "patchcore,softpatch-lof",
-        long_help = "Methods, with commas between: padim, spade, patchcore (or none), softpatch-nearest, softpatch-gaussian, \
-                     softpatch-lof, each softpatch with -hard for no soft weights, and softpatch+"
+        long_help = "Methods, with commas between: padim, spade, patchcore (or none), softpatch-nearest, \
+             softpatch-gaussian, softpatch-lof, each softpatch with -hard for no soft weights, and \
+             softpatch+"
     )]
     methods: Vec<String>,
     /// Shares of defect images put among the training images, with commas between.
@@ -72,9 +73,9 @@ impl Scope for InBench {
         ("exif", "Turn images as their EXIF orientation says (masks are not turned)"),
         (
             "memory",
-            "Memory, device and host together, for the features of a category and for each fit, e.g. 800MB or 2GiB. \
-             Features that do not fit wait in temporary files. Backbone, driver, and the maps of the test images come \
-             on top",
+            "Memory, device and host together, for the features of a category and for each fit, e.g. 800MB \
+             or 2GiB. Features that do not fit wait in temporary files. Backbone, driver, and the maps of \
+             the test images come on top",
         ),
     ];
 }
@@ -152,7 +153,8 @@ fn line(cell: &Cell, computed: bool) -> String {
 
 fn footer(summary: &Summary, device: &Device, started: Instant) -> String {
     format!(
-        "{} cells, {} of them computed now; features of {} images in {:.1} s, {:.1} s in all; {}, {} at most\n",
+        "{} cells, {} of them computed now; features of {} images in {:.1} s, {:.1} s in all; {}, {} at \
+         most\n",
         summary.cells.len(),
         summary.computed,
         summary.images,

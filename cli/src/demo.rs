@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Instant;
 
-/// Show the whole method on painted parts: dirty training data, a fit, scores, and a picture of what was found.
+/// Show the whole method on painted parts: dirty training data, a fit, scores, and a picture of what was
+/// found.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Folder for the data, the models, the picture and the page.
@@ -69,7 +70,8 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     let made = made?;
     let set = data.join(args.material.name());
     print(&format!(
-        "1. painted {} training images of {}, {} of them defective though nothing says so, and {} test images\n",
+        "1. painted {} training images of {}, {} of them defective though nothing says so, and {} test \
+         images\n",
         made.train,
         args.material,
         made.contaminated,
@@ -82,7 +84,8 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     let ((_, plain), (detector, scored)) = (plain?, lof?);
     let (plain, figures) = (plain.figures()?.all, scored.figures()?.all);
     print(
-        "2. fitted and scored twice: without looking for noise (none, PatchCore), and with (lof, SoftPatch)\n",
+        "2. fitted and scored twice: without looking for noise (none, PatchCore), and with (lof, \
+         SoftPatch)\n",
     )?;
     let row =
         |name: &str, image, pixel| format!("     {name:<20}{:>12}{:>14}\n", figure(image), figure(pixel));
@@ -132,7 +135,8 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     }
     .write(&page)?;
     print(&format!(
-        "3. drew what was found\n     picture  {}\n     page     {}\n     data     {}\n     model    {}\n{:.0} s in all\n",
+        "3. drew what was found\n     picture  {}\n     page     {}\n     data     {}\n     \
+         model    {}\n{:.0} s in all\n",
         picture.display(),
         page.display(),
         set.display(),
@@ -158,8 +162,8 @@ fn fit_and_score(
     Ok((detector, scored))
 }
 
-/// Test images in the order in which they are shown: a good one, then the first of every kind of defect, then the second
-/// good one, and so on.
+/// Test images in the order in which they are shown: a good one, then the first of every kind of defect, then
+/// the second good one, and so on.
 fn order_of_show(scored: &Scored) -> Vec<usize> {
     let mut seen = std::collections::HashMap::new();
     let mut order: Vec<(usize, Option<&String>, usize)> = Vec::new();

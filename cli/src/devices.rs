@@ -10,10 +10,8 @@ use softpatch::low_level::gpu::{AdapterSummary, Caps, adapters};
 
 /// List the adapters that can run the kernels, their limits, and which kernel variants they get.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "The first adapter is the one that is used without --device. SOFTPATCH_DISABLE=f16,int64,subgroup,coop,unchecked turns \
-                        features off, for comparison."
-)]
+#[command(after_help = "The first adapter is the one that is used without --device. \
+         SOFTPATCH_DISABLE=f16,int64,subgroup,coop,unchecked turns features off, for comparison.")]
 pub struct Args {
     /// One JSON array instead of text.
     #[arg(long)]
@@ -70,7 +68,8 @@ fn describe(a: &AdapterSummary, caps: &Result<Caps, Error>) -> String {
             line(
                 "limits",
                 format!(
-                    "{} a binding, {} of workgroup memory, {} invocations a workgroup, {} workgroups a dimension",
+                    "{} a binding, {} of workgroup memory, {} invocations a workgroup, {} workgroups a \
+                     dimension",
                     human_bytes(c.max_binding),
                     human_bytes(c.max_workgroup_memory.into()),
                     c.max_invocations,
@@ -100,5 +99,12 @@ fn as_json(a: &AdapterSummary, caps: &Result<Caps, Error>) -> serde_json::Value 
             "alignment": c.alignment,
         }),
     };
-    json!({ "index": a.index, "name": a.name, "kind": a.kind, "backend": a.backend, "driver": a.driver, "caps": caps })
+    json!({
+        "index": a.index,
+        "name": a.name,
+        "kind": a.kind,
+        "backend": a.backend,
+        "driver": a.driver,
+        "caps": caps,
+    })
 }

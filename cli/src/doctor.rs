@@ -7,7 +7,8 @@ use softpatch::low_level::cases::{self, Entry, Verdict};
 use softpatch::low_level::gpu::Device;
 use std::time::Instant;
 
-/// Run every kernel that this adapter can choose against plain Rust, at small shapes: largest error, time, pass or fail.
+/// Run every kernel that this adapter can choose against plain Rust, at small shapes: largest error, time,
+/// pass or fail.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

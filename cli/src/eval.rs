@@ -16,12 +16,11 @@ use std::path::PathBuf;
 
 /// Measure a model on labelled images: AUROC, AUPRO, average precision, F1.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "DATASET has the layout of MVTec AD: test/good/, test/<defect>/, and masks in ground_truth/<defect>/. Defects \
-                        without masks count in the image figures only. With --json, one object: `all` and `defects.<name>` hold \
-                        images, defects, image_auroc, image_ap, image_f1, pixel_auroc, pixel_ap, pixel_f1, aupro (numbers from 0 \
-                        to 1, or null) and notes; each defect is measured against all good images."
-)]
+#[command(after_help = "DATASET has the layout of MVTec AD: test/good/, test/<defect>/, and masks in \
+         ground_truth/<defect>/. Defects without masks count in the image figures only. With --json, one \
+         object: `all` and `defects.<name>` hold images, defects, image_auroc, image_ap, image_f1, \
+         pixel_auroc, pixel_ap, pixel_f1, aupro (numbers from 0 to 1, or null) and notes; each defect is \
+         measured against all good images.")]
 pub struct Args {
     /// Model file made by `softpatch fit`.
     model: PathBuf,

@@ -18,8 +18,8 @@ use std::time::Instant;
 /// Learn what normal looks like from a folder of images and write a model file.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "DIR is a plain folder of images (all below it are used), or a category in the layout of MVTec AD, of which \
-                        train/ is used. PNG, JPEG, BMP, TIFF and WebP are read."
+    after_help = "DIR is a plain folder of images (all below it are used), or a category in the layout of \
+         MVTec AD, of which train/ is used. PNG, JPEG, BMP, TIFF and WebP are read."
 )]
 pub struct Args {
     /// Folder of training images.

@@ -16,8 +16,8 @@ mod tune;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Learns what normal parts look like from a folder of images, a few of which may be defective, then finds the
-/// images that look wrong and shows where.
+/// Learns what normal parts look like from a folder of images, a few of which may be defective, then finds
+/// the images that look wrong and shows where.
 #[derive(Debug, Parser)]
 #[command(
     version,

@@ -25,7 +25,8 @@ pub struct Args {
     /// This category instead of the first.
     #[arg(long, value_name = "NAME")]
     category: Option<String>,
-    /// Weights that are made up for this architecture, e.g. wide_resnet50_2: the work is the same, scores mean nothing.
+    /// Weights that are made up for this architecture, e.g. wide_resnet50_2: the work is the same, scores
+    /// mean nothing.
     #[arg(long, value_name = "NAME", conflicts_with = "backbone")]
     made_up_weights: Option<String>,
     #[command(flatten)]

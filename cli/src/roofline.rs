@@ -67,7 +67,8 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     }
     let roof = probe(device)?;
     say(&describe(&roof))?;
-    // The largest shapes are half a second of work at a third of this rate: on slower GPUs too near a watchdog's patience.
+    // The largest shapes are half a second of work at a third of this rate: on slower GPUs too near a
+    // watchdog's patience.
     let large = args.large || (gpu && roof.f32 > 1e12);
     if gpu && !large {
         say("the largest shapes are left out on an adapter of this speed; --large has them\n")?;
@@ -159,8 +160,8 @@ fn line(row: &Row) -> String {
 fn csv(caps: &Caps, rows: &[(String, Row)]) -> String {
     let quote = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
     let mut text = String::from(
-        "adapter,driver,group,kernel,shape,variant,count,seconds,clock,runs,gflops,gbs,peak_share,roof_share,error,\
-         tolerance,right\n",
+        "adapter,driver,group,kernel,shape,variant,count,seconds,clock,runs,gflops,gbs,\
+         peak_share,roof_share,error,tolerance,right\n",
     );
     for (group, r) in rows {
         let names =

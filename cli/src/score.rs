@@ -38,8 +38,8 @@ pub struct Args {
 }
 
 const FORMATS: &str = "\
-Score: the largest distance of a patch from what is normal, 0 or more. An image is anomalous where its score passes the
-model's threshold.
+Score: the largest distance of a patch from what is normal, 0 or more. An image is anomalous where its score
+passes the model's threshold.
 
 --json prints one object:
   model      path of the model file
@@ -50,7 +50,8 @@ model's threshold.
   errors     array, one object for each image that could not be read: path, error
 --csv prints the columns path,score,anomalous,heatmap, as in RFC 4180.
 
-Heatmaps keep their place below the folder that was named, so images of one name in two folders do not collide.
+Heatmaps keep their place below the folder that was named, so images of one name in two folders do not
+collide.
 
 An image that cannot be read is reported on standard error, the others are scored, and the exit status is 1.";
 
@@ -208,7 +209,8 @@ fn plan_heatmaps(out: &Path, arguments: &[PathBuf], paths: &[PathBuf]) -> Outcom
     for argument in arguments.iter().filter(|a| a.is_dir()) {
         if absolute(out).starts_with(absolute(argument)) {
             return Err(Failure::Usage(format!(
-                "--heatmaps {} lies inside {}: the next run would take the heatmaps for images; choose a folder outside it",
+                "--heatmaps {} lies inside {}: the next run would take the heatmaps for images; choose a \
+                 folder outside it",
                 out.display(),
                 argument.display()
             )));

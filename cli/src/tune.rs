@@ -10,11 +10,10 @@ use std::path::PathBuf;
 
 /// Measure which tile sizes suit this adapter and remember them for later runs.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "The table lies in the user's configuration folder (softpatch/tuning.json below XDG_CONFIG_HOME, ~/.config or \
-                        APPDATA) and is read by every command; it has an entry for each adapter and driver. SOFTPATCH_TUNING=FILE \
-                        names another table, SOFTPATCH_TUNING= none. Results change in their last digits, no more."
-)]
+#[command(after_help = "The table lies in the user's configuration folder (softpatch/tuning.json below \
+         XDG_CONFIG_HOME, ~/.config or APPDATA) and is read by every command; it has an entry for each \
+         adapter and driver. SOFTPATCH_TUNING=FILE names another table, SOFTPATCH_TUNING= none. Results \
+         change in their last digits, no more.")]
 pub struct Args {
     /// Adapter to measure: its number in `softpatch devices`, or a part of its name.
     #[arg(long, value_name = "ADAPTER")]

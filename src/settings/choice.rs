@@ -25,8 +25,8 @@ pub enum Discriminator {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Embedding {
-    /// `pooled` for ResNets, as PatchCore and SoftPatch publish their numbers, `concat` for EfficientNet-Lite; a model
-    /// records which it was.
+    /// `pooled` for ResNets, as PatchCore and SoftPatch publish their numbers, `concat` for
+    /// EfficientNet-Lite; a model records which it was.
     #[default]
     Auto,
     /// 3x3 means of the stages side by side: as many values as the stages have channels.
@@ -35,7 +35,8 @@ pub enum Embedding {
     Pooled,
 }
 
-/// Whose choices stand where the method's description and the program published with SoftPatch part (docs/method.md, section 11).
+/// Whose choices stand where the method's description and the program published with SoftPatch part (docs/method.md,
+/// section 11).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -43,18 +44,20 @@ pub enum Compat {
     /// The description's.
     #[default]
     None,
-    /// The published program's, for comparison with it. Of the selection of the memory bank, exactly these change:
+    /// The published program's, for comparison with it. Of the selection of the memory bank, exactly these
+    /// change:
     ///
-    /// - The 10 start patches are drawn from all training patches, and the first row of the bank is the patch of all with
-    ///   the largest mean distance to them, dropped or not; from the second row on only kept patches are chosen.
-    /// - Those mean distances stay in the running minimum for ever: a patch's distance never counts as more than its mean
-    ///   distance to the start patches.
-    /// - The coreset works on vectors projected by a map of its own, that of `seed + 1`; the discriminators keep that
-    ///   of `seed`. Embeddings of no more than `projection` values are not projected, as ever.
+    /// - The 10 start patches are drawn from all training patches, and the first row of the bank is the patch
+    ///   of all with the largest mean distance to them, dropped or not; from the second row on only kept
+    ///   patches are chosen.
+    /// - Those mean distances stay in the running minimum for ever: a patch's distance never counts as more
+    ///   than its mean distance to the start patches.
+    /// - The coreset works on vectors projected by a map of its own, that of `seed + 1`; the discriminators
+    ///   keep that of `seed`. Embeddings of no more than `projection` values are not projected, as ever.
     ///
-    /// The published runs also use 5 neighbours for LOF; [`FitOptions::official`] sets both. Scores are squared distances
-    /// either way. LOF's density and the arithmetic of distances stay as described, and random numbers are this
-    /// program's, so figures compare over seeds, not digit by digit.
+    /// The published runs also use 5 neighbours for LOF; [`FitOptions::official`] sets both. Scores are
+    /// squared distances either way. LOF's density and the arithmetic of distances stay as described, and
+    /// random numbers are this program's, so figures compare over seeds, not digit by digit.
     Official,
 }
 

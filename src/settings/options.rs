@@ -1,5 +1,6 @@
-//! Settings of a fit: each is defined once, in [`settings!`] below. Its field, default, range and method, the arguments and the
-//! configuration of the program follow from there; C, C# and Python declare a field, which tests hold to it.
+//! Settings of a fit: each is defined once, in [`settings!`] below. Its field, default, range and method, the
+//! arguments and the configuration of the program follow from there; C, C# and Python declare a field, which
+//! tests hold to it.
 
 use super::choice::{Choice, Compat, Discriminator, Embedding};
 use super::setting::{self, Setting, Values};
@@ -73,8 +74,8 @@ settings! {
     /// assert!(options.tau(1.0).validate().is_err());
     /// # Ok::<(), softpatch::Error>(())
     /// ```
-    /// Later versions add fields. Code that uses these methods, or ends a literal with `..FitOptions::default()`, builds with
-    /// them as it is.
+    /// Later versions add fields. Code that uses these methods, or ends a literal with
+    /// `..FitOptions::default()`, builds with them as it is.
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
     struct FitOptions;
@@ -82,8 +83,8 @@ settings! {
     /// Outlier score of the training patches.
     discriminator: Discriminator = Discriminator::Lof,
     "discriminator" "NAME" in Values::OneOf(Discriminator::NAMES),
-    "How training patches are judged: lof (local outlier factor), nearest (distance to the nearest other patch), \
-     gaussian (Mahalanobis distance), or none (all are kept: PatchCore)";
+    "How training patches are judged: lof (local outlier factor), nearest (distance to the nearest other \
+     patch), gaussian (Mahalanobis distance), or none (all are kept: PatchCore)";
 
     /// Share of training patches that is dropped as noise, in [0, 1).
     tau: f64 = 0.15,
@@ -108,8 +109,8 @@ settings! {
     /// How the stages become one vector.
     embedding: Embedding = Embedding::Auto,
     "embedding" "NAME" in Values::OneOf(Embedding::NAMES),
-    "How layers become one vector: concat (3x3 means side by side), pooled (as PatchCore publishes its numbers), or \
-     auto: pooled for ResNets, concat for EfficientNet-Lite";
+    "How layers become one vector: concat (3x3 means side by side), pooled (as PatchCore publishes its \
+     numbers), or auto: pooled for ResNets, concat for EfficientNet-Lite";
 
     /// Values of a pooled embedding: 64 to 1024, a multiple of 4. Of no account for `concat`.
     embedding_dim: u32 = 1024,
@@ -119,8 +120,8 @@ settings! {
     /// Whether the published program's choices are followed.
     compat: Compat = Compat::None,
     "compat" "NAME" in Values::OneOf(Compat::NAMES),
-    "Whose behaviour to follow where the paper and its program part: official is the published program (then 5 \
-     neighbours unless lof-k says otherwise)";
+    "Whose behaviour to follow where the paper and its program part: official is the published program (then \
+     5 neighbours unless lof-k says otherwise)";
 
     /// Values of a projected patch; patches of no more values are not projected.
     projection: u32 = 128,
@@ -147,8 +148,8 @@ settings! {
     "batch" "N" in whole(1, 256),
     "Images that go through the backbone at a time";
 
-    /// Whether images were turned as their EXIF orientation says. Sources decode, not the detector: this tells whoever
-    /// scores with the model to treat images alike.
+    /// Whether images were turned as their EXIF orientation says. Sources decode, not the detector: this
+    /// tells whoever scores with the model to treat images alike.
     exif: bool = false,
     "exif" "BOOL" in Values::Switch,
     "Turn images as their EXIF orientation says";
@@ -159,15 +160,15 @@ settings! {
     "precision" "NAME" in Values::OneOf(Precision::NAMES),
     "How the backbone stores weights and activations, f32 or f16 (half the memory, faster; sums stay f32)";
 
-    /// Bytes, on device and host together, for all that grows with the number of training images: features, lists and
-    /// tables of the selection, the bank. Features that do not fit wait in temporary files, and the model is the same.
-    /// What does not grow comes on top: backbone, its buffers for a batch, the images being decoded, and the driver's
-    /// own memory.
+    /// Bytes, on device and host together, for all that grows with the number of training images: features,
+    /// lists and tables of the selection, the bank. Features that do not fit wait in temporary files, and the
+    /// model is the same. What does not grow comes on top: backbone, its buffers for a batch, the images
+    /// being decoded, and the driver's own memory.
     memory: u64 = 1 << 30,
     "memory" "SIZE" in Values::Bytes,
-    "Memory, device and host together, for all that grows with the number of training images, e.g. 800MB or 2GiB. \
-     Features that do not fit wait in temporary files (TMPDIR says where). Backbone, driver and the images being decoded \
-     come on top";
+    "Memory, device and host together, for all that grows with the number of training images, e.g. 800MB or \
+     2GiB. Features that do not fit wait in temporary files (TMPDIR says where). Backbone, driver and the \
+     images being decoded come on top";
 }
 
 /// Models in f32 stay readable to programs from before there was a choice.
@@ -176,13 +177,14 @@ fn is_f32(precision: &Precision) -> bool {
 }
 
 impl FitOptions {
-    /// The settings of the published program's runs: [`Compat::Official`], and the 5 neighbours that they use because the
-    /// flag of the paper's 6 goes under a wrong name there.
+    /// The settings of the published program's runs: [`Compat::Official`], and the 5 neighbours that they use
+    /// because the flag of the paper's 6 goes under a wrong name there.
     pub fn official() -> Self {
         Self { compat: Compat::Official, lof_k: 5, ..Self::default() }
     }
 
-    /// The embedding that these settings mean for a backbone of architecture `arch`: never [`Embedding::Auto`].
+    /// The embedding that these settings mean for a backbone of architecture `arch`: never
+    /// [`Embedding::Auto`].
     pub fn embedding_for(&self, arch: &str) -> Embedding {
         match self.embedding {
             Embedding::Auto if RESNETS.contains(&arch) => Embedding::Pooled,

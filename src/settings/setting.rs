@@ -4,7 +4,8 @@ use super::FitOptions;
 use crate::{Error, Result};
 use std::str::FromStr;
 
-/// A setting. [`SETTINGS`](super::SETTINGS) has them all; programs build their arguments and configuration from it.
+/// A setting. [`SETTINGS`](super::SETTINGS) has them all; programs build their arguments and configuration
+/// from it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Setting {
@@ -73,7 +74,8 @@ impl std::fmt::Display for Values {
 }
 
 impl Values {
-    /// Whether a value, as [`Setting::get`] writes it, lies in the range. What its type alone ensures is not looked at.
+    /// Whether a value, as [`Setting::get`] writes it, lies in the range. What its type alone ensures is not
+    /// looked at.
     fn holds(&self, text: &str) -> bool {
         match *self {
             Self::Share { zero, one } => text.parse::<f64>().is_ok_and(|v| {

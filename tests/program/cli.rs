@@ -125,7 +125,7 @@ fn wrong_usage_ends_with_2() {
         (vec!["fit", "a", "-o", "b", "--tau", "2"], "tau is 2"),
         (vec!["fit", "a", "-o", "b", "--crop", "300"], "crop"),
         (vec!["fit", "a", "-o", "b", "--memory", "lots"], "800MB"),
-        (vec!["fit", "a", "-o", "b", "--discriminator", "knn"], "lof, nearest, gaussian and none"),
+        (vec!["fit", "a", "-o", "b", "--discriminator", "knn"], "lof, nearest, gaussian or none"),
         (vec!["synth", "a", "--materials", "cheese"], "fabric"),
         (vec!["score", "m", "i", "--json", "--csv"], "cannot be used with"),
     ] {

@@ -1,5 +1,5 @@
-//! What goes into the library and the program has a licence that `deny.toml` allows. `cargo deny` looks at more; this needs
-//! nothing but cargo.
+//! What goes into the library and the program has a licence that `deny.toml` allows. `cargo deny` looks at
+//! more; this needs nothing but cargo.
 
 use crate::root;
 use serde_json::Value;
@@ -29,7 +29,8 @@ fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value[key].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// Ids of the crates that are linked in: the trees below the packages here without what only tests and build scripts use.
+/// Ids of the crates that are linked in: the trees below the packages here without what only tests and build
+/// scripts use.
 fn linked(metadata: &Value) -> BTreeSet<&str> {
     let nodes: BTreeMap<&str, &Value> =
         list(&metadata["resolve"], "nodes").iter().map(|n| (n["id"].as_str().unwrap(), n)).collect();
@@ -48,7 +49,8 @@ fn linked(metadata: &Value) -> BTreeSet<&str> {
     found
 }
 
-/// Whether a licence expression can be met with what is allowed. `WITH` belongs to the name before it; `/` is an old `OR`.
+/// Whether a licence expression can be met with what is allowed. `WITH` belongs to the name before it; `/` is
+/// an old `OR`.
 fn met(expression: &str, allowed: &BTreeSet<&str>) -> bool {
     fn any<'a>(
         tokens: &mut std::iter::Peekable<impl Iterator<Item = &'a str>>,

@@ -4,6 +4,7 @@
 mod common;
 
 mod agreement;
+mod bindings;
 mod cli;
 mod ffi;
 mod ffi_programs;

@@ -8,15 +8,17 @@ use std::path::{Path, PathBuf};
 /// Which network makes the features.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct BackboneArgs {
-    /// Weights of another backbone than the built-in EfficientNet-Lite0: safetensors with the names of torchvision or timm
-    /// (ResNet-18, 34, 50, 101, WideResNet-50-2), or of efficientnet_lite_pytorch or timm (EfficientNet-Lite 0 to 2).
+    /// Weights of another backbone than the built-in EfficientNet-Lite0: safetensors with the names of
+    /// torchvision or timm (ResNet-18, 34, 50, 101, WideResNet-50-2), or of efficientnet_lite_pytorch or timm
+    /// (EfficientNet-Lite 0 to 2).
     #[arg(long, value_name = "FILE")]
     pub backbone: Option<PathBuf>,
-    /// Architecture of the weights, e.g. wide_resnet50_2; without it, names and shapes in the file tell. Needed for timm's
-    /// efficientnet_lite0.ra_in1k, which has the names of tf_efficientnet_lite0.
+    /// Architecture of the weights, e.g. wide_resnet50_2; without it, names and shapes in the file tell.
+    /// Needed for timm's efficientnet_lite0.ra_in1k, which has the names of tf_efficientnet_lite0.
     #[arg(long, value_name = "NAME", requires = "backbone")]
     pub arch: Option<String>,
-    /// Layers that patches come from, with commas between, e.g. layer2,layer3 [default for ResNets: layer2,layer3].
+    /// Layers that patches come from, with commas between, e.g. layer2,layer3 [default for ResNets:
+    /// layer2,layer3].
     #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "backbone")]
     pub layers: Vec<String>,
 }

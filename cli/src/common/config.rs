@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 pub struct FitArgs {
     #[command(flatten)]
     pub given: Given<Every>,
-    /// TOML file with any of these settings under their names here, without the dashes in front (soft-weights = false
-    /// for --no-soft-weights), and `device` and `no-self-test`.
+    /// TOML file with any of these settings under their names here, without the dashes in front (soft-weights
+    /// = false for --no-soft-weights), and `device` and `no-self-test`.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -95,7 +95,8 @@ mod tests {
     #[test]
     fn a_file_sets_what_it_names() {
         let all = parse(
-            "tau = 0.2\nlof-k = 4\ndiscriminator = \"nearest\"\nmemory = \"2GiB\"\nexif = true\ndevice = 1\nno-self-test = true\n",
+            "tau = 0.2\nlof-k = 4\ndiscriminator = \"nearest\"\nmemory = \"2GiB\"\nexif = true\ndevice = \
+             1\nno-self-test = true\n",
         )
         .unwrap();
         assert_eq!(

@@ -11,8 +11,8 @@ pub struct DeviceArgs {
     /// Adapter to use: its number in `softpatch devices`, or a part of its name.
     #[arg(long, value_name = "ADAPTER")]
     pub device: Option<String>,
-    /// Do without the self-test, which runs kernels that are new to this adapter, driver and version once at small shapes
-    /// and stops where one is wrong.
+    /// Do without the self-test, which runs kernels that are new to this adapter, driver and version once at
+    /// small shapes and stops where one is wrong.
     #[arg(long)]
     pub no_self_test: bool,
 }

@@ -32,7 +32,8 @@ impl From<softpatch::Error> for Failure {
 }
 
 impl From<std::io::Error> for Failure {
-    /// Only writes to standard output are converted: all other input and output is the library's, with a path.
+    /// Only writes to standard output are converted: all other input and output is the library's, with a
+    /// path.
     fn from(error: std::io::Error) -> Self {
         if error.kind() == ErrorKind::BrokenPipe { Self::ReaderGone } else { Self::Output(error) }
     }

@@ -4,7 +4,8 @@ use etcetera::base_strategy::{BaseStrategy, choose_base_strategy, choose_native_
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Where the tuning table lies unless another place is named: below `~/.config`, on macOS too, or `%APPDATA%`.
+/// Where the tuning table lies unless another place is named: below `~/.config`, on macOS too, or
+/// `%APPDATA%`.
 pub fn tuning_path() -> Option<PathBuf> {
     let folders = choose_base_strategy().ok()?;
     Some(folders.config_dir().join("softpatch").join("tuning.json"))
@@ -18,7 +19,8 @@ pub fn tuning_table() -> Option<PathBuf> {
     }
 }
 
-/// Where compiled pipelines are kept: `SOFTPATCH_CACHE` (a folder, or `off`), else the system's folder for such things.
+/// Where compiled pipelines are kept: `SOFTPATCH_CACHE` (a folder, or `off`), else the system's folder for
+/// such things.
 pub fn cache_folder() -> Option<PathBuf> {
     chosen(std::env::var_os("SOFTPATCH_CACHE"), || {
         let folder = choose_native_strategy().ok()?.cache_dir();

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Files that are scored whatever state they are in: one that does not decode is noted and stood in for by a single
-/// grey pixel, whose score the caller throws away.
+/// Files that are scored whatever state they are in: one that does not decode is noted and stood in for by a
+/// single grey pixel, whose score the caller throws away.
 pub struct Files {
     pub paths: Vec<PathBuf>,
     decode: DecodeOptions,
@@ -70,7 +70,8 @@ impl ImageSource for Files {
     }
 }
 
-/// Refuses an image whose sides are so unequal that bringing the shorter one to `resize` gives no usable size.
+/// Refuses an image whose sides are so unequal that bringing the shorter one to `resize` gives no usable
+/// size.
 fn check_shape(path: &std::path::Path, image: &OwnedImage, resize: u32, crop: u32) -> Result<()> {
     softpatch::low_level::steps::input::geometry::resize_shorter_side_geometry(
         image.width,

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Set by ctrl-c once [`catch_interrupts`] was called.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// From now on ctrl-c ends the job that [`Bars`] watches after the step in progress, so that a file is written whole or not at
-/// all; a second one ends the program at once.
+/// From now on ctrl-c ends the job that [`Bars`] watches after the step in progress, so that a file is
+/// written whole or not at all; a second one ends the program at once.
 pub fn catch_interrupts() {
     let caught = ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {

@@ -17,8 +17,8 @@ pub fn print_json(value: &impl serde::Serialize) -> Outcome {
     print(&format!("{text}\n"))
 }
 
-/// Makes sure that a file can be written at `path`, before the long work: its folder exists and takes files, and `path` is
-/// no folder.
+/// Makes sure that a file can be written at `path`, before the long work: its folder exists and takes files,
+/// and `path` is no folder.
 pub fn check_output_file(path: &Path) -> Outcome {
     let fail =
         |e: std::io::Error| Failure::Failed(softpatch::Error::io(path, "preparing to write the file", e));

@@ -2,8 +2,9 @@
 
 use super::*;
 
-/// A frame straight through the Rust API, through the C ABI, and through a stream, in turns, whose order rotates; the medians,
-/// and the median of each round's extra, which a machine that does other things too disturbs less.
+/// A frame straight through the Rust API, through the C ABI, and through a stream, in turns, whose order
+/// rotates; the medians, and the median of each round's extra, which a machine that does other things too
+/// disturbs less.
 #[test]
 #[ignore = "a measurement"]
 fn the_abi_and_the_queue_cost_little() {
@@ -54,8 +55,8 @@ fn the_abi_and_the_queue_cost_little() {
     let [bare, abi, queue] = [0, 1, 2].map(|kind| median(&|t| t[kind]));
     let extra = [1, 2].map(|kind| 100.0 * median(&|t| t[kind] - t[0]) / bare);
     println!(
-        "{}: a frame takes {bare:.3} ms bare, {abi:.3} ms through the C ABI, {queue:.3} ms through a stream; medians of the \
-         extra within a round: {:+.2} % and {:+.2} %",
+        "{}: a frame takes {bare:.3} ms bare, {abi:.3} ms through the C ABI, {queue:.3} ms through a stream; \
+         medians of the extra within a round: {:+.2} % and {:+.2} %",
         device.caps().adapter,
         extra[0],
         extra[1]

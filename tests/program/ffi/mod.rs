@@ -1,4 +1,5 @@
-//! The C ABI called from Rust: the same bits as the Rust API, error codes for every misuse, cancellation, streams.
+//! The C ABI called from Rust: the same bits as the Rust API, error codes for every misuse, cancellation,
+//! streams.
 #![allow(clippy::undocumented_unsafe_blocks, reason = "every call here is a call across the C ABI")]
 
 mod cancel;

@@ -120,7 +120,8 @@ fn one_thread_submits_while_another_takes() {
     ok(softpatch_context_free(context));
 }
 
-/// 10 000 frames with 4 in flight; minutes on a software driver. Run with `--ignored --nocapture` for the figures.
+/// 10 000 frames with 4 in flight; minutes on a software driver. Run with `--ignored --nocapture` for the
+/// figures.
 #[test]
 #[ignore = "takes minutes"]
 fn ten_thousand_frames_leave_memory_flat() {

@@ -1,0 +1,241 @@
+//! Settings of a fit.
+
+use crate::memory::{read_sized, write_sized};
+use crate::status::{Failure, guard, softpatch_status};
+use softpatch::detector::{Choice, Compat, Discriminator, Embedding, FitOptions, Precision};
+
+/// Local outlier factor against the patches at the same position.
+pub const SOFTPATCH_DISCRIMINATOR_LOF: u32 = 0;
+/// Distance to the nearest other patch at the same position.
+pub const SOFTPATCH_DISCRIMINATOR_NEAREST: u32 = 1;
+/// Mahalanobis distance to the patches at the same position.
+pub const SOFTPATCH_DISCRIMINATOR_GAUSSIAN: u32 = 2;
+/// No patch is dropped: PatchCore.
+pub const SOFTPATCH_DISCRIMINATOR_NONE: u32 = 3;
+
+/// Pooled for ResNets, concatenated for EfficientNet-Lite.
+pub const SOFTPATCH_EMBEDDING_AUTO: u32 = 0;
+/// 3x3 means of the stages side by side.
+pub const SOFTPATCH_EMBEDDING_CONCAT: u32 = 1;
+/// 3x3 neighbourhoods, averaged adaptively to `embedding_dim` values.
+pub const SOFTPATCH_EMBEDDING_POOLED: u32 = 2;
+
+/// As the method is described.
+pub const SOFTPATCH_COMPAT_NONE: u32 = 0;
+/// As the published program selects its memory bank, for comparison with it; its runs also have `lof_k` 5.
+pub const SOFTPATCH_COMPAT_OFFICIAL: u32 = 1;
+
+/// The backbone stores 32-bit values.
+pub const SOFTPATCH_PRECISION_F32: u32 = 0;
+/// The backbone stores 16-bit values where the device can, else 32-bit ones; sums are 32-bit.
+pub const SOFTPATCH_PRECISION_F16: u32 = 1;
+
+/// Settings of a fit. Fill it with `softpatch_fit_options_init` first, then change what you like.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct softpatch_fit_options {
+    /// Size of this struct, set by `softpatch_fit_options_init`.
+    pub struct_size: usize,
+    /// Share of training patches that is dropped as noise, in [0, 1).
+    pub tau: f64,
+    /// Rows of the memory bank as a share of all training patches, in (0, 1].
+    pub coreset_ratio: f64,
+    /// Seed of the projection and of the coreset's start.
+    pub seed: u64,
+    /// Outlier score of the training patches: one of `SOFTPATCH_DISCRIMINATOR_*`.
+    pub discriminator: u32,
+    /// Neighbours of the local outlier factor, 1 to 32.
+    pub lof_k: u32,
+    /// Whether bank rows keep their outlier scores as weights: 0 or 1.
+    pub soft_weights: u32,
+    /// Values of a projected patch, a multiple of 4 from 4 to 1024.
+    pub projection: u32,
+    /// The shorter side of an image is brought to this many pixels.
+    pub resize: u32,
+    /// Side of the centred square that is looked at, in pixels.
+    pub crop: u32,
+    /// Images that go through the backbone at a time, 1 to 256.
+    pub batch: u32,
+    /// How the stages of the backbone become one vector: one of `SOFTPATCH_EMBEDDING_*`.
+    pub embedding: u32,
+    /// Values of a pooled embedding, a multiple of 4 from 64 to 1024.
+    pub embedding_dim: u32,
+    /// Whose choices are followed where description and published program part: one of `SOFTPATCH_COMPAT_*`.
+    pub compat: u32,
+    /// Whether images in files are turned as their EXIF orientation says, 0 or 1. Images in memory are taken
+    /// as they are; the model records the setting for whoever scores files with it.
+    pub exif: u32,
+    /// How the backbone stores weights and activations: one of `SOFTPATCH_PRECISION_*`.
+    pub precision: u32,
+}
+
+/// The sizes that the struct has had. Whoever adds fields at its end adds here the offset of the first of
+/// them.
+const SIZES: [usize; 1] = [size_of::<softpatch_fit_options>()];
+
+/// A setting as a field of the struct.
+trait Field: Sized {
+    type InC;
+
+    fn to_c(self) -> Self::InC;
+
+    fn from_c(value: Self::InC, what: &str) -> Result<Self, Failure>;
+}
+
+macro_rules! numbers {
+    ($($type:ty)*) => {$(
+        impl Field for $type {
+            type InC = Self;
+
+            fn to_c(self) -> Self {
+                self
+            }
+
+            fn from_c(value: Self, _: &str) -> Result<Self, Failure> {
+                Ok(value)
+            }
+        }
+    )*};
+}
+
+numbers! { f64 u32 u64 }
+
+impl Field for bool {
+    type InC = u32;
+
+    fn to_c(self) -> u32 {
+        self.into()
+    }
+
+    fn from_c(value: u32, what: &str) -> Result<Self, Failure> {
+        one_of(&[false, true], value, what)
+    }
+}
+
+macro_rules! choices {
+    ($($type:ty)*) => {$(
+        impl Field for $type {
+            type InC = u32;
+
+            fn to_c(self) -> u32 {
+                Self::ALL.iter().position(|one| *one == self).unwrap_or(0) as u32
+            }
+
+            fn from_c(value: u32, what: &str) -> Result<Self, Failure> {
+                one_of(Self::ALL, value, what)
+            }
+        }
+    )*};
+}
+
+choices! { Discriminator Embedding Compat Precision }
+
+fn one_of<T: Copy>(all: &[T], value: u32, what: &str) -> Result<T, Failure> {
+    all.get(value as usize).copied().ok_or_else(|| {
+        let to = if all.len() == 2 { "or" } else { "to" };
+        Failure::argument(format!("{what} is {value}, it must be 0 {to} {}", all.len() - 1))
+    })
+}
+
+/// From the names of the fields, each of which is also one of [`FitOptions`]: the defaults, and both ways
+/// between the structs.
+macro_rules! fields {
+    ($($field:ident)*) => {
+        fn defaults() -> softpatch_fit_options {
+            let defaults = FitOptions::default();
+            softpatch_fit_options {
+                struct_size: size_of::<softpatch_fit_options>(),
+                $($field: defaults.$field.to_c(),)*
+            }
+        }
+
+        fn from_c(c: &softpatch_fit_options, memory: u64) -> Result<FitOptions, Failure> {
+            Ok(FitOptions { $($field: Field::from_c(c.$field, stringify!($field))?,)* memory })
+        }
+    };
+}
+
+fields! {
+    tau coreset_ratio seed discriminator lof_k soft_weights projection resize crop batch embedding
+    embedding_dim compat exif precision
+}
+
+/// Fills `options`, of `size` bytes (`sizeof *options`), with the published defaults.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn softpatch_fit_options_init(
+    options: *mut softpatch_fit_options,
+    size: usize,
+) -> softpatch_status {
+    // SAFETY: the caller's pointer, by the crate's contract.
+    guard(|| unsafe { write_sized(options, size, &SIZES, defaults(), "options") })
+}
+
+/// # Safety
+/// `options` is null or good for one struct.
+pub(crate) unsafe fn fit_options(
+    options: *const softpatch_fit_options,
+    memory: u64,
+) -> Result<FitOptions, Failure> {
+    let o = if options.is_null() {
+        defaults()
+    } else {
+        // SAFETY: passed on.
+        unsafe { read_sized(options, &SIZES, defaults(), "options") }?
+    };
+    let options = from_c(&o, memory)?;
+    options.validate()?;
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use softpatch::detector::{SETTINGS, Values};
+
+    /// The numbers of the header are those by which names are looked up.
+    #[test]
+    fn names_have_their_numbers() {
+        let number = |setting: &str, name: &str| match (setting, name) {
+            ("discriminator", "lof") => SOFTPATCH_DISCRIMINATOR_LOF,
+            ("discriminator", "nearest") => SOFTPATCH_DISCRIMINATOR_NEAREST,
+            ("discriminator", "gaussian") => SOFTPATCH_DISCRIMINATOR_GAUSSIAN,
+            ("discriminator", "none") => SOFTPATCH_DISCRIMINATOR_NONE,
+            ("embedding", "auto") => SOFTPATCH_EMBEDDING_AUTO,
+            ("embedding", "concat") => SOFTPATCH_EMBEDDING_CONCAT,
+            ("embedding", "pooled") => SOFTPATCH_EMBEDDING_POOLED,
+            ("compat", "none") => SOFTPATCH_COMPAT_NONE,
+            ("compat", "official") => SOFTPATCH_COMPAT_OFFICIAL,
+            ("precision", "f32") => SOFTPATCH_PRECISION_F32,
+            ("precision", "f16") => SOFTPATCH_PRECISION_F16,
+            other => panic!("{other:?} has no number in C"),
+        };
+        for setting in SETTINGS {
+            let Values::OneOf(names) = setting.values else { continue };
+            for (at, name) in names.iter().enumerate() {
+                assert_eq!(number(setting.name, name), at as u32, "{} {name}", setting.name);
+            }
+        }
+    }
+
+    #[test]
+    fn settings_come_through() {
+        let changed =
+            FitOptions::official().discriminator(Discriminator::None).precision(Precision::F16).exif(true);
+        for options in [FitOptions::default(), changed] {
+            let c = softpatch_fit_options {
+                lof_k: options.lof_k,
+                discriminator: options.discriminator.to_c(),
+                compat: options.compat.to_c(),
+                precision: options.precision.to_c(),
+                exif: options.exif.to_c(),
+                ..defaults()
+            };
+            assert_eq!(from_c(&c, options.memory).ok(), Some(options));
+        }
+        let wrong = softpatch_fit_options { discriminator: 4, ..defaults() };
+        let failure = from_c(&wrong, 0).err().unwrap();
+        assert_eq!(failure.text, "discriminator is 4, it must be 0 to 3");
+        let wrong = softpatch_fit_options { exif: 2, ..defaults() };
+        assert_eq!(from_c(&wrong, 0).err().unwrap().text, "exif is 2, it must be 0 or 1");
+    }
+}
