@@ -18,6 +18,7 @@ use softpatch::low_level::steps::network::gemm::Gemm;
 use softpatch::low_level::steps::network::pool::MaxPool;
 use softpatch::low_level::steps::patches::means::PatchMean;
 use softpatch::low_level::steps::patches::pooling::Pooled;
+use softpatch::low_level::steps::tuning::{BIG_FROM, COOP_BIG_FROM};
 use std::sync::OnceLock;
 
 fn run(device: &Device, f: impl FnOnce(&mut Recorder) -> softpatch::Result<()>) {
@@ -57,7 +58,7 @@ fn tilings() -> &'static [Named] {
                 unchecked: Some(unchecked),
                 default_limits: !unchecked,
                 without: vec![Feature::Coop],
-                tuning: Some(Tuning { big_from, ..Tuning::default() }),
+                tuning: Some(Tuning::default().with(&BIG_FROM, big_from)),
                 ..Default::default()
             };
             (name.to_owned(), Device::open(&options).unwrap())
@@ -94,7 +95,7 @@ fn half_devices() -> &'static [Named] {
         }
         for side in [8, 16] {
             for (name, coop_big_from) in [("small", u32::MAX), ("big", 1)] {
-                let tuning = Some(Tuning { coop_big_from, ..Tuning::default() });
+                let tuning = Some(Tuning::default().with(&COOP_BIG_FROM, coop_big_from));
                 let unchecked = Some((side == 8) == (coop_big_from == 1));
                 let options = DeviceOptions {
                     archetype,
@@ -148,7 +149,7 @@ fn tiles_of_both_sizes_equal_the_reference() {
     on_each(tilings(), |name, device| {
         SIZES.iter().for_each(|&size| gemm_case(name, device, false, size));
         let built = device.built_kernels();
-        let big = built.iter().any(|k| k == "gemm_tiled+BIG");
+        let big = built.iter().any(|k| k == "network/gemm_tiled+BIG");
         assert_eq!(big, name.ends_with("big"), "{name}: {built:?}");
     });
 }
@@ -167,7 +168,9 @@ fn products_in_f16_equal_the_reference() {
         };
         let used: Vec<&String> = built
             .iter()
-            .filter(|k| k.starts_with("network/gemm_coop") || k.starts_with("gemm") && k.contains("F16"))
+            .filter(|k| {
+                k.starts_with("network/gemm_coop") || k.starts_with("network/gemm") && k.contains("F16")
+            })
             .collect();
         assert!(!used.is_empty() && used.iter().all(|k| k.starts_with(expected)), "{name}: {built:?}");
         let caps = device.caps();

@@ -111,7 +111,7 @@ pub fn run(args: &RooflineArgs, device: &Device, quiet: bool) -> Outcome {
             "driver": caps.driver,
             "backend": caps.backend,
             "kernels": caps.archetype.to_string(),
-            "tuning": device.tuning(),
+            "tuning": softpatch::low_level::steps::tuning::values(device.tuning()),
             "batch": scale.batch,
             "roof": roof,
             "rows": list,
