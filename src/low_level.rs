@@ -16,3 +16,8 @@ pub mod roofline;
 pub mod shapes;
 #[path = "steps/mod.rs"]
 pub mod steps;
+
+/// Every kernel of the library: those of the steps, and those that say what an adapter can do.
+pub fn shaders() -> Vec<&'static gpu::Shader> {
+    [steps::shaders(), gpu::shaders(), roofline::shaders()].concat()
+}

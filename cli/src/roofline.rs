@@ -114,7 +114,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
             "driver": caps.driver,
             "backend": caps.backend,
             "kernels": caps.archetype.to_string(),
-            "tuning": device.tuning(),
+            "tuning": softpatch::low_level::steps::tuning::values(device.tuning()),
             "batch": scale.batch,
             "roof": roof,
             "rows": list,

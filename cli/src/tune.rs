@@ -48,6 +48,7 @@ pub fn run(args: &Args) -> Outcome {
     }
     table.set(&device, best.clone());
     table.save(&path)?;
-    let text = serde_json::to_string(&best).map_err(|e| Failure::Output(e.into()))?;
+    let text = serde_json::to_string(&softpatch::low_level::steps::tuning::values(&best))
+        .map_err(|e| Failure::Output(e.into()))?;
     print(&format!("{text}\nwritten to {}\n", path.display()))
 }

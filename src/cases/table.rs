@@ -7,12 +7,13 @@ use crate::Result;
 use crate::backbone::extractor::embedding_dim;
 use crate::backbone::network::Kind;
 use crate::backbone::{Network, Patches, Precision};
-use crate::gpu::{Archetype, Device, Tuning};
+use crate::gpu::{Archetype, Device};
 use crate::settings::coreset_batch;
 use crate::settings::{Compat, Discriminator, FitOptions};
 use crate::shapes::Activation;
 use crate::shapes::ConvShape;
 use crate::steps::network::depthwise::run_length;
+use crate::steps::tuning::{BIG_FROM, COOP_BIG_FROM};
 
 /// How large the shapes of real use are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +36,7 @@ const PEERS: &str = "the methods SPADE and PaDiM of `bench`";
 
 /// The device with the largest tiles that its kernels have, however small the product.
 fn large(device: &Device) -> Result<Device> {
-    device.with_tuning(Tuning { big_from: 1, coop_big_from: 1, ..device.tuning().clone() })
+    device.with_tuning(device.tuning().with(&BIG_FROM, 1).with(&COOP_BIG_FROM, 1))
 }
 
 /// A product or convolution, and on GPUs the same with large tiles.

@@ -1,6 +1,5 @@
 //! What a device offers, and what of it may be switched off.
 
-use super::Coop;
 use crate::{Error, Result};
 
 /// Kernel family for the matrix-shaped work.
@@ -19,6 +18,17 @@ impl std::fmt::Display for Archetype {
             Self::Tiled => "tiled",
         })
     }
+}
+
+/// The cooperative matrices that the kernels use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coop {
+    /// Rows, columns and depth of a fragment: 16 or 8.
+    pub side: u32,
+    /// Lanes of a subgroup.
+    pub lanes: u32,
+    /// Emulated, see [`DeviceOptions::emulate_coop`](super::DeviceOptions::emulate_coop).
+    pub emulated: bool,
 }
 
 /// What the device offers and what of it is used.

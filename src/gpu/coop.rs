@@ -1,18 +1,7 @@
 //! Cooperative matrices: which an adapter has, and how many lanes hold one.
 
-use super::{Device, Recorder};
+use super::{Coop, Device, Recorder, Shader, shader};
 use crate::{Error, Result};
-
-/// The cooperative matrices that the kernels use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Coop {
-    /// Rows, columns and depth of a fragment: 16 or 8.
-    pub side: u32,
-    /// Lanes of a subgroup.
-    pub lanes: u32,
-    /// Emulated, see [`DeviceOptions::emulate_coop`](super::DeviceOptions::emulate_coop).
-    pub emulated: bool,
-}
 
 /// What an adapter offers of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +11,24 @@ pub(super) struct Offer {
     lanes: (u32, u32),
 }
 
+/// Multiplies fragments in every subgroup of a workgroup, and says what the subgroups are.
+static CHECK: Shader = shader!(
+    "device/coop_check",
+    shared: ["fragments"],
+    variants: [[], ["EIGHT"], ["SOFT"], ["EIGHT", "SOFT"]]
+);
+
+/// The kernels of this folder.
+pub fn shaders() -> Vec<&'static Shader> {
+    vec![&CHECK]
+}
+
 /// A row of a tile is staged in whole fragments, for which fewer lanes are too few and more too many.
 const LANES: std::ops::RangeInclusive<u32> = 16..=64;
 
 impl Offer {
-    /// The cooperative matrices of `adapter` that the kernels can use: f16 operands, f32 sums, a fragment of 16 or 8 on every
-    /// side.
+    /// The cooperative matrices of `adapter` that the kernels can use: f16 operands, f32 sums, a fragment of 16
+    /// or 8 on every side.
     pub fn of(adapter: &wgpu::Adapter, features: wgpu::Features) -> Option<Self> {
         let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
             | wgpu::Features::SHADER_F16
@@ -91,7 +92,7 @@ pub(super) fn works(device: &Device, coop: Coop) -> Result<bool> {
             continue;
         }
         let constants = [("LANES", coop.lanes), ("SUBGROUPS", subgroups)];
-        let kernel = match device.kernel("device/coop_check", &constants, &flags) {
+        let kernel = match device.kernel(&CHECK, &constants, &flags) {
             Err(Error::Limit(_)) => continue,
             other => other?,
         };

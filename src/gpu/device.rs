@@ -1,12 +1,12 @@
-//! A device, its buffers and pipelines.
+//! A device, and what is counted and shared on it.
 
 use super::cache::PipelineCache;
-use super::{Caps, Kernel, Rewrite, Tensor, Tested, Tuning, kernel};
+use super::tested::{SelfTest, Tested};
+use super::{Caps, Kernel, Rewrite, Tuning};
 use crate::{Error, Result};
-use half::f16;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 pub(super) struct Shared {
     pub wgpu: wgpu::Device,
@@ -16,8 +16,8 @@ pub(super) struct Shared {
     /// Shared by devices that differ in tile sizes alone.
     pub kernels: Arc<Mutex<HashMap<String, Arc<Kernel>>>>,
     pub cache: Option<Arc<PipelineCache>>,
-    /// Cases that passed the self-test; empty where there is to be no such test.
-    pub tested: OnceLock<Tested>,
+    /// None where kernels are used untried.
+    pub self_test: Option<SelfTest>,
     pub rewrite: Option<Rewrite>,
     pub live_bytes: AtomicU64,
     pub peak_bytes: AtomicU64,
@@ -46,7 +46,7 @@ impl Device {
             wgpu: self.0.wgpu.clone(),
             queue: self.0.queue.clone(),
             caps: self.0.caps.clone(),
-            tested: self.tested().map(|t| t.with_tuning(&self.0.caps, &tuning).into()).unwrap_or_default(),
+            self_test: self.0.self_test.as_ref().map(SelfTest::anew),
             tuning,
             rewrite: self.0.rewrite.clone(),
             kernels: self.0.kernels.clone(),
@@ -67,8 +67,11 @@ impl Device {
         &self.0.caps
     }
 
-    pub(crate) fn tested(&self) -> Option<&Tested> {
-        self.0.tested.get()
+    /// The cases of kernels that gave right answers here; none where kernels are used untried. `kernels` stands for
+    /// the text of all kernels.
+    pub(crate) fn tested(&self, kernels: &str) -> Option<&Tested> {
+        let Shared { self_test, caps, tuning, .. } = &*self.0;
+        self_test.as_ref().map(|test| test.tested(caps, tuning, kernels))
     }
 
     /// The wgpu device underneath.
@@ -91,103 +94,12 @@ impl Device {
         self.0.created.fetch_add(objects as u64, Ordering::Relaxed);
     }
 
-    /// The pipeline of shader `name` with the given constants and flags, built at the first call.
-    ///
-    /// # Errors
-    /// [`Error::Device`] where the shader is unknown or the driver refuses it, [`Error::Limit`] where its workgroup
-    /// needs more than the device has.
-    pub fn kernel(&self, name: &str, constants: &[(&str, u32)], flags: &[&str]) -> Result<Arc<Kernel>> {
-        kernel::cached(self, name, constants, flags)
-    }
-
     /// Labels of the pipelines built so far, `shader+FLAG CONST=value`, sorted: which variants are in use.
     pub fn built_kernels(&self) -> Vec<String> {
         let kernels = self.0.kernels.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut labels: Vec<String> = kernels.keys().cloned().collect();
         labels.sort();
         labels
-    }
-
-    /// A new buffer of `len` 4-byte words, zeroed.
-    ///
-    /// # Errors
-    /// [`Error::Limit`] where it would not fit one binding, [`Error::Device`] where memory is out.
-    pub fn alloc(&self, len: usize, label: &str) -> Result<Tensor> {
-        Tensor::new(self, len, false, label)
-    }
-
-    /// A new buffer of `values` f16 values, zeroed.
-    ///
-    /// # Errors
-    /// As [`Device::alloc`].
-    pub fn alloc_f16(&self, values: usize, label: &str) -> Result<Tensor> {
-        Tensor::new(self, values.div_ceil(2), true, label)
-    }
-
-    /// A new buffer with `data` rounded to f16; values beyond its range become its largest.
-    ///
-    /// # Errors
-    /// As [`Device::alloc`].
-    pub fn upload_f16(&self, data: &[f32], label: &str) -> Result<Tensor> {
-        let max = f16::MAX.to_f32();
-        let mut halves: Vec<f16> = data.iter().map(|v| f16::from_f32(v.clamp(-max, max))).collect();
-        halves.resize(data.len().next_multiple_of(2), f16::ZERO);
-        let tensor = self.alloc_f16(data.len(), label)?;
-        self.write(&tensor, 0, &halves);
-        Ok(tensor)
-    }
-
-    /// A new buffer with `data` in it (elements of 4 bytes).
-    ///
-    /// # Errors
-    /// As [`Device::alloc`].
-    pub fn upload<T: bytemuck::Pod>(&self, data: &[T], label: &str) -> Result<Tensor> {
-        let bytes: &[u8] = bytemuck::cast_slice(data);
-        let tensor = Tensor::new(self, bytes.len().div_ceil(4), false, label)?;
-        self.write(&tensor, 0, data);
-        Ok(tensor)
-    }
-
-    /// Writes `data` at word `offset` of `tensor`, before the next submission runs.
-    ///
-    /// # Panics
-    /// Where the data does not fit.
-    pub fn write<T: bytemuck::Pod>(&self, tensor: &Tensor, offset: usize, data: &[T]) {
-        let bytes: &[u8] = bytemuck::cast_slice(data);
-        assert!(offset * 4 + bytes.len() <= tensor.len() * 4, "write past the end of {tensor:?}");
-        if !bytes.is_empty() {
-            self.0.queue.write_buffer(tensor.buffer(), tensor.offset() + offset as u64 * 4, bytes);
-        }
-    }
-
-    /// Waits for all submitted work and reads the whole tensor back.
-    ///
-    /// # Errors
-    /// [`Error::Device`] where the device was lost.
-    pub fn read<T: bytemuck::Pod>(&self, tensor: &Tensor) -> Result<Vec<T>> {
-        let size = tensor.len() as u64 * 4;
-        self.count_created(1);
-        let staging = self.0.wgpu.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("readback"),
-            size,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        let mut encoder = self.0.wgpu.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(tensor.buffer(), tensor.offset(), &staging, 0, size);
-        self.0.queue.submit([encoder.finish()]);
-        self.read_mapped(&staging, size)
-    }
-
-    /// [`Device::read`] of f32 or f16 values, as f32.
-    ///
-    /// # Errors
-    /// As [`Device::read`].
-    pub fn read_values(&self, tensor: &Tensor) -> Result<Vec<f32>> {
-        if !tensor.is_f16() {
-            return self.read(tensor);
-        }
-        Ok(self.read::<f16>(tensor)?.into_iter().map(f16::to_f32).collect())
     }
 
     pub(super) fn read_mapped<T: bytemuck::Pod>(&self, staging: &wgpu::Buffer, size: u64) -> Result<Vec<T>> {

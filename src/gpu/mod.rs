@@ -7,24 +7,28 @@ mod coop;
 mod device;
 mod kernel;
 mod open;
+mod options;
+mod pipelines;
 mod readback;
 mod recorder;
-pub mod shaders;
+mod shader;
 mod tensor;
 mod tested;
+mod transfer;
 mod tuning;
 
 pub use adapter::{AdapterSummary, adapters};
-pub use caps::{Archetype, Caps, Feature};
-pub use coop::Coop;
+pub use caps::{Archetype, Caps, Coop, Feature};
+pub use coop::shaders;
 pub use device::Device;
 pub use kernel::Kernel;
-pub use open::{DeviceOptions, Rewrite};
+pub use options::{DeviceOptions, Rewrite};
 pub use readback::{Mapped, Readback, Submission};
 pub use recorder::{Plan, Recorder, StepTime};
+pub use shader::Shader;
+pub(crate) use shader::shader;
 pub use tensor::Tensor;
-pub(crate) use tested::Tested;
-pub use tuning::Tuning;
+pub use tuning::{Size, Tuning};
 pub use wgpu;
 
 /// Workgroup grid for `groups` one-dimensional workgroups: `[x, y, 1]` with `x * y >= groups` and no side over

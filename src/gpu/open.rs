@@ -3,58 +3,11 @@
 use super::cache::PipelineCache;
 use super::caps::Disabled;
 use super::device::Shared;
-use super::{Archetype, Caps, Coop, Device, Feature, Tested, Tuning, adapter, coop};
+use super::tested::SelfTest;
+use super::{Archetype, Caps, Coop, Device, DeviceOptions, adapter, coop};
 use crate::{Error, Result};
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
-
-/// How to open a device.
-#[derive(Clone, Debug, Default)]
-pub struct DeviceOptions {
-    /// Adapter index as listed by [`adapters`](super::adapters), or a part of its name (case ignored); the fastest kind if `None`.
-    pub adapter: Option<String>,
-    /// Prefers an integrated GPU to a discrete one where `adapter` is `None`.
-    pub low_power: bool,
-    /// Forces a kernel family; by adapter type if `None`.
-    pub archetype: Option<Archetype>,
-    /// Forces shaders with (`Some(false)`) or without (`Some(true)`) injected checks; by build type if `None`.
-    pub unchecked: Option<bool>,
-    /// Folder for what the device remembers: which kernels passed their self-test, and, where a Vulkan GPU driver offers that,
-    /// compiled pipelines (a file that is read as the device opens and written as it is dropped). Nothing is written where this
-    /// is `None`.
-    pub cache: Option<PathBuf>,
-    /// Leaves out the self-test: before a model is fitted or scores with kernels that have not been used on this adapter, driver
-    /// and version before, each runs once at a small shape and is compared with plain Rust.
-    pub no_self_test: bool,
-    /// Stays within WebGPU's default limits though the adapter offers more.
-    pub default_limits: bool,
-    /// Does without these, as on an adapter that lacks them; so does `SOFTPATCH_DISABLE`.
-    pub without: Vec<Feature>,
-    /// Runs the kernels for cooperative matrices of this side (8 or 16), held by so many lanes (16, 32 or 64), with matrices in
-    /// ordinary registers, on an adapter with f16: very slow, for tests of these kernels on machines without such matrices.
-    pub emulate_coop: Option<(u32, u32)>,
-    /// Tile sizes measured on this adapter, see [`Tuning`]; the defaults if `None`.
-    pub tuning: Option<Tuning>,
-    /// Puts faults into shaders, for tests that they are found.
-    #[doc(hidden)]
-    pub rewrite: Option<Rewrite>,
-}
-
-/// Gives a shader of that name another text before it is compiled; `None` leaves it as it is.
-#[doc(hidden)]
-#[derive(Clone)]
-pub struct Rewrite(pub Arc<Fault>);
-
-/// Name and text to another text.
-#[doc(hidden)]
-pub type Fault = dyn Fn(&str, &str) -> Option<String> + Send + Sync;
-
-impl std::fmt::Debug for Rewrite {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Rewrite")
-    }
-}
 
 impl Device {
     /// Opens an adapter.
@@ -105,17 +58,7 @@ impl Device {
             return Err(Error::Device("emulated cooperative matrices do not multiply right".into()));
         }
         tracing::debug!(caps = ?this.caps(), "device");
-        Ok(this.remembering(options))
-    }
-
-    /// With what passed on this device before, which is a matter of all that it turned out to have.
-    fn remembering(self, options: &DeviceOptions) -> Self {
-        // What passes or fails with faults put in says nothing about the adapter.
-        let folder = options.cache.as_deref().filter(|_| options.rewrite.is_none());
-        if !options.no_self_test {
-            self.0.tested.get_or_init(|| Tested::open(&self.0.caps, &self.0.tuning, folder));
-        }
-        self
+        Ok(this)
     }
 
     /// Uses a device that the application already owns; the application keeps using it at the same time. Features
@@ -126,7 +69,7 @@ impl Device {
         let disabled = Disabled::from_env().unwrap_or_default();
         // Which cooperative matrices there are only the adapter tells, and that the application has.
         let options = DeviceOptions::default();
-        Self(Arc::new(Self::shared(device, queue, &options, &disabled))).remembering(&options)
+        Self(Arc::new(Self::shared(device, queue, &options, &disabled)))
     }
 
     fn build(
@@ -190,7 +133,9 @@ impl Device {
             options.cache.as_deref().and_then(|folder| PipelineCache::open(&device, folder)).map(Arc::new);
         let tuning = options.tuning.clone().unwrap_or_default();
         Shared {
-            tested: OnceLock::new(),
+            // What passes or fails with faults put in says nothing about the adapter.
+            self_test: (!options.no_self_test)
+                .then(|| SelfTest::new(options.cache.clone().filter(|_| options.rewrite.is_none()))),
             rewrite: options.rewrite.clone(),
             wgpu: device,
             queue,

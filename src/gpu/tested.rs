@@ -1,12 +1,11 @@
 //! Which cases of kernels have given right answers on a device, from one run of a program to the next.
 
-use super::{Caps, Tuning, shaders};
+use super::{Caps, Tuning};
 use crate::files;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Larger files are not ours.
 const MOST: u64 = 1 << 20;
@@ -36,33 +35,43 @@ struct Entry {
     passed: BTreeSet<String>,
 }
 
+/// The wish to have kernels tried before they are used, and what came of it.
+pub(super) struct SelfTest {
+    folder: Option<PathBuf>,
+    tested: OnceLock<Tested>,
+}
+
+impl SelfTest {
+    /// Nothing is remembered from run to run without a `folder`.
+    pub fn new(folder: Option<PathBuf>) -> Self {
+        Self { folder, tested: OnceLock::new() }
+    }
+
+    /// The same wish for a device with other sizes.
+    pub fn anew(&self) -> Self {
+        Self::new(self.folder.clone())
+    }
+
+    pub fn tested(&self, caps: &Caps, tuning: &Tuning, kernels: &str) -> &Tested {
+        self.tested.get_or_init(|| Tested::open(caps, tuning, kernels, self.folder.as_deref()))
+    }
+}
+
 impl Tested {
-    /// What the file in `folder` knows of this device.
-    pub fn open(caps: &Caps, tuning: &Tuning, folder: Option<&Path>) -> Self {
-        let mut text = Sha256::new();
-        shaders::ALL.iter().for_each(|shader| text.update(shader.text));
+    /// What the file in `folder` knows of this device; `kernels` stands for the text of all kernels.
+    pub fn open(caps: &Caps, tuning: &Tuning, kernels: &str, folder: Option<&Path>) -> Self {
         let key = Key {
             adapter: caps.adapter.clone(),
             driver: caps.driver.clone(),
-            // A version in development has other shaders under the same number, and a program may have been built
+            // A version in development has other kernels under the same number, and a program may have been built
             // with another wgpu.
-            program: format!(
-                "{} {:.12} {}",
-                env!("CARGO_PKG_VERSION"),
-                format!("{:x}", text.finalize()),
-                executable()
-            ),
+            program: format!("{} {kernels} {}", env!("CARGO_PKG_VERSION"), executable()),
             device: format!("{caps:?} {tuning:?}"),
         };
         // Where the driver does not say its version, nothing tells when it is another one.
         let file = folder.filter(|_| !caps.driver.is_empty()).map(|folder| folder.join("self-test.json"));
         let passed = file.as_deref().map(read).unwrap_or_default().into_iter().find(|e| e.key == key);
         Self { key, file, passed: Mutex::new(passed.map(|e| e.passed).unwrap_or_default()) }
-    }
-
-    /// The same device with other tile sizes.
-    pub fn with_tuning(&self, caps: &Caps, tuning: &Tuning) -> Self {
-        Self::open(caps, tuning, self.file.as_deref().and_then(Path::parent))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
@@ -113,8 +122,10 @@ fn read(file: &Path) -> Vec<Entry> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Device, DeviceOptions};
+    use super::super::{Device, DeviceOptions, Size};
     use super::*;
+
+    static SIZE: Size = Size { name: "rows", default: 4, least: 1, most: 16, multiple: 1 };
 
     #[test]
     fn what_passed_is_remembered_for_the_same_device_alone() {
@@ -122,7 +133,7 @@ mod tests {
         let (caps, tuning) = (device.caps(), Tuning::default());
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("not/there/yet");
-        let open = |caps: &Caps, tuning: &Tuning| Tested::open(caps, tuning, Some(&folder));
+        let open = |caps: &Caps, tuning: &Tuning| Tested::open(caps, tuning, "kernels", Some(&folder));
         let first = open(caps, &tuning);
         assert!(!first.knows("a"));
         first.passed(["a".to_owned()]);
@@ -135,11 +146,12 @@ mod tests {
             (Caps { driver: "newer".into(), ..caps.clone() }, tuning.clone()),
             (Caps { id: "another of the same name".into(), ..caps.clone() }, tuning.clone()),
             (Caps { subgroup: None, int64: !caps.int64, ..caps.clone() }, tuning.clone()),
-            (caps.clone(), Tuning { direct_rows: 8, ..tuning.clone() }),
+            (caps.clone(), tuning.with(&SIZE, 8)),
         ];
         for (caps, tuning) in &others {
             assert!(!open(caps, tuning).knows("a"), "{caps:?} {tuning:?}");
         }
+        assert!(!Tested::open(caps, &tuning, "other kernels", Some(&folder)).knows("a"));
         for damaged in ["", "[", "{}", "[{\"passed\": [\"a\"]}]"] {
             std::fs::write(folder.join("self-test.json"), damaged).unwrap();
             let this = open(caps, &tuning);
@@ -151,7 +163,7 @@ mod tests {
         open(&silent, &tuning).passed(["a".to_owned()]);
         assert!(!open(&silent, &tuning).knows("a"), "no version, no memory");
         // Without a folder nothing is written; nor is it an error where the folder cannot be.
-        Tested::open(caps, &tuning, None).passed(["a".to_owned()]);
-        Tested::open(caps, &tuning, Some(&folder.join("self-test.json"))).passed(["a".to_owned()]);
+        Tested::open(caps, &tuning, "kernels", None).passed(["a".to_owned()]);
+        Tested::open(caps, &tuning, "kernels", Some(&folder.join("self-test.json"))).passed(["a".to_owned()]);
     }
 }

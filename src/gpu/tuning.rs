@@ -1,47 +1,93 @@
-//! Tile sizes that differ from adapter to adapter.
+//! Sizes that differ from adapter to adapter: what they are the steps say.
 
 use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-/// Sizes and thresholds by which kernel variants are chosen. `softpatch tune` measures them; the defaults suit most
-/// adapters. They change speed and the last bits of results, nothing else.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Tuning {
-    /// Matrix products of the `tiled` family: tiles of 128 x 128 outputs are used from so many workgroups on, 64 x 64 below.
-    pub big_from: u32,
-    /// The same with cooperative matrices.
-    pub coop_big_from: u32,
-    /// Matrix products of the `direct` family: rows that a lane owns, 1 to 16.
-    pub direct_rows: u32,
-    /// Columns that a workgroup of that family owns, 8, 16, 24 or 32.
-    pub direct_columns: u32,
-    /// Outputs of a row that an invocation of the depthwise convolution owns, 1 to 16; 0: by the width.
-    pub depthwise_run: u32,
+/// A size or threshold by which a step chooses among its kernels.
+#[derive(Debug)]
+pub struct Size {
+    /// Its name in a tuning file.
+    pub name: &'static str,
+    /// Suits most adapters.
+    pub default: u32,
+    /// Smallest value.
+    pub least: u32,
+    /// Largest value.
+    pub most: u32,
+    /// What every value is a multiple of.
+    pub multiple: u32,
 }
 
-impl Default for Tuning {
-    fn default() -> Self {
-        Self { big_from: 128, coop_big_from: 128, direct_rows: 4, direct_columns: 16, depthwise_run: 0 }
+impl Size {
+    fn holds(&self, value: u32) -> bool {
+        (self.least..=self.most).contains(&value) && value.is_multiple_of(self.multiple)
+    }
+
+    /// Its values in words.
+    fn range(&self) -> String {
+        if self.multiple == 1 {
+            return format!("{} to {}", self.least, self.most);
+        }
+        let all: Vec<_> = (self.least..=self.most).step_by(self.multiple as usize).collect();
+        let (last, others) = all.split_last().unwrap_or((&self.most, &[]));
+        let others: Vec<_> = others.iter().map(u32::to_string).collect();
+        format!("{} or {last}", others.join(", "))
     }
 }
 
+/// Values of sizes, the default for whatever is not set. `softpatch tune` measures them. They change speed and the last
+/// bits of results, nothing else.
+#[derive(Clone, Default)]
+pub struct Tuning(BTreeMap<&'static str, (&'static Size, u32)>);
+
 impl Tuning {
+    /// The same with another value.
+    #[must_use]
+    pub fn with(&self, size: &'static Size, value: u32) -> Self {
+        let mut values = self.0.clone();
+        // One way to say it: sizes that have their default are not listed.
+        match value == size.default {
+            true => values.remove(size.name),
+            false => values.insert(size.name, (size, value)),
+        };
+        Self(values)
+    }
+
+    /// The value of `size`.
+    pub fn get(&self, size: &Size) -> u32 {
+        self.0.get(size.name).map_or(size.default, |(_, value)| *value)
+    }
+
+    fn values(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        self.0.iter().map(|(name, (_, value))| (*name, *value))
+    }
+
     /// Checks every size against its range.
     ///
     /// # Errors
     /// [`Error::InvalidOption`] that names the size.
     pub fn validate(&self) -> Result<()> {
-        let fail = |what: &str| Err(Error::InvalidOption(format!("tuning: {what}; make the table anew")));
-        if !(1..=16).contains(&self.direct_rows) {
-            return fail("direct-rows must be 1 to 16");
+        match self.0.values().find(|(size, value)| !size.holds(*value)) {
+            None => Ok(()),
+            Some((size, _)) => Err(Error::InvalidOption(format!(
+                "tuning: {} must be {}; make the table anew",
+                size.name,
+                size.range()
+            ))),
         }
-        if !(8..=32).contains(&self.direct_columns) || !self.direct_columns.is_multiple_of(8) {
-            return fail("direct-columns must be 8, 16, 24 or 32");
-        }
-        if self.depthwise_run > 16 {
-            return fail("depthwise-run must be 0 to 16");
-        }
-        Ok(())
+    }
+}
+
+impl PartialEq for Tuning {
+    fn eq(&self, other: &Self) -> bool {
+        self.values().eq(other.values())
+    }
+}
+
+impl Eq for Tuning {}
+
+impl std::fmt::Debug for Tuning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map().entries(self.values()).finish()
     }
 }

@@ -7,7 +7,7 @@
 mod probe;
 pub mod tune;
 
-pub use probe::{Roof, probe};
+pub use probe::{Roof, probe, shaders};
 
 use crate::Result;
 use crate::cases::Entry;

@@ -1,9 +1,17 @@
 //! The adapter's own rates.
 
 use super::time;
-use crate::gpu::{Device, Plan, Recorder, Tensor};
+use crate::gpu::{Device, Plan, Recorder, Shader, Tensor, shader};
 use crate::{Error, Result};
 use serde::Serialize;
+
+static PROBE: Shader = shader!("device/probe", variants: [[], ["F16"], ["COPY"]]);
+static PROBE_COOP: Shader = shader!("device/probe_coop", shared: ["fragments"], variants: [[], ["EIGHT"]]);
+
+/// The kernels of this folder.
+pub fn shaders() -> Vec<&'static Shader> {
+    vec![&PROBE, &PROBE_COOP]
+}
 
 /// What an adapter can do at most, as the probe kernels found.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -76,7 +84,7 @@ fn arithmetic(device: &Device, flags: &[&str]) -> Result<f64> {
     // a = a / 2 + 1/4 leads every chain to 1/2.
     let x = device.upload(&[[0.5_f32; 4], [0.25; 4], [0.125; 4]], "probe")?;
     let c = device.alloc(4 * n as usize, "probe")?;
-    let kernel = device.kernel("device/probe", &[], flags)?;
+    let kernel = device.kernel(&PROBE, &[], flags)?;
     let plan = |rounds| {
         let mut recorder = Recorder::new(device);
         let grid = crate::gpu::grid_1d(n.div_ceil(256), device.caps().max_groups);
@@ -99,7 +107,7 @@ fn cooperative(device: &Device, side: u32, lanes: u32) -> Result<f64> {
     let x = device.upload(&vec![value; size], "probe")?;
     let c = device.alloc((groups * subgroups) as usize * 8 * size, "probe")?;
     let flags: &[&str] = if side == 8 { &["EIGHT"] } else { &[] };
-    let kernel = device.kernel("device/probe_coop", &[("LANES", lanes)], flags)?;
+    let kernel = device.kernel(&PROBE_COOP, &[("LANES", lanes)], flags)?;
     let plan = |rounds| {
         let mut recorder = Recorder::new(device);
         let params = Params { n: groups, rounds };
@@ -127,7 +135,7 @@ fn copy(device: &Device) -> Result<f64> {
     let (x, c): (Tensor, Tensor) =
         (device.alloc(4 * n as usize, "from")?, device.alloc(4 * n as usize, "to")?);
     device.write(&x, 4 * (n as usize - 1), &[1.0_f32, 2.0, 3.0, 4.0]);
-    let kernel = device.kernel("device/probe", &[], &["COPY"])?;
+    let kernel = device.kernel(&PROBE, &[], &["COPY"])?;
     let mut recorder = Recorder::new(device);
     let grid = crate::gpu::grid_1d(n.div_ceil(256), device.caps().max_groups);
     recorder.dispatch(&kernel, "", &[&x, &c], &Params { n, rounds: 0 }, grid)?;

@@ -4,6 +4,7 @@ use super::{clock, median, once, repeats};
 use crate::backbone::efficientnet_lite;
 use crate::cases::{Case, Entry, Scale, network, products_of};
 use crate::gpu::{Archetype, Device, Tuning};
+use crate::steps::tuning::{BIG_FROM, COOP_BIG_FROM, DEPTHWISE_RUN, DIRECT_COLUMNS, DIRECT_ROWS};
 use crate::{Error, Result, files};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -16,6 +17,7 @@ pub struct Measured {
     /// Driver and version.
     pub driver: String,
     /// What suits it.
+    #[serde(with = "crate::steps::tuning")]
     pub tuning: Tuning,
 }
 
@@ -77,30 +79,28 @@ pub fn tune(device: &Device, report: &mut dyn FnMut(&str)) -> Result<Tuning> {
     let mut best = Tuning::default();
     match device.caps().archetype {
         Archetype::Tiled => {
-            best.big_from = threshold(device, false, report)?;
+            best = best.with(&BIG_FROM, threshold(device, false, report)?);
             if device.caps().coop.is_some_and(|c| !c.emulated) {
-                best.coop_big_from = threshold(device, true, report)?;
+                best = best.with(&COOP_BIG_FROM, threshold(device, true, report)?);
             }
         }
         Archetype::Direct => {
             let cases = products_of(&[[3136, 152, 128], [784, 240, 80]], false);
             let candidates = [[4, 16], [2, 16], [4, 8], [8, 8], [8, 16], [4, 24]];
-            let with = |&[rows, columns]: &[u32; 2]| Tuning {
-                direct_rows: rows,
-                direct_columns: columns,
-                ..Tuning::default()
+            let with = |tuning: &Tuning, &[rows, columns]: &[u32; 2]| {
+                tuning.with(&DIRECT_ROWS, rows).with(&DIRECT_COLUMNS, columns)
             };
             let chosen = fastest(device, "direct rows, columns", &cases, &candidates, with, report)?;
-            [best.direct_rows, best.direct_columns] = chosen;
+            best = with(&best, &chosen);
         }
     }
     let scale = Scale { batch: 4, large: false };
     let lite = efficientnet_lite(0).with_taps(&["block10"])?;
     let mut depthwise = network(&lite, scale, false)?;
     depthwise.retain(|entry| entry.kernel == "depthwise");
-    let with = |&depthwise_run: &u32| Tuning { depthwise_run, ..Tuning::default() };
-    best.depthwise_run = fastest(device, "depthwise run", &depthwise, &[0, 2, 4, 5, 7, 8, 14], with, report)?;
-    Ok(best)
+    let with = |tuning: &Tuning, run: &u32| tuning.with(&DEPTHWISE_RUN, *run);
+    let run = fastest(device, "depthwise run", &depthwise, &[0, 2, 4, 5, 7, 8, 14], with, report)?;
+    Ok(with(&best, &run))
 }
 
 /// Runs of every tuning of a case.
@@ -167,10 +167,10 @@ fn fastest<T: Copy + std::fmt::Debug>(
     what: &str,
     cases: &[Entry],
     candidates: &[T],
-    with: impl Fn(&T) -> Tuning,
+    with: impl Fn(&Tuning, &T) -> Tuning,
     report: &mut dyn FnMut(&str),
 ) -> Result<T> {
-    let tunings: Vec<_> = candidates.iter().map(with).collect();
+    let tunings: Vec<_> = candidates.iter().map(|c| with(&Tuning::default(), c)).collect();
     let mut best: Option<(T, f64)> = None;
     for (candidate, seconds) in candidates.iter().zip(compare(device, &tunings, cases)?) {
         let Some(seconds) = seconds else {
@@ -197,7 +197,7 @@ fn threshold(device: &Device, coop: bool, report: &mut dyn FnMut(&str)) -> Resul
     for m in [196, 784, 1568, 3136, 6272, 12_544, 25_088] {
         for n in [128, 512] {
             let cases = products_of(&[[m, 512, n]], coop);
-            let with = |from: u32| Tuning { big_from: from, coop_big_from: from, ..Tuning::default() };
+            let with = |from| Tuning::default().with(&BIG_FROM, from).with(&COOP_BIG_FROM, from);
             let both = compare(device, &[with(u32::MAX), with(1)], &cases)?;
             let [Some(small), Some(big)] = both[..] else { continue };
             let groups = (m as u32).div_ceil(tile) * (n as u32).div_ceil(tile);
@@ -227,15 +227,34 @@ mod tests {
     fn tables_survive_a_round_trip_and_refuse_nonsense() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tuning.json");
-        let tuning = Tuning { direct_rows: 8, ..Tuning::default() };
+        let tuning = Tuning::default().with(&DIRECT_ROWS, 8);
         let entry = Measured { adapter: "a".into(), driver: "d".into(), tuning };
         let table = Table { adapters: vec![entry] };
         table.save(&path).unwrap();
         assert_eq!(Table::load(&path).unwrap(), table);
-        for bad in ["", "{}", r#"{"adapters":[{"adapter":"a","driver":"d","tuning":{"direct-rows":99}}]}"#] {
-            std::fs::write(&path, bad).unwrap();
+        let of =
+            |sizes: &str| format!(r#"{{"adapters":[{{"adapter":"a","driver":"d","tuning":{{{sizes}}}}}]}}"#);
+        let cases = [
+            (String::new(), "no tuning table"),
+            ("{}".into(), "no tuning table"),
+            (of(r#""direct-rows":99"#), "direct-rows must be 1 to 16"),
+            (of(r#""direct-columns":12"#), "direct-columns must be 8, 16, 24 or 32"),
+            (of(r#""depthwise-run":17"#), "depthwise-run must be 0 to 16"),
+            (of(r#""direct-rows":-1"#), "no tuning table"),
+            (of(r#""direct_rows":2"#), "unknown field `direct_rows`, expected one of `big-from`"),
+        ];
+        for (text, why) in cases {
+            std::fs::write(&path, text).unwrap();
             let message = Table::load(&path).unwrap_err().to_string();
-            assert!(message.contains("softpatch tune"), "{message}");
+            assert!(message.contains(why) && message.contains("softpatch tune"), "{message}");
         }
+        // What earlier versions wrote, and less of it.
+        let written =
+            r#""big-from":7,"coop-big-from":128,"direct-rows":4,"direct-columns":16,"depthwise-run":0"#;
+        for text in [written, r#""big-from":7"#] {
+            std::fs::write(&path, of(text)).unwrap();
+            assert_eq!(Table::load(&path).unwrap().adapters[0].tuning, Tuning::default().with(&BIG_FROM, 7));
+        }
+        assert!(serde_json::to_string(&table).unwrap().contains(r#""depthwise-run":0,"direct-columns":16"#));
     }
 }

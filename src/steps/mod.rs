@@ -9,9 +9,24 @@ pub mod network;
 pub mod outlier;
 pub mod patches;
 pub mod search;
+pub mod tuning;
 
-use crate::gpu::{Archetype, Caps, Tensor};
+use crate::gpu::{Archetype, Caps, Shader, Tensor};
 use crate::{Error, Result};
+
+/// The kernels of all steps.
+pub fn shaders() -> Vec<&'static Shader> {
+    let folders = [
+        input::shaders(),
+        network::shaders(),
+        patches::shaders(),
+        outlier::shaders(),
+        coreset::shaders(),
+        search::shaders(),
+        map::shaders(),
+    ];
+    folders.concat()
+}
 
 /// Whether the `direct` kernels may hand values round by subgroup broadcasts: they need subgroups of exactly 8 lanes.
 pub(crate) fn broadcast8(caps: &Caps) -> bool {

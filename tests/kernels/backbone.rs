@@ -16,6 +16,7 @@ use softpatch::low_level::steps::network::gemm::Gemm;
 use softpatch::low_level::steps::network::pool::MaxPool;
 use softpatch::low_level::steps::patches::means::PatchMean;
 use softpatch::low_level::steps::patches::upsampling::Upsample;
+use softpatch::low_level::steps::tuning::{DEPTHWISE_RUN, DIRECT_COLUMNS, DIRECT_ROWS};
 
 /// Inputs lie in -1 .. 1: a sum of k products, bias and residual in any order, each product rounded or fused,
 /// errs by at most gamma(k + 2) of the terms' sizes, which add up to k + 2; the reference was rounded once.
@@ -249,8 +250,8 @@ fn sizes_that_tuning_may_choose_equal_the_reference() {
     };
     let mut list = Vec::new();
     let own = |sizes: [[u32; 2]; 2], device: &Named| {
-        sizes.map(|[direct_rows, direct_columns]| {
-            tuned(device, Tuning { direct_rows, direct_columns, ..Tuning::default() })
+        sizes.map(|[rows, columns]| {
+            tuned(device, Tuning::default().with(&DIRECT_ROWS, rows).with(&DIRECT_COLUMNS, columns))
         })
     };
     list.extend(own([[1, 8], [16, 8]], direct()));
@@ -284,7 +285,7 @@ fn sizes_that_tuning_may_choose_equal_the_reference() {
         });
         assert_close(name, &device.read(&c).unwrap(), &want, bound(k), 0.0);
     });
-    let runs = |run| Tuning { depthwise_run: run, ..Tuning::default() };
+    let runs = |run| Tuning::default().with(&DEPTHWISE_RUN, run);
     let list: Vec<Named> =
         [1, 16].into_iter().flat_map(|run| [direct(), tiled()].map(|d| tuned(d, runs(run)))).collect();
     on_each(&list, |name, device| depthwise_case(name, device, depthwise_shapes()[0], Activation::None));

@@ -3,9 +3,9 @@
 use crate::common::{Named, devices, on_each, second_pass, serial};
 use softpatch::low_level::backbone::efficientnet_lite;
 use softpatch::low_level::cases::{Scale, method, network, products_of, small};
-use softpatch::low_level::gpu::shaders::{ALL, has_flag, text};
 use softpatch::low_level::gpu::{Archetype, Device, DeviceOptions};
 use softpatch::low_level::roofline::{measure, probe};
+use softpatch::low_level::shaders;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
@@ -102,17 +102,17 @@ fn every_variant_is_run_and_right() {
     let most_words = devices().iter().any(|(_, device)| device.caps().int64);
     assert_eq!(most.caps().int64, most_words);
     let (mut missing, mut counted) = (Vec::new(), 0);
-    for shader in ALL {
-        let words: &[&[&str]] = if has_flag(shader.name, "INT64") { &[&[], &["INT64"]] } else { &[&[]] };
+    for shader in shaders() {
+        let words: &[&[&str]] = if shader.asks_for("INT64") { &[&[], &["INT64"]] } else { &[&[]] };
         for (flags, word) in shader.variants.iter().flat_map(|f| words.iter().map(move |w| (f, w))) {
             counted += 1;
             let flags: BTreeSet<&str> = flags.iter().chain(*word).copied().collect();
             let mut want: BTreeSet<String> = flags.iter().map(|f| (*f).to_owned()).collect();
-            want.insert(shader.name.to_owned());
+            want.insert(shader.label());
             match (run.contains(&want), beyond(shader.name, &flags, most)) {
                 (true, _) => {}
-                (false, Some(why)) => println!("not run: {} {flags:?}: {why}", shader.name),
-                (false, None) => missing.push(format!("{} {flags:?}", shader.name)),
+                (false, Some(why)) => println!("not run: {} {flags:?}: {why}", shader.label()),
+                (false, None) => missing.push(format!("{} {flags:?}", shader.label())),
             }
         }
     }
@@ -142,6 +142,6 @@ fn shapes_of_real_use_are_right_and_count_their_work() {
         assert!(row.passed(), "{name} {row:?}");
         assert!(row.seconds > 0.0 && row.gbs > 0.0 && row.runs > 0, "{name} {row:?}");
         let first = row.variant.split(['+', ' ', ',']).next().unwrap_or_default();
-        assert!(text(first).is_some(), "{name} {row:?}");
+        assert!(shaders().iter().any(|shader| shader.label() == first), "{name} {row:?}");
     }
 }

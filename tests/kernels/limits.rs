@@ -5,14 +5,14 @@ use crate::common::{
 };
 use softpatch::Error;
 use softpatch::detector::{FitOptions, Quiet};
-use softpatch::methods::{fit_embeddings, score_embeddings};
-
-use softpatch::low_level::gpu::{Archetype, Device, DeviceOptions, Recorder, adapters, grid_1d};
+use softpatch::low_level::gpu::{Archetype, Device, DeviceOptions, Recorder, Shader, adapters, grid_1d};
 use softpatch::low_level::reference;
 use softpatch::low_level::reference::search::search::{nearest_neighbor, soft_scores};
+use softpatch::low_level::shaders;
 use softpatch::low_level::shapes::Activation;
 use softpatch::low_level::steps::network::gemm::Gemm;
 use softpatch::low_level::steps::patches::means::PatchMean;
+use softpatch::methods::{fit_embeddings, score_embeddings};
 
 #[test]
 fn grids_cover_everything_within_the_limit() {
@@ -99,8 +99,15 @@ fn what_passes_a_limit_is_refused_with_its_numbers() {
 fn unknown_kernels_constants_and_adapters_are_errors() {
     let _guard = serial();
     let (_, device) = checked()[0];
-    assert!(device.kernel("no_such_shader", &[], &[]).is_err());
-    assert!(device.kernel("network/depthwise", &[("NOPE", 1)], &[]).is_err());
+    let all = shaders();
+    let pool = all.iter().find(|s| s.name == "network/pool").unwrap();
+    device.kernel(pool, &[], &[]).unwrap();
+    assert!(device.kernel(pool, &[("NOPE", 1)], &[]).is_err());
+    let broken = |entry, text| Shader { entry, text, ..**pool };
+    for shader in [broken("nope", pool.text), broken("main", "fn main() {}"), broken("main", "fn main(")] {
+        let error = device.kernel(&shader, &[], &["SOME"]).unwrap_err().to_string();
+        assert!(error.contains("network/pool"), "{error}");
+    }
     let unknown = DeviceOptions { adapter: Some("no such adapter".into()), ..Default::default() };
     let error = Device::open(&unknown).unwrap_err().to_string();
     assert!(error.contains("no such adapter") && error.contains(&adapters()[0].name), "{error}");

@@ -18,6 +18,7 @@ use softpatch::low_level::steps::network::gemm::Gemm;
 use softpatch::low_level::steps::network::pool::MaxPool;
 use softpatch::low_level::steps::patches::means::PatchMean;
 use softpatch::low_level::steps::patches::pooling::Pooled;
+use softpatch::low_level::steps::tuning::{BIG_FROM, COOP_BIG_FROM};
 use std::sync::OnceLock;
 
 fn run(device: &Device, f: impl FnOnce(&mut Recorder) -> softpatch::Result<()>) {
@@ -57,7 +58,7 @@ fn tilings() -> &'static [Named] {
                 unchecked: Some(unchecked),
                 default_limits: !unchecked,
                 without: vec![Feature::Coop],
-                tuning: Some(Tuning { big_from, ..Tuning::default() }),
+                tuning: Some(Tuning::default().with(&BIG_FROM, big_from)),
                 ..Default::default()
             };
             (name.to_owned(), Device::open(&options).unwrap())
@@ -94,7 +95,7 @@ fn half_devices() -> &'static [Named] {
         }
         for side in [8, 16] {
             for (name, coop_big_from) in [("small", u32::MAX), ("big", 1)] {
-                let tuning = Some(Tuning { coop_big_from, ..Tuning::default() });
+                let tuning = Some(Tuning::default().with(&COOP_BIG_FROM, coop_big_from));
                 let unchecked = Some((side == 8) == (coop_big_from == 1));
                 let options = DeviceOptions {
                     archetype,

@@ -177,7 +177,7 @@ fn faulty(text: &str, shader: &str) -> Option<String> {
         assert!(text.contains(right), "{shader} has no line '{right}'");
         return Some(text.replace(right, wrong));
     }
-    let main = text.find("fn main(")?;
+    let main = text.find(&format!("fn {}(", shader.split(':').nth(1).unwrap_or("main")))?;
     let body = main + text[main..].find(") {\n")? + 4;
     Some(format!("{}    if (true) {{ return; }}\n{}", &text[..body], &text[body..]))
 }

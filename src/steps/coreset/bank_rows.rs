@@ -1,8 +1,10 @@
 //! Chosen rows of a matrix.
 
 use crate::Result;
-use crate::gpu::{Recorder, Tensor};
+use crate::gpu::{Recorder, Shader, Tensor, shader};
 use crate::steps::{check, check_vec4, grid_64, words};
+
+pub(super) static BANK_ROWS: Shader = shader!("coreset/bank_rows");
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -29,7 +31,7 @@ pub fn record(
     if count == 0 {
         return Ok(());
     }
-    let kernel = recorder.device().kernel("coreset/bank_rows", &[], &[])?;
+    let kernel = recorder.device().kernel(&BANK_ROWS, &[], &[])?;
     let grid = grid_64("gather", words(&[count, columns / 4]), recorder.device().caps())?;
     let params = Params { pairs: count, c4: columns / 4 };
     recorder.dispatch(&kernel, &format!("{count}x{columns}"), &[x, pairs, c], &params, grid)

@@ -14,7 +14,7 @@ pub use buffers::CoresetBuffers;
 pub(crate) use buffers::Official;
 pub use steps::Coreset;
 
-use crate::gpu::Tensor;
+use crate::gpu::{Shader, Tensor};
 
 /// A run of the vectors to choose from, `[rows][dims]`.
 #[derive(Clone, Copy, Debug)]
@@ -89,3 +89,27 @@ struct Params {
 
 /// Most rows that the first pick is measured against.
 pub(crate) const MAX_SAMPLES: usize = 16;
+
+/// The kernels of these steps.
+pub(super) fn shaders() -> Vec<&'static Shader> {
+    vec![
+        &bank_rows::BANK_ROWS,
+        &steps::START,
+        &steps::FIRST,
+        &steps::CAP,
+        &steps::HISTOGRAM,
+        &steps::THRESHOLD,
+        &steps::COLLECT,
+        &steps::GATHER,
+        &steps::GREEDY,
+        &steps::APPEND,
+        &steps::COUNT,
+        &steps::ACTIVE,
+        &steps::OFFSETS,
+        &steps::SCATTER,
+        &steps::PAIRS_DIRECT,
+        &steps::PAIRS_TILED,
+        &steps::UPDATE_DIRECT,
+        &steps::UPDATE_TILED,
+    ]
+}

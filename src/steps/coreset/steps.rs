@@ -2,9 +2,83 @@
 
 use super::{Chunk, CoresetBuffers, MAX_SAMPLES, Params};
 use crate::Result;
-use crate::gpu::{Archetype, Kernel, Recorder, Tensor, grid_1d};
+use crate::gpu::{Archetype, Kernel, Recorder, Shader, Tensor, grid_1d, shader};
 use crate::steps::broadcast8;
 use std::sync::Arc;
+
+pub(super) static START: Shader = shader!(
+    "coreset/start",
+    shared: ["coreset"],
+    variants: [[], ["MEAN"]]
+);
+pub(super) static FIRST: Shader = shader!(
+    "coreset/first",
+    shared: ["coreset"]
+);
+pub(super) static CAP: Shader = shader!(
+    "coreset/cap",
+    shared: ["coreset"],
+    variants: [["START"], ["MASK"], ["CAP"]]
+);
+pub(super) static HISTOGRAM: Shader = shader!(
+    "coreset/histogram",
+    shared: ["coreset"]
+);
+pub(super) static THRESHOLD: Shader = shader!(
+    "coreset/threshold",
+    shared: ["coreset"]
+);
+pub(super) static COLLECT: Shader = shader!(
+    "coreset/collect",
+    shared: ["coreset"]
+);
+pub(super) static GATHER: Shader = shader!(
+    "coreset/gather",
+    shared: ["coreset"]
+);
+pub(super) static GREEDY: Shader = shader!(
+    "coreset/greedy",
+    shared: ["coreset"]
+);
+pub(super) static APPEND: Shader = shader!(
+    "coreset/append",
+    shared: ["coreset"]
+);
+pub(super) static COUNT: Shader = shader!(
+    "coreset/count",
+    shared: ["coreset"]
+);
+pub(super) static ACTIVE: Shader = shader!(
+    "coreset/active",
+    shared: ["coreset"]
+);
+pub(super) static OFFSETS: Shader = shader!(
+    "coreset/offsets",
+    shared: ["coreset"]
+);
+pub(super) static SCATTER: Shader = shader!(
+    "coreset/scatter",
+    shared: ["coreset"]
+);
+pub(super) static PAIRS_DIRECT: Shader = shader!(
+    "coreset/pairs_direct",
+    shared: ["coreset", "stored"],
+    variants: [[], ["CENTRES"], ["SUBGROUP"], ["SUBGROUP", "CENTRES"]]
+);
+pub(super) static PAIRS_TILED: Shader = shader!(
+    "coreset/pairs_tiled",
+    shared: ["coreset"],
+    variants: [[], ["CENTRES"]]
+);
+pub(super) static UPDATE_DIRECT: Shader = shader!(
+    "coreset/update_direct",
+    shared: ["coreset", "stored"],
+    variants: [[], ["SUBGROUP"], ["SUBGROUP", "TAIL"]]
+);
+pub(super) static UPDATE_TILED: Shader = shader!(
+    "coreset/update_tiled",
+    shared: ["coreset"]
+);
 
 /// Groups of 64 that walk all patches.
 const WALKERS: u32 = 256;
@@ -71,7 +145,7 @@ impl Coreset<'_> {
     /// Records chunk `c`'s mean distances to the samples, whose rows are gathered.
     pub(crate) fn record_mean(&self, recorder: &mut Recorder, c: usize) -> Result<()> {
         let rows = self.buffers.sample_count;
-        let kernel = recorder.device().kernel("coreset/start", &[("ROWS", rows)], &["MEAN"])?;
+        let kernel = recorder.device().kernel(&START, &[("ROWS", rows)], &["MEAN"])?;
         self.start(recorder, &kernel, c)
     }
 
@@ -79,7 +153,7 @@ impl Coreset<'_> {
     pub(crate) fn record_first(&self, recorder: &mut Recorder) -> Result<()> {
         let b = self.buffers;
         recorder.dispatch(
-            &recorder.device().kernel("coreset/first", &[], &[])?,
+            &recorder.device().kernel(&FIRST, &[], &[])?,
             &self.label(),
             &[&b.distance, &b.kept, &b.picks, &b.candidates, &b.chosen, &b.state],
             &self.params(0),
@@ -96,7 +170,7 @@ impl Coreset<'_> {
 
     /// Records chunk `c`'s distances to the first pick, whose row is gathered.
     pub(crate) fn record_distance(&self, recorder: &mut Recorder, c: usize) -> Result<()> {
-        let kernel = recorder.device().kernel("coreset/start", &[("ROWS", 1)], &[])?;
+        let kernel = recorder.device().kernel(&START, &[("ROWS", 1)], &[])?;
         self.start(recorder, &kernel, c)
     }
 
@@ -126,7 +200,7 @@ impl Coreset<'_> {
         tensors: &[&Tensor],
         level: u32,
     ) -> Result<()> {
-        let kernel = recorder.device().kernel("coreset/cap", &[], &[step])?;
+        let kernel = recorder.device().kernel(&CAP, &[], &[step])?;
         let limit = recorder.device().caps().max_groups;
         let grid = grid_1d(self.buffers.shape.kept.div_ceil(64), limit);
         recorder.dispatch(&kernel, &self.label(), tensors, &self.params(level), grid)
@@ -135,7 +209,7 @@ impl Coreset<'_> {
     /// Gathers the rows of listed patches from all chunks: `count`, or where it is 0 as many as there are candidates.
     fn gather(&self, recorder: &mut Recorder, list: &Tensor, count: u32) -> Result<()> {
         let b = self.buffers;
-        let kernel = recorder.device().kernel("coreset/gather", &[], &[])?;
+        let kernel = recorder.device().kernel(&GATHER, &[], &[])?;
         let listed = if count == 0 { b.shape.batch } else { b.shape.batch.max(MAX_SAMPLES as u32) };
         let rows = if count == 0 { listed } else { count };
         let grid = grid_1d((rows * (b.shape.dims / 4)).div_ceil(64), recorder.device().caps().max_groups);
@@ -149,7 +223,7 @@ impl Coreset<'_> {
 
     fn append(&self, recorder: &mut Recorder) -> Result<()> {
         let b = self.buffers;
-        let kernel = recorder.device().kernel("coreset/append", &[], &[])?;
+        let kernel = recorder.device().kernel(&APPEND, &[], &[])?;
         let limit = recorder.device().caps().max_groups;
         recorder.dispatch(
             &kernel,
@@ -184,16 +258,16 @@ impl Coreset<'_> {
         }
         let farness = self.farness();
         let device = recorder.device().clone();
-        let kernel = |name: &str| device.kernel(name, &[], &[]);
+        let kernel = |shader: &Shader| device.kernel(shader, &[], &[]);
         for level in 1..=3 {
             let params = self.params(level);
-            let histogram = kernel("coreset/histogram")?;
+            let histogram = kernel(&HISTOGRAM)?;
             recorder.dispatch(&histogram, &label, &[farness, &b.state, &b.bins], &params, kept)?;
-            let threshold = kernel("coreset/threshold")?;
+            let threshold = kernel(&THRESHOLD)?;
             recorder.dispatch(&threshold, &label, &[&b.bins, &b.state], &params, [1, 1, 1])?;
         }
         let tensors = [farness, &b.candidates, &b.state];
-        recorder.dispatch(&kernel("coreset/collect")?, &label, &tensors, &self.params(0), kept)
+        recorder.dispatch(&kernel(&COLLECT)?, &label, &tensors, &self.params(0), kept)
     }
 
     /// What the next pick is chosen by.
@@ -215,13 +289,13 @@ impl Coreset<'_> {
             if centres {
                 flags.push("CENTRES");
             }
-            device.kernel(if direct { "coreset/pairs_direct" } else { "coreset/pairs_tiled" }, &[], &flags)
+            device.kernel(if direct { &PAIRS_DIRECT } else { &PAIRS_TILED }, &[], &flags)
         };
         let tiles = [TILE_WALKERS, 1, 1];
         let tensors = [&b.rows, &b.rows, &b.active, &b.state, &b.clusters, &b.mutual];
         recorder.dispatch(&pairs(false)?, &label, &tensors, &params, tiles)?;
         recorder.dispatch(
-            &device.kernel("coreset/greedy", &[("PER", b.shape.batch.div_ceil(64))], &[])?,
+            &device.kernel(&GREEDY, &[("PER", b.shape.batch.div_ceil(64))], &[])?,
             &label,
             &[&b.candidates, self.farness(), &b.mutual, &b.kept, &b.picks, &b.chosen, &b.state],
             &params,
@@ -232,7 +306,7 @@ impl Coreset<'_> {
         recorder.clear(&b.clusters);
         self.count(recorder, Params { level: u32::from(!members), ..params })?;
         recorder.dispatch(
-            &device.kernel("coreset/active", &[], &[])?,
+            &device.kernel(&ACTIVE, &[], &[])?,
             &label,
             &[&b.clusters, &b.active, &b.state],
             &params,
@@ -244,7 +318,7 @@ impl Coreset<'_> {
 
     fn count(&self, recorder: &mut Recorder, params: Params) -> Result<()> {
         let b = self.buffers;
-        let kernel = recorder.device().kernel("coreset/count", &[], &[])?;
+        let kernel = recorder.device().kernel(&COUNT, &[], &[])?;
         let tensors = [&b.distance, &b.centre, &b.state, &b.clusters];
         recorder.dispatch(&kernel, &self.label(), &tensors, &params, walkers(params.pos1 - params.pos0))
     }
@@ -255,7 +329,7 @@ impl Coreset<'_> {
         if count {
             self.count(recorder, params)?;
         }
-        let kernel = recorder.device().kernel("coreset/offsets", &[], &[])?;
+        let kernel = recorder.device().kernel(&OFFSETS, &[], &[])?;
         let tensors = [&self.buffers.clusters, &self.buffers.state];
         recorder.dispatch(&kernel, &self.label(), &tensors, &params, [1, 1, 1])
     }
@@ -279,7 +353,7 @@ impl Coreset<'_> {
         recorder.clear(&b.sorted);
         let device = recorder.device().clone();
         recorder.dispatch(
-            &device.kernel("coreset/scatter", &[], &[])?,
+            &device.kernel(&SCATTER, &[], &[])?,
             &label,
             &[&b.distance, &b.centre, &b.state, &b.clusters, &b.sorted],
             &params,
@@ -292,9 +366,9 @@ impl Coreset<'_> {
                 (true, false) => &["SUBGROUP", "TAIL"],
                 (false, _) => &[],
             };
-            device.kernel("coreset/update_direct", &[], flags)?
+            device.kernel(&UPDATE_DIRECT, &[], flags)?
         } else {
-            device.kernel("coreset/update_tiled", &[], &[])?
+            device.kernel(&UPDATE_TILED, &[], &[])?
         };
         let tensors = [rows, &b.kept, &b.bank, &b.table, &b.sorted, &b.distance, &b.centre, &b.state];
         recorder.dispatch(&update, &label, &tensors, &params, [TILE_WALKERS, 1, 1])

@@ -4,3 +4,10 @@ pub mod geometry;
 pub mod pixels;
 pub mod resize;
 pub mod taps;
+
+use crate::gpu::Shader;
+
+/// The kernels of these steps.
+pub(super) fn shaders() -> Vec<&'static Shader> {
+    vec![&resize::ROWS, &resize::COLUMNS]
+}

@@ -1,8 +1,15 @@
 //! Antialiased resize, crop and normalisation of decoded pixels.
 
 use crate::Result;
-use crate::gpu::{Recorder, Tensor};
+use crate::gpu::{Recorder, Shader, Tensor, shader};
 use crate::steps::{check, flag_f16, grid_64, words};
+
+pub(super) static ROWS: Shader = shader!("input/resize_rows");
+pub(super) static COLUMNS: Shader = shader!(
+    "input/resize_columns",
+    shared: ["stored"],
+    variants: [[], ["F16"]]
+);
 
 /// Taps of one axis on the device, as the reference's resize table gives them for the outputs that are kept.
 #[derive(Clone, Debug)]
@@ -55,7 +62,7 @@ pub fn record_rows(
     check("resize pixels", words(&[rows, in_w]), x)?;
     check("resize rows", words(&[to_row + rows, axis.out]), c)?;
     let params = RowParams { rows, in_w, out_w: axis.out, taps: axis.taps, to_row };
-    let kernel = recorder.device().kernel("input/resize_rows", &[], &[])?;
+    let kernel = recorder.device().kernel(&ROWS, &[], &[])?;
     let grid = grid_64("resize", words(&[rows, axis.out]), recorder.device().caps())?;
     let shape = format!("{rows}x{in_w}->{}", axis.out);
     recorder.dispatch(&kernel, &shape, &[x, &axis.window, &axis.coefficients, c], &params, grid)
@@ -90,7 +97,7 @@ pub fn record_columns(
         to4: to / 4,
         pad: [0; 3],
     };
-    let kernel = recorder.device().kernel("input/resize_columns", &[], flag_f16(c.is_f16()))?;
+    let kernel = recorder.device().kernel(&COLUMNS, &[], flag_f16(c.is_f16()))?;
     let grid = grid_64("resize", words(&[axis.out, w]), recorder.device().caps())?;
     let shape = format!("{}x{w}", axis.out);
     recorder.dispatch(&kernel, &shape, &[x, &axis.window, &axis.coefficients, c], &params, grid)

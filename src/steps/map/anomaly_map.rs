@@ -1,8 +1,10 @@
 //! The anomaly map: patch scores, upsampled and blurred.
 
 use crate::Result;
-use crate::gpu::{Recorder, Tensor};
+use crate::gpu::{Recorder, Shader, Tensor, shader};
 use crate::steps::{check, grid_64, words};
+
+pub(super) static ANOMALY_MAP: Shader = shader!("map/anomaly_map");
 
 /// Standard deviation of the blur in pixels, and where it is cut off, in standard deviations (docs/method.md, section 6).
 const SIGMA: f64 = 4.0;
@@ -118,7 +120,7 @@ impl AnomalyMap<'_> {
         check("anomaly map scores", words(&[batch, h, w]), scores)?;
         check("anomaly map scratch", words(&[batch, out_w, h]), scratch)?;
         check("anomaly map", words(&[batch, out_h, out_w]), map)?;
-        let kernel = recorder.device().kernel("map/anomaly_map", &[], &[])?;
+        let kernel = recorder.device().kernel(&ANOMALY_MAP, &[], &[])?;
         let caps = recorder.device().caps().clone();
         let across = Params { batch, inner: h, in_len: w, out_len: out_w, taps: columns.taps };
         let grid = grid_64("anomaly map", words(&[batch, out_w, h]), &caps)?;

@@ -1,10 +1,21 @@
 //! Depthwise convolution.
 
-use crate::gpu::{Archetype, Recorder, Tensor};
+use crate::gpu::{Archetype, Recorder, Shader, Tensor, shader};
 use crate::shapes::Activation;
 use crate::shapes::ConvShape;
+use crate::steps::tuning::DEPTHWISE_RUN;
 use crate::steps::{check, check_vec4, flag_f16, grid_64, stored_f16, words};
 use crate::{Error, Result};
+
+pub(super) static DIRECT: Shader = shader!(
+    "network/depthwise_direct",
+    variants: [[], ["F16"]]
+);
+pub(super) static TILED: Shader = shader!(
+    "network/depthwise",
+    shared: ["stored"],
+    variants: [[], ["F16"]]
+);
 
 /// `C = activation(depthwise(X, W) + bias)`; X `[batch][in_h][in_w][c]`, W `[kernel][kernel][c]`, square kernels,
 /// `in_c == out_c`. X, W and C may be stored as f16.
@@ -74,17 +85,17 @@ impl Depthwise<'_> {
         check("depthwise w", words(&[s.kernel_h, s.kernel_w, s.in_c]), self.w)?;
         check("depthwise bias", words(&[s.in_c]), self.bias)?;
         check("depthwise c", s.output_len() as u64, self.c)?;
-        let f16 = stored_f16("network/depthwise", &[self.x, self.w, self.c])?;
+        let f16 = stored_f16("depthwise", &[self.x, self.w, self.c])?;
         let (lo, hi) = self.activation.bounds(f16);
         let device = recorder.device();
         let archetype = device.caps().archetype;
         // The kernel's word, see its text.
         let per_word = if f16 || device.caps().int64 { 2 } else { 1 };
-        let (name, channels, rows) = match archetype {
-            Archetype::Direct => ("network/depthwise_direct", s.in_c / per_word, ROWS),
-            Archetype::Tiled => ("network/depthwise", s.in_c / 4, 1),
+        let (shader, channels, rows) = match archetype {
+            Archetype::Direct => (&DIRECT, s.in_c / per_word, ROWS),
+            Archetype::Tiled => (&TILED, s.in_c / 4, 1),
         };
-        let columns = match device.tuning().depthwise_run {
+        let columns = match device.tuning().get(&DEPTHWISE_RUN) {
             0 => run_length(s.out_w, archetype),
             run => run,
         };
@@ -102,9 +113,9 @@ impl Depthwise<'_> {
             hi,
         };
         let constants = [("K", s.kernel_h), ("S", s.stride), ("TX", columns)];
-        let kernel = device.kernel(name, &constants, flag_f16(f16))?;
+        let kernel = device.kernel(shader, &constants, flag_f16(f16))?;
         let items = words(&[s.batch, s.out_h.div_ceil(rows), s.out_w.div_ceil(columns), channels]);
-        let grid = grid_64("network/depthwise", items, device.caps())?;
+        let grid = grid_64("depthwise", items, device.caps())?;
         recorder.dispatch(
             &kernel,
             &format!("{}x{}x{}->{}x{} b{}", s.in_h, s.in_w, s.in_c, s.out_h, s.out_w, s.batch),

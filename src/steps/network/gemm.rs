@@ -1,10 +1,27 @@
 //! Matrix product with a fused epilogue.
 
 use crate::Result;
-use crate::gpu::{Archetype, Caps, Coop, Device, Kernel, Recorder, Tensor};
+use crate::gpu::{Archetype, Caps, Coop, Device, Kernel, Recorder, Shader, Tensor, shader};
 use crate::shapes::Activation;
+use crate::steps::tuning::{BIG_FROM, COOP_BIG_FROM, DIRECT_COLUMNS, DIRECT_ROWS};
 use crate::steps::{broadcast8, check, check_vec4, stored_f16, words};
 use std::sync::Arc;
+
+pub(super) static DIRECT: Shader = shader!(
+    "network/gemm_direct",
+    shared: ["stored", "gemm_params"],
+    variants: [[], ["CONV"], ["SUBGROUP"], ["SUBGROUP", "CONV"], ["F16"], ["CONV", "F16"], ["SUBGROUP", "F16"], ["SUBGROUP", "CONV", "F16"]]
+);
+pub(super) static TILED: Shader = shader!(
+    "network/gemm_tiled",
+    shared: ["stored", "gemm_params", "conv_rows"],
+    variants: [[], ["CONV"], ["BIG"], ["CONV", "BIG"], ["F16"], ["CONV", "F16"], ["BIG", "F16"], ["CONV", "BIG", "F16"]]
+);
+pub(super) static COOP: Shader = shader!(
+    "network/gemm_coop",
+    shared: ["gemm_params", "fragments", "conv_rows"],
+    variants: [[], ["CONV"], ["BIG"], ["CONV", "BIG"], ["EIGHT"], ["CONV", "EIGHT"], ["BIG", "EIGHT"], ["CONV", "BIG", "EIGHT"], ["SOFT"], ["CONV", "SOFT"], ["BIG", "SOFT"], ["CONV", "BIG", "SOFT"], ["EIGHT", "SOFT"], ["CONV", "EIGHT", "SOFT"], ["BIG", "EIGHT", "SOFT"], ["CONV", "BIG", "EIGHT", "SOFT"]]
+);
 
 /// `C[m][n] = activation(X[m][k] * W[n][k]^T + bias[n] + residual[m][n])`, row-major; `k` and `n` multiples of 4. All but the
 /// bias may be stored as f16; sums are f32.
@@ -68,29 +85,29 @@ pub(super) fn variant(
             flags.extend(broadcast8(caps).then_some("SUBGROUP"));
             flags.extend(conv.then_some("CONV"));
             flags.extend(f16.then_some("F16"));
-            let [rows, columns] = [tuning.direct_rows, tuning.direct_columns];
+            let [rows, columns] = [tuning.get(&DIRECT_ROWS), tuning.get(&DIRECT_COLUMNS)];
             // What the shader's text says itself needs no mention in the label.
             let sizes = [("TM", rows), ("TN", columns)];
             let sizes = if [rows, columns] == [4, 16] { &[][..] } else { &sizes[..] };
-            Ok((device.kernel("network/gemm_direct", sizes, &flags)?, 8 * rows, columns))
+            Ok((device.kernel(&DIRECT, sizes, &flags)?, 8 * rows, columns))
         }
         (Archetype::Tiled, Some(coop)) if f16 && fits(coop, 4 * coop.side, caps) => {
             let big = 8 * coop.side;
-            let big = groups(big) >= u64::from(tuning.coop_big_from) && fits(coop, big, caps);
+            let big = groups(big) >= u64::from(tuning.get(&COOP_BIG_FROM)) && fits(coop, big, caps);
             let tile = coop.side * if big { 8 } else { 4 };
             flags.extend(conv.then_some("CONV"));
             flags.extend(big.then_some("BIG"));
             flags.extend((coop.side == 8).then_some("EIGHT"));
             flags.extend(coop.emulated.then_some("SOFT"));
-            Ok((device.kernel("network/gemm_coop", &[("LANES", coop.lanes)], &flags)?, tile, tile))
+            Ok((device.kernel(&COOP, &[("LANES", coop.lanes)], &flags)?, tile, tile))
         }
         (Archetype::Tiled, _) => {
-            let big = groups(128) >= u64::from(tuning.big_from);
+            let big = groups(128) >= u64::from(tuning.get(&BIG_FROM));
             let tile = if big { 128 } else { 64 };
             flags.extend(conv.then_some("CONV"));
             flags.extend(big.then_some("BIG"));
             flags.extend(f16.then_some("F16"));
-            Ok((device.kernel("network/gemm_tiled", &[], &flags)?, tile, tile))
+            Ok((device.kernel(&TILED, &[], &flags)?, tile, tile))
         }
     }
 }

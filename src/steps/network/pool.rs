@@ -1,9 +1,15 @@
 //! Maximum pooling.
 
 use crate::Result;
-use crate::gpu::{Recorder, Tensor};
+use crate::gpu::{Recorder, Shader, Tensor, shader};
 use crate::shapes::ConvShape;
 use crate::steps::{check, check_vec4, flag_f16, grid_64, stored_f16, words};
+
+pub(super) static POOL: Shader = shader!(
+    "network/pool",
+    shared: ["stored"],
+    variants: [[], ["F16"]]
+);
 
 /// `C` = maximum over `kernel x kernel` windows of X `[batch][in_h][in_w][c]`; padding never wins. Both may be stored
 /// as f16.
@@ -53,7 +59,7 @@ impl MaxPool<'_> {
             stride: s.stride,
             pad: s.pad_top,
         };
-        let kernel = recorder.device().kernel("network/pool", &[], flag_f16(f16))?;
+        let kernel = recorder.device().kernel(&POOL, &[], flag_f16(f16))?;
         let items = words(&[s.batch, s.out_h, s.out_w, s.in_c / 4]);
         let grid = grid_64("pooling", items, recorder.device().caps())?;
         let shape = format!("{}x{}x{}->{}x{} b{}", s.in_h, s.in_w, s.in_c, s.out_h, s.out_w, s.batch);

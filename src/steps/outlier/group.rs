@@ -1,8 +1,12 @@
 //! Patches of all images gathered by grid position, and centred.
 
-use crate::gpu::{Recorder, Tensor, grid_1d};
+use crate::gpu::{Recorder, Shader, Tensor, grid_1d, shader};
 use crate::steps::check;
 use crate::{Error, Result};
+
+pub(super) static GATHER: Shader = shader!("outlier/group_gather");
+pub(super) static CENTRE: Shader = shader!("outlier/group_centre");
+pub(super) static SHIFT: Shader = shader!("outlier/group_shift");
 
 /// Copies grid positions `p0 .. p0 + groups` of one chunk of images, image by image in `z`, into a block of groups:
 /// `block[b][first + i] = z[i][p0 + b]`. One call a chunk fills a block.
@@ -64,7 +68,7 @@ impl Gather<'_> {
             return Ok(());
         }
         let params = GatherParams { images, positions, r4: r / 4, first, p0, groups, n, pad: 0 };
-        let kernel = recorder.device().kernel("outlier/group_gather", &[], &[])?;
+        let kernel = recorder.device().kernel(&GATHER, &[], &[])?;
         let grid = grid_1d((total as u32).div_ceil(64), recorder.device().caps().max_groups);
         recorder.dispatch(&kernel, &shape, &[self.z, self.block], &params, grid)
     }
@@ -105,7 +109,7 @@ impl Centre<'_> {
             return Ok(());
         }
         let params = CentreParams { groups, n, r4: r / 4, pad: 0 };
-        let kernel = recorder.device().kernel("outlier/group_centre", &[], &[])?;
+        let kernel = recorder.device().kernel(&CENTRE, &[], &[])?;
         let grid = grid_1d((groups * (r / 4)).div_ceil(64), recorder.device().caps().max_groups);
         recorder.dispatch(&kernel, &format!("{groups}x{n}x{r}"), &[self.block], &params, grid)
     }
@@ -151,7 +155,7 @@ impl Shift<'_> {
             return Ok(());
         }
         let params = ShiftParams { groups, n, q, r4: r / 4 };
-        let kernel = recorder.device().kernel("outlier/group_shift", &[], &[])?;
+        let kernel = recorder.device().kernel(&SHIFT, &[], &[])?;
         let grid = grid_1d((groups * (r / 4)).div_ceil(64), recorder.device().caps().max_groups);
         recorder.dispatch(&kernel, &format!("{groups}x{n}+{q}x{r}"), &[self.block, self.rows], &params, grid)
     }

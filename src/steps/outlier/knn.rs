@@ -1,10 +1,17 @@
 //! The k nearest other rows of every row, within groups.
 
-use crate::gpu::{Archetype, Recorder, Tensor};
+use crate::gpu::{Archetype, Recorder, Shader, Tensor, shader};
 use crate::steps::broadcast8;
 use crate::steps::check;
 use crate::steps::outlier::group::{check_depth, words};
 use crate::{Error, Result};
+
+pub(super) static DIRECT: Shader = shader!(
+    "outlier/knn_direct",
+    shared: ["stored"],
+    variants: [[], ["SUBGROUP"]]
+);
+pub(super) static TILED: Shader = shader!("outlier/knn_tiled");
 
 /// Largest `k`: the lists stay in registers.
 pub const MAX_K: u32 = 32;
@@ -71,9 +78,9 @@ impl Knn<'_> {
                 let flags: &[&str] = if broadcast8(device.caps()) { &["SUBGROUP"] } else { &[] };
                 // Longer lists leave room for fewer rows a lane; measured for k = 1 to 32 on lavapipe.
                 let tm = if width <= 8 { 3 } else { 2 };
-                (device.kernel("outlier/knn_direct", &[("K", width), ("TM", tm)], flags)?, 8 * tm)
+                (device.kernel(&DIRECT, &[("K", width), ("TM", tm)], flags)?, 8 * tm)
             }
-            Archetype::Tiled => (device.kernel("outlier/knn_tiled", &[("K", width)], &[])?, 64),
+            Archetype::Tiled => (device.kernel(&TILED, &[("K", width)], &[])?, 64),
         };
         recorder.dispatch(
             &kernel,

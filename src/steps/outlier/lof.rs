@@ -1,10 +1,15 @@
 //! Local outlier factor within groups.
 
-use crate::gpu::{Recorder, Tensor, grid_1d};
+use crate::gpu::{Recorder, Shader, Tensor, grid_1d, shader};
 use crate::steps::check;
 use crate::steps::outlier::group::words;
 use crate::steps::outlier::knn::Knn;
 use crate::{Error, Result};
+
+pub(super) static LOF: Shader = shader!(
+    "outlier/lof",
+    variants: [[], ["DENSITY"]]
+);
 
 /// Where the scores of a block of groups go: `scores[i][p0 + b]` of `[n][positions]`.
 #[derive(Clone, Copy, Debug)]
@@ -79,8 +84,7 @@ impl Lof<'_> {
         let params = Params { groups, n, k, positions: to.positions, p0: to.p0, pad: [0; 3] };
         let device = recorder.device();
         let grid = grid_1d((groups * n).div_ceil(64), device.caps().max_groups);
-        let (density, factor) =
-            (device.kernel("outlier/lof", &[], &["DENSITY"])?, device.kernel("outlier/lof", &[], &[])?);
+        let (density, factor) = (device.kernel(&LOF, &[], &["DENSITY"])?, device.kernel(&LOF, &[], &[])?);
         let shape = format!("{groups}x{n} k={k}");
         if k > 0 {
             recorder.dispatch(

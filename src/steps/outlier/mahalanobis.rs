@@ -1,11 +1,28 @@
 //! Outlier score by Mahalanobis distance, within groups: covariance, Cholesky factor, forward substitution.
 
 use crate::Result;
-use crate::gpu::{Archetype, Recorder, Tensor};
+use crate::gpu::{Archetype, Recorder, Shader, Tensor, shader};
 use crate::steps::broadcast8;
 use crate::steps::check;
 use crate::steps::outlier::group::{Centre, Shift, check_depth, words};
 use crate::steps::outlier::lof::ScoreMap;
+
+pub(super) static COVARIANCE_DIRECT: Shader = shader!(
+    "outlier/covariance_direct",
+    shared: ["stored"],
+    variants: [[], ["SUBGROUP"]]
+);
+pub(super) static COVARIANCE_TILED: Shader = shader!("outlier/covariance_tiled");
+pub(super) static CHOLESKY: Shader = shader!(
+    "outlier/cholesky",
+    shared: ["forward8"],
+    variants: [[], ["SUBGROUP"]]
+);
+pub(super) static MAHALANOBIS: Shader = shader!(
+    "outlier/mahalanobis",
+    shared: ["forward8"],
+    variants: [[], ["SUBGROUP"]]
+);
 
 /// Added to the diagonal of every covariance; the shaders hold the same number.
 pub const RIDGE: f32 = 0.01;
@@ -125,7 +142,7 @@ impl Factor<'_> {
         self.record_covariance(recorder)?;
         let device = recorder.device();
         let flags: &[&str] = if broadcast8(device.caps()) { &["SUBGROUP"] } else { &[] };
-        let kernel = device.kernel("outlier/cholesky", &[("WORKGROUP", Self::shape(recorder).0)], flags)?;
+        let kernel = device.kernel(&CHOLESKY, &[("WORKGROUP", Self::shape(recorder).0)], flags)?;
         let (groups, r) = (self.groups, self.r);
         let shape = format!("{groups}x{r}x{r}");
         recorder.dispatch(&kernel, &shape, &[self.factors], &[r / 4, 0, 0, 0], [groups, 1, 1])
@@ -136,7 +153,7 @@ impl Factor<'_> {
         let (workgroup, tm) = Self::shape(recorder);
         let device = recorder.device();
         let flags: &[&str] = if broadcast8(device.caps()) { &["SUBGROUP"] } else { &[] };
-        let kernel = device.kernel("outlier/mahalanobis", &[("WORKGROUP", workgroup), ("TM", tm)], flags)?;
+        let kernel = device.kernel(&MAHALANOBIS, &[("WORKGROUP", workgroup), ("TM", tm)], flags)?;
         let (groups, r) = (self.groups, self.r);
         recorder.dispatch(
             &kernel,
@@ -153,9 +170,9 @@ impl Factor<'_> {
         let (kernel, side) = match device.caps().archetype {
             Archetype::Direct => {
                 let flags: &[&str] = if broadcast8(device.caps()) { &["SUBGROUP"] } else { &[] };
-                (device.kernel("outlier/covariance_direct", &[], flags)?, 32)
+                (device.kernel(&COVARIANCE_DIRECT, &[], flags)?, 32)
             }
-            Archetype::Tiled => (device.kernel("outlier/covariance_tiled", &[], &[])?, 64),
+            Archetype::Tiled => (device.kernel(&COVARIANCE_TILED, &[], &[])?, 64),
         };
         let tiles = r.div_ceil(side);
         recorder.dispatch(

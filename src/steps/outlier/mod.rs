@@ -6,3 +6,24 @@ pub mod lof;
 pub mod mahalanobis;
 pub mod nearest;
 pub mod quantile;
+
+use crate::gpu::Shader;
+
+/// The kernels of these steps.
+pub(super) fn shaders() -> Vec<&'static Shader> {
+    vec![
+        &group::GATHER,
+        &group::CENTRE,
+        &group::SHIFT,
+        &knn::DIRECT,
+        &knn::TILED,
+        &lof::LOF,
+        &nearest::NEAREST,
+        &mahalanobis::COVARIANCE_DIRECT,
+        &mahalanobis::COVARIANCE_TILED,
+        &mahalanobis::CHOLESKY,
+        &mahalanobis::MAHALANOBIS,
+        &quantile::QUANTILE,
+        &quantile::KEEP,
+    ]
+}

@@ -1,11 +1,13 @@
 //! Outlier score by the distance to the nearest neighbour, within groups.
 
-use crate::gpu::{Recorder, Tensor, grid_1d};
+use crate::gpu::{Recorder, Shader, Tensor, grid_1d, shader};
 use crate::steps::check;
 use crate::steps::outlier::group::words;
 use crate::steps::outlier::knn::Knn;
 use crate::steps::outlier::lof::{Params, ScoreMap};
 use crate::{Error, Result};
+
+pub(super) static NEAREST: Shader = shader!("outlier/nearest");
 
 /// Distance to the nearest other row of the group, plus 1, from the lists of [`Knn`] (`k = 1` will do). A group of one
 /// row scores 1.
@@ -40,7 +42,7 @@ impl Nearest<'_> {
             return Ok(());
         }
         let params = Params { groups, n, k, positions: to.positions, p0: to.p0, pad: [0; 3] };
-        let kernel = recorder.device().kernel("outlier/nearest", &[], &[])?;
+        let kernel = recorder.device().kernel(&NEAREST, &[], &[])?;
         let grid = grid_1d((groups * n).div_ceil(64), recorder.device().caps().max_groups);
         recorder.dispatch(&kernel, &format!("{groups}x{n}"), &[self.distances, to.scores], &params, grid)
     }

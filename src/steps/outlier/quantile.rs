@@ -1,8 +1,19 @@
 //! The threshold on the scores, and the indices of the patches that stay.
 
-use crate::gpu::{Recorder, Tensor, grid_1d};
+use crate::gpu::{Recorder, Shader, Tensor, grid_1d, shader};
 use crate::steps::check;
 use crate::{Error, Result};
+
+pub(super) static QUANTILE: Shader = shader!(
+    "outlier/quantile",
+    shared: ["score_key"],
+    variants: [["COUNT"], ["PICK"], ["ABOVE"], ["LERP"]]
+);
+pub(super) static KEEP: Shader = shader!(
+    "outlier/keep",
+    shared: ["score_key"],
+    variants: [[], ["COUNT"], ["SCAN"]]
+);
 
 /// Exact quantile of scores with linear interpolation between the two nearest in order, as NumPy's default. NaN,
 /// infinity and the largest float count as the largest float.
@@ -57,13 +68,13 @@ impl Quantile<'_> {
         recorder.clear(state);
         for shift in [24, 16, 8, 0] {
             let constant = [("SHIFT", shift)];
-            let count = recorder.device().kernel("outlier/quantile", &constant, &["COUNT"])?;
-            let pick = recorder.device().kernel("outlier/quantile", &constant, &["PICK"])?;
+            let count = recorder.device().kernel(&QUANTILE, &constant, &["COUNT"])?;
+            let pick = recorder.device().kernel(&QUANTILE, &constant, &["PICK"])?;
             recorder.dispatch(&count, &shape, &[scores, state], &params, grid)?;
             recorder.dispatch(&pick, &shape, &[state], &params, [1, 1, 1])?;
         }
-        let above = recorder.device().kernel("outlier/quantile", &[], &["ABOVE"])?;
-        let lerp = recorder.device().kernel("outlier/quantile", &[], &["LERP"])?;
+        let above = recorder.device().kernel(&QUANTILE, &[], &["ABOVE"])?;
+        let lerp = recorder.device().kernel(&QUANTILE, &[], &["LERP"])?;
         recorder.dispatch(&above, &shape, &[scores, state], &params, grid)?;
         recorder.dispatch(&lerp, &shape, &[state, threshold], &params, [1, 1, 1])
     }
@@ -115,9 +126,9 @@ impl Keep<'_> {
         let shape = format!("{len}");
         let device = recorder.device();
         let grid = grid_1d(blocks, device.caps().max_groups);
-        let counting = device.kernel("outlier/keep", &[], &["COUNT"])?;
-        let scan = device.kernel("outlier/keep", &[], &["SCAN"])?;
-        let write = device.kernel("outlier/keep", &[], &[])?;
+        let counting = device.kernel(&KEEP, &[], &["COUNT"])?;
+        let scan = device.kernel(&KEEP, &[], &["SCAN"])?;
+        let write = device.kernel(&KEEP, &[], &[])?;
         recorder.dispatch(&counting, &shape, &[scores, threshold, starts], &params, grid)?;
         recorder.dispatch(&scan, &shape, &[starts, count], &params, [1, 1, 1])?;
         recorder.dispatch(&write, &shape, &[scores, threshold, starts, kept], &params, grid)

@@ -1,8 +1,14 @@
 //! Patches: the 3x3 mean of every position.
 
 use crate::Result;
-use crate::gpu::{Recorder, Tensor};
+use crate::gpu::{Recorder, Shader, Tensor, shader};
 use crate::steps::{check, check_vec4, flag_f16, grid_64, words};
+
+pub(super) static MEANS: Shader = shader!(
+    "patches/means",
+    shared: ["stored"],
+    variants: [[], ["F16"]]
+);
 
 /// 3x3 mean (stride 1, zero padding 1, zeros counted) of X `[batch][h][w][c]` into channels `to .. to + c` of
 /// C `[batch][h][w][row]`. docs/method.md, section 3; PatchCore, section 3.1. X may be stored as f16.
@@ -43,7 +49,7 @@ impl PatchMean<'_> {
         check("patch x", words(&[batch, h, w, c]), self.x)?;
         check("patch c", words(&[batch, h, w, self.row]), self.c)?;
         let params = Params { batch, h, w, c4: c / 4, row4: self.row / 4, to4: self.to / 4 };
-        let kernel = recorder.device().kernel("patches/means", &[], flag_f16(self.x.is_f16()))?;
+        let kernel = recorder.device().kernel(&MEANS, &[], flag_f16(self.x.is_f16()))?;
         let grid = grid_64("patch", words(&[batch, h, w, c / 4]), recorder.device().caps())?;
         recorder.dispatch(&kernel, &format!("{h}x{w}x{c} b{batch}"), &[self.x, self.c], &params, grid)
     }

@@ -1,8 +1,13 @@
 //! Patches as PatchCore publishes them: neighbourhoods, adaptively averaged to a fixed number of values.
 
-use crate::gpu::{Recorder, Tensor};
+use crate::gpu::{Recorder, Shader, Tensor, shader};
 use crate::steps::{check, check_vec4, flag_f16, grid_64, words};
 use crate::{Error, Result};
+
+pub(super) static POOLING: Shader = shader!(
+    "patches/pooling",
+    variants: [[], ["F16"]]
+);
 
 /// Values that `pooled` reduces each stage's patch to (PatchCore's `pretrain_embed_dimension`).
 pub const STAGE_VALUES: usize = 1024;
@@ -61,7 +66,7 @@ impl Pooled<'_> {
         check("pooled x", words(&[batch, h, w, c]), self.x)?;
         check("pooled c", words(&[batch, h, w, row]), self.c)?;
         let params = Params { batch, h, w, c, side, m4: m / 4, row4: row / 4, to4: to / 4 };
-        let kernel = recorder.device().kernel("patches/pooling", &[], flag_f16(self.x.is_f16()))?;
+        let kernel = recorder.device().kernel(&POOLING, &[], flag_f16(self.x.is_f16()))?;
         let grid = grid_64("pooled", words(&[batch, h, w, m / 4]), recorder.device().caps())?;
         let label = format!("{h}x{w}x{c} {side}x{side}->{m} b{batch}");
         recorder.dispatch(&kernel, &label, &[self.x, self.c], &params, grid)

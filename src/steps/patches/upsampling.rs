@@ -1,8 +1,10 @@
 //! Bilinear resampling between grids.
 
 use crate::Result;
-use crate::gpu::{Recorder, Tensor};
+use crate::gpu::{Recorder, Shader, Tensor, shader};
 use crate::steps::{check, check_vec4, grid_64, words};
+
+pub(super) static UPSAMPLING: Shader = shader!("patches/upsampling");
 
 /// Bilinear, half-pixel centres, no corner alignment: X `[batch][in_h][in_w][c]` into channels `to .. to + c` of
 /// C `[batch][out_h][out_w][row]`. It equals PyTorch's `interpolate(mode="bilinear", align_corners=False)`.
@@ -48,7 +50,7 @@ impl Upsample<'_> {
         check("resample c", words(&[batch, out_h, out_w, self.row]), self.c)?;
         let params =
             Params { batch, c4: c / 4, in_h, in_w, out_h, out_w, row4: self.row / 4, to4: self.to / 4 };
-        let kernel = recorder.device().kernel("patches/upsampling", &[], &[])?;
+        let kernel = recorder.device().kernel(&UPSAMPLING, &[], &[])?;
         let grid = grid_64("resample", words(&[batch, out_h, out_w, c / 4]), recorder.device().caps())?;
         let shape = format!("{in_h}x{in_w}x{c}->{out_h}x{out_w} b{batch}");
         recorder.dispatch(&kernel, &shape, &[self.x, self.c], &params, grid)

@@ -1,8 +1,10 @@
 //! Distances of all pairs of two short lists of vectors.
 
 use crate::Result;
-use crate::gpu::{Recorder, Tensor};
+use crate::gpu::{Recorder, Shader, Tensor, shader};
 use crate::steps::{check, check_vec4, grid_64, words};
+
+pub(super) static IMAGE_DISTANCE: Shader = shader!("search/image_distance");
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -30,7 +32,7 @@ pub fn record(
     if q == 0 || m == 0 {
         return Ok(());
     }
-    let kernel = recorder.device().kernel("search/image_distance", &[], &[])?;
+    let kernel = recorder.device().kernel(&IMAGE_DISTANCE, &[], &[])?;
     let grid = grid_64("image distance", words(&[q, m]), recorder.device().caps())?;
     recorder.dispatch(&kernel, &format!("{q}x{m}x{dim}"), &[a, b, c], &Params { q, m, d4: dim / 4 }, grid)
 }

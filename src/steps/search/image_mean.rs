@@ -1,8 +1,10 @@
 //! Mean of the embeddings of an image.
 
 use crate::Result;
-use crate::gpu::{Recorder, Tensor};
+use crate::gpu::{Recorder, Shader, Tensor, shader};
 use crate::steps::{check, check_vec4, grid_64, words};
+
+pub(super) static IMAGE_MEAN: Shader = shader!("search/image_mean");
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -28,7 +30,7 @@ pub fn record(
     if images == 0 || positions == 0 {
         return Ok(());
     }
-    let kernel = recorder.device().kernel("search/image_mean", &[], &[])?;
+    let kernel = recorder.device().kernel(&IMAGE_MEAN, &[], &[])?;
     let grid = grid_64("image mean", words(&[images, dim / 4]), recorder.device().caps())?;
     let params = Params { images, positions, d4: dim / 4 };
     recorder.dispatch(&kernel, &format!("{images}x{positions}x{dim}"), &[x, c], &params, grid)

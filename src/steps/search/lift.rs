@@ -1,10 +1,12 @@
 //! Vectors brought to principal axes: a head whose distances bound those of the whole, and what the rest needs.
 
 use crate::Result;
-use crate::gpu::{Recorder, Tensor};
+use crate::gpu::{Recorder, Shader, Tensor, shader};
 use crate::shapes::Activation;
 use crate::steps::grid_64;
 use crate::steps::network::gemm::Gemm;
+
+pub(super) static LIFT: Shader = shader!("search/lift");
 
 /// Values behind the head of a lifted vector: scale, lower and upper bound of the rest (`search/lift.wgsl`).
 pub const TAIL: usize = 3;
@@ -51,7 +53,7 @@ impl Lift<'_> {
         // gamma(d) each for the two sums and for the heads, doubled.
         let slack = 4.0 * dim as f32 * f32::EPSILON;
         let params = Params { rows, d4: dim / 4, k4: lifted / 4, slack };
-        let kernel = recorder.device().kernel("search/lift", &[], &[])?;
+        let kernel = recorder.device().kernel(&LIFT, &[], &[])?;
         let grid = grid_64("lift", rows.into(), recorder.device().caps())?;
         recorder.dispatch(&kernel, &format!("{rows}x{dim}"), &[x, mean, c], &params, grid)
     }

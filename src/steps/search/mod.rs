@@ -5,3 +5,19 @@ pub mod image_mean;
 pub mod lift;
 pub mod patch_score;
 pub mod search;
+
+use crate::gpu::Shader;
+
+/// The kernels of these steps.
+pub(super) fn shaders() -> Vec<&'static Shader> {
+    vec![
+        &image_distance::IMAGE_DISTANCE,
+        &image_mean::IMAGE_MEAN,
+        &lift::LIFT,
+        &patch_score::PATCH_SCORE,
+        &search::BOXES_DIRECT,
+        &search::BOXES_TILED,
+        &search::SEARCH_DIRECT,
+        &search::SEARCH,
+    ]
+}

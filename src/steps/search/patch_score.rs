@@ -1,8 +1,10 @@
 //! The soft-weighted patch score and the image score: docs/method.md, section 6.
 
 use crate::Result;
-use crate::gpu::{Recorder, Tensor, grid_1d};
+use crate::gpu::{Recorder, Shader, Tensor, grid_1d, shader};
 use crate::steps::{check, words};
+
+pub(super) static PATCH_SCORE: Shader = shader!("search/patch_score");
 
 /// Patch scores `weight * squared distance` and the largest of every image.
 #[derive(Debug)]
@@ -42,7 +44,7 @@ impl PatchScore<'_> {
         check("bank weights", m.into(), self.weights)?;
         check("patch scores", words(&[images, positions]), self.scores)?;
         check("image scores", images.into(), self.top)?;
-        let kernel = recorder.device().kernel("search/patch_score", &[], &[])?;
+        let kernel = recorder.device().kernel(&PATCH_SCORE, &[], &[])?;
         let grid = grid_1d(images, recorder.device().caps().max_groups);
         let tensors = [self.best, self.weights, self.scores, self.top];
         let shape = format!("{images}x{positions}");

@@ -1,8 +1,23 @@
 //! Exact nearest row of a bank in tiles of neighbours: bounds of whole tiles first, then the rows that are left.
 
-use crate::gpu::{Archetype, Caps, Recorder, Tensor};
+use crate::gpu::{Archetype, Caps, Recorder, Shader, Tensor, shader};
 use crate::steps::{broadcast8, check, words};
 use crate::{Error, Result};
+
+pub(super) static BOXES_DIRECT: Shader = shader!(
+    "search/boxes_direct",
+    shared: ["stored"],
+    variants: [[], ["SUBGROUP"]]
+);
+pub(super) static BOXES_TILED: Shader = shader!("search/boxes_tiled");
+pub(super) static SEARCH_DIRECT: Shader = shader!(
+    "search/search_direct",
+    shared: ["stored"]
+);
+pub(super) static SEARCH: Shader = shader!(
+    "search/search",
+    variants: [[], ["SUBGROUP"]]
+);
 
 /// Pairs of 4 tiles that one workgroup of the `direct` variant walks (`PAIRS` in its shader).
 const DIRECT_PAIRS: u32 = 8;
@@ -138,14 +153,14 @@ impl Search<'_> {
         let device = recorder.device().clone();
         let caps = device.caps();
         let quads = self.shape.tiles(self.m) / 4;
-        let (name, flags, grid): (_, &[&str], _) = match caps.archetype {
+        let (shader, flags, grid): (_, &[&str], _) = match caps.archetype {
             Archetype::Direct => {
                 let flags: &[&str] = if broadcast8(caps) { &["SUBGROUP"] } else { &[] };
-                ("search/boxes_direct", flags, [q.div_ceil(32), quads.div_ceil(2 * DIRECT_PAIRS), 1])
+                (&BOXES_DIRECT, flags, [q.div_ceil(32), quads.div_ceil(2 * DIRECT_PAIRS), 1])
             }
-            Archetype::Tiled => ("search/boxes_tiled", &[], [q.div_ceil(64), quads.div_ceil(16), 1]),
+            Archetype::Tiled => (&BOXES_TILED, &[], [q.div_ceil(64), quads.div_ceil(16), 1]),
         };
-        let kernel = device.kernel(name, &[], flags)?;
+        let kernel = device.kernel(shader, &[], flags)?;
         let shape = format!("{q}x{}x{k}", 4 * quads);
         let params = BoxParams { q, quads, k4: k / 4 };
         recorder.dispatch(&kernel, &shape, &[self.lifted, self.boxes, self.bounds], &params, grid)
@@ -173,10 +188,10 @@ impl Search<'_> {
         let constants = [("TILE", tile), ("K4", k / 4), ("STEPS", steps), ("LANES", lanes)];
         let (kernel, groups) = match (caps.archetype, subgroup) {
             (Archetype::Direct, true) => {
-                (device.kernel("search/search_direct", &constants[..3], &[])?, q.div_ceil(4))
+                (device.kernel(&SEARCH_DIRECT, &constants[..3], &[])?, q.div_ceil(4))
             }
-            (_, true) => (device.kernel("search/search", &constants, &["SUBGROUP"])?, q),
-            (_, false) => (device.kernel("search/search", &constants, &[])?, q),
+            (_, true) => (device.kernel(&SEARCH, &constants, &["SUBGROUP"])?, q),
+            (_, false) => (device.kernel(&SEARCH, &constants, &[])?, q),
         };
         let grid = crate::gpu::grid_1d(groups, caps.max_groups);
         let tensors = [

@@ -85,8 +85,10 @@ pub fn serve(all: &[Variant], asked: &str) -> Result<(), String> {
     for number in asked.split(',').filter(|n| !n.is_empty()) {
         let at: usize = number.parse().map_err(|_| format!("{number} is no number"))?;
         say("start", number);
-        let made =
-            all[at].source().and_then(|source| translate(&source)).and_then(|spirv| compiler.compile(&spirv));
+        let made = all[at]
+            .source()
+            .and_then(|source| translate(&source, all[at].shader.entry))
+            .and_then(|spirv| compiler.compile(&spirv));
         match made {
             Ok(statistics) => {
                 let text = serde_json::to_string(&statistics).map_err(|e| e.to_string())?;

@@ -9,7 +9,7 @@ mod table;
 mod vulkan;
 
 use child::{ASKED, Outcome};
-use softpatch::low_level::gpu::shaders::{ALL, Shader};
+use softpatch::low_level::gpu::Shader;
 use std::path::PathBuf;
 use table::Variant;
 use vulkan::Statistics;
@@ -25,24 +25,30 @@ const SPILLS: [&str; 3] = ["Spilled VGPRs", "Spilled SGPRs", "Scratch size"];
 const KNOWN: [(&str, &str, &str, u64); 2] = [
     // GCN has fewer scalar registers than RDNA. Four of them lie in lanes of a vector register; no memory is
     // used.
-    ("vega10", "neighbor_search TILE=32 K4=16 STEPS=8 LANES=32", "Spilled SGPRs", 4),
-    ("vega10", "neighbor_search+SUBGROUP TILE=32 K4=16 STEPS=8 LANES=32", "Spilled SGPRs", 4),
+    ("vega10", "search/search TILE=32 K4=16 STEPS=8 LANES=32", "Spilled SGPRs", 4),
+    ("vega10", "search/search+SUBGROUP TILE=32 K4=16 STEPS=8 LANES=32", "Spilled SGPRs", 4),
 ];
 
 /// A shader that needs more memory than there are registers: what a spill looks like.
-const TOO_MUCH: &str = "
+static TOO_MUCH: Shader = Shader {
+    name: "too_much",
+    entry: "main",
+    text: "
 @group(0) @binding(0) var<storage, read_write> c: array<u32>;
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) me: u32) {
     var own: array<u32, 1024>;
     for (var i = 0u; i < 1024u; i++) { own[i] = c[64u * i + me]; }
     for (var i = 0u; i < 1024u; i++) { c[64u * i + me] = own[c[i] % 1024u]; }
-}";
+}",
+    shared: &[],
+    variants: &[],
+};
 
 /// What a child can be asked for: the variants, and behind them what the tests made up.
 fn asked() -> Vec<Variant> {
     let mut all = table::variants();
-    all.push(Variant { shader: "too_much", text: TOO_MUCH, flags: &[], constants: Vec::new() });
+    all.push(Variant { shader: &TOO_MUCH, flags: &[], constants: Vec::new() });
     all
 }
 
@@ -104,31 +110,33 @@ fn spills(statistics: &Statistics, most: impl Fn(&str) -> u64) -> Vec<String> {
 
 #[test]
 fn every_shader_has_its_constants() {
-    for Shader { name, variants, .. } in ALL.iter().filter(|s| !table::not_for_gpus(s.name)) {
-        for flags in *variants {
-            let sets = table::constants(name, flags);
+    for shader in table::for_gpus() {
+        for flags in shader.variants {
+            let sets = table::constants(shader, flags);
+            let label = shader.label();
             assert!(
                 sets.is_some_and(|s| !s.is_empty()),
-                "{name} {flags:?}: add it to tests/kernels/amd/table.rs"
+                "{label} {flags:?}: add it to tests/kernels/amd/table.rs"
             );
         }
     }
     for variant in asked() {
         let source = variant.source().unwrap_or_else(|e| panic!("{}: {e}", variant.label()));
-        spirv::translate(&source).unwrap_or_else(|e| panic!("{}: {e}", variant.label()));
+        spirv::translate(&source, variant.shader.entry)
+            .unwrap_or_else(|e| panic!("{}: {e}", variant.label()));
     }
 }
 
 #[test]
 fn nothing_spills() {
-    for shader in ALL.iter().filter(|s| !table::not_for_gpus(s.name)) {
+    for shader in table::for_gpus() {
         for flags in shader.variants {
-            if let Some(why) = table::left_out(shader.name, flags) {
-                println!("left out: {} {flags:?}: {why}", shader.name);
+            if let Some(why) = table::left_out(shader, flags) {
+                println!("left out: {} {flags:?}: {why}", shader.label());
             }
         }
     }
-    let made = compile(|_, variant| variant.text != TOO_MUCH, &mut |line| println!("{line}"));
+    let made = compile(|_, variant| variant.shader.name != TOO_MUCH.name, &mut |line| println!("{line}"));
     let mut bad = Vec::new();
     for Made { family, variant, outcome } in &made {
         let label = variant.label();
@@ -149,7 +157,7 @@ fn nothing_spills() {
 /// Else the test above would see nothing but zeros.
 #[test]
 fn a_spill_would_show() {
-    let made = compile(|_, variant| variant.text == TOO_MUCH, &mut |line| println!("{line}"));
+    let made = compile(|_, variant| variant.shader.name == TOO_MUCH.name, &mut |line| println!("{line}"));
     for Made { family, outcome, .. } in &made {
         let Outcome::Compiled(statistics) = outcome else { panic!("{family}: {outcome}") };
         assert!(statistics.values["Scratch size"] > 0, "{family}: {statistics:?}");

@@ -28,7 +28,7 @@ fn given(name: &str) -> String {
 pub fn statistics() {
     let (shader, family) = (given("SOFTPATCH_AMD_SHADER"), given("SOFTPATCH_AMD_FAMILY"));
     let wanted = |f: &str, variant: &super::Variant| {
-        f.contains(&family) && variant.text != TOO_MUCH && variant.label().contains(&shader)
+        f.contains(&family) && variant.shader.name != TOO_MUCH.name && variant.label().contains(&shader)
     };
     if !FAMILIES.iter().any(|f| f.contains(&family)) {
         println!("no family is named {family}; there are {}", FAMILIES.join(", "));

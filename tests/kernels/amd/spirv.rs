@@ -12,20 +12,22 @@ pub struct Spirv {
     pub bindings: Vec<(u32, bool)>,
 }
 
-/// Translates a shader with the entry point `main`.
-pub fn translate(source: &str) -> Result<Spirv, String> {
+/// Translates one entry point of a shader.
+pub fn translate(source: &str, entry: &str) -> Result<Spirv, String> {
     let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
     let info = Validator::new(ValidationFlags::all(), Capabilities::all())
         .validate(&module)
         .map_err(|e| e.emit_to_string(source))?;
     let mut bindings = Vec::new();
-    for (_, variable) in module.global_variables.iter() {
-        if let Some(at) = variable.binding {
+    let at = module.entry_points.iter().position(|e| e.name == entry).ok_or("no such entry point")?;
+    let uses = info.get_entry_point(at);
+    for (handle, variable) in module.global_variables.iter() {
+        if let (false, Some(at)) = (uses[handle].is_empty(), variable.binding) {
             bindings.push((at.binding, variable.space == naga::AddressSpace::Uniform));
         }
     }
     let pipeline =
-        spv::PipelineOptions { shader_stage: naga::ShaderStage::Compute, entry_point: "main".into() };
+        spv::PipelineOptions { shader_stage: naga::ShaderStage::Compute, entry_point: entry.into() };
     let words = spv::write_vec(&module, &info, &options(), Some(&pipeline)).map_err(|e| e.to_string())?;
     Ok(Spirv { words, bindings })
 }

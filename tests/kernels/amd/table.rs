@@ -1,15 +1,15 @@
 //! The variants that a GPU can be asked to run, with the constants that the host sets.
 
-use softpatch::low_level::gpu::shaders::{ALL, Shader, preprocess};
+use softpatch::low_level::gpu::Shader;
+use softpatch::low_level::shaders;
 
-/// Names and values, as `preprocess` takes them.
+/// Names and values, as `Shader::source` takes them.
 pub type Constants = Vec<(&'static str, u32)>;
 
 /// One pipeline.
 #[derive(Clone, Debug)]
 pub struct Variant {
-    pub shader: &'static str,
-    pub text: &'static str,
+    pub shader: &'static Shader,
     pub flags: &'static [&'static str],
     pub constants: Constants,
 }
@@ -19,45 +19,45 @@ impl Variant {
     pub fn label(&self) -> String {
         let flags: String = self.flags.iter().map(|f| format!("+{f}")).collect();
         let constants: String = self.constants.iter().map(|(n, v)| format!(" {n}={v}")).collect();
-        format!("{}{flags}{constants}", self.shader)
+        format!("{}{flags}{constants}", self.shader.label())
     }
 
     /// The WGSL that the library would hand to wgpu.
     pub fn source(&self) -> Result<String, String> {
-        preprocess(self.shader, self.text, &self.constants, self.flags).map_err(|e| e.to_string())
+        self.shader.source(&self.constants, self.flags).map_err(|e| e.to_string())
     }
 
     /// Whether it needs f16 cooperative matrices of 16 x 16 with f32 sums.
     pub fn cooperative(&self) -> bool {
-        matches!(self.shader, "network/gemm_coop" | "device/probe_coop" | "device/coop_check")
+        matches!(self.shader.name, "network/gemm_coop" | "device/probe_coop" | "device/coop_check")
     }
 }
 
-/// Whether no GPU runs this file by itself: kernels for CPU drivers, and helpers that others include.
-pub fn not_for_gpus(shader: &str) -> bool {
-    shader.ends_with("_direct") || shader.starts_with("shared/")
+/// The kernels that are not for CPU drivers alone.
+pub fn for_gpus() -> impl Iterator<Item = &'static Shader> {
+    shaders().into_iter().filter(|shader| !shader.name.ends_with("_direct"))
 }
 
 /// Why the flags are not for this compiler, where they are not.
-pub fn left_out(shader: &str, flags: &[&str]) -> Option<&'static str> {
+pub fn left_out(shader: &Shader, flags: &[&str]) -> Option<&'static str> {
     if flags.contains(&"SOFT") {
         return Some("emulation, for tests on machines without cooperative matrices");
     }
     if flags.contains(&"EIGHT") {
         return Some("no AMD GPU has cooperative matrices of 8 x 8");
     }
-    // `broadcast8` in src/ops/mod.rs: these two are written for subgroups of 8 lanes.
-    if flags.contains(&"SUBGROUP") && matches!(shader, "outlier/cholesky" | "outlier/mahalanobis") {
+    // `broadcast8` in src/steps/mod.rs: these two are written for subgroups of 8 lanes.
+    if flags.contains(&"SUBGROUP") && matches!(shader.name, "outlier/cholesky" | "outlier/mahalanobis") {
         return Some("for CPU drivers with subgroups of 8 lanes only");
     }
     None
 }
 
-/// The sets of constants that src/ops and src/roofline give `shader` on the `tiled` family: the usual ones,
+/// The sets of constants that src/steps and src/roofline give `shader` on the `tiled` family: the usual ones,
 /// and of a range the ends, which need most registers and least. None where the shader is not in the table.
-pub fn constants(shader: &str, flags: &[&str]) -> Option<Vec<Constants>> {
+pub fn constants(shader: &Shader, flags: &[&str]) -> Option<Vec<Constants>> {
     let of = |name: &'static str, values: &[u32]| values.iter().map(|&v| vec![(name, v)]).collect();
-    Some(match shader {
+    Some(match shader.label().as_str() {
         "coreset/first"
         | "coreset/cap"
         | "coreset/histogram"
@@ -129,10 +129,10 @@ pub fn constants(shader: &str, flags: &[&str]) -> Option<Vec<Constants>> {
 /// Every pipeline that a GPU can be asked to run.
 pub fn variants() -> Vec<Variant> {
     let mut all = Vec::new();
-    for &Shader { name, text, variants } in ALL.iter().filter(|s| !not_for_gpus(s.name)) {
-        for &flags in variants.iter().filter(|flags| left_out(name, flags).is_none()) {
-            for constants in constants(name, flags).unwrap_or_default() {
-                all.push(Variant { shader: name, text, flags, constants });
+    for shader in for_gpus() {
+        for &flags in shader.variants.iter().filter(|flags| left_out(shader, flags).is_none()) {
+            for constants in constants(shader, flags).unwrap_or_default() {
+                all.push(Variant { shader, flags, constants });
             }
         }
     }

@@ -1,0 +1,151 @@
+//! Declared kernels to pipelines, each built once.
+
+use super::kernel::Binding;
+use super::{Archetype, Device, Kernel, Shader};
+use crate::{Error, Result};
+use std::sync::Arc;
+
+/// The bindings of group 0 in order, read from the declarations in the text.
+fn bindings(text: &str) -> Vec<Binding> {
+    text.lines()
+        .filter(|l| l.starts_with("@group(0) @binding("))
+        .map(|l| {
+            if l.contains("var<uniform>") {
+                Binding::Uniform
+            } else if l.contains("read_write") {
+                Binding::ReadWrite
+            } else {
+                Binding::Read
+            }
+        })
+        .collect()
+}
+
+/// Bytes of `var<workgroup>` in a validated module; wgpu 30 does not hold them against the limit itself.
+fn workgroup_bytes(module: &wgpu::naga::Module) -> u32 {
+    let mut layouter = wgpu::naga::proc::Layouter::default();
+    if layouter.update(module.to_ctx()).is_err() {
+        return 0;
+    }
+    module
+        .global_variables
+        .iter()
+        .filter(|(_, v)| v.space == wgpu::naga::AddressSpace::WorkGroup)
+        .map(|(_, v)| layouter[v.ty].size)
+        .sum()
+}
+
+impl Device {
+    /// The pipeline of `shader` with the given constants and flags, built at the first call.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the text has a fault or the driver refuses it, [`Error::Limit`] where its workgroup needs
+    /// more than the device has.
+    pub fn kernel(&self, shader: &Shader, constants: &[(&str, u32)], flags: &[&str]) -> Result<Arc<Kernel>> {
+        let mut flags = flags.to_vec();
+        // The device's choice, not the step's: whatever has such loads uses them where they are cheaper.
+        let caps = self.caps();
+        if caps.int64 && caps.archetype == Archetype::Direct && shader.asks_for("INT64") {
+            flags.push("INT64");
+        }
+        let mut label = shader.label();
+        for flag in &flags {
+            label.push('+');
+            label.push_str(flag);
+        }
+        for (constant, value) in constants {
+            label.push_str(&format!(" {constant}={value}"));
+        }
+        let mut kernels = self.0.kernels.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(kernel) = kernels.get(&label) {
+            return Ok(kernel.clone());
+        }
+        let kernel = Arc::new(build(self, shader, label.clone(), constants, &flags)?);
+        kernels.insert(label, kernel.clone());
+        Ok(kernel)
+    }
+}
+
+fn build(
+    device: &Device,
+    shader: &Shader,
+    label: String,
+    constants: &[(&str, u32)],
+    flags: &[&str],
+) -> Result<Kernel> {
+    let caps = device.caps();
+    let mut source = shader.source(constants, flags)?;
+    if let Some(other) = device.0.rewrite.as_ref().and_then(|rewrite| rewrite.0(&shader.label(), &source)) {
+        source = other;
+    }
+    let module = wgpu::naga::front::wgsl::parse_str(&source)
+        .map_err(|e| Error::Device(format!("shader {label}: {}", e.emit_to_string(&source))))?;
+    let memory = workgroup_bytes(&module);
+    if memory > caps.max_workgroup_memory {
+        return Err(Error::Limit(format!(
+            "shader {label} needs {memory} bytes of workgroup memory, the device has {}",
+            caps.max_workgroup_memory
+        )));
+    }
+    let bindings = bindings(&source);
+    let wgpu_device = &device.0.wgpu;
+    let (layout, pipeline) = device.scoped(&format!("shader {label}"), || {
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some(&label),
+            source: wgpu::ShaderSource::Wgsl(source.as_str().into()),
+        };
+        let module = if caps.unchecked {
+            // SAFETY: the text is ours, every loop in it has a bound, every index stays inside its buffer: the whole
+            // test suite runs the same shaders with checks on, and again with checks off.
+            unsafe {
+                wgpu_device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+            }
+        } else {
+            wgpu_device.create_shader_module(descriptor)
+        };
+        let entries: Vec<_> = bindings
+            .iter()
+            .enumerate()
+            .map(|(i, binding)| wgpu::BindGroupLayoutEntry {
+                binding: i as u32,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty: match binding {
+                        Binding::Uniform => wgpu::BufferBindingType::Uniform,
+                        Binding::Read => wgpu::BufferBindingType::Storage { read_only: true },
+                        Binding::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+                    },
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+                count: None,
+            })
+            .collect();
+        let layout = wgpu_device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(&label),
+            entries: &entries,
+        });
+        let pipeline_layout = wgpu_device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(&label),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let pipeline = wgpu_device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&label),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some(shader.entry),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: device.0.cache.as_ref().map(|cache| &cache.wgpu),
+        });
+        (layout, pipeline)
+    })?;
+    device.count_created(1);
+    if let Some(cache) = &device.0.cache {
+        cache.grew();
+    }
+    Ok(Kernel { label, pipeline, layout, bindings })
+}

@@ -1,0 +1,89 @@
+//! Buffers of a device: made, written, read.
+
+use super::{Device, Tensor};
+use crate::Result;
+use half::f16;
+
+impl Device {
+    /// A new buffer of `len` 4-byte words, zeroed.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where it would not fit one binding, [`Error::Device`] where memory is out.
+    pub fn alloc(&self, len: usize, label: &str) -> Result<Tensor> {
+        Tensor::new(self, len, false, label)
+    }
+
+    /// A new buffer of `values` f16 values, zeroed.
+    ///
+    /// # Errors
+    /// As [`Device::alloc`].
+    pub fn alloc_f16(&self, values: usize, label: &str) -> Result<Tensor> {
+        Tensor::new(self, values.div_ceil(2), true, label)
+    }
+
+    /// A new buffer with `data` rounded to f16; values beyond its range become its largest.
+    ///
+    /// # Errors
+    /// As [`Device::alloc`].
+    pub fn upload_f16(&self, data: &[f32], label: &str) -> Result<Tensor> {
+        let max = f16::MAX.to_f32();
+        let mut halves: Vec<f16> = data.iter().map(|v| f16::from_f32(v.clamp(-max, max))).collect();
+        halves.resize(data.len().next_multiple_of(2), f16::ZERO);
+        let tensor = self.alloc_f16(data.len(), label)?;
+        self.write(&tensor, 0, &halves);
+        Ok(tensor)
+    }
+
+    /// A new buffer with `data` in it (elements of 4 bytes).
+    ///
+    /// # Errors
+    /// As [`Device::alloc`].
+    pub fn upload<T: bytemuck::Pod>(&self, data: &[T], label: &str) -> Result<Tensor> {
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        let tensor = Tensor::new(self, bytes.len().div_ceil(4), false, label)?;
+        self.write(&tensor, 0, data);
+        Ok(tensor)
+    }
+
+    /// Writes `data` at word `offset` of `tensor`, before the next submission runs.
+    ///
+    /// # Panics
+    /// Where the data does not fit.
+    pub fn write<T: bytemuck::Pod>(&self, tensor: &Tensor, offset: usize, data: &[T]) {
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        assert!(offset * 4 + bytes.len() <= tensor.len() * 4, "write past the end of {tensor:?}");
+        if !bytes.is_empty() {
+            self.0.queue.write_buffer(tensor.buffer(), tensor.offset() + offset as u64 * 4, bytes);
+        }
+    }
+
+    /// Waits for all submitted work and reads the whole tensor back.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device was lost.
+    pub fn read<T: bytemuck::Pod>(&self, tensor: &Tensor) -> Result<Vec<T>> {
+        let size = tensor.len() as u64 * 4;
+        self.count_created(1);
+        let staging = self.0.wgpu.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("readback"),
+            size,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut encoder = self.0.wgpu.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(tensor.buffer(), tensor.offset(), &staging, 0, size);
+        self.0.queue.submit([encoder.finish()]);
+        self.read_mapped(&staging, size)
+    }
+
+    /// [`Device::read`] of f32 or f16 values, as f32.
+    ///
+    /// # Errors
+    /// As [`Device::read`].
+    pub fn read_values(&self, tensor: &Tensor) -> Result<Vec<f32>> {
+        if !tensor.is_f16() {
+            return self.read(tensor);
+        }
+        Ok(self.read::<f16>(tensor)?.into_iter().map(f16::to_f32).collect())
+    }
+}
