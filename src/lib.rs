@@ -35,12 +35,14 @@
 //! # Where to look
 //! - [`Detector`]: fit, save, load, score; [`FitOptions`]: every setting with the published default.
 //! - [`Device`]: adapter choice, or the wgpu device that the application already owns.
-//! - [`data`]: decoding, folder layouts, noise protocols, the procedural set; [`eval`]: metrics; [`report`]: pictures.
+//! - [`data`]: decoding, folder layouts, images in memory, noise protocols, the procedural set.
 //! - [`detector::Stream`]: frames in, scores out, in order; [`detector::FitJob`]: a fit that can be watched and left.
-//! - [`cases`]: every kernel on shapes, with the answer that it must give.
+//! - [`eval`]: figures of merit and the benchmark; [`report`]: pictures and pages.
+//! - [`methods`]: what SoftPatch is compared with, from embeddings at hand; [`model`]: what a model file holds.
 //! - [`files`]: files that appear whole or not at all.
-//! - [`roofline`]: what the adapter can do, and how near each kernel comes.
-//! - [`ops`] and [`mod@reference`]: every step as a kernel and in plain Rust; [`backbone`]: the networks.
+//! - [`low_level`]: kernels, their host side and their specification in plain Rust, without a promise.
+//!
+//! The program is the package `softpatch-cli`, the C library `softpatch-capi`.
 #![warn(missing_docs)]
 
 mod ahead;

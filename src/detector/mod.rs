@@ -14,7 +14,9 @@ mod source_map;
 mod stream;
 mod threshold;
 
-pub use crate::settings::{Choice, Compat, Discriminator, Embedding, FitOptions, SETTINGS, Setting, Values};
+pub use crate::settings::{
+    Choice, Compat, Discriminator, Embedding, FitOptions, SETTINGS, Setting, SettingOf, Values,
+};
 pub use job::{FitEvent, FitJob};
 pub use patch_scorer::{Score, Want};
 pub use progress::{Progress, Quiet, Stage};

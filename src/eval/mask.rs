@@ -35,7 +35,7 @@ pub fn load_mask(path: impl AsRef<Path>, resize: u32, crop: u32) -> Result<Vec<b
 /// to whole numbers. A soft mask (other grey values) is a defect where the resized value is at least half of 255.
 ///
 /// # Errors
-/// As [`resize_shorter_side_geometry`]; [`Error::InvalidImage`] where `gray` is not of `w * h` bytes.
+/// As [`resize_shorter_side_geometry`]; [`crate::Error::InvalidImage`] where `gray` is not of `w * h` bytes.
 pub fn crop_mask(gray: &[u8], w: u32, h: u32, resize: u32, crop: u32) -> Result<Vec<bool>> {
     let geometry = resize_shorter_side_geometry(w, h, resize, crop)?;
     check_len(gray, w, h, 1)?;

@@ -7,5 +7,5 @@ mod setting;
 
 pub(crate) use budget::{FeatureShape, Layout, Parts, coreset_batch, picks};
 pub use choice::{Choice, Compat, Discriminator, Embedding};
-pub use options::{FitOptions, SETTINGS};
-pub use setting::{Setting, Values};
+pub use options::{FitOptions, SETTINGS, Setting};
+pub use setting::{SettingOf, Values};

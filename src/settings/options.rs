@@ -3,7 +3,7 @@
 //! tests hold to it.
 
 use super::choice::{Choice, Compat, Discriminator, Embedding};
-use super::setting::{self, Setting, Values};
+use super::setting::{self, SettingOf, Values};
 use crate::backbone::{Patches, Precision, RESNETS};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ macro_rules! settings {
 
         /// Every setting, in the order of the fields.
         pub const SETTINGS: &[Setting] = &[$(
-            Setting {
+            SettingOf {
                 name: $name,
                 value_name: $value_name,
                 help: $help,
@@ -171,6 +171,9 @@ settings! {
      images being decoded come on top";
 }
 
+/// A setting of a fit.
+pub type Setting = SettingOf<FitOptions>;
+
 /// Models in f32 stay readable to programs from before there was a choice.
 fn is_f32(precision: &Precision) -> bool {
     *precision == Precision::F32
@@ -216,7 +219,7 @@ impl FitOptions {
         Ok(())
     }
 
-    /// Sets what `name` names to what a text says; see [`Setting::set`].
+    /// Sets what `name` names to what a text says; see [`SettingOf::set`].
     ///
     /// # Errors
     /// [`Error::InvalidOption`] where there is no such setting, or the text is no such value.
@@ -224,7 +227,7 @@ impl FitOptions {
         find(name)?.set(self, text)
     }
 
-    /// The value of what `name` names, as a text; see [`Setting::get`].
+    /// The value of what `name` names, as a text; see [`SettingOf::get`].
     ///
     /// # Errors
     /// [`Error::InvalidOption`] where there is no such setting.

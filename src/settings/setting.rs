@@ -1,14 +1,13 @@
-//! What a setting of [`FitOptions`] is called, what values it takes, and reading and writing it as a text.
+//! What a setting is called, what values it takes, and reading and writing it as a text.
 
-use super::FitOptions;
 use crate::{Error, Result};
 use std::str::FromStr;
 
-/// A setting. [`SETTINGS`](super::SETTINGS) has them all; programs build their arguments and configuration
-/// from it.
+/// A setting of options `O`. [`SETTINGS`](super::SETTINGS) has all of a fit; programs build their arguments and
+/// configuration from it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Setting {
+pub struct SettingOf<O> {
     /// Its name in model files, in TOML and as an argument, e.g. `lof-k`.
     pub name: &'static str,
     /// What its value is called in a usage text.
@@ -17,8 +16,8 @@ pub struct Setting {
     pub help: &'static str,
     /// The values it takes.
     pub values: Values,
-    pub(super) read: fn(&FitOptions) -> String,
-    pub(super) write: fn(&mut FitOptions, &str) -> Result<()>,
+    pub(super) read: fn(&O) -> String,
+    pub(super) write: fn(&mut O, &str) -> Result<()>,
 }
 
 /// The values that a setting takes.
@@ -74,7 +73,7 @@ impl std::fmt::Display for Values {
 }
 
 impl Values {
-    /// Whether a value, as [`Setting::get`] writes it, lies in the range. What its type alone ensures is not
+    /// Whether a value, as [`SettingOf::get`] writes it, lies in the range. What its type alone ensures is not
     /// looked at.
     fn holds(&self, text: &str) -> bool {
         match *self {
@@ -89,29 +88,28 @@ impl Values {
     }
 }
 
-impl Setting {
-    /// Its value as a text that [`Setting::set`] reads.
-    pub fn get(&self, options: &FitOptions) -> String {
+impl<O: Default> SettingOf<O> {
+    /// Its value as a text that [`SettingOf::set`] reads.
+    pub fn get(&self, options: &O) -> String {
         (self.read)(options)
     }
 
     /// The published value.
     pub fn default(&self) -> String {
-        self.get(&FitOptions::default())
+        self.get(&O::default())
     }
 
-    /// Sets it to what a text says. As with the methods of [`FitOptions`], the range is
-    /// [`validate`](FitOptions::validate)'s business.
+    /// Sets it to what a text says. The range is looked at where options are used.
     ///
     /// # Errors
     /// [`Error::InvalidOption`], with name and range, where the text is no such value.
-    pub fn set(&self, options: &mut FitOptions, text: &str) -> Result<()> {
+    pub fn set(&self, options: &mut O, text: &str) -> Result<()> {
         (self.write)(options, text).map_err(|_| self.out_of_range(text))
     }
 
     /// # Errors
     /// [`Error::InvalidOption`], with name and range, where the value is outside.
-    pub(super) fn check(&self, options: &FitOptions) -> Result<()> {
+    pub(super) fn check(&self, options: &O) -> Result<()> {
         let text = self.get(options);
         if self.values.holds(&text) { Ok(()) } else { Err(self.out_of_range(&text)) }
     }
@@ -121,7 +119,7 @@ impl Setting {
     }
 }
 
-/// Reads a value of any type, for [`Setting::set`], which says what is wrong.
+/// Reads a value of any type, for [`SettingOf::set`], which says what is wrong.
 pub(super) fn read<T: FromStr>(text: &str) -> Result<T> {
     text.trim().parse().map_err(|_| Error::InvalidOption(text.to_owned()))
 }

@@ -8,7 +8,7 @@ use crate::steps::input::pixels::{check_len, cut, resize_rgb};
 /// 8-bit values (ImageNet's times 255; EfficientNet-Lite: 127 and 128), the fourth channel 0.
 ///
 /// # Errors
-/// As [`resize_shorter_side_geometry`]; [`Error::InvalidImage`] where `rgb` is not of `w * h * 3` bytes.
+/// As [`resize_shorter_side_geometry`]; [`crate::Error::InvalidImage`] where `rgb` is not of `w * h * 3` bytes.
 pub fn preprocess(
     rgb: &[u8],
     w: u32,

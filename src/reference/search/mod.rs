@@ -2,4 +2,5 @@
 
 pub mod image_distance;
 pub mod image_mean;
+#[allow(clippy::module_inception, reason = "the search is the step's main kernel")]
 pub mod search;

@@ -4,6 +4,7 @@ pub mod image_distance;
 pub mod image_mean;
 pub mod lift;
 pub mod patch_score;
+#[allow(clippy::module_inception, reason = "the search is the step's main kernel")]
 pub mod search;
 
 use crate::gpu::Shader;
