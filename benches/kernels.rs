@@ -1,7 +1,8 @@
 //! Kernels by workload name, on the default adapter. Every bench checks its answer before it is timed.
 //!
-//! `cargo bench --bench kernels`, or with a part of a name, e.g. `-- gemm`. Times are of whole submissions, waiting
-//! included; `softpatch profile` has the device's own timestamps. Records by machine and date: `benches/records/`.
+//! `cargo bench --bench kernels`, or with a part of a name, e.g. `-- gemm`. Times are of whole submissions,
+//! waiting included; `softpatch profile` has the device's own timestamps. Records by machine and date:
+//! `benches/records/`.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use softpatch::low_level::backbone::{Extractor, WeightFile, efficientnet_lite};

@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release --example line_camera -- MODEL FOLDER [FRAMES_PER_SECOND] [FRAMES] [IN_FLIGHT]`
 //!
-//! A real camera does not wait: a frame that comes while the stream is busy is dropped here, by this program's own choice, and
-//! counted.
+//! A real camera does not wait: a frame that comes while the stream is busy is dropped here, by this
+//! program's own choice, and counted.
 
 use softpatch::data::{DecodeOptions, FileSource, Frame, ImageSource, list_images};
 use softpatch::detector::{Backbone, Detector, Finished, Stream, Waited};

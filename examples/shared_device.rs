@@ -1,4 +1,5 @@
-//! An application with a wgpu device of its own: its kernel and softpatch run on the same device, side by side.
+//! An application with a wgpu device of its own: its kernel and softpatch run on the same device, side by
+//! side.
 //!
 //! `cargo run --example shared_device`
 

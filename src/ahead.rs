@@ -3,8 +3,8 @@
 use crate::Result;
 use std::sync::mpsc::sync_channel;
 
-/// Calls `take` on every job with the piece that `fill` made for it, in order, while another thread fills the next. Two
-/// pieces go round, so that what they hold is allocated once.
+/// Calls `take` on every job with the piece that `fill` made for it, in order, while another thread fills the
+/// next. Two pieces go round, so that what they hold is allocated once.
 pub(crate) fn read_ahead<J: Send, P: Default + Send>(
     jobs: impl IntoIterator<Item = J, IntoIter: Send>,
     fill: impl Fn(&J, &mut P) -> Result<()> + Send,

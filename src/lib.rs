@@ -1,10 +1,11 @@
 //! softpatch: unsupervised visual anomaly detection that survives dirty training data.
 //!
-//! Learn what normal parts look like from a few hundred images, a few of which may be defective; then get, for every
-//! new image, a score and a map of where it looks wrong. The method is SoftPatch (NeurIPS 2022): patch features of a
-//! truncated ImageNet network, an outlier score for every training patch, the noisiest patches dropped, a greedy coreset
-//! as memory bank that keeps the scores as soft weights, and the weighted nearest-neighbour distance as anomaly score.
-//! Everything between decoded pixels and scores runs as WGSL compute shaders on Vulkan, Metal or DX12.
+//! Learn what normal parts look like from a few hundred images, a few of which may be defective; then get,
+//! for every new image, a score and a map of where it looks wrong. The method is SoftPatch (NeurIPS 2022):
+//! patch features of a truncated ImageNet network, an outlier score for every training patch, the noisiest
+//! patches dropped, a greedy coreset as memory bank that keeps the scores as soft weights, and the weighted
+//! nearest-neighbour distance as anomaly score. Everything between decoded pixels and scores runs as WGSL
+//! compute shaders on Vulkan, Metal or DX12.
 //!
 //! ```
 //! # #[cfg(feature = "embedded-weights")] {
@@ -36,9 +37,11 @@
 //! - [`Detector`]: fit, save, load, score; [`FitOptions`]: every setting with the published default.
 //! - [`Device`]: adapter choice, or the wgpu device that the application already owns.
 //! - [`data`]: decoding, folder layouts, images in memory, noise protocols, the procedural set.
-//! - [`detector::Stream`]: frames in, scores out, in order; [`detector::FitJob`]: a fit that can be watched and left.
+//! - [`detector::Stream`]: frames in, scores out, in order; [`detector::FitJob`]: a fit that can be watched
+//!   and left.
 //! - [`eval`]: figures of merit and the benchmark; [`report`]: pictures and pages.
-//! - [`methods`]: what SoftPatch is compared with, from embeddings at hand; [`model`]: what a model file holds.
+//! - [`methods`]: what SoftPatch is compared with, from embeddings at hand; [`model`]: what a model file
+//!   holds.
 //! - [`files`]: files that appear whole or not at all.
 //! - [`low_level`]: kernels, their host side and their specification in plain Rust, without a promise.
 //!

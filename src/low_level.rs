@@ -1,4 +1,5 @@
-//! The rooms below the detector, for tests, benches and the curious: everything here may change with any release.
+//! The rooms below the detector, for tests, benches and the curious: everything here may change with any
+//! release.
 
 #[path = "backbone/mod.rs"]
 pub mod backbone;

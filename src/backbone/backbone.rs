@@ -36,14 +36,15 @@ impl Backbone {
         Ok(Self { network, weights: WeightFile::embedded() })
     }
 
-    /// A weight file: safetensors in f32, f16 or bf16, with the tensor names of torchvision (ResNets), efficientnet_lite_pytorch
-    /// (EfficientNet-Lite) or timm (both). `arch` names the architecture, else names and shapes of the tensors tell it (all
-    /// but timm's `efficientnet_lite0.ra_in1k`, see [`WeightFile::recognise`]); `layers` are the stages that patches come
-    /// from, else [`default_layers`]. The file need not go on after the last of them.
+    /// A weight file: safetensors in f32, f16 or bf16, with the tensor names of torchvision (ResNets),
+    /// efficientnet_lite_pytorch (EfficientNet-Lite) or timm (both). `arch` names the architecture, else
+    /// names and shapes of the tensors tell it (all but timm's `efficientnet_lite0.ra_in1k`, see
+    /// [`WeightFile::recognise`]); `layers` are the stages that patches come from, else [`default_layers`].
+    /// The file need not go on after the last of them.
     ///
     /// # Errors
-    /// [`crate::Error::Io`] where the file cannot be read, [`crate::Error::Weights`] that lists what is missing,
-    /// [`crate::Error::InvalidOption`] for unknown names.
+    /// [`crate::Error::Io`] where the file cannot be read, [`crate::Error::Weights`] that lists what is
+    /// missing, [`crate::Error::InvalidOption`] for unknown names.
     pub fn open(path: &Path, arch: Option<&str>, layers: Option<&[&str]>) -> Result<Self> {
         Self::from_weights(WeightFile::open(path)?, arch, layers)
     }

@@ -51,9 +51,9 @@ fn block_names(source: Source, block: u32, [stage, repeat]: [usize; 2], expanded
     }
 }
 
-/// The whole convolutional part of EfficientNet-Lite `variant` (0 to 2), a tap after every block, with the tensor names of
-/// efficientnet_lite_pytorch. Stem and first stage keep their sizes in all Lite variants, and so does the depth of the
-/// first and last stage.
+/// The whole convolutional part of EfficientNet-Lite `variant` (0 to 2), a tap after every block, with the
+/// tensor names of efficientnet_lite_pytorch. Stem and first stage keep their sizes in all Lite variants, and
+/// so does the depth of the first and last stage.
 ///
 /// # Panics
 /// Where the variant is over 2.
@@ -61,7 +61,8 @@ pub fn efficientnet_lite(variant: usize) -> Network {
     table(format!("efficientnet-lite{variant}"), variant, Source::Published)
 }
 
-/// [`efficientnet_lite`] for weights of timm's `tf_efficientnet_lite0` to `2`: their names, and an input of -1 to 1.
+/// [`efficientnet_lite`] for weights of timm's `tf_efficientnet_lite0` to `2`: their names, and an input of
+/// -1 to 1.
 ///
 /// # Panics
 /// Where the variant is over 2.

@@ -14,8 +14,8 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Multiplications of a submission at most, unless a single layer has more: a third of a second on two CPU cores, less on
-/// any GPU.
+/// Multiplications of a submission at most, unless a single layer has more: a third of a second on two CPU
+/// cores, less on any GPU.
 const SUBMISSION: u64 = 5_000_000_000;
 
 /// How the patches of the stages become one vector (docs/method.md, section 3).
@@ -23,7 +23,8 @@ const SUBMISSION: u64 = 5_000_000_000;
 pub enum Patches {
     /// 3x3 mean of each stage, upsampled to the first stage's grid, side by side.
     Concat,
-    /// 3x3 neighbourhood of each stage, averaged adaptively to 1024 values, upsampled, side by side, averaged adaptively.
+    /// 3x3 neighbourhood of each stage, averaged adaptively to 1024 values, upsampled, side by side, averaged
+    /// adaptively.
     Pooled {
         /// Values of an embedding, a multiple of 4.
         dim: u32,
@@ -38,8 +39,8 @@ pub enum Precision {
     /// 32 bits.
     #[default]
     F32,
-    /// 16 bits: half the memory traffic, and cooperative matrices where the adapter has them. A value is rounded by up
-    /// to 2^-11 of itself wherever it is stored; values past 65 504 become 65 504.
+    /// 16 bits: half the memory traffic, and cooperative matrices where the adapter has them. A value is
+    /// rounded by up to 2^-11 of itself wherever it is stored; values past 65 504 become 65 504.
     F16,
 }
 
@@ -60,14 +61,15 @@ pub struct Extractor {
     slot: Vec<usize>,
     /// Patches of a coarse stage before upsampling.
     coarse: Option<Tensor>,
-    /// Pooled patches of all stages, side by side; with one stage or `concat` that is the embedding, or nothing.
+    /// Pooled patches of all stages, side by side; with one stage or `concat` that is the embedding, or
+    /// nothing.
     stages: Option<Tensor>,
     embedding: Tensor,
     plans: BTreeMap<u32, Plan>,
 }
 
-/// Assigns every value a buffer so that none is overwritten while still needed, and the tapped ones never; returns the
-/// assignment and the words that every buffer needs an image.
+/// Assigns every value a buffer so that none is overwritten while still needed, and the tapped ones never;
+/// returns the assignment and the words that every buffer needs an image.
 fn assign(network: &Network, sizes: &[Size]) -> (Vec<usize>, Vec<usize>) {
     let words = |s: &Size| s.iter().map(|&n| n as usize).product::<usize>();
     let mut last_use = vec![0; sizes.len()];
@@ -107,7 +109,8 @@ fn assign(network: &Network, sizes: &[Size]) -> (Vec<usize>, Vec<usize>) {
 }
 
 impl Extractor {
-    /// Prepares `network` for square inputs of `crop` pixels, at most `batch` images at a time, and `concat` patches.
+    /// Prepares `network` for square inputs of `crop` pixels, at most `batch` images at a time, and `concat`
+    /// patches.
     ///
     /// # Errors
     /// As [`Extractor::with_patches`].
@@ -121,12 +124,12 @@ impl Extractor {
         Self::with_patches(device, network, weights, [crop; 2], batch, Patches::Concat, Precision::F32)
     }
 
-    /// Prepares `network` for inputs of `[height, width]` pixels and at most `batch` images at a time (fewer where a buffer
-    /// would pass what the device binds).
+    /// Prepares `network` for inputs of `[height, width]` pixels and at most `batch` images at a time (fewer
+    /// where a buffer would pass what the device binds).
     ///
     /// # Errors
-    /// [`Error::Weights`] where the file does not fit the network, [`Error::InvalidOption`] where the crop is too small,
-    /// [`Error::Limit`] where not even one image fits.
+    /// [`Error::Weights`] where the file does not fit the network, [`Error::InvalidOption`] where the crop is
+    /// too small, [`Error::Limit`] where not even one image fits.
     pub fn with_patches(
         device: &Device,
         network: Network,

@@ -27,13 +27,14 @@ struct Geometry {
     source: [u32; 4],
 }
 
-/// What a recorded way of a strip depends on: size of the image, its slot, where its pixels lie, and the first row of the strip.
+/// What a recorded way of a strip depends on: size of the image, its slot, where its pixels lie, and the
+/// first row of the strip.
 type Way = ([u32; 2], u32, usize, u32);
 
 /// Brings images of any size into slots of a batch. What a size needs is recorded once and used again.
 ///
-/// Pixels of a batch may be packed while the device works on the one before: the queue copies them to the device after
-/// everything that was submitted earlier.
+/// Pixels of a batch may be packed while the device works on the one before: the queue copies them to the
+/// device after everything that was submitted earlier.
 pub struct Feed {
     device: Device,
     resize: u32,
@@ -133,12 +134,12 @@ impl Feed {
         Ok(())
     }
 
-    /// Uploads `image` on its way into slot `slot` of `input` `[batch][crop][crop][4]`, for [`Feed::submit`]. Where the upload
-    /// buffer is full, what came before is submitted first.
+    /// Uploads `image` on its way into slot `slot` of `input` `[batch][crop][crop][4]`, for [`Feed::submit`].
+    /// Where the upload buffer is full, what came before is submitted first.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] where the image does not suit the crop, [`Error::Limit`] and [`Error::Device`] from the
-    /// device.
+    /// [`Error::InvalidOption`] where the image does not suit the crop, [`Error::Limit`] and
+    /// [`Error::Device`] from the device.
     pub fn push(&mut self, image: &Image<'_>, input: &Tensor, slot: u32) -> Result<()> {
         if !self.input.as_ref().is_some_and(|known| known.is(input)) {
             self.plans.clear();
@@ -220,7 +221,8 @@ impl Feed {
         Plan::submit_for(&all)
     }
 
-    /// What was pushed and not submitted; it is forgotten here. The plans must be submitted before the next push.
+    /// What was pushed and not submitted; it is forgotten here. The plans must be submitted before the next
+    /// push.
     pub fn take(&mut self) -> Vec<Arc<Plan>> {
         self.used = 0;
         std::mem::take(&mut self.pending)

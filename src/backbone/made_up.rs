@@ -8,8 +8,8 @@ fn fnv(text: &str) -> u32 {
     text.bytes().fold(2_166_136_261, |h, b| (h ^ u32::from(b)).wrapping_mul(16_777_619))
 }
 
-/// Values of tensor `name`: weights keep the variance of what goes through a rectifier, batch norms are near doing nothing.
-/// The formula of `tools/golden_resnet.py`.
+/// Values of tensor `name`: weights keep the variance of what goes through a rectifier, batch norms are near
+/// doing nothing. The formula of `tools/golden_resnet.py`.
 pub fn made_up(name: &str, shape: &[usize]) -> Vec<f32> {
     let seed = fnv(name);
     let fan_in: usize = shape[1..].iter().product();
@@ -40,8 +40,8 @@ pub fn made_up(name: &str, shape: &[usize]) -> Vec<f32> {
 }
 
 impl WeightFile {
-    /// A file of all that `network` needs with [`made_up`] values: what it costs is that of trained weights, what it says of
-    /// an image is nothing.
+    /// A file of all that `network` needs with [`made_up`] values: what it costs is that of trained weights,
+    /// what it says of an image is nothing.
     ///
     /// # Errors
     /// [`crate::Error::Weights`] where the tensors make no file.

@@ -21,13 +21,15 @@ pub use network::Network;
 pub use resnet::{RESNETS, resnet};
 pub use weights::{Folded, WeightFile};
 
-/// Every architecture, smaller ones first; of two with equal tensors the one that a file is taken for comes first.
+/// Every architecture, smaller ones first; of two with equal tensors the one that a file is taken for comes
+/// first.
 pub fn architectures() -> Vec<Network> {
     let lite = (0..3).map(efficientnet_lite).chain((0..3).map(tf_efficientnet_lite));
     RESNETS.iter().filter_map(|name| resnet(name)).chain(lite).chain([efficientnet_lite0_ra()]).collect()
 }
 
-/// The architecture of that name as torchvision, timm or this crate write it (`wide_resnet50_2`, `wide-resnet50-2`).
+/// The architecture of that name as torchvision, timm or this crate write it (`wide_resnet50_2`,
+/// `wide-resnet50-2`).
 ///
 /// # Errors
 /// [`Error::InvalidOption`] that lists the names known.

@@ -12,7 +12,8 @@ pub(super) const IMAGENET_STD: [f32; 3] = [0.229 * 255.0, 0.224 * 255.0, 0.225 *
 /// How a layer pads its input with zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Padding {
-    /// As TensorFlow's "same": the output has `ceil(in / stride)` positions, the odd zero stands right and below.
+    /// As TensorFlow's "same": the output has `ceil(in / stride)` positions, the odd zero stands right and
+    /// below.
     Same,
     /// So many on every side, as PyTorch.
     Explicit(u32),
@@ -32,7 +33,8 @@ pub enum Kind {
     MaxPool,
 }
 
-/// One layer: `activation(norm(kind(value[input])) + value[residual])`. Layer `i` makes value `i + 1`; value 0 is the image.
+/// One layer: `activation(norm(kind(value[input])) + value[residual])`. Layer `i` makes value `i + 1`; value
+/// 0 is the image.
 #[derive(Clone, Debug)]
 pub struct Layer {
     /// What it computes.

@@ -3,8 +3,8 @@
 use super::network::{IMAGENET_MEAN, IMAGENET_STD, Kind, Layer, Network, Padding, Tap};
 use crate::shapes::Activation;
 
-/// Blocks a stage, whether they are bottlenecks, and the bottleneck's width as a multiple of the stage's planes
-/// (He et al. 2016, table 1; Zagoruyko & Komodakis 2016).
+/// Blocks a stage, whether they are bottlenecks, and the bottleneck's width as a multiple of the stage's
+/// planes (He et al. 2016, table 1; Zagoruyko & Komodakis 2016).
 struct Plan {
     name: &'static str,
     blocks: [u32; 4],
@@ -54,8 +54,9 @@ impl Builder {
     }
 }
 
-/// The convolutional part of the residual network `name` (one of [`RESNETS`]), tapped after every stage, `layer1` to
-/// `layer4`; `None` for other names. As in torchvision, a bottleneck steps in its 3x3 convolution.
+/// The convolutional part of the residual network `name` (one of [`RESNETS`]), tapped after every stage,
+/// `layer1` to `layer4`; `None` for other names. As in torchvision, a bottleneck steps in its 3x3
+/// convolution.
 pub fn resnet(name: &str) -> Option<Network> {
     let plan = PLANS.iter().find(|p| p.name == name)?;
     let relu = Activation::Relu;

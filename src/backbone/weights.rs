@@ -72,9 +72,10 @@ impl WeightFile {
         })
     }
 
-    /// The architecture whose tensors these are, told by names and shapes: the whole table, whether or not the file goes
-    /// to its end. A file that is cut off where several architectures are still equal counts as the smallest; timm's
-    /// `efficientnet_lite0.ra_in1k`, which has the tensors of `tf_efficientnet_lite0`, counts as that and has to be named.
+    /// The architecture whose tensors these are, told by names and shapes: the whole table, whether or not
+    /// the file goes to its end. A file that is cut off where several architectures are still equal counts as
+    /// the smallest; timm's `efficientnet_lite0.ra_in1k`, which has the tensors of `tf_efficientnet_lite0`,
+    /// counts as that and has to be named.
     ///
     /// # Errors
     /// [`Error::Weights`] that names the nearest architecture and what parts the file from it.

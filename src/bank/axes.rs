@@ -1,4 +1,5 @@
-//! Leading principal axes of rows, for the bounds of the nearest-neighbour search and the order of the coreset's sums.
+//! Leading principal axes of rows, for the bounds of the nearest-neighbour search and the order of the
+//! coreset's sums.
 //!
 //! Host set-up: any orthonormal axes give exact results, good ones only let the search skip more.
 
@@ -49,7 +50,8 @@ impl Axes {
         &self.vectors[..((most - TAIL) * dim).min(self.vectors.len())]
     }
 
-    /// Mean and `head` axes close to the principal ones of `rows` `[count][dim]`, by subspace iteration on a sample.
+    /// Mean and `head` axes close to the principal ones of `rows` `[count][dim]`, by subspace iteration on a
+    /// sample.
     pub fn new(rows: &[f32], dim: usize, head: usize) -> Self {
         let count = rows.len() / dim;
         let step = count.div_ceil(SAMPLE).max(1);

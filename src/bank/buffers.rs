@@ -8,21 +8,22 @@ use crate::{Error, Result};
 /// How a selection starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// The first pick is the kept row with the largest mean distance to the samples, which are positions among the
-    /// kept rows.
+    /// The first pick is the kept row with the largest mean distance to the samples, which are positions
+    /// among the kept rows.
     Kept,
-    /// As in the published program (docs/method.md, section 11): the samples are any rows, the first pick is the row of all with
-    /// the largest mean distance to them, those mean distances go on as an upper bound of every row's distance, and
-    /// kept rows are chosen from the second pick on. The shape's `kept` counts all rows.
+    /// As in the published program (docs/method.md, section 11): the samples are any rows, the first pick is
+    /// the row of all with the largest mean distance to them, those mean distances go on as an upper bound of
+    /// every row's distance, and kept rows are chosen from the second pick on. The shape's `kept` counts all
+    /// rows.
     Official,
 }
 
-/// Allocates for one selection. `kept` are the rows that may be chosen, ascending; `samples` what the first pick is
-/// measured against (at most 16).
+/// Allocates for one selection. `kept` are the rows that may be chosen, ascending; `samples` what the first
+/// pick is measured against (at most 16).
 ///
 /// # Errors
-/// [`Error::Limit`] where a buffer passes one binding or a size is out of its range, [`Error::InvalidOption`] where
-/// `kept` does not ascend, leaves the chunks, or is too short.
+/// [`Error::Limit`] where a buffer passes one binding or a size is out of its range, [`Error::InvalidOption`]
+/// where `kept` does not ascend, leaves the chunks, or is too short.
 pub fn allocate(
     device: &Device,
     shape: CoresetShape,

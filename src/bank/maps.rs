@@ -22,7 +22,8 @@ impl Maps {
     /// Buffers for `batch` images of patches `grid` (rows, columns) and maps of `out` pixels.
     ///
     /// # Errors
-    /// [`crate::Error::Limit`] where a buffer passes one binding, [`crate::Error::Device`] where memory is out.
+    /// [`crate::Error::Limit`] where a buffer passes one binding, [`crate::Error::Device`] where memory is
+    /// out.
     pub fn new(device: &Device, grid: [u32; 2], out: [u32; 2], batch: usize) -> Result<Self> {
         let axis = |grid: u32, out: u32| -> Result<Axis> {
             let Band { values, first, taps } = Band::new(grid, out);

@@ -22,7 +22,8 @@ pub use crate::spool::RowSource;
 pub struct Index {
     /// Principal axes of the rows, and their mean.
     pub axes: Axes,
-    /// `[rows]`: numbers of the rows in the order of a k-d tree over their heads, so that neighbours share a tile.
+    /// `[rows]`: numbers of the rows in the order of a k-d tree over their heads, so that neighbours share a
+    /// tile.
     pub order: Vec<u32>,
 }
 

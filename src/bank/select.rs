@@ -61,8 +61,8 @@ pub struct Choice<'a> {
     pub start: Start,
 }
 
-/// Chooses `shape.picks` of the kept rows by greedy k-centre. `watch` is told now and then how far it is and may stop it.
-/// `None` where it did.
+/// Chooses `shape.picks` of the kept rows by greedy k-centre. `watch` is told now and then how far it is and
+/// may stop it. `None` where it did.
 ///
 /// # Errors
 /// As [`allocate`], what reading the vectors says, and [`Error::Device`] where the device was lost.

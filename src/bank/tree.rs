@@ -5,8 +5,8 @@ use crate::steps::search::lift::TAIL;
 /// Rows of the largest and of the smallest tile by which any device searches.
 const TILES: (usize, usize) = (32, 16);
 
-/// Rows of `lifted` `[rows][k]` in the order of a k-d tree: rows of a tile are close to each other, and every tile but the
-/// last is full, for tiles of either size.
+/// Rows of `lifted` `[rows][k]` in the order of a k-d tree: rows of a tile are close to each other, and every
+/// tile but the last is full, for tiles of either size.
 pub(super) fn order(lifted: &[f32], k: usize) -> Vec<u32> {
     let mut rows: Vec<u32> = (0..(lifted.len() / k) as u32).collect();
     split(lifted, k, &mut rows);
@@ -43,8 +43,8 @@ fn widest(lifted: &[f32], k: usize, rows: &[u32]) -> usize {
     axes.max_by(|&a, &b| spread(a).total_cmp(&spread(b))).unwrap_or(0)
 }
 
-/// Bounding boxes `[tiles][k / 4][2][4]` (lower and upper corner) of the tiles of `tile` rows of `lifted` `[rows][k]`, in order,
-/// padded to `tiles` with boxes that nothing is near to.
+/// Bounding boxes `[tiles][k / 4][2][4]` (lower and upper corner) of the tiles of `tile` rows of `lifted`
+/// `[rows][k]`, in order, padded to `tiles` with boxes that nothing is near to.
 ///
 /// A query's lower bound of its rest meets the box's upper one and the other way round, so that a sum of
 /// `max(0, lower - v, v - upper)^2` over all values is a lower bound of the squared distance.

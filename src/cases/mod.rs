@@ -1,9 +1,9 @@
 //! One table of kernel cases: a kernel on a shape, with its work and the answer it must give.
 //!
-//! Whoever runs kernels by themselves walks it: the self-test before a device's first use and `softpatch doctor` at small
-//! shapes ([`small`]), `softpatch roofline`, `softpatch tune` and the benches at shapes of real use
-//! ([`products`], [`network`], [`method`]), the tests of the kernels at both. Every answer is checked against
-//! [`mod@crate::reference`]; where there are many values, on a spread sample of them.
+//! Whoever runs kernels by themselves walks it: the self-test before a device's first use and `softpatch
+//! doctor` at small shapes ([`small`]), `softpatch roofline`, `softpatch tune` and the benches at shapes of
+//! real use ([`products`], [`network`], [`method`]), the tests of the kernels at both. Every answer is
+//! checked against [`mod@crate::reference`]; where there are many values, on a spread sample of them.
 
 mod bank;
 mod layers;
@@ -144,7 +144,8 @@ impl Entry {
     /// Makes operands and records the work for `device`.
     ///
     /// # Errors
-    /// [`crate::Error::Limit`] where the device is too small for the shape, [`crate::Error::Device`] where it refuses a kernel.
+    /// [`crate::Error::Limit`] where the device is too small for the shape, [`crate::Error::Device`] where it
+    /// refuses a kernel.
     pub fn make(&self, device: &Device) -> Result<Case> {
         (self.make)(device)
     }

@@ -278,8 +278,8 @@ pub(crate) enum Then<'a> {
     Bench(&'a FitOptions, usize),
 }
 
-/// The cases of the kernels that `what` is going to use, at small shapes with its own constants, so that the pipelines that are
-/// built for them are those that are needed anyway.
+/// The cases of the kernels that `what` is going to use, at small shapes with its own constants, so that the
+/// pipelines that are built for them are those that are needed anyway.
 ///
 /// # Errors
 /// [`crate::Error::InvalidOption`] where the input is too small for the network.
@@ -344,8 +344,8 @@ pub(crate) fn of_use(device: &Device, what: &Use<'_>) -> Result<Vec<Entry>> {
     Ok(all)
 }
 
-/// The cases of a discriminator for `[images, dim]`: only `k` decides the pipeline, and only where there are few images are
-/// its lists shorter.
+/// The cases of a discriminator for `[images, dim]`: only `k` decides the pipeline, and only where there are
+/// few images are its lists shorter.
 fn discriminate(
     all: &mut Vec<Entry>,
     discriminator: Discriminator,

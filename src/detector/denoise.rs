@@ -54,7 +54,8 @@ fn patches(features: &Features) -> Result<u32> {
         .map_err(|_| Error::Limit(format!("{n} images of {positions} patches are more than 2^32 patches")))
 }
 
-/// Outlier scores `[images][positions]` by the discriminator of `options` (not `None`), and the neighbours LOF used.
+/// Outlier scores `[images][positions]` by the discriminator of `options` (not `None`), and the neighbours
+/// LOF used.
 pub(crate) fn outlier_scores(
     device: &Device,
     features: &Features,

@@ -50,8 +50,8 @@ struct Collector<'a> {
 }
 
 impl<'a> Collector<'a> {
-    /// Room for features of `shape` within `options.memory`, taken up to `batch` images at a time; with `keep`, the
-    /// embeddings are kept, too.
+    /// Room for features of `shape` within `options.memory`, taken up to `batch` images at a time; with
+    /// `keep`, the embeddings are kept, too.
     fn new(
         device: &Device,
         shape: FeatureShape,
@@ -141,7 +141,8 @@ impl Features {
         Self::collect(device, shape, batch, all, load)
     }
 
-    /// Collects the projected vectors alone; [`Features::gather`] and [`Features::image`] have nothing to give then.
+    /// Collects the projected vectors alone; [`Features::gather`] and [`Features::image`] have nothing to
+    /// give then.
     pub fn projected(
         device: &Device,
         shape: FeatureShape,
@@ -175,7 +176,8 @@ impl Features {
         Ok(all.features)
     }
 
-    /// Projects all embeddings anew, by the map of `seed`. Embeddings that were not projected stay as they are.
+    /// Projects all embeddings anew, by the map of `seed`. Embeddings that were not projected stay as they
+    /// are.
     pub fn reproject(&mut self, seed: u64) -> Result<()> {
         if matches!(self.embeddings, Embeddings::Projected) {
             return Ok(());
@@ -218,8 +220,8 @@ impl Features {
         self.embeddings()?.image(image, to)
     }
 
-    /// Brings grid positions `p0 .. p0 + groups` of all images to `block` `[groups][images][r]`, before the next submission
-    /// or in what `recorder` records.
+    /// Brings grid positions `p0 .. p0 + groups` of all images to `block` `[groups][images][r]`, before the
+    /// next submission or in what `recorder` records.
     pub fn block(&self, recorder: &mut Recorder, block: &Tensor, p0: usize, groups: usize) -> Result<()> {
         let chunks = match &self.z.place {
             Place::Device(chunks) => chunks,
@@ -248,8 +250,9 @@ impl Features {
         Ok(())
     }
 
-    /// Calls `f` for every run of up to `groups` grid positions, in order: with their vectors in `block`, or a recorder that
-    /// brings them there, the first position, and how many there are. `f` must submit, and wait for the device.
+    /// Calls `f` for every run of up to `groups` grid positions, in order: with their vectors in `block`, or
+    /// a recorder that brings them there, the first position, and how many there are. `f` must submit, and
+    /// wait for the device.
     pub fn blocks(
         &self,
         block: &Tensor,

@@ -25,8 +25,8 @@ pub(super) fn decode_ahead<'s>(
     read_ahead((0..source.len()).step_by(batch), load, |start, images| f(start, images))
 }
 
-/// Runs every image of `source` through the backbone and hands out the embeddings `[count][positions][dim]`, which lie on
-/// the device, a batch at a time with the number of its first image.
+/// Runs every image of `source` through the backbone and hands out the embeddings `[count][positions][dim]`,
+/// which lie on the device, a batch at a time with the number of its first image.
 pub(crate) fn embed(
     extractor: &mut Extractor,
     feed: &mut Feed,
@@ -48,8 +48,8 @@ pub(crate) fn embed(
     })
 }
 
-/// Submits a batch of decoded images through feed and backbone, and then `after`; the embeddings are ready when the device
-/// gets there. `name` says which image of the batch an error is about.
+/// Submits a batch of decoded images through feed and backbone, and then `after`; the embeddings are ready
+/// when the device gets there. `name` says which image of the batch an error is about.
 pub(super) fn run_backbone(
     extractor: &mut Extractor,
     feed: &mut Feed,

@@ -59,7 +59,8 @@ impl FitJob {
     /// Starts a fit, as [`Detector::fit`] does.
     ///
     /// # Errors
-    /// [`Error::Limit`] where the system gives no thread; what the fit itself says comes from [`FitJob::wait`].
+    /// [`Error::Limit`] where the system gives no thread; what the fit itself says comes from
+    /// [`FitJob::wait`].
     pub fn start(
         device: &Device,
         backbone: &Backbone,
@@ -91,8 +92,8 @@ impl FitJob {
         self.worker.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Asks the fit to stop. It ends with [`Error::Cancelled`] after the step in progress (a batch of images, a block of
-    /// groups); nothing has to wait for that.
+    /// Asks the fit to stop. It ends with [`Error::Cancelled`] after the step in progress (a batch of images,
+    /// a block of groups); nothing has to wait for that.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }

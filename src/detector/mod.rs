@@ -72,7 +72,8 @@ impl Detector {
         Ok(Self { model, device: device.clone(), scorer: Mutex::new(scorer) })
     }
 
-    /// The cases that [`Detector::fit`] with these settings and so many images tries first, for tests that no kernel is left out.
+    /// The cases that [`Detector::fit`] with these settings and so many images tries first, for tests that no
+    /// kernel is left out.
     ///
     /// # Errors
     /// [`crate::Error::InvalidOption`] where the crop is too small for the network.
@@ -139,8 +140,8 @@ impl Detector {
     /// Scores images in memory, in order, with their maps.
     ///
     /// # Errors
-    /// [`crate::Error::InvalidOption`] where an image is too small for the crop, [`crate::Error::Device`] where the
-    /// device failed.
+    /// [`crate::Error::InvalidOption`] where an image is too small for the crop, [`crate::Error::Device`]
+    /// where the device failed.
     pub fn score(&self, images: &[Image<'_>]) -> Result<Vec<Score>> {
         self.scorer().score(images, Want::Maps)
     }
@@ -162,7 +163,8 @@ impl Detector {
         self.scorer().score(images, Want::Scores)
     }
 
-    /// Scores every image of a source in order, decoding on other threads; `f` gets each score with its index.
+    /// Scores every image of a source in order, decoding on other threads; `f` gets each score with its
+    /// index.
     ///
     /// # Errors
     /// What the source, the device or `f` says; [`crate::Error::Cancelled`] where `progress` asked to stop.

@@ -17,7 +17,8 @@ pub struct Score {
     pub patches: Vec<f32>,
     /// Side of the map in pixels: the crop.
     pub map_side: u32,
-    /// Anomaly map of the crop, row by row: the patch scores, upsampled and blurred. Empty where none was asked for.
+    /// Anomaly map of the crop, row by row: the patch scores, upsampled and blurred. Empty where none was
+    /// asked for.
     pub map: Vec<f32>,
 }
 
@@ -56,8 +57,8 @@ pub(crate) struct PatchScorer {
     sets: [Readback; SETS],
 }
 
-/// Batches in flight at most: one with the device while the next is packed and queued. Only what goes back needs a set a
-/// batch; the device's own buffers are used in the queue's order.
+/// Batches in flight at most: one with the device while the next is packed and queued. Only what goes back
+/// needs a set a batch; the device's own buffers are used in the queue's order.
 pub(crate) const SETS: usize = 2;
 
 impl PatchScorer {

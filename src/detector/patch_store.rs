@@ -70,7 +70,8 @@ impl PatchStore {
         self.positions * self.dims
     }
 
-    /// Records taking images `start .. start + count` from the start of `from`, as far as that needs the device.
+    /// Records taking images `start .. start + count` from the start of `from`, as far as that needs the
+    /// device.
     pub fn record(&self, recorder: &mut Recorder, start: usize, count: usize, from: &Tensor) {
         let words = self.image_words();
         if let Place::Device(chunks) = &self.place {

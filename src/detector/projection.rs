@@ -26,9 +26,9 @@ impl Projection {
         (dim > r).then(|| Self { matrix: projection_matrix(dim, r, options.seed), r, turn: true })
     }
 
-    /// The map, on the device. Where it may turn its results, it does so, into principal axes of what becomes of `sample`
-    /// `[rows][dim]`: distances stay, but their first terms are then the largest, and the coreset, which leaves a sum of
-    /// squares as soon as it is large enough, leaves sooner.
+    /// The map, on the device. Where it may turn its results, it does so, into principal axes of what becomes
+    /// of `sample` `[rows][dim]`: distances stay, but their first terms are then the largest, and the
+    /// coreset, which leaves a sum of squares as soon as it is large enough, leaves sooner.
     pub(super) fn upload(&self, device: &Device, sample: &Tensor, rows: usize) -> Result<Tensor> {
         let w = device.upload(&self.matrix, "projection")?;
         if !self.turn {

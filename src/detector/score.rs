@@ -47,7 +47,8 @@ pub(super) struct Scorer {
 }
 
 impl Scorer {
-    /// Scores by `bank`, which a model of `info` has on the device, what `feed` and `extractor` make of images.
+    /// Scores by `bank`, which a model of `info` has on the device, what `feed` and `extractor` make of
+    /// images.
     pub fn new(
         device: &Device,
         info: &ModelInfo,
@@ -125,8 +126,8 @@ impl Scorer {
         self.batch as usize
     }
 
-    /// Packs and submits a batch without waiting for it; [`Scorer::finish`] has its scores. Where as many batches are in
-    /// flight as there are sets, the oldest is waited for.
+    /// Packs and submits a batch without waiting for it; [`Scorer::finish`] has its scores. Where as many
+    /// batches are in flight as there are sets, the oldest is waited for.
     pub fn begin(&mut self, images: &[Image<'_>], want: Want, name: &dyn Fn(usize) -> String) -> Result<u64> {
         if self.flights.len() >= SETS {
             self.land();

@@ -21,8 +21,9 @@ fn axis(source: u32, resized: u32, first: u32, crop: u32) -> Vec<Option<(usize, 
 }
 
 impl Detector {
-    /// Writes the map of `score` in the size of the source image, `width * height` values row by row: bilinear between
-    /// pixel centres, 0 where the crop does not reach. A convenience for display, computed on the host.
+    /// Writes the map of `score` in the size of the source image, `width * height` values row by row:
+    /// bilinear between pixel centres, 0 where the crop does not reach. A convenience for display, computed
+    /// on the host.
     ///
     /// # Errors
     /// [`Error::InvalidOption`] where `out` or the score's map has another size.

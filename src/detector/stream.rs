@@ -84,8 +84,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The worker: takes what waits, up to a batch, and submits it before it waits for the batch before, so that packing one
-    /// goes on while the device works on the other; hands the results over in order.
+    /// The worker: takes what waits, up to a batch, and submits it before it waits for the batch before, so
+    /// that packing one goes on while the device works on the other; hands the results over in order.
     fn work(&self) {
         let most = self.detector.most();
         let mut flying: Option<(Vec<Waiting>, u64)> = None;
@@ -151,10 +151,10 @@ fn caught<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
 
 /// Frames in flight to a detector. `Send + Sync`: one thread may submit while another takes results.
 ///
-/// At most `limit` frames are in flight, counting results not yet taken; past it [`Stream::submit`] says [`Busy`]. Nothing
-/// is dropped and nothing overtakes. A worker thread scores whatever waits, several frames at a time where several wait, and
-/// packs the next while the device is busy.
-/// Dropping the stream drops frames that wait, and waits for those being scored.
+/// At most `limit` frames are in flight, counting results not yet taken; past it [`Stream::submit`] says
+/// [`Busy`]. Nothing is dropped and nothing overtakes. A worker thread scores whatever waits, several frames
+/// at a time where several wait, and packs the next while the device is busy. Dropping the stream drops
+/// frames that wait, and waits for those being scored.
 ///
 /// ```no_run
 /// use softpatch::data::{Frame, Image, PixelFormat};
@@ -190,7 +190,8 @@ impl Stream {
     /// A stream with at most `limit` frames in flight.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] where `limit` is 0 or over 4096, [`Error::Limit`] where the system gives no thread.
+    /// [`Error::InvalidOption`] where `limit` is 0 or over 4096, [`Error::Limit`] where the system gives no
+    /// thread.
     pub fn new(detector: Arc<Detector>, limit: usize) -> Result<Self> {
         if !(1..=4096).contains(&limit) {
             return Err(Error::InvalidOption(format!("{limit} frames in flight, it must be 1 to 4096")));
@@ -250,8 +251,8 @@ impl Stream {
         self.wait_if(timeout, |_| true)
     }
 
-    /// As [`Stream::wait`], but the result is taken only where `take` agrees after a look at it; else it stays the oldest, and
-    /// [`Waited::Pending`] comes back.
+    /// As [`Stream::wait`], but the result is taken only where `take` agrees after a look at it; else it
+    /// stays the oldest, and [`Waited::Pending`] comes back.
     pub fn wait_if(&self, timeout: Duration, mut take: impl FnMut(&Finished) -> bool) -> Waited {
         let state = self.shared.state();
         let (mut state, _) = self
@@ -267,8 +268,8 @@ impl Stream {
         if state.in_flight() == 0 { Waited::Empty } else { Waited::Pending }
     }
 
-    /// Takes a frame back that still waits: no result will come for it. `false` where it is being scored, is done, or was
-    /// never submitted.
+    /// Takes a frame back that still waits: no result will come for it. `false` where it is being scored, is
+    /// done, or was never submitted.
     pub fn discard(&self, ticket: Ticket) -> bool {
         let mut state = self.shared.state();
         let Some(at) = state.queue.iter().position(|w| w.ticket == ticket) else { return false };
@@ -302,8 +303,8 @@ impl Stream {
         self.shared.done.notify_all();
     }
 
-    /// Scores all of `frames`, keeping the stream full, as an iterator over the results in order. Nothing else should
-    /// submit to or take from the stream meanwhile.
+    /// Scores all of `frames`, keeping the stream full, as an iterator over the results in order. Nothing
+    /// else should submit to or take from the stream meanwhile.
     pub fn scores<I>(&self, frames: I) -> Scores<'_, I::IntoIter>
     where
         I: IntoIterator,

@@ -8,12 +8,12 @@ use crate::steps::search::search::SkipOwn;
 /// Training images that are scored for the threshold.
 pub(super) const SAMPLE: usize = 32;
 
-/// Median absolute deviations above the median that still count as normal (about 4.5 standard deviations of a normal
-/// distribution: image scores are maxima, with a long upper tail).
+/// Median absolute deviations above the median that still count as normal (about 4.5 standard deviations of a
+/// normal distribution: image scores are maxima, with a long upper tail).
 const DEVIATIONS: f32 = 3.0 * 1.4826;
 
-/// Median plus three (scaled) median absolute deviations of the finite `scores`: unlike the largest score or a mean, a few
-/// contaminated training images do not move it. `None` for fewer than 3.
+/// Median plus three (scaled) median absolute deviations of the finite `scores`: unlike the largest score or
+/// a mean, a few contaminated training images do not move it. `None` for fewer than 3.
 pub(super) fn robust_threshold(scores: &[f32]) -> Option<f32> {
     let finite: Vec<f32> = scores.iter().copied().filter(|s| s.is_finite()).collect();
     if finite.len() < 3 {
@@ -57,7 +57,8 @@ impl<'a> Calibration<'a> {
         })
     }
 
-    /// Score of training image `image` with embeddings `x` `[positions][dim]`; infinite where every bank row is its own.
+    /// Score of training image `image` with embeddings `x` `[positions][dim]`; infinite where every bank row
+    /// is its own.
     pub fn score(&self, device: &Device, x: &Tensor, image: u32) -> Result<f32> {
         let mut recorder = Recorder::new(device);
         let skip = SkipOwn { first_image: image, queries_per_image: self.positions };

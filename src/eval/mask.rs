@@ -6,9 +6,9 @@ use crate::steps::input::geometry::resize_shorter_side_geometry;
 use crate::steps::input::pixels::{check_len, cut, resize_gray};
 use std::path::Path;
 
-/// Reads a mask and brings it to the geometry of a preprocessed image, see [`crop_mask`]: `crop * crop` values, row by
-/// row, true for defect pixels. A mask of colour takes the largest channel. A folder stands for the union of all masks in
-/// it, as MVTec LOCO has them.
+/// Reads a mask and brings it to the geometry of a preprocessed image, see [`crop_mask`]: `crop * crop`
+/// values, row by row, true for defect pixels. A mask of colour takes the largest channel. A folder stands
+/// for the union of all masks in it, as MVTec LOCO has them.
 ///
 /// # Errors
 /// Those of [`decode_file`] and [`crop_mask`].
@@ -30,9 +30,10 @@ pub fn load_mask(path: impl AsRef<Path>, resize: u32, crop: u32) -> Result<Vec<b
 
 /// Brings a defect mask `[h][w]` to `[crop][crop]`, by the geometry of the image: true for defect pixels.
 ///
-/// A hard mask (0 and one other value, or class numbers below 128) is first brought to 0 and 255, and a pixel is a defect
-/// where its resized value is still 255: all that it covers was marked, as in the published evaluation, which truncates
-/// to whole numbers. A soft mask (other grey values) is a defect where the resized value is at least half of 255.
+/// A hard mask (0 and one other value, or class numbers below 128) is first brought to 0 and 255, and a pixel
+/// is a defect where its resized value is still 255: all that it covers was marked, as in the published
+/// evaluation, which truncates to whole numbers. A soft mask (other grey values) is a defect where the
+/// resized value is at least half of 255.
 ///
 /// # Errors
 /// As [`resize_shorter_side_geometry`]; [`crate::Error::InvalidImage`] where `gray` is not of `w * h` bytes.

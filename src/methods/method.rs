@@ -17,8 +17,8 @@ pub enum Method {
     },
     /// PatchCore: no discriminator.
     PatchCore,
-    /// SoftPatch+: the mean rank of LOF and Gaussian; a bank without the worst 15 % for the image score, one without the
-    /// worst half for the map.
+    /// SoftPatch+: the mean rank of LOF and Gaussian; a bank without the worst 15 % for the image score, one
+    /// without the worst half for the map.
     SoftPatchPlus,
     /// SPADE: patches of the training images that look most alike.
     Spade,

@@ -1,4 +1,5 @@
-//! PaDiM: a Gaussian at every position, over a random subset of channels. The image score is the highest value of the map.
+//! PaDiM: a Gaussian at every position, over a random subset of channels. The image score is the highest
+//! value of the map.
 
 use super::{AnomalyMethod, Scored, Task};
 use crate::bank::Maps;

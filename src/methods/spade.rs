@@ -1,7 +1,7 @@
 //! SPADE: the training images that look most alike, then the nearest of their patches.
 //!
-//! Images are compared by the mean of their embeddings; the image score is the mean distance to the nearest images, the
-//! patch score the distance to the nearest patch of theirs.
+//! Images are compared by the mean of their embeddings; the image score is the mean distance to the nearest
+//! images, the patch score the distance to the nearest patch of theirs.
 
 use super::{AnomalyMethod, Scored, Task};
 use crate::bank::{Axes, Bank, BankData, Maps};

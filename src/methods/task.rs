@@ -16,8 +16,8 @@ pub trait AnomalyMethod: Sync {
     /// Scores and maps of the test images, in order.
     ///
     /// # Errors
-    /// What the embeddings, the device or the memory budget say; [`crate::Error::Cancelled`] where `progress` asked to
-    /// stop.
+    /// What the embeddings, the device or the memory budget say; [`crate::Error::Cancelled`] where `progress`
+    /// asked to stop.
     fn score(&self, task: &mut Task<'_>, options: &FitOptions, progress: &dyn Progress) -> Result<Scored>;
 }
 
@@ -109,7 +109,8 @@ impl<'a> Task<'a> {
         Ok(self.features.insert(features))
     }
 
-    /// Selecting a bank as the published program does projects the features anew: they are no good for the next method.
+    /// Selecting a bank as the published program does projects the features anew: they are no good for the
+    /// next method.
     pub(super) fn used(&mut self, options: &FitOptions) {
         if options.compat == Compat::Official {
             self.features = None;

@@ -30,7 +30,8 @@ pub struct ModelInfo {
     pub kept: u64,
     /// Neighbours that LOF really used (fewer than asked for where images are few); absent for others.
     pub lof_k: Option<u32>,
-    /// Suggested threshold of the image score, from the training images; absent where there was one image only.
+    /// Suggested threshold of the image score, from the training images; absent where there was one image
+    /// only.
     pub threshold: Option<f32>,
     /// Version of the program that made it.
     pub made_by: String,

@@ -1,6 +1,7 @@
 //! Every step of the method in plain Rust with f64 accumulation: the executable specification of the shaders.
 //!
-//! Activations are NHWC in plain slices. A slice whose length does not fit its shape panics: this code checks others.
+//! Activations are NHWC in plain slices. A slice whose length does not fit its shape panics: this code checks
+//! others.
 
 pub mod coreset;
 pub mod distance;

@@ -8,11 +8,11 @@ use crate::{Error, Result};
 
 /// Bytes of a block or a piece at most: large enough to fill a device, small beside the features.
 const PART: u64 = 16 << 20;
-/// Copies of a part while it goes from disk to the device: two in the hands of reader and writer, one of the queue's, and
-/// the one on the device.
+/// Copies of a part while it goes from disk to the device: two in the hands of reader and writer, one of the
+/// queue's, and the one on the device.
 const COPIES: u64 = 4;
-/// Bytes a patch while outlier scores are ranked or the bank is chosen, on host and device together: scores, the list of kept
-/// patches, distance, centre, slot, and the copies in flight.
+/// Bytes a patch while outlier scores are ranked or the bank is chosen, on host and device together: scores,
+/// the list of kept patches, distance, centre, slot, and the copies in flight.
 const PATCH: u64 = 28;
 /// The same where the published program's start keeps its distances, too.
 const PATCH_OFFICIAL: u64 = 48;
@@ -55,8 +55,9 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Places projected vectors of `r` values, and embeddings of `shape.dim` values where they are kept beside them, within
-    /// `options.memory`. Everything that grows with the number of images counts, on host and device together.
+    /// Places projected vectors of `r` values, and embeddings of `shape.dim` values where they are kept
+    /// beside them, within `options.memory`. Everything that grows with the number of images counts, on host
+    /// and device together.
     ///
     /// # Errors
     /// [`Error::Limit`] where the lists and tables do not fit with all features on disk.
@@ -73,8 +74,8 @@ impl Layout {
             piece: within(memory / 32 * share, (PIECE_ROWS * row, PART)),
             table: within(memory / 4 * share, (4 * BATCH.0 * picks, 4 * BATCH.1 * picks)),
         };
-        // While the bank is chosen, or while it is scored against: rows in the model, on the way, in order, and on the device,
-        // with their heads.
+        // While the bank is chosen, or while it is scored against: rows in the model, on the way, in order,
+        // and on the device, with their heads.
         let bank = |p: &Parts| (picks * (row + 24) + p.table).max(picks * 20 * shape.dim as u64);
         let (wanted, least) = (parts(1), parts(0));
         let (z, e) = (patches * row, if keep_embeddings { patches * 4 * shape.dim as u64 } else { 0 });
@@ -104,7 +105,8 @@ impl Layout {
     }
 }
 
-/// Candidates a batch of the coreset for `[images, positions, dim]`, before it is known how many patches are kept.
+/// Candidates a batch of the coreset for `[images, positions, dim]`, before it is known how many patches are
+/// kept.
 pub(crate) fn coreset_batch(
     device: &Device,
     options: &FitOptions,

@@ -35,8 +35,8 @@ pub enum Embedding {
     Pooled,
 }
 
-/// Whose choices stand where the method's description and the program published with SoftPatch part (docs/method.md,
-/// section 11).
+/// Whose choices stand where the method's description and the program published with SoftPatch part
+/// (docs/method.md, section 11).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -55,8 +55,8 @@ pub enum Compat {
     /// - The coreset works on vectors projected by a map of its own, that of `seed + 1`; the discriminators
     ///   keep that of `seed`. Embeddings of no more than `projection` values are not projected, as ever.
     ///
-    /// The published runs also use 5 neighbours for LOF; [`super::FitOptions::official`] sets both. Scores are
-    /// squared distances either way. LOF's density and the arithmetic of distances stay as described, and
+    /// The published runs also use 5 neighbours for LOF; [`super::FitOptions::official`] sets both. Scores
+    /// are squared distances either way. LOF's density and the arithmetic of distances stay as described, and
     /// random numbers are this program's, so figures compare over seeds, not digit by digit.
     Official,
 }

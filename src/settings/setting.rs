@@ -3,8 +3,8 @@
 use crate::{Error, Result};
 use std::str::FromStr;
 
-/// A setting of options `O`. [`SETTINGS`](super::SETTINGS) has all of a fit; programs build their arguments and
-/// configuration from it.
+/// A setting of options `O`. [`SETTINGS`](super::SETTINGS) has all of a fit; programs build their arguments
+/// and configuration from it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct SettingOf<O> {
@@ -73,8 +73,8 @@ impl std::fmt::Display for Values {
 }
 
 impl Values {
-    /// Whether a value, as [`SettingOf::get`] writes it, lies in the range. What its type alone ensures is not
-    /// looked at.
+    /// Whether a value, as [`SettingOf::get`] writes it, lies in the range. What its type alone ensures is
+    /// not looked at.
     fn holds(&self, text: &str) -> bool {
         match *self {
             Self::Share { zero, one } => text.parse::<f64>().is_ok_and(|v| {

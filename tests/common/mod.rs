@@ -1,7 +1,7 @@
 //! What the tests of the kernels share: the devices, the lock that serialises them, comparison of floats.
 //!
-//! `mod common;` in a test file; every test starts with `let _guard = serial();`, since a software driver already
-//! uses every core.
+//! `mod common;` in a test file; every test starts with `let _guard = serial();`, since a software driver
+//! already uses every core.
 #![allow(dead_code, reason = "every test binary includes this file and uses its own part")]
 
 use rand::{Rng, SeedableRng};
@@ -149,14 +149,15 @@ pub fn on_devices(f: impl Fn(&str, &Device) + Sync) {
     on_each(devices(), f);
 }
 
-/// Held by every test that uses a device, so that tests do not share its cores. A failed test does not poison it.
+/// Held by every test that uses a device, so that tests do not share its cores. A failed test does not poison
+/// it.
 pub fn serial() -> MutexGuard<'static, ()> {
     static LOCK: Mutex<()> = Mutex::new(());
     LOCK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Asserts `|got - want| <= absolute + relative * |want|` element by element; equal infinities are close, and a NaN
-/// is close to nothing.
+/// Asserts `|got - want| <= absolute + relative * |want|` element by element; equal infinities are close, and
+/// a NaN is close to nothing.
 ///
 /// # Panics
 /// Where they differ, with the worst element.

@@ -1,4 +1,5 @@
-//! Convolutions, pooling, patches and whole backbones against the plain-Rust reference and PyTorch's activations.
+//! Convolutions, pooling, patches and whole backbones against the plain-Rust reference and PyTorch's
+//! activations.
 
 use crate::common::{
     DIVISION, Named, assert_close, devices, direct, gamma, noise, on_devices, on_each, resampling_error,
@@ -308,8 +309,9 @@ fn golden_image() -> Vec<u8> {
     pixels
 }
 
-/// Every block of the embedded backbone against PyTorch's activations of the same weights: 1e-3 of the tensor's norm is
-/// the project's promise; what f32 costs is about 1e-6 (`STAGE.noise` in the file), a hundred times that is held here.
+/// Every block of the embedded backbone against PyTorch's activations of the same weights: 1e-3 of the
+/// tensor's norm is the project's promise; what f32 costs is about 1e-6 (`STAGE.noise` in the file), a
+/// hundred times that is held here.
 #[cfg(feature = "embedded-weights")]
 #[test]
 fn the_embedded_backbone_equals_pytorch() {

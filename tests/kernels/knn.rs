@@ -46,7 +46,8 @@ fn reference(x: &[f32], n: usize, r: usize, k: usize) -> (Vec<f32>, Vec<u32>) {
     (distances, indices)
 }
 
-/// Every other length of the lists is another pipeline to compile: few small groups, the others longer than any list.
+/// Every other length of the lists is another pipeline to compile: few small groups, the others longer than
+/// any list.
 fn rows() -> impl Strategy<Value = usize> {
     prop_oneof![1 => prop::sample::select(vec![1_usize, 2, 7]), 3 => 33_usize..150]
 }
@@ -58,7 +59,8 @@ fn ks() -> impl Strategy<Value = usize> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// Small whole numbers: every sum is exact, full of ties and duplicates, so the indices must be the same ones.
+    /// Small whole numbers: every sum is exact, full of ties and duplicates, so the indices must be the same
+    /// ones.
     #[test]
     fn whole_numbers_give_the_same_lists(
         groups in 1_usize..4,

@@ -1,4 +1,5 @@
-//! What a device refuses is an error that says so, what is allowed is used, and large shapes are split, not cut.
+//! What a device refuses is an error that says so, what is allowed is used, and large shapes are split, not
+//! cut.
 
 use crate::common::{
     DIVISION, assert_close, checked, direct, gamma, noise, on_devices, on_each, serial, tiled,
@@ -164,7 +165,8 @@ fn an_application_lends_its_device() {
     device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
 }
 
-/// A bank of 30 000 rows of 1024 values, the whole way on WebGPU's default limits: it is 117 MiB of the 128 that bind.
+/// A bank of 30 000 rows of 1024 values, the whole way on WebGPU's default limits: it is 117 MiB of the 128
+/// that bind.
 #[test]
 fn a_bank_that_nearly_fills_a_binding_is_found_and_searched() {
     const DIM: usize = 1024;

@@ -71,7 +71,8 @@ fn factors(found: &Found, groups: usize, n: usize, k: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Every other length of the lists is another pipeline to compile: few small groups, the others longer than any list.
+/// Every other length of the lists is another pipeline to compile: few small groups, the others longer than
+/// any list.
 fn rows() -> impl Strategy<Value = usize> {
     prop_oneof![1 => prop::sample::select(vec![1_usize, 2, 7]), 3 => 33_usize..120]
 }
@@ -83,8 +84,8 @@ fn ks() -> impl Strategy<Value = usize> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// Small whole numbers: distances are exact up to the root, so that ties fall the same way and factors compare.
-    /// Few levels are full of duplicates.
+    /// Small whole numbers: distances are exact up to the root, so that ties fall the same way and factors
+    /// compare. Few levels are full of duplicates.
     #[test]
     fn whole_numbers_give_the_specified_factors(
         groups in 1_usize..4,
@@ -108,8 +109,8 @@ proptest! {
         });
     }
 
-    /// Any values: where two neighbours are equally far but for rounding, either may be in the list, so the factors are
-    /// held against those of the lists that were found (which `knn.rs` tests).
+    /// Any values: where two neighbours are equally far but for rounding, either may be in the list, so the
+    /// factors are held against those of the lists that were found (which `knn.rs` tests).
     #[test]
     fn factors_follow_from_the_lists(
         groups in 1_usize..4,

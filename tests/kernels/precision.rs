@@ -1,5 +1,6 @@
-//! Storage in f16, tiles of 128 x 128 and cooperative matrices (emulated where the adapter has none) against the plain-Rust
-//! reference, which is given the rounded operands: what is left is the rounding of sums and of what is stored.
+//! Storage in f16, tiles of 128 x 128 and cooperative matrices (emulated where the adapter has none) against
+//! the plain-Rust reference, which is given the rounded operands: what is left is the rounding of sums and of
+//! what is stored.
 
 use crate::backbone::depthwise_shapes;
 use crate::common::{
@@ -396,6 +397,7 @@ fn a_model_remembers_its_precision() {
     };
     let (full, half) = (score(Precision::F32), score(Precision::F16));
     assert_ne!(full, half, "f16 was not used");
-    // Distances of vectors that are off by up to 1 % of their length each, where neighbours are about as far as that.
+    // Distances of vectors that are off by up to 1 % of their length each, where neighbours are about as far
+    // as that.
     assert!((full - half).abs() < 0.1 * full, "{full} and {half}");
 }

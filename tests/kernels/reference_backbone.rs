@@ -1,5 +1,5 @@
-//! The embedded weights through the plain-Rust operations, against PyTorch's activations of the same weights and image
-//! (`tools/golden_backbone.py` describes both and the file).
+//! The embedded weights through the plain-Rust operations, against PyTorch's activations of the same weights
+//! and image (`tools/golden_backbone.py` describes both and the file).
 
 use half::f16;
 use safetensors::{Dtype, SafeTensors};
@@ -18,15 +18,17 @@ const STRIDES: [u32; 11] = [1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1];
 /// Batch norm's eps in EfficientNet.
 const EPS: f64 = 1e-3;
 
-/// Each layer's result is rounded to f32 on both sides, in other places (batch norm is folded here, and sums are in f64):
-/// the golden file says how far PyTorch's own f32 result is from f64 (`noise`, up to 1e-6 of the norm); ours is as
-/// far again on the other side, plus folded weights rounded to f32. 4 times the noise, at least that of one rounding.
+/// Each layer's result is rounded to f32 on both sides, in other places (batch norm is folded here, and sums
+/// are in f64): the golden file says how far PyTorch's own f32 result is from f64 (`noise`, up to 1e-6 of the
+/// norm); ours is as far again on the other side, plus folded weights rounded to f32. 4 times the noise, at
+/// least that of one rounding.
 const NOISES: f64 = 4.0;
 
 /// Least noise assumed of a stage, relative to its norm: one rounding to f32.
 const LEAST_NOISE: f64 = 6e-8;
 
-/// A single value may be off by more than the root mean square of all: 8 of those, for 200 values of a tensor.
+/// A single value may be off by more than the root mean square of all: 8 of those, for 200 values of a
+/// tensor.
 const DEVIATIONS: f64 = 8.0;
 
 /// The golden image, by the formula of `tools/golden_backbone.py`.

@@ -1,5 +1,5 @@
-//! The reference of discriminators, quantile, nearest neighbour and coreset against scikit-learn, SciPy and NumPy
-//! (`tools/golden_denoise.py`), and by invariants where golden values do not reach.
+//! The reference of discriminators, quantile, nearest neighbour and coreset against scikit-learn, SciPy and
+//! NumPy (`tools/golden_denoise.py`), and by invariants where golden values do not reach.
 
 use proptest::prelude::*;
 use safetensors::{Dtype, SafeTensors};
@@ -12,14 +12,16 @@ use softpatch::low_level::reference::outlier::quantile::{keep, quantile};
 use softpatch::low_level::reference::search::search::{nearest_neighbor, soft_scores};
 use softpatch::low_level::steps::coreset::samples::start_samples;
 
-/// Both sides compute in f64 and round to f32 once, so they part by a rounding step at most (2^-24), allowed twice.
+/// Both sides compute in f64 and round to f32 once, so they part by a rounding step at most (2^-24), allowed
+/// twice.
 const ROUNDING: f32 = 1.2e-7;
-/// Mahalanobis inverts a covariance of condition up to 1e4 (ridge 0.01) in f64: still far below f32 rounding, of which
-/// two steps are allowed, one for the distance and one for the 1 that is added.
+/// Mahalanobis inverts a covariance of condition up to 1e4 (ridge 0.01) in f64: still far below f32 rounding,
+/// of which two steps are allowed, one for the distance and one for the 1 that is added.
 const INVERSION: f32 = 2.4e-7;
 /// Another order of rows is another order of f64 sums: after the rounding to f32 one step apart at most.
 const PERMUTED: f32 = 1.2e-7;
-/// Members of a grid whose neighbourhoods are alike score exactly 1 but for the 1e-10 in the density and rounding.
+/// Members of a grid whose neighbourhoods are alike score exactly 1 but for the 1e-10 in the density and
+/// rounding.
 const UNIFORM: f32 = 1e-6;
 
 static GOLDEN: &[u8] = include_bytes!("../golden/denoise.safetensors");
@@ -136,8 +138,8 @@ fn lof_inside_a_uniform_grid_is_one_and_an_outlier_stands_out() {
     let mut x: Vec<f32> = (0..side * side).flat_map(|i| [(i / side) as f32, (i % side) as f32]).collect();
     x.extend([30.0, 30.0]);
     let scores = lof(&x, 2, 4);
-    // A border member reaches farther for its fourth neighbour; that moves the density of the members beside it and so
-    // the score of those one step further in. From the fourth ring on nothing is felt of it.
+    // A border member reaches farther for its fourth neighbour; that moves the density of the members beside
+    // it and so the score of those one step further in. From the fourth ring on nothing is felt of it.
     for i in 3..side - 3 {
         for j in 3..side - 3 {
             assert_close("inner", &[scores[i * side + j]], &[1.0], UNIFORM);

@@ -1,4 +1,5 @@
-//! The plain-Rust reference against Pillow, torchvision, PyTorch and SciPy (`tools/golden_ops.py` wrote their answers).
+//! The plain-Rust reference against Pillow, torchvision, PyTorch and SciPy (`tools/golden_ops.py` wrote their
+//! answers).
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -13,16 +14,17 @@ use softpatch::low_level::shapes::ConvShape;
 use softpatch::low_level::steps::input::geometry::{Geometry, resize_shorter_side_geometry};
 use softpatch::low_level::steps::input::pixels::{resize_gray, resize_rgb};
 
-/// Both sides sum in f64 and round to f32 once; where the sums differ in their last bits, the roundings may go apart by one
-/// unit in the last place, 2^-23 of the value. Measured against the largest value of the tensor.
+/// Both sides sum in f64 and round to f32 once; where the sums differ in their last bits, the roundings may
+/// go apart by one unit in the last place, 2^-23 of the value. Measured against the largest value of the
+/// tensor.
 const ROUNDED_ONCE: f64 = 1.2e-7;
 
-/// First row of the projection of 4 to 3 values with seed 0, as this crate made it first: it pins the random stream, since
-/// another one would change every model.
+/// First row of the projection of 4 to 3 values with seed 0, as this crate made it first: it pins the random
+/// stream, since another one would change every model.
 const FIRST_ROW: [f32; 4] = [0.15469712, 0.20907539, 0.22986984, -0.0340783];
 
-/// The embeddings are kept in f32 between upsampling, pooling and pooling again: three roundings of half a unit, where
-/// PyTorch in f64 has one; both ways of taking the 3x3 mean and the upsampling in one order.
+/// The embeddings are kept in f32 between upsampling, pooling and pooling again: three roundings of half a
+/// unit, where PyTorch in f64 has one; both ways of taking the 3x3 mean and the upsampling in one order.
 const ROUNDED_BETWEEN: f64 = 4.0 * ROUNDED_ONCE;
 
 static BYTES: &[u8] = include_bytes!("../golden/ops.safetensors");

@@ -71,7 +71,8 @@ proptest! {
     }
 }
 
-/// An image larger than the upload buffer goes up in strips, many images in several submissions, every format alike.
+/// An image larger than the upload buffer goes up in strips, many images in several submissions, every format
+/// alike.
 #[test]
 fn large_images_and_every_format() {
     let _guard = serial();

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Rooms (folders and files right under `src`) by floor, the ground first. A file may know its own room and those on
-/// lower floors; rooms of one floor do not know each other.
+/// Rooms (folders and files right under `src`) by floor, the ground first. A file may know its own room and
+/// those on lower floors; rooms of one floor do not know each other.
 const FLOORS: &[&[&str]] = &[
     &["error"],
     &["ahead", "files", "shapes"],

@@ -272,7 +272,8 @@ fn every_method_runs_within_a_small_budget() {
     let set = set(&folder.path().join("set"), vec![Material::Fabric]);
     let mut options = options(&Method::ALL, &[0.1]);
     let roomy = run(&set, &folder.path().join("roomy"), &options);
-    // 13 images of 64 patches are 0.4 MB of projected patches: with the lists and tables they do not fit, and wait in files.
+    // 13 images of 64 patches are 0.4 MB of projected patches: with the lists and tables they do not fit, and
+    // wait in files.
     options.fit.memory = 720_000;
     let tight = run(&set, &folder.path().join("tight"), &options);
     assert_eq!(roomy.cells.len(), Method::ALL.len());

@@ -87,7 +87,8 @@ impl Case {
     }
 }
 
-/// In many dimensions the mean distance to the start patches is less than the distance to the nearest pick: the cap bites.
+/// In many dimensions the mean distance to the start patches is less than the distance to the nearest pick:
+/// the cap bites.
 #[test]
 fn the_start_distances_stay_in_the_minimum() {
     let _guard = serial();

@@ -100,7 +100,8 @@ fn palettes_are_resolved() {
 
 #[test]
 fn exif_orientation_is_applied_only_on_request() {
-    // JPEG + APP1 with a little-endian TIFF header and one entry: orientation (0x0112) = 6, rotate 90 degrees.
+    // JPEG + APP1 with a little-endian TIFF header and one entry: orientation (0x0112) = 6, rotate 90
+    // degrees.
     let jpeg = encode(&pattern(24, 16), ImageFormat::Jpeg);
     let mut app1 = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0".to_vec();
     let mut with_exif = vec![0xff, 0xd8, 0xff, 0xe1];

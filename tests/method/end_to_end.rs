@@ -35,7 +35,8 @@ fn image_auroc(detector: &Detector, folder: &Path) -> f64 {
     auroc(&scores, &labels).unwrap()
 }
 
-/// Contamination that overlaps the test defects is what PatchCore falls for: a defect that is in the bank scores low.
+/// Contamination that overlaps the test defects is what PatchCore falls for: a defect that is in the bank
+/// scores low.
 #[test]
 fn lof_survives_contamination_that_misleads_patchcore() {
     let _guard = serial();
@@ -124,7 +125,8 @@ fn a_small_budget_changes_nothing() {
             projection,
             ..small(discriminator)
         };
-        // 9 x 144 patches are 0.8 MB of embeddings and 0.7 MB of projected vectors: the embeddings wait, or both.
+        // 9 x 144 patches are 0.8 MB of embeddings and 0.7 MB of projected vectors: the embeddings wait, or
+        // both.
         let large = fit(&roomy);
         let what = format!("{discriminator} {compat} {projection}");
         for memory in [1_400_000, 580_000] {
@@ -142,7 +144,8 @@ fn a_small_budget_changes_nothing() {
     assert!(error.to_string().contains("raise --memory"), "{error}");
 }
 
-/// After a warm-up, frames of a known size make no buffer, bind group or pipeline, and overlapping batches change no result.
+/// After a warm-up, frames of a known size make no buffer, bind group or pipeline, and overlapping batches
+/// change no result.
 #[test]
 fn scoring_makes_nothing_once_it_is_warm() {
     let _guard = serial();
@@ -218,7 +221,8 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| v.to_bits()).collect()
 }
 
-/// Same seed, same bank; another seed, another; and both kernel families agree within what rounding does to a score.
+/// Same seed, same bank; another seed, another; and both kernel families agree within what rounding does to a
+/// score.
 #[test]
 fn fits_repeat_and_kernel_families_agree() {
     let _guard = serial();
@@ -239,7 +243,8 @@ fn fits_repeat_and_kernel_families_agree() {
     assert_eq!((model.clone(), scores.clone()), fit(direct, 0));
     assert_ne!(model.bank.provenance, fit(direct, 1).0.bank.provenance);
     let (_, others) = fit(tiled, 0);
-    // Features agree to about 1e-5 of their size; a squared distance, being a difference, to 1e-2 of the median one.
+    // Features agree to about 1e-5 of their size; a squared distance, being a difference, to 1e-2 of the
+    // median one.
     let mut sorted = scores.clone();
     sorted.sort_by(f32::total_cmp);
     let close = scores

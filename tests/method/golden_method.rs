@@ -1,5 +1,6 @@
-//! The whole method from patch features to anomaly maps, by plain Rust and by the detector, against scikit-learn, SciPy and
-//! NumPy (`tools/golden_method.py`, which also says why no pick and no neighbour can hang on a rounding).
+//! The whole method from patch features to anomaly maps, by plain Rust and by the detector, against
+//! scikit-learn, SciPy and NumPy (`tools/golden_method.py`, which also says why no pick and no neighbour can
+//! hang on a rounding).
 
 use crate::common::{DIVISION, SQUARE_ROOT, assert_close, gamma, of_each_kind, on_each, serial};
 use safetensors::{Dtype, SafeTensors};
@@ -88,7 +89,8 @@ fn factor_error(distance: f32, k: usize) -> f32 {
 }
 
 impl Found {
-    /// Compares with the golden values, and says how far the worst of each is off in tolerances where it fails.
+    /// Compares with the golden values, and says how far the worst of each is off in tolerances where it
+    /// fails.
     fn check(&self, golden: &Golden<'_>, who: &str, case: &str, k: usize, gaussian: f32) {
         let what = |part: &str| format!("{case}.{part} of {who}");
         let want = |part: &str| golden.floats(&format!("{case}.{part}"));
@@ -194,8 +196,9 @@ fn the_reference_is_scikit_learns_and_scipys() {
                 let samples: Vec<u32> = start_samples(open, seed).into_iter().map(|s| s as u32).collect();
                 assert_eq!(samples, golden.ints(&format!("{case}.samples")), "{case}");
             }
-            // The vectors are rounded to f32, U of their length; the inverse root of the covariance stretches that by
-            // 1 / sqrt(0.01) at most, in the row, the mean and the covariance; then it is part of a score over 5.
+            // The vectors are rounded to f32, U of their length; the inverse root of the covariance stretches
+            // that by 1 / sqrt(0.01) at most, in the row, the mean and the covariance; then it is part of a
+            // score over 5.
             let length =
                 z.chunks_exact(R).map(|v| v.iter().map(|v| v * v).sum::<f32>().sqrt()).fold(0.0, f32::max);
             found.check(golden, "the reference", case, k, 3.0 * U * length * 10.0 / 5.0);

@@ -1,5 +1,5 @@
-//! Metrics against scikit-learn and a brute-force per-region overlap (tools/golden_metrics.py), and against their
-//! definitions.
+//! Metrics against scikit-learn and a brute-force per-region overlap (tools/golden_metrics.py), and against
+//! their definitions.
 
 use proptest::prelude::*;
 use serde_json::Value;

@@ -10,7 +10,8 @@ use softpatch::low_level::backbone::{Patches, WeightFile, architectures, efficie
 use softpatch::low_level::gpu::Device;
 use std::path::Path;
 
-/// The tables add up to the tensors of torchvision, efficientnet_lite_pytorch and timm, name by name and shape by shape.
+/// The tables add up to the tensors of torchvision, efficientnet_lite_pytorch and timm, name by name and
+/// shape by shape.
 #[test]
 fn tables_are_those_of_the_published_packages() {
     let files = ["resnet.safetensors", "timm.safetensors"].map(golden);
@@ -163,7 +164,8 @@ fn half_precision_files_load() {
     for (dtype, precision) in [(Dtype::F16, 2.0_f32.powi(-11)), (Dtype::BF16, 2.0_f32.powi(-8))] {
         let rounded = file(&list, dtype).fold(&network).unwrap();
         for (a, b) in exact.iter().flatten().zip(rounded.iter().flatten()) {
-            // Three roundings in a product with a square root, whose share is half; a little more for subnormals.
+            // Three roundings in a product with a square root, whose share is half; a little more for
+            // subnormals.
             let near = |a: &f32, b: &f32| (a - b).abs() <= 3.0 * precision * a.abs() + 1e-6;
             assert!(a.w.iter().zip(&b.w).all(|(a, b)| near(a, b)), "{dtype:?}");
             assert_ne!(a, b, "{dtype:?}");

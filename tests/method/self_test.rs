@@ -1,4 +1,5 @@
-//! The self-test before a device's first use: nothing that is used is left out, faults are found, what passed is remembered.
+//! The self-test before a device's first use: nothing that is used is left out, faults are found, what passed
+//! is remembered.
 
 use crate::common::{devices, serial};
 use softpatch::data::synth::{Defect, Material, render};
@@ -62,7 +63,8 @@ fn nothing_that_is_used_is_left_out() {
             compat: Compat::Official,
             ..options()
         },
-        // So little memory that the coreset works in smaller batches, from files; and longer lists than images.
+        // So little memory that the coreset works in smaller batches, from files; and longer lists than
+        // images.
         FitOptions { memory: 12 << 20, coreset_ratio: 0.5, lof_k: 9, ..options() },
     ];
     for (name, device) in devices() {
@@ -84,7 +86,8 @@ fn nothing_that_is_used_is_left_out() {
     }
 }
 
-/// The fault that every product without subgroups of 8 once had: the last columns' offset was held back, not the column.
+/// The fault that every product without subgroups of 8 once had: the last columns' offset was held back, not
+/// the column.
 fn old_fault(name: &str, text: &str) -> Option<String> {
     let right = "w[min(col0 + 8u * t + i, p.n - 1u) * p.w_row4 + tap_at + k]";
     let wrong = "w[min((col0 + 8u * t + i) * p.w_row4 + tap_at, (p.n - 1u) * p.w_row4) + k]";
@@ -159,8 +162,8 @@ fn what_passed_is_not_tried_again() {
     assert!(more.contains("\"mahalanobis ") && more.len() > text.len());
 }
 
-/// What does nothing leaves zeros: no harm where those are bounds that then spare no work, or spare less. Too large
-/// bounds do harm.
+/// What does nothing leaves zeros: no harm where those are bounds that then spare no work, or spare less. Too
+/// large bounds do harm.
 const BOUNDS: &[(&str, &str, &str)] = &[
     ("coreset/pairs_direct", "col0 + i] = acc[i][j];", "col0 + i] = 4.0 * acc[i][j];"),
     ("coreset/pairs_tiled", "out[to + 1u] = sum.y;", "out[to + 1u] = 4.0 * sum.y;"),
@@ -182,7 +185,8 @@ fn faulty(text: &str, shader: &str) -> Option<String> {
     Some(format!("{}    if (true) {{ return; }}\n{}", &text[..body], &text[body..]))
 }
 
-/// Every shader with its text made to do nothing is found out by a case that uses it: no check passes whatever it is given.
+/// Every shader with its text made to do nothing is found out by a case that uses it: no check passes
+/// whatever it is given.
 #[test]
 fn a_faulty_kernel_is_found() {
     let _guard = serial();

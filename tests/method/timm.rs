@@ -88,7 +88,8 @@ fn embedded_weights_load_under_the_names_of_timm() {
         assert_eq!((backbone.network.mean, backbone.network.std), ([127.5; 3], [127.5; 3]));
         let got = backbone.weights.fold(&backbone.network).unwrap();
         if dtype == Dtype::BF16 {
-            // Eight significant bits: weight and gamma err by 2^-8 at most, the root of the variance by half of it.
+            // Eight significant bits: weight and gamma err by 2^-8 at most, the root of the variance by half
+            // of it.
             let pairs =
                 got.iter().flatten().zip(want.iter().flatten()).flat_map(|(a, b)| a.w.iter().zip(&b.w));
             assert!({ pairs }.all(|(a, b)| (a - b).abs() <= 2.6 * 2.0_f32.powi(-8) * b.abs()));

@@ -1,4 +1,5 @@
-//! Made-up weights, as `tools/golden_resnet.py` and `tools/golden_timm.py` make them, and activations against theirs.
+//! Made-up weights, as `tools/golden_resnet.py` and `tools/golden_timm.py` make them, and activations against
+//! theirs.
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use softpatch::low_level::backbone::{
@@ -6,8 +7,8 @@ use softpatch::low_level::backbone::{
 };
 use softpatch::low_level::gpu::Device;
 
-/// The project's promise for every tap and for the pooled embedding, relative to the tensor's norm, is 1e-3; f32 costs
-/// about 1e-6 over these depths, a hundred times that is held here.
+/// The project's promise for every tap and for the pooled embedding, relative to the tensor's norm, is 1e-3;
+/// f32 costs about 1e-6 over these depths, a hundred times that is held here.
 const RELATIVE: f64 = 1e-4;
 
 pub fn fnv(text: &str) -> u32 {

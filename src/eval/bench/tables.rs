@@ -161,8 +161,8 @@ impl Summary {
         write_whole(&out.join("report.html"), page.as_bytes())
     }
 
-    /// The tables of image AUROC, pixel AUROC and AUPRO: one row per category, one column per method, mean and
-    /// standard deviation over seeds.
+    /// The tables of image AUROC, pixel AUROC and AUPRO: one row per category, one column per method, mean
+    /// and standard deviation over seeds.
     pub fn markdown(&self) -> String {
         markdown(&self.cells, &self.notes)
     }

@@ -1,14 +1,16 @@
-//! Greedy k-centre: which kept patches become the rows of the memory bank. docs/method.md, section 5; PatchCore, section 3.2.
+//! Greedy k-centre: which kept patches become the rows of the memory bank. docs/method.md, section 5;
+//! PatchCore, section 3.2.
 
 use crate::reference::distance::squared_distance;
 use crate::steps::coreset::samples::start_samples;
 
-/// Picks `picks` of the `kept` patches (ascending indices into the rows of Z `[patches][r]`), in greedy order.
+/// Picks `picks` of the `kept` patches (ascending indices into the rows of Z `[patches][r]`), in greedy
+/// order.
 ///
-/// The first is the kept patch whose mean distance to the [`start_samples`] is largest, each next one the patch whose
-/// squared distance to the nearest pick so far is largest. Of equals the smaller index wins, and none is picked twice:
-/// once every distance left is 0 the rest follow by index. Returns all of `kept` where `picks` is not less.
-/// docs/method.md, sections 5 and 11.
+/// The first is the kept patch whose mean distance to the [`start_samples`] is largest, each next one the
+/// patch whose squared distance to the nearest pick so far is largest. Of equals the smaller index wins, and
+/// none is picked twice: once every distance left is 0 the rest follow by index. Returns all of `kept` where
+/// `picks` is not less. docs/method.md, sections 5 and 11.
 pub fn greedy_coreset(z: &[f32], r: usize, kept: &[u32], picks: usize, seed: u64) -> Vec<u32> {
     let row = |position: usize| patch(z, r, kept[position]);
     let samples = start_samples(kept.len(), seed);
@@ -19,8 +21,9 @@ pub fn greedy_coreset(z: &[f32], r: usize, kept: &[u32], picks: usize, seed: u64
     greedy(z, r, kept, picks, start, squared_distance)
 }
 
-/// [`greedy_coreset`] with the rounding of a device: `squared` is the squared distance of two rows summed in `f32` in
-/// the device's order, and the mean of the start is an `f32` sum over the samples in the order drawn, times `1 / count`.
+/// [`greedy_coreset`] with the rounding of a device: `squared` is the squared distance of two rows summed in
+/// `f32` in the device's order, and the mean of the start is an `f32` sum over the samples in the order
+/// drawn, times `1 / count`.
 ///
 /// Picks of a device are compared with these index by index; against `f64` near-ties would part.
 pub fn greedy_coreset_f32(
@@ -44,9 +47,10 @@ pub fn greedy_coreset_f32(
     greedy(z, r, kept, picks, start, |a, b| f64::from(squared(a, b)))
 }
 
-/// [`greedy_coreset`] as the program published with SoftPatch does it (docs/method.md, section 11): the [`start_samples`] are of all
-/// patches; the first pick is the patch of all, kept or not, whose mean distance to them is largest; and a kept patch's
-/// distance to the picks never counts as more than that mean. `squared` is the squared distance of two rows.
+/// [`greedy_coreset`] as the program published with SoftPatch does it (docs/method.md, section 11): the
+/// [`start_samples`] are of all patches; the first pick is the patch of all, kept or not, whose mean distance
+/// to them is largest; and a kept patch's distance to the picks never counts as more than that mean.
+/// `squared` is the squared distance of two rows.
 pub fn greedy_coreset_official(
     z: &[f32],
     r: usize,
@@ -77,8 +81,8 @@ pub fn greedy_coreset_official(
     order
 }
 
-/// Largest distance from a kept patch of Z `[patches][r]` to its nearest pick: what greedy k-centre makes small.
-/// 0 where nothing is kept, infinite where nothing is picked.
+/// Largest distance from a kept patch of Z `[patches][r]` to its nearest pick: what greedy k-centre makes
+/// small. 0 where nothing is kept, infinite where nothing is picked.
 pub fn covering_radius(z: &[f32], r: usize, kept: &[u32], picks: &[u32]) -> f64 {
     let nearest = |&k: &u32| {
         let distances = picks.iter().map(|&p| squared_distance(patch(z, r, k), patch(z, r, p)).sqrt());

@@ -7,8 +7,9 @@ const SIGMA: f64 = 4.0;
 /// Where the Gaussian is cut off, in standard deviations.
 const TRUNCATE: f64 = 4.0;
 
-/// Scores `[h][w]` to a map `[oh][ow]`: bilinear upsampling as [`crate::reference::patches::upsampling::upsample_bilinear`], then a Gaussian of
-/// sigma 4 pixels as SciPy's `gaussian_filter(sigma=4, truncate=4, mode="reflect")`.
+/// Scores `[h][w]` to a map `[oh][ow]`: bilinear upsampling as
+/// [`crate::reference::patches::upsampling::upsample_bilinear`], then a Gaussian of sigma 4 pixels as SciPy's
+/// `gaussian_filter(sigma=4, truncate=4, mode="reflect")`.
 pub fn anomaly_map(scores: &[f32], [h, w]: [usize; 2], [oh, ow]: [usize; 2]) -> Vec<f32> {
     assert_eq!(scores.len(), h * w, "scores [{h}][{w}]");
     let scores: Vec<f64> = scores.iter().map(|&v| v.into()).collect();

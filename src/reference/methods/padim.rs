@@ -2,8 +2,8 @@
 
 use crate::reference::outlier::mahalanobis::mahalanobis_to;
 
-/// Mahalanobis distance of every patch of `image` `[positions][dim]` to the Gaussian of the training patches at its position,
-/// `train` `[images][positions][dim]`, over `channels`.
+/// Mahalanobis distance of every patch of `image` `[positions][dim]` to the Gaussian of the training patches
+/// at its position, `train` `[images][positions][dim]`, over `channels`.
 pub fn padim(train: &[f32], image: &[f32], positions: usize, dim: usize, channels: &[usize]) -> Vec<f32> {
     let pick = |row: &[f32]| channels.iter().map(|&c| row[c]).collect::<Vec<f32>>();
     let score = |p: usize| {

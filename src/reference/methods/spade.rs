@@ -1,12 +1,14 @@
-//! SPADE (arXiv 2005.02357) on patch embeddings: the training images that look most alike, then their nearest patch.
+//! SPADE (arXiv 2005.02357) on patch embeddings: the training images that look most alike, then their nearest
+//! patch.
 
 use crate::reference::distance::squared_distance;
 use crate::reference::search::image_distance::image_distance;
 use crate::reference::search::image_mean::image_mean;
 use crate::steps::search::image_distance::nearest;
 
-/// Image score (mean distance of pooled features to the `k` nearest training images) and for every patch the distance to the
-/// nearest patch of those images. `train` `[images][positions][dim]`, `image` `[positions][dim]`.
+/// Image score (mean distance of pooled features to the `k` nearest training images) and for every patch the
+/// distance to the nearest patch of those images. `train` `[images][positions][dim]`, `image`
+/// `[positions][dim]`.
 pub fn spade(train: &[f32], image: &[f32], positions: usize, dim: usize, k: usize) -> (f32, Vec<f32>) {
     let (pooled, own) = (image_mean(train, positions, dim), image_mean(image, positions, dim));
     let distances = image_distance(&own, &pooled, dim);

@@ -5,9 +5,9 @@ use crate::shapes::ConvShape;
 
 /// `activation(conv(x, w) + bias + residual)`.
 ///
-/// `x` `[batch][in_h][in_w][in_c]`, `w` `[out_c][kernel_h][kernel_w][in_c]`, `bias` `[out_c]`, `residual` and the result
-/// `[batch][out_h][out_w][out_c]`. Output `(oy, ox)` starts at input `(oy * stride - pad_top, ox * stride - pad_left)`;
-/// what lies outside the input is 0.
+/// `x` `[batch][in_h][in_w][in_c]`, `w` `[out_c][kernel_h][kernel_w][in_c]`, `bias` `[out_c]`, `residual` and
+/// the result `[batch][out_h][out_w][out_c]`. Output `(oy, ox)` starts at input `(oy * stride - pad_top, ox *
+/// stride - pad_left)`; what lies outside the input is 0.
 pub fn conv2d(
     x: &[f32],
     w: &[f32],
@@ -45,8 +45,8 @@ pub fn conv_sum(x: &[f32], w: &[f32], s: &ConvShape, index: usize) -> f64 {
     sum
 }
 
-/// Index of the input pixel, over all images, that tap `(ky, kx)` of output `(oy, ox)` of image `n` reads; `None` where it
-/// lies in the padding.
+/// Index of the input pixel, over all images, that tap `(ky, kx)` of output `(oy, ox)` of image `n` reads;
+/// `None` where it lies in the padding.
 pub(crate) fn input_pixel(s: &ConvShape, n: u32, [oy, ox]: [u32; 2], [ky, kx]: [u32; 2]) -> Option<usize> {
     let iy = (oy * s.stride + ky).checked_sub(s.pad_top).filter(|&y| y < s.in_h)?;
     let ix = (ox * s.stride + kx).checked_sub(s.pad_left).filter(|&x| x < s.in_w)?;

@@ -6,8 +6,8 @@ use crate::shapes::ConvShape;
 
 /// `activation(depthwise(x, w) + bias)`.
 ///
-/// `x` `[batch][in_h][in_w][c]`, `w` `[kernel_h][kernel_w][c]`, `bias` `[c]`, the result `[batch][out_h][out_w][c]`.
-/// Padding is as in [`crate::reference::network::conv::conv2d`].
+/// `x` `[batch][in_h][in_w][c]`, `w` `[kernel_h][kernel_w][c]`, `bias` `[c]`, the result
+/// `[batch][out_h][out_w][c]`. Padding is as in [`crate::reference::network::conv::conv2d`].
 pub fn depthwise(x: &[f32], w: &[f32], bias: &[f32], shape: &ConvShape, activation: Activation) -> Vec<f32> {
     let s = shape;
     let channels = s.in_c as usize;

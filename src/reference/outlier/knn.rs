@@ -2,11 +2,11 @@
 
 use crate::reference::distance::squared_distance;
 
-/// Distances and indices of the k nearest other rows for every row of X `[n][r]`, each `[n][k']` ascending by distance,
-/// where `k' = min(k, n - 1)`.
+/// Distances and indices of the k nearest other rows for every row of X `[n][r]`, each `[n][k']` ascending by
+/// distance, where `k' = min(k, n - 1)`.
 ///
-/// Distances are Euclidean. A row is left out of its own neighbours by index, so its duplicates count, at distance 0;
-/// of equals the smaller index comes first.
+/// Distances are Euclidean. A row is left out of its own neighbours by index, so its duplicates count, at
+/// distance 0; of equals the smaller index comes first.
 pub fn knn(x: &[f32], r: usize, k: usize) -> (Vec<f32>, Vec<u32>) {
     let neighbours = neighbours(x, r, k).into_iter().flatten();
     neighbours.map(|(distance, index)| (distance as f32, index)).unzip()

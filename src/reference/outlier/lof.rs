@@ -1,15 +1,17 @@
-//! Local outlier factor of every member of a group. docs/method.md, section 4; Breunig et al., LOF (SIGMOD 2000).
+//! Local outlier factor of every member of a group. docs/method.md, section 4; Breunig et al., LOF (SIGMOD
+//! 2000).
 
 use crate::reference::outlier::knn::neighbours;
 
-/// Added to the mean reachability distance, as scikit-learn does, so that the density of duplicates stays finite.
+/// Added to the mean reachability distance, as scikit-learn does, so that the density of duplicates stays
+/// finite.
 pub const DENSITY_EPSILON: f64 = 1e-10;
 
-/// Local outlier factor of every row of X `[n][r]` among its k nearest others: `[n]`, about 1 for a row as dense as its
-/// neighbours, larger for an outlier.
+/// Local outlier factor of every row of X `[n][r]` among its k nearest others: `[n]`, about 1 for a row as
+/// dense as its neighbours, larger for an outlier.
 ///
-/// Equals scikit-learn's `-LocalOutlierFactor(n_neighbors=k).fit(X).negative_outlier_factor_`. `k` is brought into
-/// `1..=n - 1`; a row that is alone in its group gets 1.
+/// Equals scikit-learn's `-LocalOutlierFactor(n_neighbors=k).fit(X).negative_outlier_factor_`. `k` is brought
+/// into `1..=n - 1`; a row that is alone in its group gets 1.
 pub fn lof(x: &[f32], r: usize, k: usize) -> Vec<f32> {
     let neighbours = neighbours(x, r, k.max(1));
     if neighbours.len() < 2 {

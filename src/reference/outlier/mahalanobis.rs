@@ -1,6 +1,8 @@
-//! The `gaussian` noise discriminator: Mahalanobis distance to the group's own Gaussian. docs/method.md, section 4; PaDiM.
+//! The `gaussian` noise discriminator: Mahalanobis distance to the group's own Gaussian. docs/method.md,
+//! section 4; PaDiM.
 
-/// Added to the diagonal of the covariance, which has rank `n - 1` at most and could not be inverted otherwise.
+/// Added to the diagonal of the covariance, which has rank `n - 1` at most and could not be inverted
+/// otherwise.
 pub const RIDGE: f64 = 0.01;
 
 /// Mahalanobis distance of every row of X `[n][r]` to the rows' mean under their covariance (ddof 1) plus
@@ -15,8 +17,8 @@ pub fn mahalanobis(x: &[f32], r: usize) -> Vec<f32> {
     mahalanobis_to(x, x, r)
 }
 
-/// Mahalanobis distance of every row of `rows` `[q][r]` to the mean of X `[n][r]` under X's covariance (`max(n - 1, 1)` in
-/// the denominator) plus [`RIDGE`] times the identity, plus 1: `[q]`.
+/// Mahalanobis distance of every row of `rows` `[q][r]` to the mean of X `[n][r]` under X's covariance
+/// (`max(n - 1, 1)` in the denominator) plus [`RIDGE`] times the identity, plus 1: `[q]`.
 pub fn mahalanobis_to(x: &[f32], rows: &[f32], r: usize) -> Vec<f32> {
     let n = x.len() / r;
     let mean: Vec<f64> =

@@ -1,4 +1,5 @@
-//! The `nearest` noise discriminator: how far the closest other member of the group is. docs/method.md, section 4.
+//! The `nearest` noise discriminator: how far the closest other member of the group is. docs/method.md,
+//! section 4.
 
 use crate::reference::outlier::knn::neighbours;
 

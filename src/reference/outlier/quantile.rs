@@ -1,6 +1,7 @@
 //! The threshold between patches that are kept and patches that are dropped. docs/method.md, section 5.
 
-/// The `q` quantile (`q` clamped to 0..=1) of `values` with linear interpolation, as `numpy.quantile` computes it.
+/// The `q` quantile (`q` clamped to 0..=1) of `values` with linear interpolation, as `numpy.quantile`
+/// computes it.
 ///
 /// NaN values do not count (`numpy.nanquantile`); NaN where no value is left.
 pub fn quantile(values: &[f32], q: f64) -> f32 {
@@ -18,10 +19,11 @@ pub fn quantile(values: &[f32], q: f64) -> f32 {
     if fraction == 0.0 || a == b { a as f32 } else { (a + (b - a) * fraction) as f32 }
 }
 
-/// The patches that survive denoising: the `1 - tau` quantile of `scores`, and the ascending indices of the scores that
-/// are not above it. A NaN score is dropped.
+/// The patches that survive denoising: the `1 - tau` quantile of `scores`, and the ascending indices of the
+/// scores that are not above it. A NaN score is dropped.
 ///
-/// The comparison is made with the threshold as returned, rounded to `f32`, so a caller that repeats it gets the same.
+/// The comparison is made with the threshold as returned, rounded to `f32`, so a caller that repeats it gets
+/// the same.
 pub fn keep(scores: &[f32], tau: f64) -> (f32, Vec<u32>) {
     let threshold = quantile(scores, 1.0 - tau);
     let kept = scores.iter().enumerate().filter(|&(_, &score)| score <= threshold);

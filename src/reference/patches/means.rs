@@ -9,8 +9,8 @@ pub fn patch_mean3(x: &[f32], [h, w, c]: [usize; 3]) -> Vec<f32> {
     patches.chunks_exact(9).map(|patch| (sum(patch) / 9.0) as f32).collect()
 }
 
-/// The 3x3 neighbourhood of every position of `x` `[h][w][c]` with zero padding: `[h][w][c * 9]`, a patch ordered by channel,
-/// then row, then column.
+/// The 3x3 neighbourhood of every position of `x` `[h][w][c]` with zero padding: `[h][w][c * 9]`, a patch
+/// ordered by channel, then row, then column.
 pub fn patches3(x: &[f32], [h, w, c]: [usize; 3]) -> Vec<f32> {
     assert_eq!(x.len(), h * w * c, "x [{h}][{w}][{c}]");
     let mut y = Vec::with_capacity(x.len() * 9);
@@ -56,8 +56,8 @@ pub fn embed_concat(stages: &[(&[f32], [usize; 3])]) -> Vec<f32> {
     side_by_side(&parts, h * w)
 }
 
-/// `pooled`: the 3x3 patches of each stage `[h][w][c]` as vectors of `c * 9`, upsampled to the first stage's grid, averaged
-/// adaptively to [`STAGE_VALUES`], side by side, averaged adaptively to `d`: `[h0][w0][d]`.
+/// `pooled`: the 3x3 patches of each stage `[h][w][c]` as vectors of `c * 9`, upsampled to the first stage's
+/// grid, averaged adaptively to [`STAGE_VALUES`], side by side, averaged adaptively to `d`: `[h0][w0][d]`.
 pub fn embed_pooled(stages: &[(&[f32], [usize; 3])], d: usize) -> Vec<f32> {
     let [h, w, _] = stages[0].1;
     let parts: Vec<(Vec<f32>, usize)> = stages

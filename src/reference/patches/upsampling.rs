@@ -21,7 +21,8 @@ pub fn upsample_bilinear(x: &[f32], [h, w, c]: [usize; 3], [oh, ow]: [usize; 2])
     y
 }
 
-/// The two inputs of `n` that output `o` of `out` lies between, and how far it is on the way from the first to the second.
+/// The two inputs of `n` that output `o` of `out` lies between, and how far it is on the way from the first
+/// to the second.
 pub(crate) fn between(o: usize, n: usize, out: usize) -> (usize, usize, f64) {
     let position = ((o as f64 + 0.5) * n as f64 / out as f64 - 0.5).max(0.0);
     let low = (position as usize).min(n - 1);

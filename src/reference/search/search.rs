@@ -1,11 +1,13 @@
-//! Nearest row of the memory bank and the scores made of it. docs/method.md, section 6; SoftPatch, section 3.4.
+//! Nearest row of the memory bank and the scores made of it. docs/method.md, section 6; SoftPatch, section
+//! 3.4.
 
 use crate::reference::distance::squared_distance;
 
-/// Nearest row of the bank `[m][d]` for every query of X `[n][d]`: its index and the squared distance to it, `[n]` each.
+/// Nearest row of the bank `[m][d]` for every query of X `[n][d]`: its index and the squared distance to it,
+/// `[n]` each.
 ///
-/// `skip(query, row)` leaves a row out (a patch must not be its own neighbour). Of equals the smaller index wins; where
-/// no row is left the index is `u32::MAX` and the distance infinite.
+/// `skip(query, row)` leaves a row out (a patch must not be its own neighbour). Of equals the smaller index
+/// wins; where no row is left the index is `u32::MAX` and the distance infinite.
 pub fn nearest_neighbor(
     x: &[f32],
     bank: &[f32],
@@ -27,8 +29,8 @@ pub fn nearest_neighbor(
 
 /// Score of every patch: the weight of its nearest row times the squared distance to it.
 ///
-/// `squared` and `index` `[n]` as [`nearest_neighbor`] gives them, `weights` `[m]`, all 1 without soft weights. A
-/// patch without a nearest row (index `u32::MAX`) keeps its infinite distance as score.
+/// `squared` and `index` `[n]` as [`nearest_neighbor`] gives them, `weights` `[m]`, all 1 without soft
+/// weights. A patch without a nearest row (index `u32::MAX`) keeps its infinite distance as score.
 pub fn soft_scores(squared: &[f32], index: &[u32], weights: &[f32]) -> Vec<f32> {
     let score = |(&s, &i): (&f32, &u32)| if i == u32::MAX { s } else { weights[i as usize] * s };
     squared.iter().zip(index).map(score).collect()

@@ -1,8 +1,9 @@
-//! Times the shapes of `../shapes.txt` with burn's wgpu backend, on the adapter that wgpu prefers. CSV on standard output,
-//! the columns of `ops.py`. `peers-burn [SECONDS]`: the least time for a shape.
+//! Times the shapes of `../shapes.txt` with burn's wgpu backend, on the adapter that wgpu prefers. CSV on
+//! standard output, the columns of `ops.py`. `peers-burn [SECONDS]`: the least time for a shape.
 //!
-//! Every answer is checked on samples against a loop in f64 before it is timed. Convolutions run on NCHW tensors and on
-//! views of NHWC ones; the faster one stands. A run is one operation and the wait for it, as in `softpatch/`.
+//! Every answer is checked on samples against a loop in f64 before it is timed. Convolutions run on NCHW
+//! tensors and on views of NHWC ones; the faster one stands. A run is one operation and the wait for it, as
+//! in `softpatch/`.
 
 use std::time::Instant;
 

@@ -1,8 +1,9 @@
-//! Times the shapes of `../shapes.txt` with softpatch's kernels, on the default adapter. CSV on standard output, the columns
-//! of `ops.py`. `peers-softpatch [SECONDS [half]]`: the least time for a shape, and operands and results in f16.
+//! Times the shapes of `../shapes.txt` with softpatch's kernels, on the default adapter. CSV on standard
+//! output, the columns of `ops.py`. `peers-softpatch [SECONDS [half]]`: the least time for a shape, and
+//! operands and results in f16.
 //!
-//! Every answer is checked on samples against a loop in f64 before it is timed. A run is one operation and the wait for it,
-//! as in `burn/`.
+//! Every answer is checked on samples against a loop in f64 before it is timed. A run is one operation and
+//! the wait for it, as in `burn/`.
 
 use std::time::Instant;
 
