@@ -118,7 +118,8 @@ impl std::fmt::Display for WrongKernel {
         let Self { kernels, case, used_by, error, allowed, adapter, remedy } = self;
         write!(
             f,
-            "{case} is off by {error:.2e} where rounding explains {allowed:.2e}, on {adapter}. It stands behind {used_by}; \
+            "{case} is off by {error:.2e} where rounding explains {allowed:.2e}, on {adapter}. It stands \
+             behind {used_by}; \
              nothing was computed. Kernels: {}. To do: {remedy}",
             kernels.join(", ")
         )

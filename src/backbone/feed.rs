@@ -80,7 +80,8 @@ impl Feed {
     pub fn new(device: &Device, network: &Network, resize: u32, crop: u32) -> Result<Self> {
         if crop == 0 || resize < crop || resize > 8192 {
             return Err(Error::InvalidOption(format!(
-                "resize {resize} and crop {crop}: crop must be at least 1 and at most resize, resize at most 8192"
+                "resize {resize} and crop {crop}: crop must be at least 1 and at most resize, resize at \
+                 most 8192"
             )));
         }
         Ok(Self {

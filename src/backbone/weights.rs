@@ -99,7 +99,8 @@ impl WeightFile {
         let known: Vec<_> = super::architectures().into_iter().map(|n| n.name).collect();
         Err(self.fail(match nearest {
             Some((matching @ 1.., network, differences)) => format!(
-                "these weights are of no known architecture; {matching} tensors fit the nearest, {}, but {}; known are {}",
+                "these weights are of no known architecture; {matching} tensors fit the nearest, {}, but \
+                 {}; known are {}",
                 network.name,
                 listed(&differences),
                 known.join(", ")

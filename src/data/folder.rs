@@ -131,7 +131,8 @@ impl TestSet {
         if !test.is_dir() {
             return Err(dataset(
                 dir,
-                "looked for the folder test/ with test/good/ and one folder for each kind of defect, and there \
+                "looked for the folder test/ with test/good/ and one folder for each kind of defect, and \
+                 there \
                  is none"
                     .to_owned(),
             ));

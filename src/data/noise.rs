@@ -81,7 +81,8 @@ pub fn split(
     }
     if count > 0 && count >= defects && protocol == NoiseProtocol::NoOverlap {
         return Err(Error::InvalidOption(format!(
-            "a noise ratio of {ratio} without overlap takes {count} of {defects} defect images and leaves none \
+            "a noise ratio of {ratio} without overlap takes {count} of {defects} defect images and leaves \
+             none \
              to test on; lower the ratio or let them overlap"
         )));
     }

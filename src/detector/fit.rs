@@ -35,7 +35,8 @@ pub(super) fn fit(
     }
     if source.len() == 1 && options.discriminator != Discriminator::None {
         return Err(Error::InvalidOption(format!(
-            "{} is the only training image, and the discriminator {} compares images with each other; add images, \
+            "{} is the only training image, and the discriminator {} compares images with each other; add \
+             images, \
              or use the discriminator none",
             source.name(0),
             options.discriminator
@@ -99,7 +100,8 @@ pub(crate) fn check_bank(device: &Device, patches: u64, dim: u32, options: &FitO
     let most = device.caps().max_binding as f64;
     if bytes > most {
         return Err(Error::Limit(format!(
-            "a memory bank of {:.0} rows of {dim} values needs {:.0} MiB, the device binds at most {:.0} MiB; use a \
+            "a memory bank of {:.0} rows of {dim} values needs {:.0} MiB, the device binds at most {:.0} \
+             MiB; use a \
              coreset ratio of at most {:.4}",
             share * patches as f64,
             bytes / f64::from(1 << 20),

@@ -18,7 +18,8 @@ impl Chunks {
         let per = ((device.caps().max_binding / 4) as usize / image_words).min(images);
         if per == 0 {
             return Err(Error::Limit(format!(
-                "the features of one image ({image_words} values) pass what the device binds; use a smaller crop"
+                "the features of one image ({image_words} values) pass what the device binds; use a smaller \
+                 crop"
             )));
         }
         let lens = (0..images).step_by(per).map(|start| per.min(images - start) * image_words);

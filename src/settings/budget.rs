@@ -96,7 +96,8 @@ impl Layout {
         }
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         Err(Error::Limit(format!(
-            "{n} images of {} patches, {picks} of them for the bank, need {:.1} MiB with all features on disk, the memory \
+            "{n} images of {} patches, {picks} of them for the bank, need {:.1} MiB with all features on \
+             disk, the memory \
              budget is {:.1} MiB; raise --memory, or use fewer images, a smaller crop or a smaller coreset ratio",
             shape.positions,
             mib(rest(&least, COPIES)),

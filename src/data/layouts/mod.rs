@@ -169,7 +169,8 @@ fn many(root: &Path) -> Result<(Layout, Vec<Category>)> {
         return Err(fail(
             root,
             "this is no data set that is known here: looked for train/ (MVTec AD and alike) here and in the \
-             folders below, split_csv/1cls.csv (VisA), kos01/ (KolektorSDD), MT_Free/ (magnetic tile), and good/ \
+             folders below, split_csv/1cls.csv (VisA), kos01/ (KolektorSDD), MT_Free/ (magnetic tile), and \
+             good/ \
              beside folders of defects (plain folder)",
         ));
     }

@@ -175,7 +175,8 @@ fn check(options: &SynthOptions) -> Result<()> {
         let there = material.defects().len() * options.test_per_defect as usize;
         if wanted > there {
             return refuse(format!(
-                "contamination {} of {} training images needs {wanted} defect images of {material}, there are \
+                "contamination {} of {} training images needs {wanted} defect images of {material}, there \
+                 are \
                  {there}; raise test_per_defect or lower contamination",
                 options.contamination, options.train
             ));
