@@ -1,0 +1,32 @@
+//! Wrong usage and configurations.
+
+use super::*;
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    for args in [vec!["fit"], vec!["score", "m"], vec!["paint"], vec!["fit", "a", "-o", "b", "--tau", "much"]]
+    {
+        assert_eq!(run(&args).status.code(), Some(2), "{args:?}");
+    }
+    for (args, needle) in [
+        (vec!["fit", "a", "-o", "b", "--tau", "2"], "tau is 2"),
+        (vec!["fit", "a", "-o", "b", "--crop", "300"], "crop"),
+        (vec!["fit", "a", "-o", "b", "--memory", "lots"], "800MB"),
+        (vec!["fit", "a", "-o", "b", "--discriminator", "knn"], "lof, nearest, gaussian or none"),
+        (vec!["synth", "a", "--materials", "cheese"], "fabric"),
+        (vec!["score", "m", "i", "--json", "--csv"], "cannot be used with"),
+    ] {
+        fails(&run(args), 2, &[needle]);
+    }
+}
+
+#[test]
+fn a_configuration_with_an_unknown_key_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fit.toml");
+    std::fs::write(&path, "tau = 0.1\ntaw = 0.2\n").unwrap();
+    let output = run(["fit", "a", "-o", "b", "--config", arg(&path)]);
+    fails(&output, 2, &["fit.toml", "`taw`", "lof-k", "exif"]);
+    let output = run(["fit", "a", "-o", "b", "--config", arg(&folder.path().join("none.toml"))]);
+    fails(&output, 1, &["none.toml", "help: check the path"]);
+}
