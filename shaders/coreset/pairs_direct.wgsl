@@ -1,6 +1,6 @@
 // Squared distances between rows: mutual ones of the candidates, or with CENTRES those of the active clusters' centres
 // from the batch's picks (and in CLOSENESS the smallest of each centre).
-// x, y [..][r4] (CENTRES: both the bank), active [..], state, clusters [picks][4], out [..][batch].
+// x, y [..][r4] (CENTRES: both the bank), state, out [..][batch]; with CENTRES active [..], clusters [picks][4].
 //
 // For CPU drivers, as gemm_direct: a workgroup of 8 lanes owns 8*TM rows by TN columns, the columns are loaded once and
 // handed round by broadcasts (SUBGROUP). Workgroups walk the tiles with the grid's stride, as only the device knows how
@@ -13,11 +13,16 @@ const TN: u32 = 16u;
 
 @group(0) @binding(0) var<storage, read> x: array<Stored>;
 @group(0) @binding(1) var<storage, read> y: array<Stored>;
-@group(0) @binding(2) var<storage, read> active_list: array<u32>;
-@group(0) @binding(3) var<storage, read> state: array<u32>;
+@group(0) @binding(2) var<storage, read> state: array<u32>;
+//#if CENTRES
+@group(0) @binding(3) var<storage, read> active_list: array<u32>;
 @group(0) @binding(4) var<storage, read_write> clusters: array<atomic<u32>>;
 @group(0) @binding(5) var<storage, read_write> out: array<f32>;
 @group(0) @binding(6) var<uniform> p: Params;
+//#else
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+@group(0) @binding(4) var<uniform> p: Params;
+//#endif
 
 @compute @workgroup_size(8)
 fn main(

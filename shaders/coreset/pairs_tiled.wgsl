@@ -1,6 +1,6 @@
 // Squared distances between rows: mutual ones of the candidates, or with CENTRES those of the active clusters' centres
 // from the batch's picks (and in CLOSENESS the smallest of each centre).
-// x, y [..][r4] (CENTRES: both the bank), active [..], state, clusters [picks][4], out [..][batch].
+// x, y [..][r4] (CENTRES: both the bank), state, out [..][batch]; with CENTRES active [..], clusters [picks][4].
 //
 // For GPUs, as gemm_tiled: a workgroup of 256 owns 64 x 64 distances, an invocation 4 x 4; 64 rows of x and of y are staged
 // 16 values deep in workgroup memory (10 KiB). Workgroups walk the tiles with the grid's stride, as only the device knows
@@ -10,11 +10,16 @@
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> y: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> active_list: array<u32>;
-@group(0) @binding(3) var<storage, read> state: array<u32>;
+@group(0) @binding(2) var<storage, read> state: array<u32>;
+//#if CENTRES
+@group(0) @binding(3) var<storage, read> active_list: array<u32>;
 @group(0) @binding(4) var<storage, read_write> clusters: array<atomic<u32>>;
 @group(0) @binding(5) var<storage, read_write> out: array<f32>;
 @group(0) @binding(6) var<uniform> p: Params;
+//#else
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+@group(0) @binding(4) var<uniform> p: Params;
+//#endif
 
 const PITCH: u32 = 5u;
 var<workgroup> xs: array<vec4<f32>, 320>;

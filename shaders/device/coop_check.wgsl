@@ -21,13 +21,10 @@ const TILE: u32 = SIDE;
 const PITCH: u32 = SIDE / 4u;
 alias Staged = vec4<f16>;
 
-struct Params { unused: u32 }
-
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> c: array<f32>;
 @group(0) @binding(3) var<storage, read_write> seats: array<vec4<u32>>;
-@group(0) @binding(4) var<uniform> p: Params;
 
 //#include shared/fragments.wgsl
 

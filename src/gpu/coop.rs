@@ -100,7 +100,7 @@ pub(super) fn works(device: &Device, coop: Coop) -> Result<bool> {
         let c = device.alloc(subgroups as usize * side * side, "c")?;
         let seats = device.alloc(4 * invocations as usize, "seats")?;
         let mut recorder = Recorder::new(device);
-        recorder.dispatch(&kernel, "", &[&x, &w, &c, &seats], &[0_u32; 4], [1, 1, 1])?;
+        recorder.dispatch(&kernel, "", &[&x, &w, &c, &seats], &(), [1, 1, 1])?;
         recorder.run()?;
         let mut seats: Vec<[u32; 4]> = device.read(&seats)?;
         seats.sort_unstable();

@@ -5,6 +5,7 @@ pub struct Kernel {
     pub(super) label: String,
     pub(super) pipeline: wgpu::ComputePipeline,
     pub(super) layout: wgpu::BindGroupLayout,
+    /// By number.
     pub(super) bindings: Vec<Binding>,
 }
 
@@ -14,9 +15,39 @@ impl std::fmt::Debug for Kernel {
     }
 }
 
+/// What a kernel binds under a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Binding {
+pub(super) struct Binding {
+    pub kind: Kind,
+    /// Bytes of a type that has one size; none of an array as long as its buffer.
+    pub bytes: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
     Read,
     ReadWrite,
     Uniform,
+}
+
+impl Kernel {
+    /// Checks what a dispatch brings against what the shader declares.
+    ///
+    /// # Panics
+    /// Where it does not fit: a mistake in host code, not in input.
+    pub(super) fn check(&self, tensors: impl ExactSizeIterator<Item = u64>, params: usize) {
+        let label = &self.label;
+        let storage = self.bindings.iter().filter(|b| b.kind != Kind::Uniform);
+        assert_eq!(storage.clone().count(), tensors.len(), "{label}: storage bindings");
+        for (i, (binding, bytes)) in storage.zip(tensors).enumerate() {
+            let declared = binding.bytes.map_or(bytes, u64::from);
+            assert_eq!(
+                declared, bytes,
+                "{label}: bytes of storage binding {i} in the shader, and of its buffer"
+            );
+        }
+        let uniform = self.bindings.iter().find(|b| b.kind == Kind::Uniform).and_then(|b| b.bytes);
+        let declared = uniform.unwrap_or_default() as usize;
+        assert_eq!(declared, params, "{label}: bytes of the shader's parameters, and of the host's");
+    }
 }

@@ -11,6 +11,7 @@ mod options;
 mod pipelines;
 mod readback;
 mod recorder;
+mod reflect;
 mod shader;
 mod tensor;
 mod tested;

@@ -1,39 +1,10 @@
 //! Declared kernels to pipelines, each built once.
 
-use super::kernel::Binding;
+use super::kernel::Kind;
+use super::reflect::{Needs, needs};
 use super::{Archetype, Device, Kernel, Shader};
 use crate::{Error, Result};
 use std::sync::Arc;
-
-/// The bindings of group 0 in order, read from the declarations in the text.
-fn bindings(text: &str) -> Vec<Binding> {
-    text.lines()
-        .filter(|l| l.starts_with("@group(0) @binding("))
-        .map(|l| {
-            if l.contains("var<uniform>") {
-                Binding::Uniform
-            } else if l.contains("read_write") {
-                Binding::ReadWrite
-            } else {
-                Binding::Read
-            }
-        })
-        .collect()
-}
-
-/// Bytes of `var<workgroup>` in a validated module; wgpu 30 does not hold them against the limit itself.
-fn workgroup_bytes(module: &wgpu::naga::Module) -> u32 {
-    let mut layouter = wgpu::naga::proc::Layouter::default();
-    if layouter.update(module.to_ctx()).is_err() {
-        return 0;
-    }
-    module
-        .global_variables
-        .iter()
-        .filter(|(_, v)| v.space == wgpu::naga::AddressSpace::WorkGroup)
-        .map(|(_, v)| layouter[v.ty].size)
-        .sum()
-}
 
 impl Device {
     /// The pipeline of `shader` with the given constants and flags, built at the first call.
@@ -80,14 +51,13 @@ fn build(
     }
     let module = wgpu::naga::front::wgsl::parse_str(&source)
         .map_err(|e| Error::Device(format!("shader {label}: {}", e.emit_to_string(&source))))?;
-    let memory = workgroup_bytes(&module);
+    let Needs { bindings, workgroup_bytes: memory } = needs(&label, &module, shader.entry)?;
     if memory > caps.max_workgroup_memory {
         return Err(Error::Limit(format!(
             "shader {label} needs {memory} bytes of workgroup memory, the device has {}",
             caps.max_workgroup_memory
         )));
     }
-    let bindings = bindings(&source);
     let wgpu_device = &device.0.wgpu;
     let (layout, pipeline) = device.scoped(&format!("shader {label}"), || {
         let descriptor = wgpu::ShaderModuleDescriptor {
@@ -110,10 +80,10 @@ fn build(
                 binding: i as u32,
                 visibility: wgpu::ShaderStages::COMPUTE,
                 ty: wgpu::BindingType::Buffer {
-                    ty: match binding {
-                        Binding::Uniform => wgpu::BufferBindingType::Uniform,
-                        Binding::Read => wgpu::BufferBindingType::Storage { read_only: true },
-                        Binding::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+                    ty: match binding.kind {
+                        Kind::Uniform => wgpu::BufferBindingType::Uniform,
+                        Kind::Read => wgpu::BufferBindingType::Storage { read_only: true },
+                        Kind::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
                     },
                     has_dynamic_offset: false,
                     min_binding_size: None,

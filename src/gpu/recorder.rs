@@ -1,6 +1,6 @@
 //! Records dispatches once into a [`Plan`] that is submitted any number of times.
 
-use super::{Device, Kernel, Readback, Submission, Tensor, kernel::Binding};
+use super::{Device, Kernel, Readback, Submission, Tensor, kernel::Kind};
 use crate::{Error, Result};
 use std::sync::Arc;
 
@@ -75,13 +75,15 @@ impl Recorder {
         &self.device
     }
 
-    /// Records one dispatch: `tensors` in the order of the shader's storage bindings, then `params` for its uniform.
+    /// Records one dispatch: `tensors` in the order of the shader's storage bindings, then `params` for its uniform (`&()`
+    /// where it has none).
     ///
     /// # Errors
     /// [`Error::Limit`] where the grid passes the device's limit.
     ///
     /// # Panics
-    /// Where the number of tensors is not the shader's: a mistake in host code, not in input.
+    /// Where the number of tensors, the size of `params`, or that of a tensor for which the shader declares one size is
+    /// not the shader's: a mistake in host code, not in input.
     pub fn dispatch<P: bytemuck::Pod>(
         &mut self,
         kernel: &Arc<Kernel>,
@@ -90,8 +92,8 @@ impl Recorder {
         params: &P,
         grid: [u32; 3],
     ) -> Result<()> {
-        let storage = kernel.bindings.iter().filter(|b| **b != Binding::Uniform).count();
-        assert_eq!(storage, tensors.len(), "{}: storage bindings", kernel.label);
+        let params = bytemuck::bytes_of(params).to_vec();
+        kernel.check(tensors.iter().map(|t| t.len() as u64 * 4), params.len());
         let limit = self.device.caps().max_groups;
         if grid.iter().any(|&g| g > limit) {
             return Err(Error::Limit(format!(
@@ -106,7 +108,7 @@ impl Recorder {
             kernel: kernel.clone(),
             label: format!("{} {shape}", kernel.label),
             tensors: tensors.iter().map(|&t| t.clone()).collect(),
-            params: bytemuck::bytes_of(params).to_vec(),
+            params,
             grid,
         });
         Ok(())
@@ -192,8 +194,8 @@ impl Recorder {
                             .iter()
                             .enumerate()
                             .filter_map(|(i, binding)| {
-                                let buffer = match binding {
-                                    Binding::Uniform => wgpu::BufferBinding {
+                                let buffer = match binding.kind {
+                                    Kind::Uniform => wgpu::BufferBinding {
                                         buffer: parameters.buffer(),
                                         offset: offset as u64,
                                         size: std::num::NonZeroU64::new(

@@ -147,6 +147,48 @@ fn the_variant_in_use_is_the_one_chosen() {
     });
 }
 
+/// A dispatch that does not bring what the shader declares is told by both sizes, not by wrong results.
+#[test]
+fn what_a_dispatch_brings_is_what_the_shader_declares() {
+    static SHADER: Shader = Shader {
+        name: "test",
+        entry: "twice",
+        text: "
+            struct Params { n: u32, by: u32 }
+            struct State { calls: u32, sums: array<u32, 3> }
+            @group(0) @binding(0) var<storage, read> x: array<u32>;
+            @group(0) @binding(1) var<storage, read_write> state: State;
+            @group(0) @binding(2) var<uniform> p: Params;
+            @compute @workgroup_size(1) fn twice() { state.calls = p.by * x[p.n]; }
+            @compute @workgroup_size(1) fn none() { state.calls = 7u; }",
+        shared: &[],
+        variants: &[&[]],
+    };
+    let _guard = serial();
+    let (_, device) = checked()[0];
+    let kernel = device.kernel(&SHADER, &[], &[]).unwrap();
+    let x = device.upload(&[1_u32, 2, 3], "x").unwrap();
+    let [state, short] = [4, 3].map(|words| device.alloc(words, "state").unwrap());
+    let mut recorder = Recorder::new(device);
+    recorder.dispatch(&kernel, "", &[&x, &state], &[2_u32, 5], [1, 1, 1]).unwrap();
+    recorder.run().unwrap();
+    assert_eq!(device.read::<u32>(&state).unwrap(), [15, 0, 0, 0]);
+    let told = |f: &dyn Fn(&mut Recorder)| -> String {
+        let mut recorder = Recorder::new(device);
+        let f = std::panic::AssertUnwindSafe(|| f(&mut recorder));
+        *std::panic::catch_unwind(f).unwrap_err().downcast().unwrap()
+    };
+    let message = told(&|r| drop(r.dispatch(&kernel, "", &[&x, &state], &[2_u32, 5, 0], [1, 1, 1])));
+    assert!(message.contains("test:twice") && message.contains("8") && message.contains("12"), "{message}");
+    let message = told(&|r| drop(r.dispatch(&kernel, "", &[&x, &short], &[2_u32, 5], [1, 1, 1])));
+    assert!(message.contains("binding 1") && message.contains("16") && message.contains("12"), "{message}");
+    let message = told(&|r| drop(r.dispatch(&kernel, "", &[&x], &[2_u32, 5], [1, 1, 1])));
+    assert!(message.contains("storage bindings"), "{message}");
+    // Its other entry point has neither an input nor parameters, but begins at binding 1.
+    let error = device.kernel(&Shader { entry: "none", ..SHADER }, &[], &[]).unwrap_err().to_string();
+    assert!(error.contains("test:none") && error.contains("binding 0"), "{error}");
+}
+
 /// The application's own device works as well, and stays the application's.
 #[test]
 fn an_application_lends_its_device() {

@@ -90,6 +90,28 @@ fn translates_to_hlsl() {
     println!("skipped {skipped} variants with cooperative matrices, which HLSL does not have");
 }
 
+/// What the library checks as it builds a pipeline, of the variants, too, that no adapter here can choose.
+#[test]
+fn bindings_are_numbered_from_0_on_and_the_uniform_is_last() {
+    each(|label, shader, module, info| {
+        let at = module.entry_points.iter().position(|e| e.name == shader.entry).unwrap();
+        let uses = info.get_entry_point(at);
+        let bound = module.global_variables.iter().filter(|(handle, _)| !uses[*handle].is_empty());
+        let mut found: Vec<(u32, u32, bool)> = bound
+            .filter_map(|(_, v)| {
+                let at = v.binding?;
+                Some((at.group, at.binding, v.space == naga::AddressSpace::Uniform))
+            })
+            .collect();
+        found.sort_unstable();
+        let last = found.len() - 1;
+        for (i, (group, binding, uniform)) in found.iter().enumerate() {
+            assert_eq!((*group, *binding), (0, i as u32), "{label}: {found:?}");
+            assert!(!uniform || i == last, "{label}: {found:?}");
+        }
+    });
+}
+
 #[test]
 fn stays_within_the_default_limits() {
     each(|label, shader, module, info| {

@@ -292,7 +292,7 @@ impl Coreset<'_> {
             device.kernel(if direct { &PAIRS_DIRECT } else { &PAIRS_TILED }, &[], &flags)
         };
         let tiles = [TILE_WALKERS, 1, 1];
-        let tensors = [&b.rows, &b.rows, &b.active, &b.state, &b.clusters, &b.mutual];
+        let tensors = [&b.rows, &b.rows, &b.state, &b.mutual];
         recorder.dispatch(&pairs(false)?, &label, &tensors, &params, tiles)?;
         recorder.dispatch(
             &device.kernel(&GREEDY, &[("PER", b.shape.batch.div_ceil(64))], &[])?,
@@ -312,7 +312,7 @@ impl Coreset<'_> {
             &params,
             walkers(b.shape.picks),
         )?;
-        let tensors = [&b.bank, &b.bank, &b.active, &b.state, &b.clusters, &b.table];
+        let tensors = [&b.bank, &b.bank, &b.state, &b.active, &b.clusters, &b.table];
         recorder.dispatch(&pairs(true)?, &label, &tensors, &params, tiles)
     }
 

@@ -42,7 +42,6 @@ struct GatherParams {
     p0: u32,
     groups: u32,
     n: u32,
-    pad: u32,
 }
 
 impl Gather<'_> {
@@ -67,7 +66,7 @@ impl Gather<'_> {
         if total == 0 {
             return Ok(());
         }
-        let params = GatherParams { images, positions, r4: r / 4, first, p0, groups, n, pad: 0 };
+        let params = GatherParams { images, positions, r4: r / 4, first, p0, groups, n };
         let kernel = recorder.device().kernel(&GATHER, &[], &[])?;
         let grid = grid_1d((total as u32).div_ceil(64), recorder.device().caps().max_groups);
         recorder.dispatch(&kernel, &shape, &[self.z, self.block], &params, grid)
@@ -93,7 +92,6 @@ struct CentreParams {
     groups: u32,
     n: u32,
     r4: u32,
-    pad: u32,
 }
 
 impl Centre<'_> {
@@ -108,7 +106,7 @@ impl Centre<'_> {
         if groups == 0 || n == 0 {
             return Ok(());
         }
-        let params = CentreParams { groups, n, r4: r / 4, pad: 0 };
+        let params = CentreParams { groups, n, r4: r / 4 };
         let kernel = recorder.device().kernel(&CENTRE, &[], &[])?;
         let grid = grid_1d((groups * (r / 4)).div_ceil(64), recorder.device().caps().max_groups);
         recorder.dispatch(&kernel, &format!("{groups}x{n}x{r}"), &[self.block], &params, grid)

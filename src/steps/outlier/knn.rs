@@ -42,7 +42,6 @@ pub struct Knn<'a> {
 struct Params {
     n: u32,
     r4: u32,
-    pad: [u32; 2],
 }
 
 impl Knn<'_> {
@@ -86,7 +85,7 @@ impl Knn<'_> {
             &kernel,
             &format!("{groups}x{n}x{r}"),
             &[self.block, self.distances, self.indices],
-            &Params { n, r4: r / 4, pad: [0; 2] },
+            &Params { n, r4: r / 4 },
             [n.div_ceil(rows), groups, 1],
         )
     }

@@ -60,7 +60,6 @@ pub(super) struct Params {
     pub k: u32,
     pub positions: u32,
     pub p0: u32,
-    pub pad: [u32; 3],
 }
 
 impl Lof<'_> {
@@ -81,7 +80,7 @@ impl Lof<'_> {
         if groups == 0 || n == 0 {
             return Ok(());
         }
-        let params = Params { groups, n, k, positions: to.positions, p0: to.p0, pad: [0; 3] };
+        let params = Params { groups, n, k, positions: to.positions, p0: to.p0 };
         let device = recorder.device();
         let grid = grid_1d((groups * n).div_ceil(64), device.caps().max_groups);
         let (density, factor) = (device.kernel(&LOF, &[], &["DENSITY"])?, device.kernel(&LOF, &[], &[])?);

@@ -54,6 +54,19 @@ struct Params {
     p0: u32,
 }
 
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct CovarianceParams {
+    n: u32,
+    r4: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct CholeskyParams {
+    r4: u32,
+}
+
 impl Mahalanobis<'_> {
     /// Records the scores.
     ///
@@ -145,7 +158,7 @@ impl Factor<'_> {
         let kernel = device.kernel(&CHOLESKY, &[("WORKGROUP", Self::shape(recorder).0)], flags)?;
         let (groups, r) = (self.groups, self.r);
         let shape = format!("{groups}x{r}x{r}");
-        recorder.dispatch(&kernel, &shape, &[self.factors], &[r / 4, 0, 0, 0], [groups, 1, 1])
+        recorder.dispatch(&kernel, &shape, &[self.factors], &CholeskyParams { r4: r / 4 }, [groups, 1, 1])
     }
 
     /// Scores `n` centred rows a group, which are overwritten.
@@ -179,7 +192,7 @@ impl Factor<'_> {
             &kernel,
             &format!("{groups}x{n}x{r}"),
             &[block, factors],
-            &[n, r / 4, 0, 0],
+            &CovarianceParams { n, r4: r / 4 },
             [tiles, tiles, groups],
         )
     }

@@ -41,7 +41,7 @@ impl Nearest<'_> {
         if groups == 0 || n == 0 {
             return Ok(());
         }
-        let params = Params { groups, n, k, positions: to.positions, p0: to.p0, pad: [0; 3] };
+        let params = Params { groups, n, k, positions: to.positions, p0: to.p0 };
         let kernel = recorder.device().kernel(&NEAREST, &[], &[])?;
         let grid = grid_1d((groups * n).div_ceil(64), recorder.device().caps().max_groups);
         recorder.dispatch(&kernel, &format!("{groups}x{n}"), &[self.distances, to.scores], &params, grid)

@@ -37,7 +37,6 @@ struct QuantileParams {
     len: u32,
     rank: u32,
     t: f32,
-    pad: u32,
 }
 
 impl Quantile<'_> {
@@ -61,7 +60,7 @@ impl Quantile<'_> {
         check("quantile state", Self::STATE as u64, state)?;
         check("quantile threshold", 1, threshold)?;
         let at = q * f64::from(len - 1);
-        let params = QuantileParams { len, rank: at.floor() as u32, t: (at - at.floor()) as f32, pad: 0 };
+        let params = QuantileParams { len, rank: at.floor() as u32, t: (at - at.floor()) as f32 };
         let shape = format!("{len}");
         // Enough workgroups to fill a large GPU; more would only add to the bins more often.
         let grid = [len.div_ceil(4096).min(1024), 1, 1];
@@ -97,6 +96,13 @@ pub struct Keep<'a> {
     pub count: &'a Tensor,
 }
 
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct KeepParams {
+    len: u32,
+    blocks: u32,
+}
+
 /// Scores that a workgroup owns.
 const BLOCK: u32 = 2048;
 
@@ -122,7 +128,7 @@ impl Keep<'_> {
             recorder.clear(count);
             return Ok(());
         }
-        let params = [len, blocks, 0, 0];
+        let params = KeepParams { len, blocks };
         let shape = format!("{len}");
         let device = recorder.device();
         let grid = grid_1d(blocks, device.caps().max_groups);
