@@ -55,9 +55,10 @@ pub enum Compat {
     /// - The coreset works on vectors projected by a map of its own, that of `seed + 1`; the discriminators
     ///   keep that of `seed`. Embeddings of no more than `projection` values are not projected, as ever.
     ///
-    /// The published runs also use 5 neighbours for LOF; [`FitOptions::official`] sets both. Scores are
-    /// squared distances either way. LOF's density and the arithmetic of distances stay as described, and
-    /// random numbers are this program's, so figures compare over seeds, not digit by digit.
+    /// The published runs also use 5 neighbours for LOF;
+    /// [`FitOptions::official`](super::FitOptions::official) sets both. Scores are squared distances either
+    /// way. LOF's density and the arithmetic of distances stay as described, and random numbers are this
+    /// program's, so figures compare over seeds, not digit by digit.
     Official,
 }
 
