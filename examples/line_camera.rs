@@ -7,7 +7,7 @@
 
 use softpatch::data::{DecodeOptions, FileSource, Frame, ImageSource, list_images};
 use softpatch::detector::{Backbone, Detector, Finished, Stream, Waited};
-use softpatch::low_level::gpu::{Device, DeviceOptions};
+use softpatch::{Device, DeviceOptions};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

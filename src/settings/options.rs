@@ -1,4 +1,4 @@
-//! Settings of a fit: each is defined once, in [`settings!`] below. Its field, default, range and method, the
+//! Settings of a fit: each is defined once, in `settings!` below. Its field, default, range and method, the
 //! arguments and the configuration of the program follow from there; C, C# and Python declare a field, which
 //! tests hold to it.
 

@@ -1,0 +1,34 @@
+//! Learns what normal parts look like from a folder of images.
+//!
+//! `cargo run --release --example fit_folder -- FOLDER MODEL.safetensors`
+
+use softpatch::data::{DecodeOptions, TrainSet};
+use softpatch::detector::Stage;
+use softpatch::{Backbone, Detector, Device, DeviceOptions, FitOptions, Progress};
+use std::path::Path;
+
+/// Says on standard error how far the fit is.
+struct Lines;
+
+impl Progress for Lines {
+    fn update(&self, stage: Stage, done: u64, total: u64) {
+        eprint!("\r{} {done}/{total}   ", stage.name());
+    }
+}
+
+fn main() -> softpatch::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [folder, model] = &arguments[..] else {
+        eprintln!("usage: fit_folder FOLDER MODEL.safetensors");
+        std::process::exit(2);
+    };
+    let device = Device::open(&DeviceOptions::default())?;
+    let images = TrainSet::open(folder)?.source(DecodeOptions::default());
+    // A tenth of all training patches becomes the memory bank; 0.01 makes scoring faster.
+    let options = FitOptions::default().coreset_ratio(0.1);
+    let detector = Detector::fit(&device, &Backbone::embedded()?, &images, &options, &Lines)?;
+    detector.save(Path::new(model))?;
+    let info = detector.info();
+    println!("\n{model}: {} rows, threshold {:?}", info.rows, info.threshold);
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! Scores an image with a model of `fit_folder` and paints where it looks wrong.
+//!
+//! `cargo run --release --example score_image -- MODEL.safetensors IMAGE HEATMAP.png`
+
+use softpatch::data::{DecodeOptions, decode_file};
+use softpatch::report::{center_crop, overlay, write_png};
+use softpatch::{Backbone, Detector, Device, DeviceOptions};
+use std::path::Path;
+
+fn main() -> softpatch::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [model, image, heatmap] = &arguments[..] else {
+        eprintln!("usage: score_image MODEL.safetensors IMAGE HEATMAP.png");
+        std::process::exit(2);
+    };
+    let device = Device::open(&DeviceOptions::default())?;
+    let detector = Detector::load(&device, &Backbone::embedded()?, Path::new(model))?;
+    let picture = decode_file(image, &DecodeOptions::default())?;
+    let score = detector.score_one(&picture.as_image()?)?;
+    let verdict = match score.anomalous {
+        Some(true) => "anomalous",
+        Some(false) => "normal",
+        None => "no verdict: the model has no threshold",
+    };
+    println!("{image}: {:.2}, {verdict}", score.score);
+
+    // The map lies on the crop that the model looks at; it is drawn from nothing to twice the threshold.
+    let options = &detector.info().options;
+    let view = center_crop(&picture, options.resize, options.crop)?;
+    let top = detector.info().threshold.unwrap_or(score.score);
+    write_png(&overlay(&view, &score.map, (0.0, 2.0 * top), Some(top))?, Path::new(heatmap))
+}
