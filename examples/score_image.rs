@@ -28,5 +28,5 @@ fn main() -> softpatch::Result<()> {
     let options = &detector.info().options;
     let view = center_crop(&picture, options.resize, options.crop)?;
     let top = detector.info().threshold.unwrap_or(score.score);
-    write_png(&overlay(&view, &score.map, (0.0, 2.0 * top), Some(top))?, Path::new(heatmap))
+    write_png(Path::new(heatmap), &overlay(&view, &score.map, (0.0, 2.0 * top), Some(top))?)
 }
