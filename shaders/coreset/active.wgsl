@@ -6,7 +6,6 @@
 @group(0) @binding(0) var<storage, read> clusters: array<u32>;
 @group(0) @binding(1) var<storage, read_write> active_list: array<u32>;
 @group(0) @binding(2) var<storage, read_write> state: array<atomic<u32>>;
-@group(0) @binding(3) var<uniform> p: Params;
 
 @compute @workgroup_size(64)
 fn main(

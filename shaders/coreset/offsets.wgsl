@@ -6,7 +6,6 @@
 
 @group(0) @binding(0) var<storage, read_write> clusters: array<u32>;
 @group(0) @binding(1) var<storage, read_write> state: array<u32>;
-@group(0) @binding(2) var<uniform> p: Params;
 
 var<workgroup> sums: array<u32, 256>;
 

@@ -309,7 +309,7 @@ impl Coreset<'_> {
             &device.kernel(&ACTIVE, &[], &[])?,
             &label,
             &[&b.clusters, &b.active, &b.state],
-            &params,
+            &(),
             walkers(b.shape.picks),
         )?;
         let tensors = [&b.bank, &b.bank, &b.state, &b.active, &b.clusters, &b.table];
@@ -331,7 +331,7 @@ impl Coreset<'_> {
         }
         let kernel = recorder.device().kernel(&OFFSETS, &[], &[])?;
         let tensors = [&self.buffers.clusters, &self.buffers.state];
-        recorder.dispatch(&kernel, &self.label(), &tensors, &params, [1, 1, 1])
+        recorder.dispatch(&kernel, &self.label(), &tensors, &(), [1, 1, 1])
     }
 
     /// Records the number of tiles in every chunk that the picks come near, into `tiles` `[chunks]`.
