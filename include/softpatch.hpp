@@ -257,8 +257,8 @@ public:
         check(status);
         return ticket;
     }
-    // The oldest frame's result; nothing where it is not done in time, or no frame is in flight. `map_len` values have to be
-    // enough for the map.
+    // The oldest frame's result; nothing where it is not done in time, or no frame is in flight. `map_len`
+    // values have to be enough for the map.
     std::optional<Score> wait(std::chrono::milliseconds timeout, Map kind = Map::none, std::size_t map_len = 0) const {
         Score score;
         score.map.resize(map_len);

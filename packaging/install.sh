@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds and installs the C library below a prefix: header, shared library with soname, static library, pkg-config file, CMake
-# config, licences.
+# Builds and installs the C library below a prefix: header, shared library with soname, static library,
+# pkg-config file, CMake config, licences.
 #
 #   packaging/install.sh PREFIX [CARGO OPTIONS...]     e.g. --no-default-features --features vulkan
 #

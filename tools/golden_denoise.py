@@ -78,7 +78,8 @@ def lof():
     for name, x in GROUPS.items():
         put("group", name, x=x)
         for k in (5, 6):
-            # A tree computes distances by difference; the brute search expands squares, and duplicates come out apart.
+            # A tree computes distances by difference; the brute search expands squares, and duplicates come
+            # out apart.
             model = LocalOutlierFactor(n_neighbors=min(k, len(x) - 1), algorithm="kd_tree").fit(x)
             put("lof", f"{name}.{k}", score=-model.negative_outlier_factor_)
 

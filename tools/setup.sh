@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that this machine has a Vulkan driver: where none is found on Debian or Ubuntu, installs Mesa's, whose
-# llvmpipe runs the kernels on the CPU. Does nothing, quickly, where one is there.
+# Makes sure that this machine has a Vulkan driver: where none is found on Debian or Ubuntu, installs Mesa's,
+# whose llvmpipe runs the kernels on the CPU. Does nothing, quickly, where one is there.
 #
 #   tools/setup.sh            install what is missing
 #   tools/setup.sh --dry-run  say what would be installed, change nothing
@@ -73,8 +73,9 @@ apt() {
     fi
 }
 
-# Debian 12 has Mesa 22.3, whose llvmpipe needs about four times as long for these kernels as the 25.0 of its backports. The
-# system's own list of sources stays as it is: a list, and an index, of our own serve this one call.
+# Debian 12 has Mesa 22.3, whose llvmpipe needs about four times as long for these kernels as the 25.0 of its
+# backports. The system's own list of sources stays as it is: a list, and an index, of our own serve this one
+# call.
 install_from_backports() {
     local scratch uri
     [ "$(. /etc/os-release && echo "${ID:-} ${VERSION_ID:-}")" = "debian 12" ] || return 1

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs every comparison, one after the other, on one category folder, and writes results/*.json, *.csv and table.md.
+# Runs every comparison, one after the other, on one category folder, and writes results/*.json, *.csv and
+# table.md.
 #
 #   tools/peers/run.sh CATEGORY [options]
 #     --images N            training images of softpatch and published.py (default: all)
@@ -16,11 +17,13 @@
 #     --only NAMES          of softpatch,published,anomalib,ops, with commas between
 #     --out DIR             (default: tools/peers/results)
 #
-# SOFTPATCH names the program (default: target/release/softpatch), PEERS_VENV the Python environment, CARGO_TARGET_DIR where
-# the two programs that time shapes are built. What is missing is skipped with a line that says so.
+# SOFTPATCH names the program (default: target/release/softpatch), PEERS_VENV the Python environment,
+# CARGO_TARGET_DIR where the two programs that time shapes are built. What is missing is skipped with a line
+# that says so.
 #
-# published.py and anomalib run with OMP_WAIT_POLICY=passive unless that is set: PyTorch, faiss and scikit-learn bring an OpenMP
-# each, whose threads take the cores from each other while they spin. ops.py has only one, and runs with both policies.
+# published.py and anomalib run with OMP_WAIT_POLICY=passive unless that is set: PyTorch, faiss and
+# scikit-learn bring an OpenMP each, whose threads take the cores from each other while they spin. ops.py has
+# only one, and runs with both policies.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -73,7 +76,8 @@ trap 'rm -rf "$scratch"' EXIT
 wanted() { [[ ,$only, == *,$1,* ]]; }
 skip() { echo "run: $1 skipped: $2" >&2; }
 
-# A folder of links to the first N training images and the first TEST images of each kind: every program reads the same.
+# A folder of links to the first N training images and the first TEST images of each kind: every program reads
+# the same.
 subset() {
     local folder=$scratch/$1 kind file
     mkdir -p "$folder/train/good" "$folder/test"
@@ -91,7 +95,8 @@ subset() {
     echo "$folder"
 }
 
-# NAME PROGRAM...: its JSON to NAME.json, which stays as it was where the program fails; its scores to NAME.csv.
+# NAME PROGRAM...: its JSON to NAME.json, which stays as it was where the program fails; its scores to
+# NAME.csv.
 method() {
     local name=$1
     shift
