@@ -20,6 +20,7 @@ use std::process::ExitCode;
 /// the images that look wrong and shows where.
 #[derive(Debug, Parser)]
 #[command(
+    name = "softpatch",
     version,
     about,
     arg_required_else_help = true,

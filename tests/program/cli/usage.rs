@@ -3,6 +3,12 @@
 use super::*;
 
 #[test]
+fn the_program_says_who_it_is() {
+    let (said, _) = succeeds(&run(["--version"]));
+    assert_eq!(said, concat!("softpatch ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
 fn wrong_usage_ends_with_2() {
     for args in [vec!["fit"], vec!["score", "m"], vec!["paint"], vec!["fit", "a", "-o", "b", "--tau", "much"]]
     {
