@@ -1,8 +1,8 @@
-// C = clamp(depthwise convolution(X, W) + bias, lo, hi). X [batch][in_h][in_w][c], W [K][K][c], C [batch][out_h][out_w][c].
-// With F16, X, W and C are stored as f16.
+// C = clamp(depthwise convolution(X, W) + bias, lo, hi). X [batch][in_h][in_w][c], W [K][K][c], C
+// [batch][out_h][out_w][c]. With F16, X, W and C are stored as f16.
 //
-// An invocation owns 4 channels of TX neighbouring outputs of a row, so that a loaded row serves K taps of TX outputs;
-// neighbouring invocations take neighbouring channels. No workgroup memory.
+// An invocation owns 4 channels of TX neighbouring outputs of a row, so that a loaded row serves K taps of TX
+// outputs; neighbouring invocations take neighbouring channels. No workgroup memory.
 // Cost: K * ((TX - 1) * S + 2 K) vec4 loads for 4 * TX * K * K multiply-adds.
 //#include shared/stored.wgsl
 const K: u32 = 3u;

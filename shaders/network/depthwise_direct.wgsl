@@ -1,10 +1,12 @@
 // C = clamp(depthwise convolution(X, W) + bias, lo, hi) for CPU drivers; layouts as in depthwise.wgsl.
-// With F16, X, W and C are stored as f16. A word has one channel, with F16 or INT64 two; four are more than registers hold.
+// With F16, X, W and C are stored as f16. A word has one channel, with F16 or INT64 two; four are more than
+// registers hold.
 //
 // An invocation owns a word's channels of TX neighbouring columns and `rows` rows, and goes down the rows of
-// X: each adds to the rows of C that it touches, DEPTH at most, whose sums stay in registers; the oldest is finished every S
-// rows. These drivers pay for every word that is loaded or stored, and little for arithmetic. Neighbouring invocations take
-// neighbouring words. Cost: about ((TX - 1) S + K) (rows S + K - S) + K^2 loads for TX rows K^2 multiply-adds of each channel.
+// X: each adds to the rows of C that it touches, DEPTH at most, whose sums stay in registers; the oldest is
+// finished every S rows. These drivers pay for every word that is loaded or stored, and little for
+// arithmetic. Neighbouring invocations take neighbouring words. Cost: about ((TX - 1) S + K) (rows S + K - S)
+// + K^2 loads for TX rows K^2 multiply-adds of each channel.
 //#if F16
 alias Stored = u32;
 alias Values = vec2<f32>;

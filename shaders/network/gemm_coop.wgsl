@@ -1,11 +1,13 @@
-// C = clamp(X * W^T + bias + residual, lo, hi) on tensor cores: operands in f16, sums in f32. Matrix product, and with CONV
-// convolution as implicit GEMM. Shapes as in gemm_tiled.wgsl: X [m][k], W [n][k], bias [n] in f32, residual and C [m][n].
+// C = clamp(X * W^T + bias + residual, lo, hi) on tensor cores: operands in f16, sums in f32. Matrix product,
+// and with CONV convolution as implicit GEMM. Shapes as in gemm_tiled.wgsl: X [m][k], W [n][k], bias [n] in
+// f32, residual and C [m][n].
 //
-// A fragment is SIDE x SIDE values (16; with EIGHT 8) held by the LANES of a subgroup together. A workgroup of 4 subgroups
-// owns 4 SIDE x 4 SIDE outputs, a subgroup 2 x 2 fragments; with BIG 8 subgroups own 8 SIDE x 8 SIDE, each 4 x 2. A step
-// stages the tile's rows of X and W, K4 vec4 deep, in workgroup memory, four of each an invocation, while the next step's
-// loads are under way. The sums leave through a fragment of workgroup memory for each subgroup.
-// Cost of a step, a subgroup: K4 SIDE/4 * 4 (BIG 6) fragment loads for as many 4 (8) fragment products.
+// A fragment is SIDE x SIDE values (16; with EIGHT 8) held by the LANES of a subgroup together. A workgroup
+// of 4 subgroups owns 4 SIDE x 4 SIDE outputs, a subgroup 2 x 2 fragments; with BIG 8 subgroups own 8 SIDE x
+// 8 SIDE, each 4 x 2. A step stages the tile's rows of X and W, K4 vec4 deep, in workgroup memory, four of
+// each per invocation, while the next step's loads are under way. The sums leave through a fragment of
+// workgroup memory for each subgroup. Cost per step and subgroup: K4 SIDE/4 * 4 (BIG 6) fragment loads for as
+// many 4 (8) fragment products.
 enable f16;
 //#if !SOFT
 enable wgpu_cooperative_matrix;
@@ -31,7 +33,7 @@ const ROWS: u32 = 2u * SIDE;
 const TILE: u32 = 4u * SIDE;
 //#endif
 const COLUMNS: u32 = 2u * SIDE;
-// Four vec4 of either tile an invocation make K4 vec4 a row; 16 bytes more keep rows on different banks.
+// Four vec4 of either tile per invocation make K4 vec4 per row; 16 bytes more keep rows on different banks.
 const K4: u32 = 4u * SUBGROUPS * LANES / TILE;
 const PITCH: u32 = K4 + 2u;
 
@@ -62,7 +64,8 @@ fn load_x(row: u32, k: u32) -> vec4<f16> {
 }
 //#endif
 
-// Brings the fragment that lies in the subgroup's part of `sums` to rows `row ..` and columns `4 col4 ..` of C.
+// Brings the fragment that lies in the subgroup's part of `sums` to rows `row ..` and columns `4 col4 ..` of
+// C.
 fn store(base: u32, lane: u32, row: u32, col4: u32) {
     for (var e = lane; e < SIDE * SIDE / 4u; e += LANES) {
         let r = row + e / (SIDE / 4u);
@@ -88,7 +91,8 @@ fn main(
 //#endif
 ) {
 //#if !SOFT
-    // Were there more of them than LANES says, the answers would be wrong, as a self-test finds, but no memory but ours touched.
+    // Were there more of them than LANES says, the answers would be wrong, as a self-test finds, but no
+    // memory but ours touched.
     let sg = min(subgroup, SUBGROUPS - 1u);
 //#endif
 //#if SOFT
@@ -187,7 +191,8 @@ fn main(
 //#endif
         }
     }
-    // `sums` holds one fragment for each subgroup: a barrier before it is read and one before it is written again.
+    // `sums` holds one fragment for each subgroup: a barrier before it is read and one before it is written
+    // again.
     let row = row0 + xr;
     let col4 = (col0 + wr) / 4u;
     store_sum(base, c00);

@@ -1,9 +1,10 @@
-// First stage of the exact nearest-neighbour search: for every query and every tile of 16 bank rows the squared distance to
-// the tile's bounding box in the space of neighbor_lift.wgsl, a lower bound of the distance to each of its rows.
-// X queries [q][K], boxes [tiles][K/4][2] (lower and upper corner), C [q][tiles]; tiles a multiple of 4.
+// First stage of the exact nearest-neighbour search: for every query and every tile of 16 bank rows the
+// squared distance to the tile's bounding box in the space of neighbor_lift.wgsl, a lower bound of the
+// distance to each of its rows. X queries [q][K], boxes [tiles][K/4][2] (lower and upper corner), C
+// [q][tiles]; tiles a multiple of 4.
 //
-// For CPU drivers, as gemm_direct.wgsl: 8 lanes hold 4 queries each, the corners of 8 tiles are loaded by all lanes together
-// and handed round (SUBGROUP). A workgroup walks PAIRS pairs of 4 tiles.
+// For CPU drivers, as gemm_direct.wgsl: 8 lanes hold 4 queries each, the corners of 8 tiles are loaded by all
+// lanes together and handed round (SUBGROUP). A workgroup walks PAIRS pairs of 4 tiles.
 //#include shared/stored.wgsl
 const TM: u32 = 4u;
 const PAIRS: u32 = 8u;

@@ -1,7 +1,8 @@
-// Mean of an image's embeddings: c[i][d] = mean over p of x[i][p][d]. x [images][positions][D], D % 4 = 0 -> c [images][D].
+// Mean of an image's embeddings: c[i][d] = mean over p of x[i][p][d]. x [images][positions][D], D % 4 = 0 ->
+// c [images][D].
 //
-// An invocation owns one vec4 column of one image and sums differences to the first position, which keeps digits where
-// the values lie far from 0. Cost: one load of every word.
+// An invocation owns one vec4 column of one image and sums differences to the first position, which keeps
+// digits where the values lie far from 0. Cost: one load of every word.
 const WORKGROUP: u32 = 64u;
 
 struct Params {

@@ -1,5 +1,5 @@
-// What the nearest-neighbour search compares: for rows x - mean the head h (K - 3 leading axes; C [rows][K] holds them, with
-// any three values behind) and how long the rest is. The last three values become
+// What the nearest-neighbour search compares: for rows x - mean the head h (K - 3 leading axes; C [rows][K]
+// holds them, with any three values behind) and how long the rest is. The last three values become
 //   scale       |x| + |x - mean|, which the rounding of all else here is measured by
 //   low, high   bounds of the rest's length: sqrt(|x - mean|^2 - |h|^2) less and more what f32 may have lost
 // so that |h_a - h_b|^2 + max(0, low_a - high_b, low_b - high_a)^2 is a lower bound of |a - b|^2.

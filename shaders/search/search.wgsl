@@ -1,18 +1,20 @@
-// Second stage of the exact nearest-neighbour search. Per query: start at the tile with the nearest box, then look at every
-// tile whose box is no farther than the best distance so far, those near in the tree first. Of a tile's rows, take those
-// whose own bound (see neighbor_lift.wgsl) is no farther, nearest bound first, and measure them, leaving a row as soon as its
-// partial sum exceeds the best distance (terms are never negative). Ties go to the smaller row.
-// X queries [q][d], bank [m][d] in the order of the tree, info [m] = (row, its image), lifted [q][K] and [m][K], boxes
-// [q][quads] from the first stage; best [q] = (squared distance, row) is read and improved, so that several banks can be
-// searched one after the other. With `skip`, rows whose image is the query's are left out.
+// Second stage of the exact nearest-neighbour search. Per query: start at the tile with the nearest box, then
+// look at every tile whose box is no farther than the best distance so far, those near in the tree first. Of
+// a tile's rows, take those whose own bound (see neighbor_lift.wgsl) is no farther, nearest bound first, and
+// measure them, leaving a row as soon as its partial sum exceeds the best distance (terms are never
+// negative). Ties go to the smaller row. X queries [q][d], bank [m][d] in the order of the tree, info [m] =
+// (row, its image), lifted [q][K] and [m][K], boxes [q][quads] from the first stage; best [q] = (squared
+// distance, row) is read and improved, so that several banks can be searched one after the other. With
+// `skip`, rows whose image is the query's are left out.
 //
-// LANES lanes work on one query, a subgroup (SUBGROUP) or a small workgroup: tiles and rows go round the lanes for the bounds,
-// a row's values for the distance, so no lane waits for another query's longer list. Cost a lane:
-// m / (2 TILE LANES) loads, K/4 a row looked at, d/2 / LANES a row measured; `finished` counts the rows measured to the end.
+// LANES lanes work on one query, a subgroup (SUBGROUP) or a small workgroup: tiles and rows go round the
+// lanes for the bounds, a row's values for the distance, so no lane waits for another query's longer list.
+// Cost per lane: m / (2 TILE LANES) loads, K/4 per row looked at, d/2 / LANES per row measured; `finished`
+// counts the rows measured to the end.
 const LANES: u32 = 8u;
 const TILE: u32 = 16u;
 const K4: u32 = 7u;
-// Vectors a lane adds up before the sum is compared.
+// Vectors that a lane adds up before the sum is compared.
 const STEPS: u32 = 5u;
 // Tiles of a block that a lane looks at.
 const PER: u32 = 32u / LANES;
@@ -80,8 +82,9 @@ fn joined(v: u32, lane: u32) -> u32 {
 
 var<private> own: array<vec4<f32>, K4>;
 
-// Bits of the largest bound that a row nearer than `distance` can have: bounds may be off by the rounding of their parts, which
-// is measured by the lengths of the vectors, and a neighbour's is at most the query's and the distance.
+// Bits of the largest bound that a row nearer than `distance` can have: bounds may be off by the rounding of
+// their parts, which is measured by the lengths of the vectors, and a neighbour's is at most the query's and
+// the distance.
 fn reach(distance: f32) -> u32 {
     let far = sqrt(distance) + p.slack * (own[K4 - 1u].y + sqrt(distance));
     // No more than infinity, so that NaN does not let NONE pass, whatever its bits.
@@ -122,7 +125,8 @@ fn main(
     let lowest = least(low, lane);
     let first = least(select(NONE, near, low == lowest), lane);
 
-    // Blocks of 32 tiles, the first tile's own to begin with; blocks near in the tree have numbers that differ in low bits.
+    // Blocks of 32 tiles, the first tile's own to begin with; blocks near in the tree have numbers that
+    // differ in low bits.
     let blocks = (4u * p.quads + 31u) / 32u;
     let end = select(1u << (32u - countLeadingZeros(blocks - 1u)), 1u, blocks == 1u);
     var turn = 0u;

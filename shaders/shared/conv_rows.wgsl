@@ -1,4 +1,5 @@
-// A row of the product is an output pixel, and k walks over (kh, kw, ci) of its window. `staged` makes a Staged of what is in X.
+// A row of the product is an output pixel, and k walks over (kh, kw, ci) of its window. `staged` makes a
+// Staged of what is in X.
 struct Place {
     ky: u32,
     kx: u32,
@@ -6,8 +7,8 @@ struct Place {
     ci: u32,
 }
 
-// What row `row` reads from: its image's first line, and the window's corner with the padding still counted. Rows past
-// the end are not `inside`.
+// What row `row` reads from: its image's first line, and the window's corner with the padding still counted.
+// Rows past the end are not `inside`.
 struct Origin {
     image: u32,
     oy: u32,
@@ -21,7 +22,8 @@ fn origin(row: u32) -> Origin {
     return Origin(image, pixel / p.out_w * p.stride, pixel % p.out_w * p.stride, row < p.m);
 }
 
-// Brings `ci` back into the channels of one tap: no division, since a step is short. Past the last tap, ky = kernel_h.
+// Brings `ci` back into the channels of one tap: no division, since a step is short. Past the last tap, ky =
+// kernel_h.
 fn forward(start: Place) -> Place {
     var at = start;
     while (at.ci >= p.k4) {

@@ -1,5 +1,5 @@
-// Forward substitution with one 8 x 8 lower triangle, its rows split into columns 0 .. 3 (lo) and 4 .. 7 (hi), its diagonal
-// held as reciprocals.
+// Forward substitution with one 8 x 8 lower triangle, its rows split into columns 0 .. 3 (lo) and 4 .. 7
+// (hi), its diagonal held as reciprocals.
 struct Triangle {
     lo: array<vec4<f32>, 8>,
     hi: array<vec4<f32>, 8>,

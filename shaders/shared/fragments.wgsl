@@ -1,5 +1,5 @@
-// Fragments of the tiles in workgroup memory. Addresses count vec4s; with EIGHT the memory is an array of scalars, since
-// Metal loads fragments through pointers to scalars only.
+// Fragments of the tiles in workgroup memory. Addresses count vec4s; with EIGHT the memory is an array of
+// scalars, since Metal loads fragments through pointers to scalars only.
 //#if EIGHT
 var<workgroup> xs: array<f16, 4u * TILE * PITCH>;
 var<workgroup> ws: array<f16, 4u * TILE * PITCH>;
@@ -25,8 +25,8 @@ fn put_w(at: u32, v: Staged) { ws[at] = v; }
 var<workgroup> sums: array<f32, SUBGROUPS * SIDE * SIDE>;
 
 //#if SOFT
-// The same in ordinary registers, for tests of the addressing on machines without cooperative matrices: an operand is its
-// address, a lane owns PER neighbouring sums.
+// The same in ordinary registers, for tests of the addressing on machines without cooperative matrices: an
+// operand is its address, a lane owns PER neighbouring sums.
 alias FragmentX = u32;
 alias FragmentW = u32;
 const PER: u32 = SIDE * SIDE / LANES;
@@ -80,7 +80,8 @@ alias FragmentC = coop_mat16x16<f32, C>;
 const UNIT: u32 = 1u;
 //#endif
 
-// Row by row; every address and stride is a `let` of its own, else naga 30 has not emitted it where it is used.
+// Row by row; every address and stride is a `let` of its own, else naga 30 has not emitted it where it is
+// used.
 fn fragment_x(at: u32) -> FragmentX {
     let i = UNIT * at;
     let stride = UNIT * PITCH;

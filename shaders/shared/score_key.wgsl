@@ -1,4 +1,5 @@
-// Order of scores as unsigned numbers: key(a) < key(b) exactly where a < b; +infinity and NaN come last, as ABSENT.
+// Order of scores as unsigned numbers: key(a) < key(b) exactly where a < b; +infinity and NaN come last, as
+// ABSENT.
 const ABSENT: u32 = 0xff7fffffu;
 
 fn score_key(bits: u32) -> u32 {

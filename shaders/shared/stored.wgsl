@@ -1,5 +1,6 @@
-// Four values as they lie in memory, loaded with `wide` and stored with `stored`. F16: half as long, two values in 32 bits, which
-// every adapter can pack. INT64: in words of 64 bits, since CPU drivers pay by the word. Arithmetic is in f32 either way.
+// Four values as they lie in memory, loaded with `wide` and stored with `stored`. F16: half as long, two
+// values in 32 bits, which every adapter can pack. INT64: in words of 64 bits, since CPU drivers pay by the
+// word. Arithmetic is in f32 either way.
 //#if F16
 const LOWEST: vec4<f32> = vec4(-65504.0);
 //#if INT64

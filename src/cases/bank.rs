@@ -11,8 +11,8 @@ use crate::steps::coreset::{Chunk, Coreset, CoresetShape, Progress};
 use crate::steps::search::search::SkipOwn;
 use std::ops::ControlFlow;
 
-/// A whole selection of `picks` of `rows` rows of `r` values, batch after batch in one submission; a batch has as many candidates
-/// as suit the sizes, or `batch`.
+/// A whole selection of `picks` of `rows` rows of `r` values, batch after batch in one submission; a batch
+/// has as many candidates as suit the sizes, or `batch`.
 pub fn coreset(
     device: &Device,
     [rows, r, picks]: [usize; 3],
@@ -157,8 +157,8 @@ pub fn anomaly_map(device: &Device, grid: [usize; 2], out: [usize; 2], batch: us
             let got: Vec<f32> = device.read(&answer)?;
             let want = plain::map::anomaly_map::anomaly_map(&scores[scores.len() - positions..], grid, out);
             let got = &got[got.len() - want.len()..];
-            // Two sums of at most as many terms as the grid has, with matrices whose rows add up to 1 and are rounded; nothing
-            // is negative.
+            // Two sums of at most as many terms as the grid has, with matrices whose rows add up to 1 and are
+            // rounded; nothing is negative.
             let relative = gamma(grid[0] + grid[1] + 3);
             Ok(worst(got.iter().zip(&want).map(|(g, w)| {
                 let w = f64::from(*w);
@@ -175,8 +175,8 @@ mod tests {
     use rand::{Rng, SeedableRng};
     use std::cell::RefCell;
 
-    /// What a device rounds otherwise than the reference, square roots of exact sums, must not decide a pick: else the
-    /// case would fail where nothing is wrong.
+    /// What a device rounds otherwise than the reference, square roots of exact sums, must not decide a pick:
+    /// else the case would fail where nothing is wrong.
     #[test]
     fn no_pick_of_the_small_selections_hangs_on_rounding() {
         for (r, official) in [(128, false), (36, false), (128, true)] {

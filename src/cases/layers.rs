@@ -40,8 +40,8 @@ fn activate(v: f64, activation: Activation) -> f64 {
     }
 }
 
-/// A sum of products with bias and residual: `k` roundings of the products and of their sum, two of what is added, and of
-/// what is stored.
+/// A sum of products with bias and residual: `k` roundings of the products and of their sum, two of what is
+/// added, and of what is stored.
 fn check_sums(
     c: Tensor,
     end: End,
@@ -102,7 +102,8 @@ pub fn conv(device: &Device, s: ConvShape, depthwise: bool, end: End) -> Result<
     let k = if depthwise { taps } else { taps * s.in_c as usize };
     let channels = s.out_c as usize;
     let (x, w) = (operand(s.input_len(), 1, f16), operand(k * channels, 2, f16));
-    // A few channels pass the bounds of the activation; in the others, the last among them, a clamp would hide faults.
+    // A few channels pass the bounds of the activation; in the others, the last among them, a clamp would
+    // hide faults.
     let large = |i: usize| if i % 5 == 1 { 20.0 } else { 1.0 };
     let b: Vec<f32> = values(channels, 3).into_iter().enumerate().map(|(i, v)| large(i) * v).collect();
     let r = if end.residual { operand(s.output_len(), 4, f16) } else { Vec::new() };
@@ -185,8 +186,8 @@ pub fn resize(device: &Device, [w, h]: [u32; 2], [side, crop]: [u32; 2], f16: bo
             record_columns(recorder, &between, [crop, 0], &columns, mean, scale, &c, 0)
         },
         move |device| {
-            // The 8-bit values are the reference's bit for bit. What is left: a difference, the rounding of 1 / std on the
-            // host, a product, and the reference's own two.
+            // The 8-bit values are the reference's bit for bit. What is left: a difference, the rounding of 1
+            // / std on the host, a product, and the reference's own two.
             let got = device.read_values(&answer)?;
             Ok(worst(got.iter().zip(&want).map(|(g, w)| {
                 let want = f64::from(*w);

@@ -1,22 +1,25 @@
 //! One table of kernel cases: a kernel on a shape, with its work and the answer it must give.
 //!
-//! Whoever runs kernels by themselves walks it: the self-test before a device's first use and `softpatch doctor` at small
-//! shapes ([`small`]), `softpatch bench --roofline`, `softpatch tune` and the benches at shapes of real use
-//! ([`products`], [`network`], [`method`]), the tests of the kernels at both. Every answer is checked against
+//! Whoever runs kernels by themselves walks it: the self-test before a device's first use and `softpatch
+//! doctor` at small shapes ([`small`]), `softpatch bench --roofline`, `softpatch tune` and the benches at
+//! shapes of real use ([`products`], [`network`], [`method`]), the tests of the kernels at both. Every answer
+//! is checked against
 //! [`mod@crate::reference`]; where there are many values, on a spread sample of them.
 
 mod bank;
 mod layers;
 mod outlier;
 mod patches;
+mod real;
 mod rounding;
 mod self_test;
 mod table;
 mod values;
 
+pub use real::{Scale, method, network, products, products_of};
 pub use self_test::remedy;
 pub(crate) use self_test::self_test;
-pub use table::{Scale, method, network, products, products_of, small};
+pub use table::small;
 pub(crate) use table::{Then, Use, of_use};
 
 use crate::Result;
@@ -144,7 +147,8 @@ impl Entry {
     /// Makes operands and records the work for `device`.
     ///
     /// # Errors
-    /// [`crate::Error::Limit`] where the device is too small for the shape, [`crate::Error::Device`] where it refuses a kernel.
+    /// [`crate::Error::Limit`] where the device is too small for the shape, [`crate::Error::Device`] where it
+    /// refuses a kernel.
     pub fn make(&self, device: &Device) -> Result<Case> {
         (self.make)(device)
     }

@@ -44,8 +44,8 @@ struct Lists {
 }
 
 impl Lists {
-    /// Neighbours are a choice, which must not hang on rounding: `operands` makes rows of whole numbers where lists are
-    /// searched, whose squared distances are exact.
+    /// Neighbours are a choice, which must not hang on rounding: `operands` makes rows of whole numbers where
+    /// lists are searched, whose squared distances are exact.
     fn new(device: &Device, sizes: Groups, operands: fn(usize, u64) -> Vec<f32>) -> Result<Self> {
         let Groups { groups, n, r, k } = sizes;
         let rows = operands(groups * n * r, 20);
@@ -147,7 +147,8 @@ pub fn lof(device: &Device, sizes: Groups) -> Result<Case> {
     let (distances, indices) = (&lists.distances, &lists.indices);
     Lof { distances, indices, density: &density, to: lists.to(), groups, n, k: neighbours }
         .record(&mut recorder)?;
-    // A density is 1 over a mean of distances: k - 1 sums and two divisions; a factor is a mean of quotients of two of them.
+    // A density is 1 over a mean of distances: k - 1 sums and two divisions; a factor is a mean of quotients
+    // of two of them.
     let relative = 2.0 * (distance_error(r) + gamma(k + 2 + 2 * DIVISION)) + gamma(k + 2 * DIVISION);
     let plan = recorder.finish()?;
     let check = lists.check(relative, move |g| plain::outlier::lof::lof(g, r, k));
@@ -189,9 +190,10 @@ pub fn mahalanobis(device: &Device, sizes: Groups, others: bool) -> Result<Case>
     }
     let flops = groups as f64 * (r * r) as f64 * (2.0 * n as f64 + r as f64 / 3.0);
     let work = Work { flops, bytes: 4.0 * (2 * lists.rows.len() + groups as usize * r * r) as f64 };
-    // Backward stable (Higham, chapter 10): half the condition times the roundings of covariance, factor and solution. The largest
-    // eigenvalue of a covariance of values in -1/2 .. 1/2, whose variance is 1/12, is near 1/12 (1 + sqrt(r / n))^2 (Marchenko and
-    // Pastur), the smallest no less than the ridge of 0.01; twice that.
+    // Backward stable (Higham, chapter 10): half the condition times the roundings of covariance, factor and
+    // solution. The largest eigenvalue of a covariance of values in -1/2 .. 1/2, whose variance is 1/12, is
+    // near 1/12 (1 + sqrt(r / n))^2 (Marchenko and Pastur), the smallest no less than the ridge of 0.01;
+    // twice that.
     let condition = 2.0 * ((1.0 + (r as f64 / n as f64).sqrt()).powi(2) / 12.0 / 0.01 + 1.0);
     let relative = 0.5 * condition * gamma(n + 3 * r + (DIVISION + SQUARE_ROOT) * 2);
     let plan = recorder.finish()?;
@@ -231,7 +233,8 @@ pub fn group(device: &Device, sizes: Groups, centred: bool) -> Result<Case> {
         move |device| {
             let got: Vec<f32> = device.read(&answer)?;
             let at = |group: usize, image: usize, i: usize| f64::from(z[(image * groups + group) * r + i]);
-            // Differences of up to 1 to the first row, their sum and its division, and the difference to that.
+            // Differences of up to 1 to the first row, their sum and its division, and the difference to
+            // that.
             let allowed = if centred { gamma(n + 3 + DIVISION) } else { 0.0 };
             Ok(worst((0..got.len()).map(|index| {
                 let [group, image, i] = [index / r / n, index / r % n, index % r];
@@ -282,7 +285,8 @@ pub fn quantile(device: &Device, len: usize, q: f64) -> Result<Case> {
 mod tests {
     use super::*;
 
-    /// Squared distances of the operands are exact in f32 whatever the order of their sums, so that no neighbour hangs on rounding.
+    /// Squared distances of the operands are exact in f32 whatever the order of their sums, so that no
+    /// neighbour hangs on rounding.
     #[test]
     fn distances_of_the_operands_are_exact() {
         let r = 4096;

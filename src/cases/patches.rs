@@ -63,7 +63,8 @@ pub fn pooled(device: &Device, [h, w, c]: [usize; 3], side: usize, m: usize, f16
             Pooled { x: &x, c: &out, shape, side, m, row: m, to: 0 }.record(recorder)
         },
         move |device| {
-            // A mean of n / m values up to 1/2, one more or two where it does not come out even, and the reference's rounding.
+            // A mean of n / m values up to 1/2, one more or two where it does not come out even, and the
+            // reference's rounding.
             let allowed = gamma(n / m + 3 + DIVISION) / 2.0;
             let got: Vec<f32> = device.read(&answer)?;
             Ok(worst(got.iter().zip(&want).map(|(g, w)| (*g, f64::from(*w), allowed))))
@@ -87,10 +88,10 @@ pub fn resample(device: &Device, [h, w, c]: [usize; 3], out: [usize; 2]) -> Resu
             Upsample { x: &x, c: &fine, shape, out, row: c as u32, to: 0 }.record(recorder)
         },
         move |device| {
-            // A position (o + 1/2) in / out - 1/2 is a product, a division and a difference of numbers up to `in`, so its fraction,
-            // which weighs values that lie up to 1 apart, is off by so much in each axis; it changes continuously where the
-            // position crosses a row. Then seven roundings of weights, products and sums up to 1/2, and the
-            // reference's.
+            // A position (o + 1/2) in / out - 1/2 is a product, a division and a difference of numbers up to
+            // `in`, so its fraction, which weighs values that lie up to 1 apart, is off by so much in each
+            // axis; it changes continuously where the position crosses a row. Then seven roundings of
+            // weights, products and sums up to 1/2, and the reference's.
             let position = |side: usize| side as f64 * gamma(2 + DIVISION);
             let allowed = position(h) + position(w) + gamma(8) / 2.0;
             let got: Vec<f32> = device.read(&answer)?;
@@ -132,7 +133,8 @@ pub fn mean(device: &Device, [images, positions, dim]: [usize; 3]) -> Result<Cas
         device,
         |recorder| image_mean::record(recorder, &x, [images, positions, dim].map(|v| v as u32), &c),
         move |device| {
-            // Differences of up to 1 to the first position, their sum and its division, the first position again, the reference.
+            // Differences of up to 1 to the first position, their sum and its division, the first position
+            // again, the reference.
             let allowed = gamma(positions + 3 + DIVISION);
             let got: Vec<f32> = device.read(&answer)?;
             Ok(worst(got.iter().zip(&want).map(|(g, w)| (*g, f64::from(*w), allowed))))

@@ -1,9 +1,9 @@
 //! What rounding explains of a difference, from the formula and from what WGSL lets a device do.
 //!
-//! WGSL's section "Accuracy of Concrete Floating Point Expressions": additions, subtractions and multiplications are correctly
-//! rounded, a fused multiply-add may be two roundings or one, a division is within 2.5 units in the last place, a square
-//! root what 1 / inverseSqrt gives, and denormals may be flushed to zero, operands and results alike. All bounds here count
-//! roundings of half a unit.
+//! WGSL's section "Accuracy of Concrete Floating Point Expressions": additions, subtractions and
+//! multiplications are correctly rounded, a fused multiply-add may be two roundings or one, a division is
+//! within 2.5 units in the last place, a square root what 1 / inverseSqrt gives, and denormals may be flushed
+//! to zero, operands and results alike. All bounds here count roundings of half a unit.
 
 use super::Verdict;
 
@@ -18,8 +18,8 @@ pub const F16_SMALLEST: f64 = 1.0 / 16_384.0;
 /// Tensor cores may cut off where others round, and align before they add.
 pub const COOP: f64 = 4.0;
 
-/// Relative error of `n` chained roundings, `n u / (1 - n u)` (Higham, Accuracy and Stability of Numerical Algorithms,
-/// section 3.1).
+/// Relative error of `n` chained roundings, `n u / (1 - n u)` (Higham, Accuracy and Stability of Numerical
+/// Algorithms, section 3.1).
 pub fn gamma(n: usize) -> f64 {
     let nu = n as f64 * f64::from(f32::EPSILON) / 2.0;
     nu / (1.0 - nu)

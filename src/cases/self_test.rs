@@ -21,11 +21,12 @@ fn kernels() -> &'static str {
     })
 }
 
-/// Runs the cases of the kernels that `what` is going to use, but for those that passed on this adapter, driver and
-/// version before; nothing where the device was opened without a self-test.
+/// Runs the cases of the kernels that `what` is going to use, but for those that passed on this adapter,
+/// driver and version before; nothing where the device was opened without a self-test.
 ///
 /// # Errors
-/// [`Error::SelfTest`] for the first case whose answer is wrong, [`Error::Device`] where the driver refuses a kernel.
+/// [`Error::SelfTest`] for the first case whose answer is wrong, [`Error::Device`] where the driver refuses a
+/// kernel.
 pub(crate) fn self_test(device: &Device, what: &Use<'_>) -> Result<()> {
     let Some(tested) = device.tested(kernels()) else { return Ok(()) };
     let mut open = of_use(device, what)?;

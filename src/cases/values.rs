@@ -4,7 +4,8 @@ use crate::Result;
 use crate::gpu::{Device, Tensor};
 use rand::{Rng, SeedableRng};
 
-/// Repeatable values in -0.5 .. 0.5 with as many digits as f32 has there, so that a device that computes in fewer is found.
+/// Repeatable values in -0.5 .. 0.5 with as many digits as f32 has there, so that a device that computes in
+/// fewer is found.
 pub fn values(len: usize, seed: u64) -> Vec<f32> {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
     (0..len).map(|_| rng.random::<f32>() - 0.5).collect()
@@ -30,8 +31,8 @@ pub fn whole(len: usize, seed: u64) -> Vec<f32> {
     values(len, seed).into_iter().map(|v| (40.0 * v).round()).collect()
 }
 
-/// Values whose spread falls along a row of `width`, as it does along the principal axes of real features; with `steep` so fast that
-/// a few hundred rows lie as close as many thousand real ones.
+/// Values whose spread falls along a row of `width`, as it does along the principal axes of real features;
+/// with `steep` so fast that a few hundred rows lie as close as many thousand real ones.
 pub fn falling(rows: usize, width: usize, seed: u64, steep: bool) -> Vec<f32> {
     let mut v = values(rows * width, seed);
     for (i, v) in v.iter_mut().enumerate() {

@@ -1,8 +1,9 @@
 //! How fast an adapter is, and how near each kernel comes to it.
 //!
-//! Probe kernels measure the arithmetic rates and the copy bandwidth of the adapter; then every kernel runs on shapes of real
-//! use. A kernel's roof is what the probes allow at its number of operations a byte, memory being touched once (Williams,
-//! Waterman, Patterson: Roofline, 2009). The shapes are those of [`crate::cases`], every answer is checked.
+//! Probe kernels measure the arithmetic rates and the copy bandwidth of the adapter; then every kernel runs
+//! on shapes of real use. A kernel's roof is what the probes allow at its number of operations per byte,
+//! memory being touched once (Williams, Waterman, Patterson: Roofline, 2009). The shapes are those of
+//! [`crate::cases`], every answer is checked.
 
 mod probe;
 pub mod tune;
@@ -47,7 +48,8 @@ pub struct Timing {
 
 /// Time before the first run that counts: clocks of idle adapters are low.
 const WARM_UP: Duration = Duration::from_millis(60);
-/// A submission that counts is at least so long, in seconds: a dispatch that is alone in one is timed at an idle card's clock.
+/// A submission that counts is at least so long, in seconds: a dispatch that is alone in one is timed at an
+/// idle card's clock.
 const LONG: f64 = 10e-3;
 /// Repeats in a submission at most.
 const REPEATS: usize = 4096;
@@ -55,8 +57,8 @@ const REPEATS: usize = 4096;
 const RUNS: usize = 9;
 const BUDGET: Duration = Duration::from_secs(2);
 
-/// Times `plan`, whose pipelines are built, the device kept busy: it is repeated within a submission until that is long, and
-/// after a warm-up the median of several submissions counts.
+/// Times `plan`, whose pipelines are built, the device kept busy: it is repeated within a submission until
+/// that is long, and after a warm-up the median of several submissions counts.
 ///
 /// # Errors
 /// [`crate::Error::Device`] where the device was lost.
@@ -88,7 +90,8 @@ fn repeats(device: &Device, clock: Clock, plan: &Plan) -> Result<usize> {
         if seconds >= LONG || repeats == REPEATS {
             return Ok(repeats);
         }
-        // What was timed ran at a low clock: no more than sixteen times as many at once, so that none gets far too long.
+        // What was timed ran at a low clock: no more than sixteen times as many at once, so that none gets
+        // far too long.
         let more = (LONG / seconds.max(1e-7)).ceil().min(16.0) as usize;
         repeats = (repeats * more.max(2)).min(REPEATS);
     }
@@ -131,13 +134,13 @@ pub struct Row {
     pub clock: Clock,
     /// Runs that the time is the median of.
     pub runs: usize,
-    /// Billions of floating-point operations a second.
+    /// Billions of floating-point operations per second.
     pub gflops: f64,
-    /// Billions of bytes a second, every operand and result counted once.
+    /// Billions of bytes per second, every operand and result counted once.
     pub gbs: f64,
     /// Share of the measured peak rate of arithmetic.
     pub peak_share: f64,
-    /// Share of the roof at this case's number of operations a byte.
+    /// Share of the roof at this case's number of operations per byte.
     pub roof_share: f64,
     /// Largest difference from the reference.
     pub error: f64,

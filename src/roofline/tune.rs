@@ -76,7 +76,8 @@ impl Table {
     }
 }
 
-/// Sweeps what [`Tuning`] holds on this adapter and returns the fastest of it; `report` hears every comparison in a line.
+/// Sweeps what [`Tuning`] holds on this adapter and returns the fastest of it; `report` hears every
+/// comparison in a line.
 ///
 /// # Errors
 /// [`Error::Device`] where the driver refuses the kernels as they are by default.
@@ -138,8 +139,9 @@ fn build(device: &Device, tuning: &Tuning, entry: &Entry) -> Result<Option<(Devi
     }
 }
 
-/// Seconds of each: the median of the first one that there is, times the median of what a run takes as a multiple of that
-/// one's in the same round. Clocks and other work drift, and all runs of a round see about the same of it.
+/// Seconds of each: the median of the first one that there is, times the median of what a run takes as a
+/// multiple of that one's in the same round. Clocks and other work drift, and all runs of a round see about
+/// the same of it.
 fn alternate(built: &[Option<(Device, Case)>]) -> Result<Vec<Option<f64>>> {
     let mut rounds = Vec::with_capacity(ROUNDS);
     let filling: Vec<usize> = built

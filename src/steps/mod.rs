@@ -28,7 +28,8 @@ pub fn shaders() -> Vec<&'static Shader> {
     folders.concat()
 }
 
-/// Whether the `direct` kernels may hand values round by subgroup broadcasts: they need subgroups of exactly 8 lanes.
+/// Whether the `direct` kernels may hand values round by subgroup broadcasts: they need subgroups of exactly
+/// 8 lanes.
 pub(crate) fn broadcast8(caps: &Caps) -> bool {
     caps.archetype == Archetype::Direct && caps.subgroup == Some((8, 8))
 }

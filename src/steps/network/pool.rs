@@ -11,8 +11,8 @@ pub(super) static POOL: Shader = shader!(
     variants: [[], ["F16"]]
 );
 
-/// `C` = maximum over `kernel x kernel` windows of X `[batch][in_h][in_w][c]`; padding never wins. Both may be stored
-/// as f16.
+/// `C` = maximum over `kernel x kernel` windows of X `[batch][in_h][in_w][c]`; padding never wins. Both may
+/// be stored as f16.
 #[derive(Debug)]
 pub struct MaxPool<'a> {
     /// Input.

@@ -1,4 +1,5 @@
-//! Vectors brought to principal axes: a head whose distances bound those of the whole, and what the rest needs.
+//! Vectors brought to principal axes: a head whose distances bound those of the whole, and what the rest
+//! needs.
 
 use crate::Result;
 use crate::gpu::{Recorder, Shader, Tensor, shader};
