@@ -99,7 +99,7 @@ impl Case {
         (self.work)(device)
     }
 
-    /// Pipelines in use, each once: `shader+FLAG CONST=value`.
+    /// Pipelines in use, each once: `file:entry+FLAG CONST=value`.
     pub fn kernels(&self) -> Vec<String> {
         let mut all: Vec<String> = Vec::new();
         for label in self.plan.labels() {

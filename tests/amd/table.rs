@@ -15,7 +15,7 @@ pub struct Variant {
 }
 
 impl Variant {
-    /// `shader+FLAG CONST=value`, as the library labels its pipelines.
+    /// `file:entry+FLAG CONST=value`, as the library labels its pipelines.
     pub fn label(&self) -> String {
         let flags: String = self.flags.iter().map(|f| format!("+{f}")).collect();
         let constants: String = self.constants.iter().map(|(n, v)| format!(" {n}={v}")).collect();

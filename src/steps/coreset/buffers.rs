@@ -1,6 +1,7 @@
 //! State, lists and result of a selection; the bank allocates them.
 
-use super::{CoresetShape, State};
+use super::shape::CoresetShape;
+use super::state::State;
 use crate::gpu::Tensor;
 
 /// Everything that a selection reads and writes besides the vectors.

@@ -1,10 +1,11 @@
 //! The kernels of a selection in their order.
 
+use super::buffers::CoresetBuffers;
+use super::shape::Chunk;
 use super::state::{Params, State};
-use super::{Chunk, CoresetBuffers};
 use crate::Result;
 use crate::gpu::{Archetype, Kernel, Recorder, Shader, Tensor, grid_1d, shader};
-use crate::steps::broadcast8;
+use crate::steps::checks::broadcast8;
 use std::sync::Arc;
 
 static MEANS: Shader = shader!("coreset/start", entry: "means", shared: ["coreset"]);

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::gpu::{Recorder, Shader, Tensor, shader};
-use crate::steps::{check, flag_f16, grid_64, words};
+use crate::steps::checks::{check, flag_f16, grid_64, words};
 
 pub(super) static ROWS: Shader = shader!("input/resize", entry: "rows", shared: ["stored"]);
 pub(super) static COLUMNS: Shader = shader!(

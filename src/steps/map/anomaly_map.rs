@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::gpu::{Recorder, Shader, Tensor, shader};
-use crate::steps::{check, grid_64, words};
+use crate::steps::checks::{check, grid_64, words};
 
 pub(super) static ANOMALY_MAP: Shader = shader!("map/anomaly_map");
 

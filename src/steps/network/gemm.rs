@@ -3,8 +3,8 @@
 use crate::Result;
 use crate::gpu::{Archetype, Caps, Coop, Device, Kernel, Recorder, Shader, Tensor, shader};
 use crate::shapes::Activation;
+use crate::steps::checks::{broadcast8, check, check_vec4, stored_f16, words};
 use crate::steps::tuning::{BIG_FROM, COOP_BIG_FROM, DIRECT_COLUMNS, DIRECT_ROWS};
-use crate::steps::{broadcast8, check, check_vec4, stored_f16, words};
 use std::sync::Arc;
 
 pub(super) static DIRECT: Shader = shader!(

@@ -1,7 +1,7 @@
 //! Patches of all images gathered by grid position, and centred.
 
 use crate::gpu::{Recorder, Shader, Tensor, grid_1d, shader};
-use crate::steps::check;
+use crate::steps::checks::check;
 use crate::{Error, Result};
 
 pub(super) static GATHER: Shader = shader!("outlier/group", entry: "gather");

@@ -1,8 +1,7 @@
 //! The k nearest other rows of every row, within groups.
 
 use crate::gpu::{Archetype, Recorder, Shader, Tensor, shader};
-use crate::steps::broadcast8;
-use crate::steps::check;
+use crate::steps::checks::{broadcast8, check};
 use crate::steps::outlier::group::{check_depth, words};
 use crate::{Error, Result};
 

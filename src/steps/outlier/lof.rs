@@ -1,7 +1,7 @@
 //! Local outlier factor within groups.
 
 use crate::gpu::{Recorder, Shader, Tensor, grid_1d, shader};
-use crate::steps::check;
+use crate::steps::checks::check;
 use crate::steps::outlier::group::words;
 use crate::steps::outlier::knn::Knn;
 use crate::{Error, Result};

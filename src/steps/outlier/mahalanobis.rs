@@ -2,8 +2,7 @@
 
 use crate::Result;
 use crate::gpu::{Archetype, Recorder, Shader, Tensor, shader};
-use crate::steps::broadcast8;
-use crate::steps::check;
+use crate::steps::checks::{broadcast8, check};
 use crate::steps::outlier::group::{Centre, Shift, check_depth, words};
 use crate::steps::outlier::lof::ScoreMap;
 

@@ -1,7 +1,7 @@
 //! The threshold on the scores, and the indices of the patches that stay.
 
 use crate::gpu::{Recorder, Shader, Tensor, grid_1d, shader};
-use crate::steps::check;
+use crate::steps::checks::check;
 use crate::{Error, Result};
 
 pub(super) static COUNT: Shader = shader!("outlier/quantile", entry: "count", shared: ["score_key"]);

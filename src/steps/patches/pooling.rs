@@ -1,7 +1,7 @@
 //! Patches as PatchCore publishes them: neighbourhoods, adaptively averaged to a fixed number of values.
 
 use crate::gpu::{Recorder, Shader, Tensor, shader};
-use crate::steps::{check, check_vec4, flag_f16, grid_64, words};
+use crate::steps::checks::{check, check_vec4, flag_f16, grid_64, words};
 use crate::{Error, Result};
 
 pub(super) static POOLING: Shader = shader!(

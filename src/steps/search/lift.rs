@@ -4,7 +4,7 @@
 use crate::Result;
 use crate::gpu::{Recorder, Shader, Tensor, shader};
 use crate::shapes::Activation;
-use crate::steps::grid_64;
+use crate::steps::checks::grid_64;
 use crate::steps::network::gemm::Gemm;
 
 pub(super) static LIFT: Shader = shader!("search/lift");

@@ -2,7 +2,7 @@
 //! left.
 
 use crate::gpu::{Archetype, Caps, Recorder, Shader, Tensor, shader};
-use crate::steps::{broadcast8, check, words};
+use crate::steps::checks::{broadcast8, check, words};
 use crate::{Error, Result};
 
 pub(super) static BOXES_DIRECT: Shader = shader!(
