@@ -4,7 +4,7 @@
 // [q][tiles]; tiles a multiple of 4.
 //
 // For GPUs, as gemm_tiled.wgsl: a workgroup of 256 owns 64 queries by 64 tiles, an invocation 4 x 4, 4 vec4
-// of K staged in workgroup memory a step.
+// of K staged in workgroup memory per step.
 
 struct Params { q: u32, quads: u32, k4: u32 }
 

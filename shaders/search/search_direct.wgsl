@@ -4,13 +4,13 @@
 // boxes, then look at every tile whose box is near enough for one of them, those near in the tree first. A
 // component of a vec4 belongs to a query.
 //
-// Tiles and rows go round the lanes for the bounds, a row's values for the distance. Cost a lane for four
-// queries: m / (2 TILE) loads, K/4 a row looked at, d/16 a row measured; `finished` counts the rows measured
-// to the end.
+// Tiles and rows go round the lanes for the bounds, a row's values for the distance. Cost per lane for four
+// queries: m / (2 TILE) loads, K/4 per row looked at, d/16 per row measured; `finished` counts the rows
+// measured to the end.
 //#include shared/stored.wgsl
 const TILE: u32 = 16u;
 const K4: u32 = 7u;
-// Vectors a lane adds up before the sum is compared.
+// Vectors that a lane adds up before the sum is compared.
 const STEPS: u32 = 5u;
 const NONE: u32 = 0xffffffffu;
 // Vectors of a row's head after which it may be left.
