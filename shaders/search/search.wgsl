@@ -1,6 +1,6 @@
 // Second stage of the exact nearest-neighbour search. Per query: start at the tile with the nearest box, then
 // look at every tile whose box is no farther than the best distance so far, those near in the tree first. Of
-// a tile's rows, take those whose own bound (see neighbor_lift.wgsl) is no farther, nearest bound first, and
+// a tile's rows, take those whose own bound (see lift.wgsl) is no farther, nearest bound first, and
 // measure them, leaving a row as soon as its partial sum exceeds the best distance (terms are never
 // negative). Ties go to the smaller row. X queries [q][d], bank [m][d] in the order of the tree, info [m] =
 // (row, its image), lifted [q][K] and [m][K], boxes [q][quads] from the first stage; best [q] = (squared

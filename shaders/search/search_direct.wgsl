@@ -1,4 +1,4 @@
-// Second stage of the exact nearest-neighbour search, as neighbor_search.wgsl does it, for CPU drivers with
+// Second stage of the exact nearest-neighbour search, as search.wgsl does it, for CPU drivers with
 // subgroups of 8: four queries at a time, so that a row that is loaded serves four. Queries are patches that
 // follow each other in an image, and mostly need the same tiles: they start at the tiles with their nearest
 // boxes, then look at every tile whose box is near enough for one of them, those near in the tree first. A
@@ -45,7 +45,7 @@ fn least(v: vec4<u32>) -> vec4<u32> {
     return vec4(subgroupMin(v.x), subgroupMin(v.y), subgroupMin(v.z), subgroupMin(v.w));
 }
 
-// Bits of the largest bounds that a row nearer than `distance` can have, see neighbor_search.wgsl.
+// Bits of the largest bounds that a row nearer than `distance` can have, see search.wgsl.
 fn reach(distance: vec4<f32>) -> vec4<u32> {
     let scale = vec4(own[K4 - 1u][0].y, own[K4 - 1u][1].y, own[K4 - 1u][2].y, own[K4 - 1u][3].y);
     let far = sqrt(distance) + p.slack * (scale + sqrt(distance));

@@ -99,7 +99,8 @@ impl Device {
         self.0.created.fetch_add(objects as u64, Ordering::Relaxed);
     }
 
-    /// Labels of the pipelines built so far, `file:entry+FLAG CONST=value`, sorted: which variants are in use.
+    /// Labels of the pipelines built so far, `file:entry+FLAG CONST=value`, sorted: which variants are in
+    /// use.
     pub fn built_kernels(&self) -> Vec<String> {
         let kernels = self.0.kernels.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut labels: Vec<String> = kernels.keys().cloned().collect();

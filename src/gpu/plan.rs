@@ -54,11 +54,11 @@ pub struct StepTime {
 }
 
 impl Plan {
-    /// Encodes all steps and submits them, in one command buffer unless it was [cut](Recorder::cut). Does not
-    /// wait.
+    /// Encodes all steps and submits them, in one command buffer unless it was [cut](super::Recorder::cut).
+    /// Does not wait.
     ///
     /// # Errors
-    /// [`Error::Device`] where wgpu refuses the work.
+    /// [`crate::Error::Device`] where wgpu refuses the work.
     pub fn submit(&self) -> Result<()> {
         Self::submit_all(&[self])
     }
@@ -72,7 +72,7 @@ impl Plan {
         Self::submit_for(plans).map(|_| ())
     }
 
-    /// [`Plan::submit_all`], for waiting for just that with [`Readback::read`].
+    /// [`Plan::submit_all`], for waiting for just that with [`super::Readback::read`].
     ///
     /// # Errors
     /// As [`Plan::submit`].
@@ -115,7 +115,7 @@ impl Plan {
     /// timestamps before the first dispatch and after the last. Cuts are passed over.
     ///
     /// # Errors
-    /// [`Error::Device`] where the device has no timestamps.
+    /// [`crate::Error::Device`] where the device has no timestamps.
     pub fn time(&self, repeats: usize) -> Result<f64> {
         let stamps = Timestamps::new(&self.device, 2)?;
         let passes = repeats * passes(&self.steps);
@@ -138,7 +138,7 @@ impl Plan {
     /// Runs the plan with a timestamp around every dispatch and waits.
     ///
     /// # Errors
-    /// [`Error::Device`] where the device has no timestamps.
+    /// [`crate::Error::Device`] where the device has no timestamps.
     pub fn profile(&self) -> Result<Vec<StepTime>> {
         let shared = &self.device.0;
         let mut times = Vec::new();
