@@ -29,6 +29,19 @@ pub(super) struct Shared {
 }
 
 /// A GPU (or a CPU driver) that runs the kernels. Cheap to clone; clones share the device. `Send + Sync`.
+///
+/// ```
+/// use softpatch::{Device, DeviceOptions, adapters};
+/// for adapter in adapters() {
+///     println!("{adapter:?}");
+/// }
+/// // The fastest kind there is; a name, or a part of one, chooses another.
+/// let device = Device::open(&DeviceOptions::default())?;
+/// println!("{} by {}", device.caps().adapter, device.caps().driver);
+/// let none = DeviceOptions { adapter: Some("no such adapter".into()), ..DeviceOptions::default() };
+/// assert!(Device::open(&none).is_err());
+/// # Ok::<(), softpatch::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Device(pub(super) Arc<Shared>);
 
