@@ -2,14 +2,14 @@
 
 use super::device::Device;
 use super::tensor::Tensor;
-use crate::{Error, Result};
+use crate::Result;
 use half::f16;
 
 impl Device {
     /// A new buffer of `len` 4-byte words, zeroed.
     ///
     /// # Errors
-    /// [`Error::Limit`] where it would not fit one binding, [`Error::Device`] where memory is out.
+    /// [`crate::Error::Limit`] where it would not fit one binding, [`crate::Error::Device`] where memory is out.
     pub fn alloc(&self, len: usize, label: &str) -> Result<Tensor> {
         Tensor::new(self, len, false, label)
     }
@@ -61,7 +61,7 @@ impl Device {
     /// Waits for all submitted work and reads the whole tensor back.
     ///
     /// # Errors
-    /// [`Error::Device`] where the device was lost.
+    /// [`crate::Error::Device`] where the device was lost.
     pub fn read<T: bytemuck::Pod>(&self, tensor: &Tensor) -> Result<Vec<T>> {
         let size = tensor.len() as u64 * 4;
         self.count_created(1);
