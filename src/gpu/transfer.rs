@@ -2,7 +2,7 @@
 
 use super::device::Device;
 use super::tensor::Tensor;
-use crate::{Error, Result};
+use crate::Result;
 use half::f16;
 
 impl Device {
