@@ -79,6 +79,10 @@ pub(crate) struct Context {
     leftovers: Mutex<Vec<FitJob>>,
 }
 
+impl handles::Handled for Context {
+    const KIND: &'static str = "context";
+}
+
 impl Context {
     /// Keeps a cancelled fit until its thread has ended.
     pub fn leave(&self, job: FitJob) {

@@ -16,6 +16,10 @@ pub(crate) struct Loaded {
     pub detector: Arc<Detector>,
 }
 
+impl handles::Handled for Loaded {
+    const KIND: &'static str = "detector";
+}
+
 impl Loaded {
     pub fn new(detector: Detector) -> Self {
         Self { detector: Arc::new(detector) }

@@ -17,6 +17,10 @@ pub(crate) struct Streaming {
     stream: Stream,
 }
 
+impl handles::Handled for Streaming {
+    const KIND: &'static str = "stream";
+}
+
 /// Makes a stream with at most `limit` frames in flight (1 to 4096), counting results that were not taken.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_stream_create(

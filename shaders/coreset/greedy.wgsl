@@ -1,7 +1,8 @@
 // Plain greedy among the candidates, for as long as the best of them comes before every other patch.
 // candidates [batch] positions, distance [kept], mutual [batch][batch] squared distances, kept [kept];
 // picks [picks] row indices, chosen [batch] candidates in the order picked, state.
-// One workgroup of 64; an invocation holds PER candidates in registers. Cost a pick: PER loads and three barriers.
+// One workgroup of 64; an invocation holds PER candidates in registers. Cost per pick: PER loads and three
+// barriers.
 const PER: u32 = 4u;
 
 //#include shared/coreset.wgsl
@@ -12,7 +13,7 @@ const PER: u32 = 4u;
 @group(0) @binding(3) var<storage, read> kept: array<u32>;
 @group(0) @binding(4) var<storage, read_write> picks: array<u32>;
 @group(0) @binding(5) var<storage, read_write> chosen: array<u32>;
-@group(0) @binding(6) var<storage, read_write> state: array<u32>;
+@group(0) @binding(6) var<storage, read_write> state: State;
 @group(0) @binding(7) var<uniform> p: Params;
 
 struct Best { value: f32, position: u32, slot: u32 }
@@ -27,9 +28,9 @@ fn first_of(a: Best, b: Best) -> Best {
 
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) me: u32) {
-    let count = min(p.batch, state[CANDIDATES]);
-    let total = state[TOTAL];
-    let least = state[BITS];
+    let count = min(p.batch, state.candidates);
+    let total = state.picked;
+    let least = state.least;
     let most = min(count, p.picks - min(total, p.picks));
     var value: array<f32, PER>;
     var position: array<u32, PER>;
@@ -74,14 +75,14 @@ fn main(@builtin(local_invocation_index) me: u32) {
         n++;
     }
     if (me == 0u) {
-        state[FIRST] = total;
-        state[COUNT] = n;
-        state[TOTAL] = total + n;
-        state[LEVEL] = 1u;
-        state[EDGE] = 0u;
-        state[CANDIDATES] = 0u;
-        state[ACTIVE] = 0u;
-        state[TILES] = 0u;
-        state[BATCHES] += u32(n > 0u);
+        state.first = total;
+        state.count = n;
+        state.picked = total + n;
+        state.level = 1u;
+        state.edge = 0u;
+        state.candidates = 0u;
+        state.clusters = 0u;
+        state.tiles = 0u;
+        state.batches += u32(n > 0u);
     }
 }

@@ -1,10 +1,10 @@
-// Squared distances between rows: mutual ones of the candidates, or with CENTRES those of the active clusters' centres
-// from the batch's picks (and in CLOSENESS the smallest of each centre).
-// x, y [..][r4] (CENTRES: both the bank), state, out [..][batch]; with CENTRES active [..], clusters [picks][4].
+// Squared distances between rows: mutual ones of the candidates, or with CENTRES those of the open clusters'
+// centres from the batch's picks (and in `closeness` the smallest of each centre).
+// x, y [..][r4] (CENTRES: both the bank), state, out [..][batch]; with CENTRES open [..], clusters [picks].
 //
-// For CPU drivers, as gemm_direct: a workgroup of 8 lanes owns 8*TM rows by TN columns, the columns are loaded once and
-// handed round by broadcasts (SUBGROUP). Workgroups walk the tiles with the grid's stride, as only the device knows how
-// many there are.
+// For CPU drivers, as gemm_direct: a workgroup of 8 lanes owns 8*TM rows by TN columns, the columns are
+// loaded once and handed round by broadcasts (SUBGROUP). Workgroups walk the tiles with the grid's stride, as
+// only the device knows how many there are.
 const TM: u32 = 4u;
 const TN: u32 = 16u;
 
@@ -13,10 +13,10 @@ const TN: u32 = 16u;
 
 @group(0) @binding(0) var<storage, read> x: array<Stored>;
 @group(0) @binding(1) var<storage, read> y: array<Stored>;
-@group(0) @binding(2) var<storage, read> state: array<u32>;
+@group(0) @binding(2) var<storage, read> state: State;
 //#if CENTRES
-@group(0) @binding(3) var<storage, read> active_list: array<u32>;
-@group(0) @binding(4) var<storage, read_write> clusters: array<atomic<u32>>;
+@group(0) @binding(3) var<storage, read> open: array<u32>;
+@group(0) @binding(4) var<storage, read_write> clusters: array<CountingCluster>;
 @group(0) @binding(5) var<storage, read_write> out: array<f32>;
 @group(0) @binding(6) var<uniform> p: Params;
 //#else
@@ -31,11 +31,11 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
 //#if CENTRES
-    let m = select(state[ACTIVE], 0u, state[TOTAL] >= p.picks);
-    let n = state[COUNT];
-    let y0 = state[FIRST];
+    let m = select(state.clusters, 0u, state.picked >= p.picks);
+    let n = state.count;
+    let y0 = state.first;
 //#else
-    let m = min(p.batch, state[CANDIDATES]);
+    let m = min(p.batch, state.candidates);
     let n = m;
     let y0 = 0u;
 //#endif
@@ -51,7 +51,7 @@ fn main(
         for (var j = 0u; j < TM; j++) {
             row[j] = min(row0 + 8u * j, m - 1u);
 //#if CENTRES
-            row[j] = active_list[row[j]];
+            row[j] = open[row[j]];
 //#endif
             base[j] = row[j] * p.r4;
         }
@@ -108,7 +108,7 @@ fn main(
                     }
                 }
 //#if CENTRES
-                atomicMax(&clusters[4u * row[j] + CLOSENESS], NEAREST - bitcast<u32>(least));
+                atomicMax(&clusters[row[j]].closeness, NEAREST - bitcast<u32>(least));
 //#endif
             }
         }

@@ -1,19 +1,20 @@
-// Squared distances between rows: mutual ones of the candidates, or with CENTRES those of the active clusters' centres
-// from the batch's picks (and in CLOSENESS the smallest of each centre).
-// x, y [..][r4] (CENTRES: both the bank), state, out [..][batch]; with CENTRES active [..], clusters [picks][4].
+// Squared distances between rows: mutual ones of the candidates, or with CENTRES those of the open clusters'
+// centres from the batch's picks (and in `closeness` the smallest of each centre).
+// x, y [..][r4] (CENTRES: both the bank), state, out [..][batch]; with CENTRES open [..], clusters [picks].
 //
-// For GPUs, as gemm_tiled: a workgroup of 256 owns 64 x 64 distances, an invocation 4 x 4; 64 rows of x and of y are staged
-// 16 values deep in workgroup memory (10 KiB). Workgroups walk the tiles with the grid's stride, as only the device knows
-// how many there are.
+// For GPUs, as gemm_tiled: a workgroup of 256 owns 64 x 64 distances, an invocation 4 x 4; 64 rows of x and
+// of y are staged 16 values deep in workgroup memory (10 KiB). Workgroups walk the tiles with the grid's
+// stride, as only the device knows how many there are. Cost per step of 16 values: 32 vec4 reads of workgroup
+// memory per invocation for 256 squared differences.
 
 //#include shared/coreset.wgsl
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> y: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> state: array<u32>;
+@group(0) @binding(2) var<storage, read> state: State;
 //#if CENTRES
-@group(0) @binding(3) var<storage, read> active_list: array<u32>;
-@group(0) @binding(4) var<storage, read_write> clusters: array<atomic<u32>>;
+@group(0) @binding(3) var<storage, read> open: array<u32>;
+@group(0) @binding(4) var<storage, read_write> clusters: array<CountingCluster>;
 @group(0) @binding(5) var<storage, read_write> out: array<f32>;
 @group(0) @binding(6) var<uniform> p: Params;
 //#else
@@ -35,7 +36,7 @@ fn store(i: u32, j: u32, m: u32, n: u32, sum: vec4<f32>) {
     if (i >= m || j >= n) { return; }
     var row = i;
 //#if CENTRES
-    row = active_list[i];
+    row = open[i];
 //#endif
     let to = row * p.batch + j;
     var least = sum.x;
@@ -44,7 +45,7 @@ fn store(i: u32, j: u32, m: u32, n: u32, sum: vec4<f32>) {
     if (j + 2u < n) { out[to + 2u] = sum.z; least = min(least, sum.z); }
     if (j + 3u < n) { out[to + 3u] = sum.w; least = min(least, sum.w); }
 //#if CENTRES
-    atomicMax(&clusters[4u * row + CLOSENESS], NEAREST - bitcast<u32>(least));
+    atomicMax(&clusters[row].closeness, NEAREST - bitcast<u32>(least));
 //#endif
 }
 
@@ -55,11 +56,11 @@ fn main(
     @builtin(local_invocation_index) me: u32,
 ) {
 //#if CENTRES
-    let m = select(state[ACTIVE], 0u, state[TOTAL] >= p.picks);
-    let n = state[COUNT];
-    let first = state[FIRST];
+    let m = select(state.clusters, 0u, state.picked >= p.picks);
+    let n = state.count;
+    let first = state.first;
 //#else
-    let m = min(p.batch, state[CANDIDATES]);
+    let m = min(p.batch, state.candidates);
     let n = m;
     let first = 0u;
 //#endif
@@ -76,7 +77,7 @@ fn main(
         let col0 = tile % across * 64u;
         var xrow = min(row0 + srow, m - 1u);
 //#if CENTRES
-        xrow = active_list[xrow];
+        xrow = open[xrow];
 //#endif
         let yrow = first + min(col0 + srow, n - 1u);
         var acc0 = vec4(0.0);

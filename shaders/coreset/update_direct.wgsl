@@ -1,16 +1,18 @@
 // Distances of the patches to their nearest pick after a batch, and which pick that is.
-// z [rows of the chunk][r4], kept [kept], bank [picks][r4], table [picks][batch] squared distances of centres from the
-// batch's picks, sorted [tiles][8] positions + 1, distance [kept], centre [kept], state.
+// z [rows of the chunk][r4], kept [kept], bank [picks][r4], table [picks][batch] squared distances of centres
+// from the batch's picks, sorted [tiles][8] positions + 1, distance [kept], centre [kept], state.
 //
-// For CPU drivers: a workgroup of 8 lanes takes tile after tile of 8 patches with one centre c and walks the picks s.
-// A pick is passed over where D(c, s) >= D(p, c) + D(p, nearest so far) for all 8, since then D(p, s) is no less than
-// what p has. Those left are taken 8 at a time in their order, a lane loads one of them, and broadcasts hand it round to
-// the patches; they are given up where the partial sums of all 8 patches are no less. The start of the patches, which
-// decides most, is loaded once a tile. Cost: r4 vec4 loads a tile, and at most r4/4 a pick (r4/8 while only the start counts).
+// For CPU drivers: a workgroup of 8 lanes takes tile after tile of 8 patches with one centre c and walks the
+// picks s. A pick is passed over where D(c, s) >= D(p, c) + D(p, nearest so far) for all 8, since then D(p,
+// s) is no less than what p has. Those left are taken 8 at a time in their order, a lane loads one of them,
+// and broadcasts hand it round to the patches; they are given up where the partial sums of all 8 patches are
+// no less. The start of the patches, which decides most, is loaded once per tile. Cost: r4 vec4 loads per
+// tile, and at most r4/4 per pick (r4/8 while only the start counts).
 //
-// The margin: all terms of a squared distance are >= 0, so its relative error is at most (r4 + 4) * 2^-24, under 7e-5 up
-// to 4096 values. To be skipped safely the right side needs four such errors, 2.5e-4: the factor 1.001 on the squares
-// (4.004 where both distances are the radius) has room to spare for the square roots.
+// The margin: all terms of a squared distance are >= 0, so its relative error is at most (r4 + 4) * 2^-24,
+// under 7e-5 up to 4096 values. To be skipped safely the right side needs four such errors, 2.5e-4: the
+// factor 1.001 on the squares (4.004 where both distances are the radius) has room to spare for the square
+// roots.
 const MARGIN: f32 = 1.001;
 
 //#include shared/coreset.wgsl
@@ -23,11 +25,12 @@ const MARGIN: f32 = 1.001;
 @group(0) @binding(4) var<storage, read> sorted: array<u32>;
 @group(0) @binding(5) var<storage, read_write> distance: array<f32>;
 @group(0) @binding(6) var<storage, read_write> centre: array<u32>;
-@group(0) @binding(7) var<storage, read_write> state: array<atomic<u32>>;
+@group(0) @binding(7) var<storage, read_write> state: CountingState;
 @group(0) @binding(8) var<uniform> p: Params;
 
 //#if SUBGROUP
-// Zero past the end of a row (TAIL: rows that are no multiple of 4 vec4s, or shorter than 8), which adds nothing.
+// Zero past the end of a row (TAIL: rows that are no multiple of 4 vec4s, or shorter than 8), which adds
+// nothing.
 fn pick_part(pick: u32, k: u32) -> vec4<f32> {
 //#if TAIL
     if (k >= p.r4) { return vec4(0.0); }
@@ -71,9 +74,9 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let tiles = select(atomicLoad(&state[TILES]), 0u, atomicLoad(&state[TOTAL]) >= p.picks);
-    let first = atomicLoad(&state[FIRST]);
-    let count = atomicLoad(&state[COUNT]);
+    let tiles = select(state.tiles, 0u, state.picked >= p.picks);
+    let first = state.first;
+    let count = state.count;
     var work = 0u;
     for (var tile = wid.x; tile < tiles; tile += groups.x) {
         let entry = sorted[8u * tile + lane];
@@ -104,7 +107,8 @@ fn main(
         var j0 = 0u;
         var left = 0u;
         loop {
-            // The next 8 picks that come near, lane l has number l; fewer at the end, where the first is repeated.
+            // The next 8 picks that come near, lane l has number l; fewer at the end, where the first is
+            // repeated.
             var q = first;
             var n = 0u;
             while (n < 8u && (left != 0u || j0 < count)) {
@@ -197,7 +201,7 @@ fn main(
         }
     }
     if (work > 0u) {
-        let before = atomicAdd(&state[WORK], work);
-        if (before + work < before) { atomicAdd(&state[WORK_HIGH], 1u); }
+        let before = atomicAdd(&state.distances_low, work);
+        if (before + work < before) { atomicAdd(&state.distances_high, 1u); }
     }
 }

@@ -1,10 +1,11 @@
 // Distances of the patches to their nearest pick after a batch, and which pick that is.
-// z [rows of the chunk][r4], kept [kept], bank [picks][r4], table [picks][batch] squared distances of centres from the
-// batch's picks, sorted [tiles][8] positions + 1, distance [kept], centre [kept], state.
+// z [rows of the chunk][r4], kept [kept], bank [picks][r4], table [picks][batch] squared distances of centres
+// from the batch's picks, sorted [tiles][8] positions + 1, distance [kept], centre [kept], state.
 //
-// For GPUs: a workgroup of 64 takes tile after tile of 8 patches with one centre; invocation (i, j) walks picks j, j + 8,
-// .. for patch i, so that its neighbours read the same patch and the same few picks. Skipping and its margin as in
-// coreset_update_direct.wgsl. Two barriers a tile.
+// For GPUs: a workgroup of 64 takes tile after tile of 8 patches with one centre; invocation (i, j) walks
+// picks j, j + 8, .. for patch i, so that its neighbours read the same patch and the same few picks. Skipping
+// and its margin as in update_direct.wgsl. Two barriers per tile. Cost: a load per pick of the batch, and up
+// to 2 r4 vec4 loads for each that is not skipped.
 const MARGIN: f32 = 1.001;
 
 //#include shared/coreset.wgsl
@@ -16,7 +17,7 @@ const MARGIN: f32 = 1.001;
 @group(0) @binding(4) var<storage, read> sorted: array<u32>;
 @group(0) @binding(5) var<storage, read_write> distance: array<f32>;
 @group(0) @binding(6) var<storage, read_write> centre: array<u32>;
-@group(0) @binding(7) var<storage, read_write> state: array<atomic<u32>>;
+@group(0) @binding(7) var<storage, read_write> state: CountingState;
 @group(0) @binding(8) var<uniform> p: Params;
 
 var<workgroup> end: u32;
@@ -29,10 +30,10 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) me: u32,
 ) {
-    if (me == 0u) { end = select(atomicLoad(&state[TILES]), 0u, atomicLoad(&state[TOTAL]) >= p.picks); }
+    if (me == 0u) { end = select(state.tiles, 0u, state.picked >= p.picks); }
     let tiles = workgroupUniformLoad(&end);
-    let first = atomicLoad(&state[FIRST]);
-    let count = atomicLoad(&state[COUNT]);
+    let first = state.first;
+    let count = state.count;
     var work = 0u;
     for (var tile = wid.x; tile < tiles; tile += groups.x) {
         let entry = sorted[8u * tile + me / 8u];
@@ -74,7 +75,7 @@ fn main(
         workgroupBarrier();
     }
     if (work > 0u) {
-        let before = atomicAdd(&state[WORK], work);
-        if (before + work < before) { atomicAdd(&state[WORK_HIGH], 1u); }
+        let before = atomicAdd(&state.distances_low, work);
+        if (before + work < before) { atomicAdd(&state.distances_high, 1u); }
     }
 }

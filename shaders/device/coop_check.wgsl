@@ -1,7 +1,8 @@
-// Whether subgroups of LANES invocations multiply fragments right, for adapters that offer a range of sizes: every subgroup of
-// a workgroup of SUBGROUPS leaves X * W^T + X * W^T in C [SUBGROUPS][SIDE][SIDE], and every invocation says in SEATS
-// [SUBGROUPS * LANES] how large its subgroup is, which one, and which lane of it: (size, subgroup, lane, 1).
-// X, W [SIDE][SIDE]. One workgroup; its size and its fragments are those of gemm_coop.wgsl.
+// Whether subgroups of LANES invocations multiply fragments right, for adapters that offer a range of sizes:
+// every subgroup of a workgroup of SUBGROUPS leaves X * W^T + X * W^T in C [SUBGROUPS][SIDE][SIDE], and every
+// invocation says in SEATS [SUBGROUPS * LANES] how large its subgroup is, which one, and which lane of it:
+// (size, subgroup, lane, 1). X, W [SIDE][SIDE]. One workgroup; its size and its fragments are those of
+// gemm_coop.wgsl. It runs once or twice per device: what it costs is its compilation.
 enable f16;
 //#if !SOFT
 enable wgpu_cooperative_matrix;

@@ -1,8 +1,9 @@
-// What an adapter can do at most, for the roofline. COPY: C [n] = X [n], a vec4 an invocation. Else: every invocation runs
-// `p.rounds` times 16 chains a = a * x[0] + x[1] of four values, with F16 in f16, and leaves its sum in C [n]. The factors
-// come from memory and the chains end in memory, so that nothing can be left out or worked out beforehand.
-//
-// Cost: COPY 32 bytes an item; else 128 floating-point operations a round and invocation.
+// What an adapter can do at most, for the roofline.
+//   copy:       C [n] = X [n], a vec4 per invocation. Cost: 32 bytes per item.
+//   arithmetic: every invocation runs `p.rounds` times 16 chains a = a * x[0] + x[1] of four values, with F16
+//               in f16, and leaves its sum in C [n]. The factors come from memory and the chains end in
+//               memory, so that nothing can be left out or worked out beforehand. Cost: 128 floating-point
+//               operations per round and invocation.
 //#if F16
 enable f16;
 alias Four = vec4<f16>;
@@ -17,16 +18,24 @@ struct Params { n: u32, rounds: u32 }
 @group(0) @binding(2) var<uniform> p: Params;
 
 @compute @workgroup_size(256)
-fn main(
+fn copy(
     @builtin(workgroup_id) wid: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) me: u32,
 ) {
     let id = (wid.x + wid.y * groups.x) * 256u + me;
     if (id >= p.n) { return; }
-//#if COPY
     c[id] = x[id];
-//#else
+}
+
+@compute @workgroup_size(256)
+fn arithmetic(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) me: u32,
+) {
+    let id = (wid.x + wid.y * groups.x) * 256u + me;
+    if (id >= p.n) { return; }
     let f = Four(x[0]);
     let g = Four(x[1]);
     // Chains that start alike could be computed once.
@@ -59,5 +68,4 @@ fn main(
     }
     c[id] = vec4<f32>(a0) + vec4<f32>(a1) + vec4<f32>(a2) + vec4<f32>(a3)
         + vec4<f32>(a4) + vec4<f32>(a5) + vec4<f32>(a6) + vec4<f32>(a7);
-//#endif
 }

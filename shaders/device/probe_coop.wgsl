@@ -1,7 +1,7 @@
-// What an adapter's cooperative matrices can do at most, for the roofline: every subgroup multiplies the same two fragments
-// `p.rounds` times into each of 8 sums, which it leaves in C [groups * SUBGROUPS][8][SIDE][SIDE]. The fragments come from
-// memory: X [SIDE][SIDE] is the left one and, column by column, the right one.
-// Cost: 16 SIDE^3 floating-point operations a round and subgroup.
+// What an adapter's cooperative matrices can do at most, for the roofline: every subgroup multiplies the same
+// two fragments `p.rounds` times into each of 8 sums, which it leaves in C [groups *
+// SUBGROUPS][8][SIDE][SIDE]. The fragments come from memory: X [SIDE][SIDE] is the left one and, column by
+// column, the right one. Cost: 16 SIDE^3 floating-point operations a round and subgroup.
 enable f16;
 enable wgpu_cooperative_matrix;
 

@@ -1,9 +1,9 @@
 // One axis of the upsampled and blurred anomaly map. Bilinear upsampling and the Gaussian are linear and
-// separable, so both together are a matrix A [out][in] an axis: map = A_rows * S * A_columns^T. X
-// [batch][inner][in] -> C [batch][out][inner]: C[b][o][i] = sum over q of A[o][q] * X[b][i][q]: applied
+// separable, so both together are a matrix A [out][in] an axis: map = A_rows * S * A_columns^T.
+// X [batch][inner][in] -> C [batch][out][inner]: C[b][o][i] = sum over q of A[o][q] * X[b][i][q]: applied
 // twice, it turns scores [h][w] into [out_w][h] and then [out_h][out_w]. A row of A is zero but for a few
-// neighbours: `a` [out][taps] has those from `first` [out] on. An invocation owns one output. Cost: 2 * taps
-// loads.
+// neighbours: `a` [out][taps] has those from `first` [out] on.
+// An invocation owns one output. Cost: 2 * taps loads.
 
 struct Params { batch: u32, inner: u32, in_len: u32, out_len: u32, taps: u32 }
 

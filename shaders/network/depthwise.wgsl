@@ -2,8 +2,8 @@
 // [batch][out_h][out_w][c]. With F16, X, W and C are stored as f16.
 //
 // An invocation owns 4 channels of TX neighbouring outputs of a row, so that a loaded row serves K taps of TX
-// outputs; neighbouring invocations take neighbouring channels. No workgroup memory. Cost: K * ((TX - 1) * S
-// + 2 K) vec4 loads for 4 * TX * K * K multiply-adds.
+// outputs; neighbouring invocations take neighbouring channels. No workgroup memory.
+// Cost: K * ((TX - 1) * S + 2 K) vec4 loads for 4 * TX * K * K multiply-adds.
 //#include shared/stored.wgsl
 const K: u32 = 3u;
 const S: u32 = 1u;

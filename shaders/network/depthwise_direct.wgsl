@@ -1,5 +1,5 @@
-// C = clamp(depthwise convolution(X, W) + bias, lo, hi) for CPU drivers; layouts as in depthwise.wgsl. With
-// F16, X, W and C are stored as f16. A word has one channel, with F16 or INT64 two; four are more than
+// C = clamp(depthwise convolution(X, W) + bias, lo, hi) for CPU drivers; layouts as in depthwise.wgsl.
+// With F16, X, W and C are stored as f16. A word has one channel, with F16 or INT64 two; four are more than
 // registers hold.
 //
 // An invocation owns a word's channels of TX neighbouring columns and `rows` rows, and goes down the rows of

@@ -5,8 +5,8 @@
 // A fragment is SIDE x SIDE values (16; with EIGHT 8) held by the LANES of a subgroup together. A workgroup
 // of 4 subgroups owns 4 SIDE x 4 SIDE outputs, a subgroup 2 x 2 fragments; with BIG 8 subgroups own 8 SIDE x
 // 8 SIDE, each 4 x 2. A step stages the tile's rows of X and W, K4 vec4 deep, in workgroup memory, four of
-// each an invocation, while the next step's loads are under way. The sums leave through a fragment of
-// workgroup memory for each subgroup. Cost of a step, a subgroup: K4 SIDE/4 * 4 (BIG 6) fragment loads for as
+// each per invocation, while the next step's loads are under way. The sums leave through a fragment of
+// workgroup memory for each subgroup. Cost per step and subgroup: K4 SIDE/4 * 4 (BIG 6) fragment loads for as
 // many 4 (8) fragment products.
 enable f16;
 //#if !SOFT
@@ -33,7 +33,7 @@ const ROWS: u32 = 2u * SIDE;
 const TILE: u32 = 4u * SIDE;
 //#endif
 const COLUMNS: u32 = 2u * SIDE;
-// Four vec4 of either tile an invocation make K4 vec4 a row; 16 bytes more keep rows on different banks.
+// Four vec4 of either tile per invocation make K4 vec4 per row; 16 bytes more keep rows on different banks.
 const K4: u32 = 4u * SUBGROUPS * LANES / TILE;
 const PITCH: u32 = K4 + 2u;
 

@@ -1,6 +1,6 @@
-// C = clamp(X * W^T + bias + residual, lo, hi): matrix product, and with CONV convolution as implicit GEMM. X
-// [m][k] (CONV: NHWC activations), W [n][k] (CONV: [co][kh][kw][ci]), bias [n], residual and C [m][n]; k, n %
-// 4 = 0. With F16, X, W, residual and C are stored as f16.
+// C = clamp(X * W^T + bias + residual, lo, hi): matrix product, and with CONV convolution as implicit GEMM.
+// X [m][k] (CONV: NHWC activations), W [n][k] (CONV: [co][kh][kw][ci]), bias [n], residual and C [m][n]; k, n
+// % 4 = 0. With F16, X, W, residual and C are stored as f16.
 //
 // For CPU drivers: no workgroup memory, no barrier. A workgroup is one SIMD register of 8 lanes and owns 8*TM
 // rows by TN columns: every lane holds TM rows, and the columns' weights are loaded once by all lanes

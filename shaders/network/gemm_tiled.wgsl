@@ -1,11 +1,11 @@
-// C = clamp(X * W^T + bias + residual, lo, hi): matrix product, and with CONV convolution as implicit GEMM. X
-// [m][k] (CONV: NHWC activations), W [n][k] (CONV: [co][kh][kw][ci]), bias [n], residual and C [m][n]; k, n %
-// 4 = 0. With F16, X, W, residual and C are stored as f16.
+// C = clamp(X * W^T + bias + residual, lo, hi): matrix product, and with CONV convolution as implicit GEMM.
+// X [m][k] (CONV: NHWC activations), W [n][k] (CONV: [co][kh][kw][ci]), bias [n], residual and C [m][n]; k, n
+// % 4 = 0. With F16, X, W, residual and C are stored as f16.
 //
 // For GPUs: a workgroup of 256 owns 64 x 64 outputs, an invocation 4 x 4 (rows ty + 16 i, columns 4 tx .. 4
 // tx + 3); with BIG 128 x 128 and 8 x 8 (columns 64 + 4 tx .. too). Each step stages the tile's rows of X and
 // of W, 16 values deep, in workgroup memory (8 KiB, BIG 16), kept as vec4 along k, while the next step's
-// loads are under way. Accumulators are named vectors: indexed ones spill. Cost of a step, an invocation: 8
+// loads are under way. Accumulators are named vectors: indexed ones spill. Cost per step and invocation: 8
 // (BIG 16) vec4 reads of workgroup memory for every 64 (256) multiply-adds.
 
 //#include shared/stored.wgsl

@@ -1,14 +1,14 @@
-// Cholesky factors of many symmetric matrices, in place: m [groups][R][R], lower triangle read -> lower triangle of L with
-// m = L L^T, the diagonal as reciprocals; what lies above is not defined. R % 4 = 0.
+// Cholesky factors of many symmetric matrices, in place: m [groups][R][R], lower triangle read -> lower
+// triangle of L with m = L L^T, the diagonal as reciprocals; what lies above is not defined. R % 4 = 0.
 //
-// A workgroup owns one matrix and works in global memory, 8 columns at a time (left-looking): an invocation a row
-// subtracts the product with the columns already known; the 8 x 8 diagonal block goes through workgroup memory (256
-// bytes) and is factored by every invocation for itself; each row is then solved against it in registers. With SUBGROUP
-// (CPU drivers, subgroups of exactly 8, workgroup of 8) rows that all lanes need are handed round by broadcast. Two barriers
-// a step. Cost: R^3/6 multiply-adds a matrix.
+// A workgroup owns one matrix and works in global memory, 8 columns at a time (left-looking): an invocation a
+// row subtracts the product with the columns already known; the 8 x 8 diagonal block goes through workgroup
+// memory (256 bytes) and is factored by every invocation for itself; each row is then solved against it in
+// registers. With SUBGROUP (CPU drivers, subgroups of exactly 8, workgroup of 8) rows that all lanes need are
+// handed round by broadcast. Two barriers per step. Cost: R^3/6 multiply-adds per matrix.
 //
-// In exact arithmetic no pivot is below the smallest eigenvalue, which is at least FLOOR by the term added to the diagonal:
-// a pivot that rounding took lower is lifted to it.
+// In exact arithmetic no pivot is below the smallest eigenvalue, which is at least FLOOR by the term added to
+// the diagonal: a pivot that rounding took lower is lifted to it.
 const WORKGROUP: u32 = 64u;
 const FLOOR: f32 = 0.01;
 

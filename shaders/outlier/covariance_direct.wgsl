@@ -1,9 +1,10 @@
 // Covariance of every group: c[i][j] = sum over x of a[x][i] a[x][j] / max(n - 1, 1), plus RIDGE where i = j.
-// a [groups][n][R] centred rows -> c [groups][R][R], R % 4 = 0; only the tiles on and below the diagonal are written.
+// a [groups][n][R] centred rows -> c [groups][R][R], R % 4 = 0; only the tiles on and below the diagonal are
+// written.
 //
-// For CPU drivers: no workgroup memory, no barrier. A workgroup is one SIMD register of 8 lanes and owns 32 x 32 outputs: a
-// lane holds 4 columns of 32 rows; a sample's 32 values for the rows are loaded once by all lanes together and handed
-// round with subgroup broadcasts (SUBGROUP, needs subgroups of exactly 8).
+// For CPU drivers: no workgroup memory, no barrier. A workgroup is one SIMD register of 8 lanes and owns 32 x
+// 32 outputs: a lane holds 4 columns of 32 rows; a sample's 32 values for the rows are loaded once by all
+// lanes together and handed round with subgroup broadcasts (SUBGROUP, needs subgroups of exactly 8).
 // Cost: n * 2 vec4 loads for 1024 n multiply-adds.
 //#include shared/stored.wgsl
 const RIDGE: f32 = 0.01;

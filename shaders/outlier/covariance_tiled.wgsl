@@ -1,9 +1,11 @@
 // Covariance of every group: c[i][j] = sum over x of a[x][i] a[x][j] / max(n - 1, 1), plus RIDGE where i = j.
-// a [groups][n][R] centred rows -> c [groups][R][R], R % 4 = 0; only the tiles on and below the diagonal are written.
+// a [groups][n][R] centred rows -> c [groups][R][R], R % 4 = 0; only the tiles on and below the diagonal are
+// written.
 //
-// For GPUs: a workgroup of 256 owns 64 x 64 outputs, an invocation 4 x 4 (rows 4 ty .. 4 ty + 3, columns 4 tx .. 4 tx + 3).
-// Each step stages 16 samples, 64 values for the rows and 64 for the columns, in workgroup memory (8 KiB).
-// Accumulators are named vectors: indexed ones spill.
+// For GPUs: a workgroup of 256 owns 64 x 64 outputs, an invocation 4 x 4 (rows 4 ty .. 4 ty + 3, columns 4 tx
+// .. 4 tx + 3). Each step stages 16 samples, 64 values for the rows and 64 for the columns, in workgroup
+// memory (8 KiB). Accumulators are named vectors: indexed ones spill. Cost per step and invocation:
+// 32 vec4 reads of workgroup memory for 256 multiply-adds.
 const RIDGE: f32 = 0.01;
 
 struct Params {

@@ -1,13 +1,14 @@
-// The K nearest other rows of every row within its group, by Euclidean distance, ascending; ties go to the smaller index.
-// a [groups][n][R], R % 4 = 0 -> distances [groups][n][K], indices [groups][n][K] (rows of the group); 1 <= K < n.
-// Distances are sums of squared differences, not |a|^2 + |b|^2 - 2 ab: near-duplicates keep all their digits, d(a, b)
-// = d(b, a) exactly, and no norms are needed. A distance that is not finite is no neighbour: a row with fewer than K
-// others left names itself, at the largest float.
+// The K nearest other rows of every row within its group, by Euclidean distance, ascending; ties go to the
+// smaller index. a [groups][n][R], R % 4 = 0 -> distances [groups][n][K], indices [groups][n][K] (rows of the
+// group); 1 <= K < n. Distances are sums of squared differences, not |a|^2 + |b|^2 - 2 ab: near-duplicates
+// keep all their digits, d(a, b) = d(b, a) exactly, and no norms are needed. A distance that is not finite is
+// no neighbour: a row with fewer than K others left names itself, at the largest float.
 //
-// For CPU drivers: no workgroup memory, no barrier. A workgroup is one SIMD register of 8 lanes and owns 8*TM rows of
-// one group; it walks all rows of the group TN at a time, loaded once by all lanes together and handed round with
-// subgroup broadcasts (SUBGROUP, needs subgroups of exactly 8). The lists of the K nearest stay in registers.
-// Cost: n/TN * R/4 * (TM + TN/8) vec4 loads for 8*TM*n*R differences, and n insertions into each of TM lists.
+// For CPU drivers: no workgroup memory, no barrier. A workgroup is one SIMD register of 8 lanes and owns 8*TM
+// rows of one group; it walks all rows of the group TN at a time, loaded once by all lanes together and
+// handed round with subgroup broadcasts (SUBGROUP, needs subgroups of exactly 8). The lists of the K nearest
+// stay in registers. Cost: n/TN * R/4 * (TM + TN/8) vec4 loads for 8*TM*n*R differences, and n insertions
+// into each of TM lists.
 //#include shared/stored.wgsl
 const K: u32 = 6u;
 const TM: u32 = 3u;
@@ -89,9 +90,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
             let col = col0 + i;
             for (var j = 0u; j < TM; j++) {
                 let d = select(LARGEST, acc[i][j], col < p.n && col != row0 + 8u * j);
-                // Columns come in ascending order, so that a strict comparison leaves ties to the smaller index. From
-                // the far end: a slot takes its neighbour's entry where that one moves up, else d where it belongs here.
-                // (Counted upwards: drivers unroll that, and a list that is indexed at run time is slow.)
+                // Columns come in ascending order, so that a strict comparison leaves ties to the smaller
+                // index. From the far end: a slot takes its neighbour's entry where that one moves up, else d
+                // where it belongs here. (Counted upwards: drivers unroll that, and a list that is indexed at
+                // run time is slow.)
                 for (var u = 1u; u < K; u++) {
                     let s = K - u;
                     let moved = d < near[j][s - 1u];

@@ -1,14 +1,15 @@
-// The K nearest other rows of every row within its group, by Euclidean distance, ascending; ties go to the smaller index.
-// a [groups][n][R], R % 4 = 0 -> distances [groups][n][K], indices [groups][n][K] (rows of the group); 1 <= K < n.
-// Distances are sums of squared differences, not |a|^2 + |b|^2 - 2 ab: near-duplicates keep all their digits, d(a, b)
-// = d(b, a) exactly, and no norms are needed. A distance that is not finite is no neighbour: a row with fewer than K
-// others left names itself, at the largest float.
+// The K nearest other rows of every row within its group, by Euclidean distance, ascending; ties go to the
+// smaller index. a [groups][n][R], R % 4 = 0 -> distances [groups][n][K], indices [groups][n][K] (rows of the
+// group); 1 <= K < n. Distances are sums of squared differences, not |a|^2 + |b|^2 - 2 ab: near-duplicates
+// keep all their digits, d(a, b) = d(b, a) exactly, and no norms are needed. A distance that is not finite is
+// no neighbour: a row with fewer than K others left names itself, at the largest float.
 //
-// For GPUs: a workgroup of 256 owns 64 rows of one group and walks all rows of the group 64 at a time. An invocation
-// sums 4 x 4 squared distances (rows ty + 16 i, columns 4 tx .. 4 tx + 3) from tiles 16 values deep in workgroup memory;
-// the 64 x 64 distances then lie in the same memory, where invocation me keeps the K nearest among the columns
-// 16 (me % 4) .. + 15 of row me / 4; at the end the four lists of a row are merged. All 16 KiB of workgroup memory.
-// Cost: n/64 * R/16 steps of 2 vec4 loads and 64 vec4 reads of workgroup memory an invocation, n/4 insertions.
+// For GPUs: a workgroup of 256 owns 64 rows of one group and walks all rows of the group 64 at a time. An
+// invocation sums 4 x 4 squared distances (rows ty + 16 i, columns 4 tx .. 4 tx + 3) from tiles 16 values
+// deep in workgroup memory; the 64 x 64 distances then lie in the same memory, where invocation me keeps the
+// K nearest among the columns 16 (me % 4) .. + 15 of row me / 4; at the end the four lists of a row are
+// merged. All 16 KiB of workgroup memory. Cost: n/64 * R/16 steps of 2 vec4 loads and 64 vec4 reads of
+// workgroup memory per invocation, n/4 insertions.
 const K: u32 = 6u;
 const LARGEST: f32 = 3.40282347e38;
 
@@ -35,7 +36,8 @@ fn columns(xv: vec4<f32>, w0: vec4<f32>, w1: vec4<f32>, w2: vec4<f32>, w3: vec4<
     return vec4(square(xv - w0), square(xv - w1), square(xv - w2), square(xv - w3));
 }
 
-// Slot of columns 4 c .. 4 c + 3 of a row of distances; turned by the row, so that rows start in different banks.
+// Slot of columns 4 c .. 4 c + 3 of a row of distances; turned by the row, so that rows start in different
+// banks.
 fn slot(row: u32, c: u32) -> u32 {
     return row * 16u + ((c + row) & 15u);
 }

@@ -1,11 +1,13 @@
-// Outlier score by Mahalanobis distance: scores[x] = sqrt(a^T C^-1 a) + 1 = |L^-1 a| + 1 with the Cholesky factor C = L L^T.
-// a [groups][n][R] centred rows, overwritten by L^-1 a; factor [groups][R][R], lower triangles with the diagonal as
-// reciprocals (cholesky.wgsl); R % 4 = 0 -> scores [n][positions] at column p0 + group.
+// Outlier score by Mahalanobis distance: scores[x] = sqrt(a^T C^-1 a) + 1 = |L^-1 a| + 1 with the Cholesky
+// factor C = L L^T. a [groups][n][R] centred rows, overwritten by L^-1 a; factor [groups][R][R], lower
+// triangles with the diagonal as reciprocals (cholesky.wgsl); R % 4 = 0 -> scores [n][positions] at column p0
+// + group.
 //
-// Forward substitution, 8 columns at a time: the part from the columns already known is a matrix product, the 8 x 8
-// triangle is solved in registers. An invocation owns TM rows of one group; no workgroup memory, no barrier. With
-// SUBGROUP (CPU drivers, subgroups of exactly 8, workgroup of 8) the factor is loaded once by all lanes together and handed
-// round; without, every invocation of a workgroup reads the same words of it. Cost: R^2/2 multiply-adds a row.
+// Forward substitution, 8 columns at a time: the part from the columns already known is a matrix product, the
+// 8 x 8 triangle is solved in registers. An invocation owns TM rows of one group; no workgroup memory, no
+// barrier. With SUBGROUP (CPU drivers, subgroups of exactly 8, workgroup of 8) the factor is loaded once by
+// all lanes together and handed round; without, every invocation of a workgroup reads the same words of it.
+// Cost: R^2/2 multiply-adds per row.
 const WORKGROUP: u32 = 64u;
 const TM: u32 = 1u;
 

@@ -1,5 +1,6 @@
-// Outlier score by nearest neighbour: scores[x] = distance to the nearest other row of the group + 1, and 1 where there is no
-// other. distances [groups][n][k] ascending (k = 0: no other row) -> scores [n][positions] at column p0 + group.
+// Outlier score by nearest neighbour: scores[x] = distance to the nearest other row of the group + 1, and 1
+// where there is no other. distances [groups][n][k] ascending (k = 0: no other row) -> scores [n][positions]
+// at column p0 + group.
 //
 // An invocation writes one score. Cost: one load, one store.
 const WORKGROUP: u32 = 64u;

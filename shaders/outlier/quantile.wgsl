@@ -1,13 +1,15 @@
-// Exact quantile of scores with linear interpolation, by radix selection on order-preserving keys (shared/score_key.wgsl).
-// scores [len] -> threshold [1] = v[rank] + (v[rank + 1] - v[rank]) * t, with v the sorted scores. NaN counts as the largest.
+// Exact quantile of scores with linear interpolation, by radix selection on order-preserving keys
+// (shared/score_key.wgsl).
+// scores [len] -> threshold [1] = v[rank] + (v[rank + 1] - v[rank]) * t, with v the sorted scores. NaN counts
+// as the largest.
 //
-// state: 256 bins, then the prefix of the key found so far, the rank left under it, the smallest key above, spare.
-// Dispatches, five times with the digit at bit SHIFT = 24, 16, 8, 0:
-//   COUNT: a workgroup adds up 256 bins of its share of the keys under the prefix, then adds them to the state's bins
-//   PICK:  one workgroup finds the digit that holds the rank, moves prefix and rank, clears the bins
+// Four times, with the digit at bit SHIFT = 24, 16, 8, 0:
+//   count: a workgroup adds up 256 bins of its share of the keys under the prefix, then adds them to the
+//          state's bins
+//   pick:  one invocation finds the digit that holds the rank, moves prefix and rank, clears the bins
 // and last:
-//   ABOVE: the smallest key above the one found
-//   LERP:  one invocation interpolates
+//   above: the smallest key above the one found
+//   lerp:  one invocation interpolates
 // Counts are whole numbers, so the result does not depend on any order. Cost: five reads of the scores.
 const WORKGROUP: u32 = 256u;
 const SHIFT: u32 = 24u;
@@ -18,84 +20,90 @@ struct Params {
     t: f32,
 }
 
+struct State {
+    bins: array<u32, 256>,
+    // The digits of the key found so far, and the rank left among the keys that begin so.
+    prefix: u32,
+    rank: u32,
+    // The smallest key above.
+    next: u32,
+}
+
+// The same where many invocations count.
+struct CountingState {
+    bins: array<atomic<u32>, 256>,
+    prefix: u32,
+    rank: u32,
+    next: atomic<u32>,
+}
+
 //#include shared/score_key.wgsl
 
-const PREFIX: u32 = 256u;
-const RANK: u32 = 257u;
-const NEXT: u32 = 258u;
-
-//#if COUNT
 @group(0) @binding(0) var<storage, read> scores: array<u32>;
-@group(0) @binding(1) var<storage, read_write> state: array<atomic<u32>>;
+@group(0) @binding(1) var<storage, read_write> counting: CountingState;
 @group(0) @binding(2) var<uniform> p: Params;
 
 var<workgroup> bins: array<atomic<u32>, 256>;
 
 @compute @workgroup_size(WORKGROUP)
-fn main(
+fn count(
     @builtin(workgroup_id) wid: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) me: u32,
 ) {
     atomicStore(&bins[me], 0u);
     workgroupBarrier();
-    let prefix = atomicLoad(&state[PREFIX]);
+    let prefix = counting.prefix;
     for (var i = wid.x * WORKGROUP + me; i < p.len; i += groups.x * WORKGROUP) {
         let key = score_key(scores[i]);
         // Two shifts, since one of 32 is none.
         if ((key >> SHIFT) >> 8u == (prefix >> SHIFT) >> 8u) { atomicAdd(&bins[(key >> SHIFT) & 255u], 1u); }
     }
     workgroupBarrier();
-    let count = atomicLoad(&bins[me]);
-    if (count > 0u) { atomicAdd(&state[me], count); }
+    let found = atomicLoad(&bins[me]);
+    if (found > 0u) { atomicAdd(&counting.bins[me], found); }
 }
-//#endif
-//#if PICK
-@group(0) @binding(0) var<storage, read_write> state: array<u32>;
-@group(0) @binding(1) var<uniform> p: Params;
+
+@group(0) @binding(0) var<storage, read_write> state: State;
+@group(0) @binding(1) var<uniform> p_pick: Params;
 
 @compute @workgroup_size(1)
-fn main() {
-    var rank = state[RANK];
-    if (SHIFT == 24u) { rank = p.rank; }
+fn pick() {
+    var rank = state.rank;
+    if (SHIFT == 24u) { rank = p_pick.rank; }
     var digit = 255u;
     var found = false;
     for (var i = 0u; i < 256u; i++) {
-        let count = state[i];
-        state[i] = 0u;
+        let keys = state.bins[i];
+        state.bins[i] = 0u;
         if (!found) {
-            if (rank < count) {
+            if (rank < keys) {
                 digit = i;
                 found = true;
             } else {
-                rank -= count;
+                rank -= keys;
             }
         }
         if (found && i == digit && SHIFT == 0u) {
             // Whether the next score in order has the same key: then it is the next one too.
-            state[NEXT] = select(0xffffffffu, state[PREFIX] | digit, rank + 1u < count);
+            state.next = select(0xffffffffu, state.prefix | digit, rank + 1u < keys);
         }
     }
-    state[PREFIX] |= digit << SHIFT;
-    state[RANK] = rank;
+    state.prefix |= digit << SHIFT;
+    state.rank = rank;
 }
-//#endif
-//#if ABOVE
-@group(0) @binding(0) var<storage, read> scores: array<u32>;
-@group(0) @binding(1) var<storage, read_write> state: array<atomic<u32>>;
-@group(0) @binding(2) var<uniform> p: Params;
 
 var<workgroup> smallest: atomic<u32>;
 
 @compute @workgroup_size(WORKGROUP)
-fn main(
+fn above(
     @builtin(workgroup_id) wid: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) me: u32,
 ) {
     if (me == 0u) { atomicStore(&smallest, 0xffffffffu); }
     workgroupBarrier();
-    let here = atomicLoad(&state[PREFIX]);
+    let here = counting.prefix;
     var least = 0xffffffffu;
     for (var i = wid.x * WORKGROUP + me; i < p.len; i += groups.x * WORKGROUP) {
         let key = score_key(scores[i]);
@@ -103,23 +111,20 @@ fn main(
     }
     atomicMin(&smallest, least);
     workgroupBarrier();
-    if (me == 0u) { atomicMin(&state[NEXT], atomicLoad(&smallest)); }
+    if (me == 0u) { atomicMin(&counting.next, atomicLoad(&smallest)); }
 }
-//#endif
-//#if LERP
-@group(0) @binding(0) var<storage, read> state: array<u32>;
+
+@group(0) @binding(0) var<storage, read> known: State;
 @group(0) @binding(1) var<storage, read_write> threshold: array<f32>;
-@group(0) @binding(2) var<uniform> p: Params;
 
 @compute @workgroup_size(1)
-fn main() {
-    let a = bitcast<f32>(key_bits(state[PREFIX]));
+fn lerp() {
+    let a = bitcast<f32>(key_bits(known.prefix));
     var value = a;
     if (p.t > 0.0) {
         // As NumPy does it: from the nearer end.
-        let b = bitcast<f32>(key_bits(state[NEXT]));
+        let b = bitcast<f32>(key_bits(known.next));
         value = select(a + (b - a) * p.t, b - (b - a) * (1.0 - p.t), p.t >= 0.5);
     }
     threshold[0] = value;
 }
-//#endif

@@ -1,5 +1,5 @@
 // First stage of the exact nearest-neighbour search: for every query and every tile of 16 bank rows the
-// squared distance to the tile's bounding box in the space of neighbor_lift.wgsl, a lower bound of the
+// squared distance to the tile's bounding box in the space of lift.wgsl, a lower bound of the
 // distance to each of its rows. X queries [q][K], boxes [tiles][K/4][2] (lower and upper corner), C
 // [q][tiles]; tiles a multiple of 4.
 //

@@ -1,10 +1,11 @@
 // First stage of the exact nearest-neighbour search: for every query and every tile of 16 bank rows the
-// squared distance to the tile's bounding box in the space of neighbor_lift.wgsl, a lower bound of the
+// squared distance to the tile's bounding box in the space of lift.wgsl, a lower bound of the
 // distance to each of its rows. X queries [q][K], boxes [tiles][K/4][2] (lower and upper corner), C
 // [q][tiles]; tiles a multiple of 4.
 //
 // For GPUs, as gemm_tiled.wgsl: a workgroup of 256 owns 64 queries by 64 tiles, an invocation 4 x 4, 4 vec4
-// of K staged in workgroup memory a step.
+// of K staged in workgroup memory per step. Cost per step and invocation: 48 vec4 reads of workgroup memory
+// for 16 distances along 16 axes.
 
 struct Params { q: u32, quads: u32, k4: u32 }
 

@@ -1,7 +1,7 @@
 // Distances of all pairs: c[i][j] = |a[i] - b[j]|. a [q][D], b [m][D], D % 4 = 0 -> c [q][m].
 //
 // An invocation owns one pair and sums squared differences: for a few thousand images that is small work, and
-// nothing cancels. Cost: 2 D loads a pair.
+// nothing cancels. Cost: 2 D loads per pair.
 const WORKGROUP: u32 = 64u;
 
 struct Params {

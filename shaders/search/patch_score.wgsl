@@ -1,6 +1,6 @@
 // Patch scores weight(row) * squared distance, and per image the largest one.
 // best [images][positions] = (squared distance, row), weights [m]; scores [images][positions], top [images].
-// A workgroup owns one image and meets in workgroup memory once. Cost: 2 loads a patch.
+// A workgroup owns one image and meets in workgroup memory once. Cost: 2 loads per patch.
 
 struct Params { images: u32, positions: u32, m: u32 }
 

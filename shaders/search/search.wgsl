@@ -1,6 +1,6 @@
 // Second stage of the exact nearest-neighbour search. Per query: start at the tile with the nearest box, then
 // look at every tile whose box is no farther than the best distance so far, those near in the tree first. Of
-// a tile's rows, take those whose own bound (see neighbor_lift.wgsl) is no farther, nearest bound first, and
+// a tile's rows, take those whose own bound (see lift.wgsl) is no farther, nearest bound first, and
 // measure them, leaving a row as soon as its partial sum exceeds the best distance (terms are never
 // negative). Ties go to the smaller row. X queries [q][d], bank [m][d] in the order of the tree, info [m] =
 // (row, its image), lifted [q][K] and [m][K], boxes [q][quads] from the first stage; best [q] = (squared
@@ -9,12 +9,12 @@
 //
 // LANES lanes work on one query, a subgroup (SUBGROUP) or a small workgroup: tiles and rows go round the
 // lanes for the bounds, a row's values for the distance, so no lane waits for another query's longer list.
-// Cost a lane: m / (2 TILE LANES) loads, K/4 a row looked at, d/2 / LANES a row measured; `finished` counts
-// the rows measured to the end.
+// Cost per lane: m / (2 TILE LANES) loads, K/4 per row looked at, d/2 / LANES per row measured; `finished`
+// counts the rows measured to the end.
 const LANES: u32 = 8u;
 const TILE: u32 = 16u;
 const K4: u32 = 7u;
-// Vectors a lane adds up before the sum is compared.
+// Vectors that a lane adds up before the sum is compared.
 const STEPS: u32 = 5u;
 // Tiles of a block that a lane looks at.
 const PER: u32 = 32u / LANES;

@@ -1,16 +1,16 @@
-// Second stage of the exact nearest-neighbour search, as neighbor_search.wgsl does it, for CPU drivers with
+// Second stage of the exact nearest-neighbour search, as search.wgsl does it, for CPU drivers with
 // subgroups of 8: four queries at a time, so that a row that is loaded serves four. Queries are patches that
 // follow each other in an image, and mostly need the same tiles: they start at the tiles with their nearest
 // boxes, then look at every tile whose box is near enough for one of them, those near in the tree first. A
 // component of a vec4 belongs to a query.
 //
-// Tiles and rows go round the lanes for the bounds, a row's values for the distance. Cost a lane for four
-// queries: m / (2 TILE) loads, K/4 a row looked at, d/16 a row measured; `finished` counts the rows measured
-// to the end.
+// Tiles and rows go round the lanes for the bounds, a row's values for the distance. Cost per lane for four
+// queries: m / (2 TILE) loads, K/4 per row looked at, d/16 per row measured; `finished` counts the rows
+// measured to the end.
 //#include shared/stored.wgsl
 const TILE: u32 = 16u;
 const K4: u32 = 7u;
-// Vectors a lane adds up before the sum is compared.
+// Vectors that a lane adds up before the sum is compared.
 const STEPS: u32 = 5u;
 const NONE: u32 = 0xffffffffu;
 // Vectors of a row's head after which it may be left.
@@ -45,7 +45,7 @@ fn least(v: vec4<u32>) -> vec4<u32> {
     return vec4(subgroupMin(v.x), subgroupMin(v.y), subgroupMin(v.z), subgroupMin(v.w));
 }
 
-// Bits of the largest bounds that a row nearer than `distance` can have, see neighbor_search.wgsl.
+// Bits of the largest bounds that a row nearer than `distance` can have, see search.wgsl.
 fn reach(distance: vec4<f32>) -> vec4<u32> {
     let scale = vec4(own[K4 - 1u][0].y, own[K4 - 1u][1].y, own[K4 - 1u][2].y, own[K4 - 1u][3].y);
     let far = sqrt(distance) + p.slack * (scale + sqrt(distance));

@@ -1,5 +1,5 @@
 struct Params {
-    // Rows of X, columns of C, vec4s a row of X (a pixel with CONV), vec4s a row of W.
+    // Rows of X, columns of C, vec4s per row of X (per pixel with CONV), vec4s per row of W.
     m: u32, n: u32, k4: u32, w_row4: u32,
     // The activation is a clamp to lo..hi; `residual` says whether there is one to add before it.
     lo: f32, hi: f32, residual: u32, stride: u32,

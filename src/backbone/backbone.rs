@@ -17,6 +17,18 @@ pub struct BackboneInfo {
 }
 
 /// The backbone of a model with its weights.
+///
+/// ```
+/// # #[cfg(feature = "embedded-weights")] {
+/// use softpatch::Backbone;
+/// let backbone = Backbone::embedded()?;
+/// assert_eq!(backbone.info().layers, ["block4", "block10"]);
+/// // Other weights are files: ResNets of torchvision, EfficientNet-Lite, both also as timm names them.
+/// let missing = Backbone::open("wide_resnet50_2.safetensors".as_ref(), None, None).unwrap_err();
+/// assert!(missing.to_string().contains("wide_resnet50_2.safetensors"));
+/// # }
+/// # Ok::<(), softpatch::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Backbone {
     /// Layer table, cut after the last tap.

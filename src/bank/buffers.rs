@@ -2,7 +2,7 @@
 
 use crate::gpu::Device;
 use crate::steps::check;
-use crate::steps::coreset::{Chunk, CoresetBuffers, CoresetShape, MAX_SAMPLES, Official};
+use crate::steps::coreset::{Chunk, CoresetBuffers, CoresetShape, MAX_SAMPLES, Official, State};
 use crate::{Error, Result};
 
 /// How a selection starts.
@@ -103,7 +103,7 @@ fn plain(
     Ok(CoresetBuffers {
         picks: device.alloc(m, "coreset picks")?,
         bank: device.alloc(m * r, "coreset bank")?,
-        state: device.alloc(16, "coreset state")?,
+        state: device.alloc(State::WORDS, "coreset state")?,
         shape,
         kept: device.upload(kept, "coreset kept")?,
         spans,
@@ -117,7 +117,7 @@ fn plain(
         rows: device.alloc(listed * r, "coreset rows")?,
         mutual: device.alloc(b * b, "coreset mutual")?,
         clusters: device.alloc(4 * m, "coreset clusters")?,
-        active: device.alloc(m, "coreset active")?,
+        open: device.alloc(m, "coreset clusters that can change")?,
         table: device.alloc(m * b, "coreset table")?,
         sorted: device.alloc(slots.next_multiple_of(8), "coreset sorted")?,
         official: None,

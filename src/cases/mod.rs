@@ -9,14 +9,16 @@ mod bank;
 mod layers;
 mod outlier;
 mod patches;
+mod real;
 mod rounding;
 mod self_test;
 mod table;
 mod values;
 
+pub use real::{Scale, method, network, products, products_of};
 pub use self_test::remedy;
 pub(crate) use self_test::self_test;
-pub use table::{Scale, method, network, products, products_of, small};
+pub use table::small;
 pub(crate) use table::{Then, Use, of_use};
 
 use crate::Result;
@@ -96,7 +98,7 @@ impl Case {
         (self.work)(device)
     }
 
-    /// Pipelines in use, each once: `shader+FLAG CONST=value`.
+    /// Pipelines in use, each once: `file:entry+FLAG CONST=value`.
     pub fn kernels(&self) -> Vec<String> {
         let mut all: Vec<String> = Vec::new();
         for label in self.plan.labels() {

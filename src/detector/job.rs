@@ -48,6 +48,32 @@ impl Progress for Reporter {
 }
 
 /// A fit that runs on its own thread. Dropping it cancels it and waits for the step in progress.
+///
+/// ```
+/// # #[cfg(feature = "embedded-weights")] {
+/// # use softpatch::data::synth::{Material, render};
+/// use softpatch::data::MemorySource;
+/// use softpatch::detector::{FitEvent, FitJob};
+/// use softpatch::{Backbone, Device, DeviceOptions, FitOptions};
+/// use std::time::Duration;
+///
+/// # fn main() -> softpatch::Result<()> {
+/// # let good = (0..8).map(|i| render(Material::Gear, None, i, 96).map(|r| r.0)).collect::<Result<Vec<_>, _>>()?;
+/// let (device, backbone) = (Device::open(&DeviceOptions::default())?, Backbone::embedded()?);
+/// let options = FitOptions::default().resize(96).crop(96);
+/// let job = FitJob::start(&device, &backbone, MemorySource(good), &options)?;
+/// while !job.is_finished() {
+///     // A window stays responsive here; `job.cancel()` ends it.
+///     if let Some(FitEvent::Update { stage, done, total }) = job.next_event(Duration::from_millis(50)) {
+///         println!("{}: {done} of {total}", stage.name());
+///     }
+/// }
+/// let detector = job.wait()?;
+/// assert_eq!(detector.info().images.len(), 8);
+/// # Ok(()) }
+/// # main().unwrap();
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct FitJob {
     events: Receiver<FitEvent>,

@@ -42,6 +42,31 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A fitted model on a device. `Send + Sync`; calls from several threads take turns on the device.
+///
+/// ```
+/// # #[cfg(feature = "embedded-weights")] {
+/// # use softpatch::data::synth::{Material, render};
+/// use softpatch::data::MemorySource;
+/// use softpatch::{Backbone, Detector, Device, DeviceOptions, FitOptions, Quiet};
+///
+/// # fn main() -> softpatch::Result<()> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let good = (0..8).map(|i| render(Material::Gear, None, i, 96).map(|r| r.0)).collect::<Result<Vec<_>, _>>()?;
+/// let (device, backbone) = (Device::open(&DeviceOptions::default())?, Backbone::embedded()?);
+/// let options = FitOptions::default().resize(96).crop(96);
+/// // `good` are images in memory; a folder is opened by `data::TrainSet`.
+/// let detector = Detector::fit(&device, &backbone, &MemorySource(&good), &options, &Quiet)?;
+/// let file = folder.path().join("part.safetensors");
+/// detector.save(&file)?;
+///
+/// let detector = Detector::load(&device, &backbone, &file)?;
+/// let score = detector.score_one(&good[0].as_image()?)?;
+/// assert_eq!(score.map.len(), 96 * 96);
+/// assert_eq!(score.anomalous, detector.info().threshold.map(|t| score.score > t));
+/// # Ok(()) }
+/// # main().unwrap();
+/// # }
+/// ```
 pub struct Detector {
     model: Model,
     device: Device,

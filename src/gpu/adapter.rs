@@ -1,6 +1,6 @@
 //! The adapters of this machine, and the choice among them.
 
-use super::DeviceOptions;
+use super::options::DeviceOptions;
 use crate::{Error, Result};
 
 /// One adapter, as [`adapters`] lists it.

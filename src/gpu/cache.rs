@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Larger files are not ours.
 const MOST: u64 = 256 << 20;
 
-/// The driver's cache and its file, which is written when the last device that uses it goes. Whatever goes wrong with the file is no error: pipelines are built all the same.
+/// The driver's cache and its file, which is written when the last device that uses it goes. Whatever goes
+/// wrong with the file is no error: pipelines are built all the same.
 pub(super) struct PipelineCache {
     pub wgpu: wgpu::PipelineCache,
     file: PathBuf,
@@ -36,8 +37,9 @@ impl PipelineCache {
             // Damaged and outdated data is passed over.
             fallback: true,
         };
-        // SAFETY: the file is written by `save` alone, from what `get_data` gave for this adapter; wgpu checks length and
-        // hash-like header of it (adapter, driver, format) before a driver sees it, and drivers check their own part.
+        // SAFETY: the file is written by `save` alone, from what `get_data` gave for this adapter; wgpu
+        // checks length and hash-like header of it (adapter, driver, format) before a driver sees it, and
+        // drivers check their own part.
         let wgpu = unsafe { device.create_pipeline_cache(&descriptor) };
         Some(Self { wgpu, file, grown: AtomicBool::new(false) })
     }

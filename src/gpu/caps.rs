@@ -5,7 +5,7 @@ use crate::{Error, Result};
 /// Kernel family for the matrix-shaped work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Archetype {
-    /// No workgroup memory and no barrier, a large register tile an invocation: CPU drivers.
+    /// No workgroup memory and no barrier, a large register tile per invocation: CPU drivers.
     Direct,
     /// Tiles staged in workgroup memory: GPUs.
     Tiled,
@@ -50,7 +50,8 @@ pub struct Caps {
     pub int64: bool,
     /// Smallest and largest subgroup, where subgroup operations are offered.
     pub subgroup: Option<(u32, u32)>,
-    /// Cooperative matrices with f16 operands and f32 sums; none where the adapter offers no shape that the kernels have.
+    /// Cooperative matrices with f16 operands and f32 sums; none where the adapter offers no shape that the
+    /// kernels have.
     pub coop: Option<Coop>,
     /// Shaders run without wgpu's injected bounds and loop checks (release builds).
     pub unchecked: bool,
@@ -60,9 +61,9 @@ pub struct Caps {
     pub max_binding: u64,
     /// Workgroup memory in bytes.
     pub max_workgroup_memory: u32,
-    /// Invocations a workgroup.
+    /// Invocations per workgroup.
     pub max_invocations: u32,
-    /// Workgroups a dimension of a dispatch.
+    /// Workgroups per dimension of a dispatch.
     pub max_groups: u32,
     /// Alignment of storage and uniform offsets in bytes.
     pub alignment: u64,
@@ -115,7 +116,8 @@ pub(super) struct Disabled {
 
 impl Disabled {
     /// # Errors
-    /// [`Error::InvalidOption`] for a word that names nothing: a misspelt one would leave on what was to be off.
+    /// [`Error::InvalidOption`] for a word that names nothing: a misspelt one would leave on what was to be
+    /// off.
     pub fn from_env() -> Result<Self> {
         Self::parse(&std::env::var("SOFTPATCH_DISABLE").unwrap_or_default())
     }

@@ -1,6 +1,9 @@
 //! Cooperative matrices: which an adapter has, and how many lanes hold one.
 
-use super::{Coop, Device, Recorder, Shader, shader};
+use super::caps::Coop;
+use super::device::Device;
+use super::recorder::Recorder;
+use super::shader::{Shader, shader};
 use crate::{Error, Result};
 
 /// What an adapter offers of them.
@@ -27,8 +30,8 @@ pub fn shaders() -> Vec<&'static Shader> {
 const LANES: std::ops::RangeInclusive<u32> = 16..=64;
 
 impl Offer {
-    /// The cooperative matrices of `adapter` that the kernels can use: f16 operands, f32 sums, a fragment of 16
-    /// or 8 on every side.
+    /// The cooperative matrices of `adapter` that the kernels can use: f16 operands, f32 sums, a fragment of
+    /// 16 or 8 on every side.
     pub fn of(adapter: &wgpu::Adapter, features: wgpu::Features) -> Option<Self> {
         let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
             | wgpu::Features::SHADER_F16
@@ -54,9 +57,9 @@ impl Offer {
         Some(Self { side, lanes })
     }
 
-    /// What the kernels may use of it on `device`. Where the adapter leaves the size of subgroups open, each possible one is
-    /// tried in a workgroup as the kernels have it: the size that the driver chose is used, if the product of two fragments
-    /// is right with it.
+    /// What the kernels may use of it on `device`. Where the adapter leaves the size of subgroups open, each
+    /// possible one is tried in a workgroup as the kernels have it: the size that the driver chose is used,
+    /// if the product of two fragments is right with it.
     pub fn settle(self, device: &Device) -> Option<Coop> {
         let coop = |lanes| Coop { side: self.side, lanes, emulated: false };
         let (least, most) = self.lanes;
@@ -72,7 +75,8 @@ impl Offer {
     }
 }
 
-/// Whether subgroups are as `coop` says in the workgroups of 4 and of 8 of them that the kernels have, and multiply right.
+/// Whether subgroups are as `coop` says in the workgroups of 4 and of 8 of them that the kernels have, and
+/// multiply right.
 pub(super) fn works(device: &Device, coop: Coop) -> Result<bool> {
     let side = coop.side as usize;
     // Neither symmetric nor alike, exact in f16, and so are their products' sums in f32.
@@ -115,7 +119,8 @@ pub(super) fn works(device: &Device, coop: Coop) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Archetype, DeviceOptions};
+    use super::super::caps::Archetype;
+    use super::super::options::DeviceOptions;
     use super::*;
 
     #[test]

@@ -1,8 +1,11 @@
 //! A device, and what is counted and shared on it.
 
 use super::cache::PipelineCache;
+use super::caps::Caps;
+use super::kernel::Kernel;
+use super::options::Rewrite;
 use super::tested::{SelfTest, Tested};
-use super::{Caps, Kernel, Rewrite, Tuning};
+use super::tuning::Tuning;
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +29,19 @@ pub(super) struct Shared {
 }
 
 /// A GPU (or a CPU driver) that runs the kernels. Cheap to clone; clones share the device. `Send + Sync`.
+///
+/// ```
+/// use softpatch::{Device, DeviceOptions, adapters};
+/// for adapter in adapters() {
+///     println!("{adapter:?}");
+/// }
+/// // The fastest kind there is; a name, or a part of one, chooses another.
+/// let device = Device::open(&DeviceOptions::default())?;
+/// println!("{} by {}", device.caps().adapter, device.caps().driver);
+/// let none = DeviceOptions { adapter: Some("no such adapter".into()), ..DeviceOptions::default() };
+/// assert!(Device::open(&none).is_err());
+/// # Ok::<(), softpatch::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Device(pub(super) Arc<Shared>);
 
@@ -36,7 +52,8 @@ impl std::fmt::Debug for Device {
 }
 
 impl Device {
-    /// The same device with other tile sizes; it shares the wgpu device and the compiled pipelines with this one.
+    /// The same device with other tile sizes; it shares the wgpu device and the compiled pipelines with this
+    /// one.
     ///
     /// # Errors
     /// [`Error::InvalidOption`] where a size is out of its range.
@@ -67,8 +84,8 @@ impl Device {
         &self.0.caps
     }
 
-    /// The cases of kernels that gave right answers here; none where kernels are used untried. `kernels` stands for
-    /// the text of all kernels.
+    /// The cases of kernels that gave right answers here; none where kernels are used untried. `kernels`
+    /// stands for the text of all kernels.
     pub(crate) fn tested(&self, kernels: &str) -> Option<&Tested> {
         let Shared { self_test, caps, tuning, .. } = &*self.0;
         self_test.as_ref().map(|test| test.tested(caps, tuning, kernels))
@@ -84,7 +101,8 @@ impl Device {
         self.0.peak_bytes.load(Ordering::Relaxed)
     }
 
-    /// Buffers, bind groups and pipelines made so far: for tests that nothing is made where nothing should be.
+    /// Buffers, bind groups and pipelines made so far: for tests that nothing is made where nothing should
+    /// be.
     #[doc(hidden)]
     pub fn created(&self) -> u64 {
         self.0.created.load(Ordering::Relaxed)
@@ -94,7 +112,8 @@ impl Device {
         self.0.created.fetch_add(objects as u64, Ordering::Relaxed);
     }
 
-    /// Labels of the pipelines built so far, `shader+FLAG CONST=value`, sorted: which variants are in use.
+    /// Labels of the pipelines built so far, `file:entry+FLAG CONST=value`, sorted: which variants are in
+    /// use.
     pub fn built_kernels(&self) -> Vec<String> {
         let kernels = self.0.kernels.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut labels: Vec<String> = kernels.keys().cloned().collect();

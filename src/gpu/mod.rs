@@ -9,12 +9,14 @@ mod kernel;
 mod open;
 mod options;
 mod pipelines;
+mod plan;
 mod readback;
 mod recorder;
 mod reflect;
 mod shader;
 mod tensor;
 mod tested;
+mod timestamps;
 mod transfer;
 mod tuning;
 
@@ -24,17 +26,18 @@ pub use coop::shaders;
 pub use device::Device;
 pub use kernel::Kernel;
 pub use options::{DeviceOptions, Rewrite};
+pub use plan::{Plan, StepTime};
 pub use readback::{Mapped, Readback, Submission};
-pub use recorder::{Plan, Recorder, StepTime};
+pub use recorder::Recorder;
 pub use shader::Shader;
 pub(crate) use shader::shader;
 pub use tensor::Tensor;
 pub use tuning::{Size, Tuning};
 pub use wgpu;
 
-/// Workgroup grid for `groups` one-dimensional workgroups: `[x, y, 1]` with `x * y >= groups` and no side over
-/// `limit`. A kernel finds its index as `workgroup_id.x + workgroup_id.y * num_workgroups.x` and returns where it
-/// is past the end.
+/// Workgroup grid for `groups` one-dimensional workgroups: `[x, y, 1]` with `x * y >= groups` and no side
+/// over `limit`. A kernel finds its index as `workgroup_id.x + workgroup_id.y * num_workgroups.x` and returns
+/// where it is past the end.
 pub fn grid_1d(groups: u32, limit: u32) -> [u32; 3] {
     if groups <= limit {
         return [groups.max(1), 1, 1];

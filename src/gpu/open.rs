@@ -1,10 +1,12 @@
 //! Opening a device: adapter, features, limits.
 
+use super::adapter;
 use super::cache::PipelineCache;
-use super::caps::Disabled;
-use super::device::Shared;
+use super::caps::{Archetype, Caps, Coop, Disabled};
+use super::coop;
+use super::device::{Device, Shared};
+use super::options::DeviceOptions;
 use super::tested::SelfTest;
-use super::{Archetype, Caps, Coop, Device, DeviceOptions, adapter, coop};
 use crate::{Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -30,8 +32,8 @@ impl Device {
             features = features.difference(feature.wgpu());
         }
         let limits = if options.default_limits { wgpu::Limits::default() } else { adapter.limits() };
-        // SAFETY: asked for only where the adapter offers cooperative matrices, the one experimental feature that is
-        // used; every kernel that uses it has a test against the reference.
+        // SAFETY: asked for only where the adapter offers cooperative matrices, the one experimental feature
+        // that is used; every kernel that uses it has a test against the reference.
         let experimental = if features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
             unsafe { wgpu::ExperimentalFeatures::enabled() }
         } else {
@@ -61,9 +63,9 @@ impl Device {
         Ok(this)
     }
 
-    /// Uses a device that the application already owns; the application keeps using it at the same time. Features
-    /// that were not requested when the device was made (timestamps, subgroups, f16, words of 64 bits) are not
-    /// used, nor are cooperative matrices.
+    /// Uses a device that the application already owns; the application keeps using it at the same time.
+    /// Features that were not requested when the device was made (timestamps, subgroups, f16, words of 64
+    /// bits) are not used, nor are cooperative matrices.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         // A misspelt name in the environment is an error of `open` alone.
         let disabled = Disabled::from_env().unwrap_or_default();

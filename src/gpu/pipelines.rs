@@ -1,8 +1,10 @@
 //! Declared kernels to pipelines, each built once.
 
-use super::kernel::Kind;
+use super::caps::Archetype;
+use super::device::Device;
+use super::kernel::{Kernel, Kind};
 use super::reflect::{Needs, needs};
-use super::{Archetype, Device, Kernel, Shader};
+use super::shader::Shader;
 use crate::{Error, Result};
 use std::sync::Arc;
 
@@ -10,8 +12,8 @@ impl Device {
     /// The pipeline of `shader` with the given constants and flags, built at the first call.
     ///
     /// # Errors
-    /// [`Error::Device`] where the text has a fault or the driver refuses it, [`Error::Limit`] where its workgroup needs
-    /// more than the device has.
+    /// [`Error::Device`] where the text has a fault or the driver refuses it, [`Error::Limit`] where its
+    /// workgroup needs more than the device has.
     pub fn kernel(&self, shader: &Shader, constants: &[(&str, u32)], flags: &[&str]) -> Result<Arc<Kernel>> {
         let mut flags = flags.to_vec();
         // The device's choice, not the step's: whatever has such loads uses them where they are cheaper.
@@ -65,8 +67,8 @@ fn build(
             source: wgpu::ShaderSource::Wgsl(source.as_str().into()),
         };
         let module = if caps.unchecked {
-            // SAFETY: the text is ours, every loop in it has a bound, every index stays inside its buffer: the whole
-            // test suite runs the same shaders with checks on, and again with checks off.
+            // SAFETY: the text is ours, every loop in it has a bound, every index stays inside its buffer:
+            // the whole test suite runs the same shaders with checks on, and again with checks off.
             unsafe {
                 wgpu_device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
             }

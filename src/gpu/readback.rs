@@ -1,7 +1,7 @@
 //! Results on their way back, without waiting for work that was submitted after them.
 
-use super::tensor::Allocation;
-use super::{Device, Tensor};
+use super::device::Device;
+use super::tensor::{Allocation, Tensor};
 use crate::{Error, Result};
 use std::ops::Range;
 

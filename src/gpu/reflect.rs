@@ -20,7 +20,8 @@ pub(super) struct Needs {
 /// What `entry` of `module` needs: only what it, or a function that it calls, uses.
 ///
 /// # Errors
-/// [`Error::Device`] that names the shader where there is no such entry point, or its bindings are not group 0's from 0 on.
+/// [`Error::Device`] that names the shader where there is no such entry point, or its bindings are not group
+/// 0's from 0 on.
 pub(super) fn needs(label: &str, module: &Module, entry: &str) -> Result<Needs> {
     let fail = |why: String| Error::Device(format!("shader {label}: {why}"));
     let point = module.entry_points.iter().find(|point| point.name == entry);

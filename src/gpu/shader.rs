@@ -1,7 +1,7 @@
 //! Kernels as steps declare them, and their text made ready for a device.
 //!
-//! The preprocessor knows four lines: `//#include shared/NAME.wgsl`, `//#if FLAG` (or `//#if !FLAG`), `//#else`,
-//! `//#endif`; and it replaces the value of `const NAME: u32 = ...;` lines that the host names.
+//! The preprocessor knows four lines: `//#include shared/NAME.wgsl`, `//#if FLAG` (or `//#if !FLAG`),
+//! `//#else`, `//#endif`; and it replaces the value of `const NAME: u32 = ...;` lines that the host names.
 
 use crate::{Error, Result};
 
@@ -20,8 +20,9 @@ pub struct Shader {
     pub variants: &'static [&'static [&'static str]],
 }
 
-/// Declares a kernel: the file's path under `shaders/` without its ending, then as far as they are needed the entry
-/// point (`main`), the files of `shaders/shared/` that it includes (none), and the combinations of flags (none set).
+/// Declares a kernel: the file's path under `shaders/` without its ending, then as far as they are needed the
+/// entry point (`main`), the files of `shaders/shared/` that it includes (none), and the combinations of
+/// flags (none set).
 macro_rules! shader {
     (
         $name:literal
@@ -66,7 +67,8 @@ impl Shader {
     /// The text with includes and conditions expanded and constants set.
     ///
     /// # Errors
-    /// [`Error::Device`] where a line of the preprocessor is malformed, or a constant does not exist in the text.
+    /// [`Error::Device`] where a line of the preprocessor is malformed, or a constant does not exist in the
+    /// text.
     pub fn source(&self, constants: &[(&str, u32)], flags: &[&str]) -> Result<String> {
         let fail = |line: &str, why: &str| Error::Device(format!("shader {}: {why}: {line}", self.name));
         let mut out = String::with_capacity(self.text.len() * 2);

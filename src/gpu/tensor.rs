@@ -1,6 +1,6 @@
 //! Typed views of device buffers.
 
-use super::{Device, device::Shared};
+use super::device::{Device, Shared};
 use crate::{Error, Result};
 use std::sync::{Arc, atomic::Ordering};
 
@@ -58,7 +58,7 @@ impl Tensor {
         let max = device.caps().max_binding;
         if bytes > max {
             return Err(Error::Limit(format!(
-                "buffer '{label}' needs {bytes} bytes, the device binds at most {max}; use fewer images a batch, a \
+                "buffer '{label}' needs {bytes} bytes, the device binds at most {max}; use fewer images per batch, a \
                  smaller coreset ratio or a smaller crop"
             )));
         }
@@ -93,7 +93,8 @@ impl Tensor {
     /// Words `start .. start + len` of this tensor, sharing its memory.
     ///
     /// # Panics
-    /// Where the range does not fit, or its start is not aligned to 256 bytes (the portable binding alignment).
+    /// Where the range does not fit, or its start is not aligned to 256 bytes (the portable binding
+    /// alignment).
     pub fn slice(&self, start: usize, len: usize) -> Self {
         assert!(start + len <= self.len, "slice {start}+{len} of {self:?}");
         assert!(start.is_multiple_of(64), "slice start {start} is not a multiple of 64 words");

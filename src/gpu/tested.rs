@@ -1,6 +1,7 @@
 //! Which cases of kernels have given right answers on a device, from one run of a program to the next.
 
-use super::{Caps, Tuning};
+use super::caps::Caps;
+use super::tuning::Tuning;
 use crate::files;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -63,8 +64,8 @@ impl Tested {
         let key = Key {
             adapter: caps.adapter.clone(),
             driver: caps.driver.clone(),
-            // A version in development has other kernels under the same number, and a program may have been built
-            // with another wgpu.
+            // A version in development has other kernels under the same number, and a program may have been
+            // built with another wgpu.
             program: format!("{} {kernels} {}", env!("CARGO_PKG_VERSION"), executable()),
             device: format!("{caps:?} {tuning:?}"),
         };
@@ -122,15 +123,36 @@ fn read(file: &Path) -> Vec<Entry> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Device, DeviceOptions, Size};
+    use super::super::caps::Archetype;
+    use super::super::tuning::Size;
     use super::*;
 
     static SIZE: Size = Size { name: "rows", default: 4, least: 1, most: 16, multiple: 1 };
 
+    fn caps() -> Caps {
+        Caps {
+            adapter: "some".into(),
+            driver: "driver 1".into(),
+            id: "0:0".into(),
+            backend: "vulkan".into(),
+            archetype: Archetype::Tiled,
+            f16: true,
+            int64: true,
+            subgroup: Some((8, 8)),
+            coop: None,
+            unchecked: false,
+            timestamps: true,
+            max_binding: 1 << 27,
+            max_workgroup_memory: 1 << 14,
+            max_invocations: 256,
+            max_groups: 65_535,
+            alignment: 256,
+        }
+    }
+
     #[test]
     fn what_passed_is_remembered_for_the_same_device_alone() {
-        let device = Device::open(&DeviceOptions::default()).unwrap();
-        let (caps, tuning) = (device.caps(), Tuning::default());
+        let (caps, tuning) = (&caps(), Tuning::default());
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("not/there/yet");
         let open = |caps: &Caps, tuning: &Tuning| Tested::open(caps, tuning, "kernels", Some(&folder));

@@ -1,6 +1,7 @@
 //! Buffers of a device: made, written, read.
 
-use super::{Device, Tensor};
+use super::device::Device;
+use super::tensor::Tensor;
 use crate::Result;
 use half::f16;
 

@@ -35,8 +35,8 @@ impl Size {
     }
 }
 
-/// Values of sizes, the default for whatever is not set. `softpatch tune` measures them. They change speed and the last
-/// bits of results, nothing else.
+/// Values of sizes, the default for whatever is not set. `softpatch tune` measures them. They change speed
+/// and the last bits of results, nothing else.
 #[derive(Clone, Default)]
 pub struct Tuning(BTreeMap<&'static str, (&'static Size, u32)>);
 

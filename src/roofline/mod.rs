@@ -1,8 +1,8 @@
 //! How fast an adapter is, and how near each kernel comes to it.
 //!
 //! Probe kernels measure the arithmetic rates and the copy bandwidth of the adapter; then every kernel runs
-//! on shapes of real use. A kernel's roof is what the probes allow at its number of operations a byte, memory
-//! being touched once (Williams, Waterman, Patterson: Roofline, 2009). The shapes are those of
+//! on shapes of real use. A kernel's roof is what the probes allow at its number of operations per byte,
+//! memory being touched once (Williams, Waterman, Patterson: Roofline, 2009). The shapes are those of
 //! [`crate::cases`], every answer is checked.
 
 mod probe;
@@ -134,13 +134,13 @@ pub struct Row {
     pub clock: Clock,
     /// Runs that the time is the median of.
     pub runs: usize,
-    /// Billions of floating-point operations a second.
+    /// Billions of floating-point operations per second.
     pub gflops: f64,
-    /// Billions of bytes a second, every operand and result counted once.
+    /// Billions of bytes per second, every operand and result counted once.
     pub gbs: f64,
     /// Share of the measured peak rate of arithmetic.
     pub peak_share: f64,
-    /// Share of the roof at this case's number of operations a byte.
+    /// Share of the roof at this case's number of operations per byte.
     pub roof_share: f64,
     /// Largest difference from the reference.
     pub error: f64,

@@ -5,24 +5,25 @@ use crate::gpu::{Device, Plan, Recorder, Shader, Tensor, shader};
 use crate::{Error, Result};
 use serde::Serialize;
 
-static PROBE: Shader = shader!("device/probe", variants: [[], ["F16"], ["COPY"]]);
+static ARITHMETIC: Shader = shader!("device/probe", entry: "arithmetic", variants: [[], ["F16"]]);
+static COPY: Shader = shader!("device/probe", entry: "copy");
 static PROBE_COOP: Shader = shader!("device/probe_coop", shared: ["fragments"], variants: [[], ["EIGHT"]]);
 
 /// The kernels of this folder.
 pub fn shaders() -> Vec<&'static Shader> {
-    vec![&PROBE, &PROBE_COOP]
+    vec![&ARITHMETIC, &COPY, &PROBE_COOP]
 }
 
 /// What an adapter can do at most, as the probe kernels found.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Roof {
-    /// Floating-point operations a second in f32, a multiply-add being two.
+    /// Floating-point operations per second in f32, a multiply-add being two.
     pub f32: f64,
     /// The same in f16, where the adapter has it.
     pub f16: Option<f64>,
     /// The same of cooperative matrices with f32 sums.
     pub coop: Option<f64>,
-    /// Bytes a second of a copy, read and written ones added.
+    /// Bytes per second of a copy, read and written ones added.
     pub bandwidth: f64,
 }
 
@@ -84,7 +85,7 @@ fn arithmetic(device: &Device, flags: &[&str]) -> Result<f64> {
     // a = a / 2 + 1/4 leads every chain to 1/2.
     let x = device.upload(&[[0.5_f32; 4], [0.25; 4], [0.125; 4]], "probe")?;
     let c = device.alloc(4 * n as usize, "probe")?;
-    let kernel = device.kernel(&PROBE, &[], flags)?;
+    let kernel = device.kernel(&ARITHMETIC, &[], flags)?;
     let plan = |rounds| {
         let mut recorder = Recorder::new(device);
         let grid = crate::gpu::grid_1d(n.div_ceil(256), device.caps().max_groups);
@@ -135,7 +136,7 @@ fn copy(device: &Device) -> Result<f64> {
     let (x, c): (Tensor, Tensor) =
         (device.alloc(4 * n as usize, "from")?, device.alloc(4 * n as usize, "to")?);
     device.write(&x, 4 * (n as usize - 1), &[1.0_f32, 2.0, 3.0, 4.0]);
-    let kernel = device.kernel(&PROBE, &[], &["COPY"])?;
+    let kernel = device.kernel(&COPY, &[], &[])?;
     let mut recorder = Recorder::new(device);
     let grid = crate::gpu::grid_1d(n.div_ceil(256), device.caps().max_groups);
     recorder.dispatch(&kernel, "", &[&x, &c], &Params { n, rounds: 0 }, grid)?;

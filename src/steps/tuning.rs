@@ -5,7 +5,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serializer};
 use std::collections::BTreeMap;
 
-/// Matrix products of the `tiled` family: tiles of 128 x 128 outputs are used from so many workgroups on, 64 x 64 below.
+/// Matrix products of the `tiled` family: tiles of 128 x 128 outputs are used from so many workgroups on, 64
+/// x 64 below.
 pub static BIG_FROM: Size = Size { name: "big-from", default: 128, least: 0, most: u32::MAX, multiple: 1 };
 /// The same with cooperative matrices.
 pub static COOP_BIG_FROM: Size = Size { name: "coop-big-from", ..BIG_FROM };

@@ -171,7 +171,7 @@ const BOUNDS: &[(&str, &str, &str)] = &[
     ("search/boxes_direct", "return dot(e, e);", "return 16.0 * dot(e, e);"),
     ("search/boxes_tiled", "return dot(e, e);", "return 16.0 * dot(e, e);"),
     // A cluster that is not listed keeps no bounds.
-    ("coreset/active", "", ""),
+    ("coreset/clusters:list", "", ""),
 ];
 
 /// A shader with a fault: its bounds are too large, or it does nothing.

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::gpu::{Recorder, Shader, Tensor, shader};
-use crate::steps::{check, check_vec4, grid_64, words};
+use crate::steps::checks::{check, check_vec4, grid_64, words};
 
 pub(super) static BANK_ROWS: Shader = shader!("coreset/bank_rows");
 
@@ -13,8 +13,8 @@ struct Params {
     c4: u32,
 }
 
-/// Records `c[pairs[i][1]] = x[pairs[i][0]]` for rows of `columns` values; `pairs` is `[count][2]` u32. Row numbers must
-/// lie inside the tensors; the kernel does not look.
+/// Records `c[pairs[i][1]] = x[pairs[i][0]]` for rows of `columns` values; `pairs` is `[count][2]` u32. Row
+/// numbers must lie inside the tensors; the kernel does not look.
 ///
 /// # Errors
 /// [`crate::Error::Limit`] where `pairs` is too small or `columns` is no multiple of 4.

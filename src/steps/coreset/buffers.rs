@@ -1,6 +1,7 @@
 //! State, lists and result of a selection; the bank allocates them.
 
-use super::CoresetShape;
+use super::shape::CoresetShape;
+use super::state::State;
 use crate::gpu::Tensor;
 
 /// Everything that a selection reads and writes besides the vectors.
@@ -10,7 +11,7 @@ pub struct CoresetBuffers {
     pub picks: Tensor,
     /// Their vectors, `[picks][dims]`.
     pub bank: Tensor,
-    /// Counters, see [`super::Progress::read`].
+    /// One [`State`].
     pub state: Tensor,
     pub(crate) shape: CoresetShape,
     pub(crate) kept: Tensor,
@@ -28,7 +29,7 @@ pub struct CoresetBuffers {
     pub(crate) rows: Tensor,
     pub(crate) mutual: Tensor,
     pub(crate) clusters: Tensor,
-    pub(crate) active: Tensor,
+    pub(crate) open: Tensor,
     pub(crate) table: Tensor,
     pub(crate) sorted: Tensor,
     pub(crate) official: Option<Official>,
@@ -46,9 +47,9 @@ pub(crate) struct Official {
 }
 
 impl CoresetBuffers {
-    /// Candidates of the batch at hand, from the words of `state`.
-    pub(crate) fn candidate_count(&self, state: &[u32]) -> usize {
-        state.get(7).copied().unwrap_or_default().min(self.shape.batch) as usize
+    /// Candidates of the batch at hand, from what was read of `state`.
+    pub(crate) fn candidate_count(&self, state: &[State]) -> usize {
+        state.first().map_or(0, |state| state.candidates.min(self.shape.batch) as usize)
     }
 
     /// Whether chunk `c` has rows that may be chosen.

@@ -6,11 +6,12 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 /// Patches that the first row is chosen against.
 pub const START_SAMPLES: usize = 10;
 
-/// Positions into a list of `kept` patches that the first row is chosen against: [`START_SAMPLES`] distinct ones in
-/// the order drawn, or all of them, ascending, where no more than that are kept.
+/// Positions into a list of `kept` patches that the first row is chosen against: [`START_SAMPLES`] distinct
+/// ones in the order drawn, or all of them, ascending, where no more than that are kept.
 ///
-/// A position is `floor(u * kept / 2^64)` of the next 64-bit word `u` of `ChaCha8Rng::seed_from_u64(seed)`; one that
-/// was drawn before is drawn again. Spelled out so that no release of `rand` can move the bank of a seed.
+/// A position is `floor(u * kept / 2^64)` of the next 64-bit word `u` of `ChaCha8Rng::seed_from_u64(seed)`;
+/// one that was drawn before is drawn again. Spelled out so that no release of `rand` can move the bank of a
+/// seed.
 pub fn start_samples(kept: usize, seed: u64) -> Vec<usize> {
     if kept <= START_SAMPLES {
         return (0..kept).collect();

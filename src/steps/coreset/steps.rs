@@ -1,91 +1,74 @@
 //! The kernels of a selection in their order.
 
-use super::{Chunk, CoresetBuffers, MAX_SAMPLES, Params};
+use super::buffers::CoresetBuffers;
+use super::shape::Chunk;
+use super::state::{Params, State};
 use crate::Result;
 use crate::gpu::{Archetype, Kernel, Recorder, Shader, Tensor, grid_1d, shader};
-use crate::steps::broadcast8;
+use crate::steps::checks::broadcast8;
 use std::sync::Arc;
 
-pub(super) static START: Shader = shader!(
-    "coreset/start",
-    shared: ["coreset"],
-    variants: [[], ["MEAN"]]
-);
-pub(super) static FIRST: Shader = shader!(
-    "coreset/first",
-    shared: ["coreset"]
-);
-pub(super) static CAP: Shader = shader!(
-    "coreset/cap",
-    shared: ["coreset"],
-    variants: [["START"], ["MASK"], ["CAP"]]
-);
-pub(super) static HISTOGRAM: Shader = shader!(
-    "coreset/histogram",
-    shared: ["coreset"]
-);
-pub(super) static THRESHOLD: Shader = shader!(
-    "coreset/threshold",
-    shared: ["coreset"]
-);
-pub(super) static COLLECT: Shader = shader!(
-    "coreset/collect",
-    shared: ["coreset"]
-);
-pub(super) static GATHER: Shader = shader!(
-    "coreset/gather",
-    shared: ["coreset"]
-);
-pub(super) static GREEDY: Shader = shader!(
-    "coreset/greedy",
-    shared: ["coreset"]
-);
-pub(super) static APPEND: Shader = shader!(
-    "coreset/append",
-    shared: ["coreset"]
-);
-pub(super) static COUNT: Shader = shader!(
-    "coreset/count",
-    shared: ["coreset"]
-);
-pub(super) static ACTIVE: Shader = shader!(
-    "coreset/active",
-    shared: ["coreset"]
-);
-pub(super) static OFFSETS: Shader = shader!(
-    "coreset/offsets",
-    shared: ["coreset"]
-);
-pub(super) static SCATTER: Shader = shader!(
-    "coreset/scatter",
-    shared: ["coreset"]
-);
-pub(super) static PAIRS_DIRECT: Shader = shader!(
+static MEANS: Shader = shader!("coreset/start", entry: "means", shared: ["coreset"]);
+static FIRST: Shader = shader!("coreset/start", entry: "first", shared: ["coreset"]);
+static DISTANCES: Shader = shader!("coreset/start", entry: "distances", shared: ["coreset"]);
+static FROM_MEANS: Shader = shader!("coreset/cap", entry: "from_means", shared: ["coreset"]);
+static DROP_ROWS: Shader = shader!("coreset/cap", entry: "drop_rows", shared: ["coreset"]);
+static APPLY_CAP: Shader = shader!("coreset/cap", entry: "apply", shared: ["coreset"]);
+static HISTOGRAM: Shader = shader!("coreset/candidates", entry: "histogram", shared: ["coreset"]);
+static THRESHOLD: Shader = shader!("coreset/candidates", entry: "threshold", shared: ["coreset"]);
+static COLLECT: Shader = shader!("coreset/candidates", entry: "collect", shared: ["coreset"]);
+static GATHER: Shader = shader!("coreset/rows", entry: "gather", shared: ["coreset"]);
+static APPEND: Shader = shader!("coreset/rows", entry: "append", shared: ["coreset"]);
+static GREEDY: Shader = shader!("coreset/greedy", shared: ["coreset"]);
+static COUNT: Shader = shader!("coreset/clusters", entry: "count", shared: ["coreset"]);
+static LIST: Shader = shader!("coreset/clusters", entry: "list", shared: ["coreset"]);
+static OFFSETS: Shader = shader!("coreset/clusters", entry: "offsets", shared: ["coreset"]);
+static SCATTER: Shader = shader!("coreset/clusters", entry: "scatter", shared: ["coreset"]);
+static PAIRS_DIRECT: Shader = shader!(
     "coreset/pairs_direct",
     shared: ["coreset", "stored"],
     variants: [[], ["CENTRES"], ["SUBGROUP"], ["SUBGROUP", "CENTRES"]]
 );
-pub(super) static PAIRS_TILED: Shader = shader!(
-    "coreset/pairs_tiled",
-    shared: ["coreset"],
-    variants: [[], ["CENTRES"]]
-);
-pub(super) static UPDATE_DIRECT: Shader = shader!(
+static PAIRS_TILED: Shader = shader!("coreset/pairs_tiled", shared: ["coreset"], variants: [[], ["CENTRES"]]);
+static UPDATE_DIRECT: Shader = shader!(
     "coreset/update_direct",
     shared: ["coreset", "stored"],
     variants: [[], ["SUBGROUP"], ["SUBGROUP", "TAIL"]]
 );
-pub(super) static UPDATE_TILED: Shader = shader!(
-    "coreset/update_tiled",
-    shared: ["coreset"]
-);
+static UPDATE_TILED: Shader = shader!("coreset/update_tiled", shared: ["coreset"]);
+
+/// The kernels of a selection.
+pub(super) fn shaders() -> Vec<&'static Shader> {
+    vec![
+        &MEANS,
+        &FIRST,
+        &DISTANCES,
+        &FROM_MEANS,
+        &DROP_ROWS,
+        &APPLY_CAP,
+        &HISTOGRAM,
+        &THRESHOLD,
+        &COLLECT,
+        &GATHER,
+        &APPEND,
+        &GREEDY,
+        &COUNT,
+        &LIST,
+        &OFFSETS,
+        &SCATTER,
+        &PAIRS_DIRECT,
+        &PAIRS_TILED,
+        &UPDATE_DIRECT,
+        &UPDATE_TILED,
+    ]
+}
 
 /// Groups of 64 that walk all patches.
 const WALKERS: u32 = 256;
 /// Groups that walk tiles.
 const TILE_WALKERS: u32 = 2048;
 /// Word of the state with the tiles to look at.
-const TILES: usize = 9;
+const TILES: usize = std::mem::offset_of!(State, tiles) / 4;
 
 fn walkers(patches: u32) -> [u32; 3] {
     [patches.div_ceil(64).clamp(1, WALKERS), 1, 1]
@@ -101,25 +84,23 @@ pub struct Coreset<'a> {
 }
 
 impl Coreset<'_> {
-    fn params(&self, level: u32) -> Params {
+    fn params(&self) -> Params {
         let s = self.buffers.shape;
         Params {
             kept: s.kept,
             r4: s.dims / 4,
             picks: s.picks,
             batch: s.batch,
-            level,
-            pos0: 0,
             pos1: s.kept,
-            row0: 0,
+            ..Params::default()
         }
     }
 
     /// Chunk `c` with the parameters for it; `None` where it has no kept rows.
-    fn span(&self, c: usize, level: u32) -> Option<(&Tensor, Params)> {
+    fn span(&self, c: usize) -> Option<(&Tensor, Params)> {
         let (pos0, pos1) = self.buffers.spans[c];
         let chunk = &self.chunks[c];
-        let params = Params { pos0, pos1, row0: chunk.first_row, ..self.params(level) };
+        let params = Params { pos0, pos1, row0: chunk.first_row, ..self.params() };
         (pos0 < pos1).then_some((chunk.rows, params))
     }
 
@@ -145,7 +126,7 @@ impl Coreset<'_> {
     /// Records chunk `c`'s mean distances to the samples, whose rows are gathered.
     pub(crate) fn record_mean(&self, recorder: &mut Recorder, c: usize) -> Result<()> {
         let rows = self.buffers.sample_count;
-        let kernel = recorder.device().kernel(&START, &[("ROWS", rows)], &["MEAN"])?;
+        let kernel = recorder.device().kernel(&MEANS, &[("ROWS", rows)], &[])?;
         self.start(recorder, &kernel, c)
     }
 
@@ -156,13 +137,13 @@ impl Coreset<'_> {
             &recorder.device().kernel(&FIRST, &[], &[])?,
             &self.label(),
             &[&b.distance, &b.kept, &b.picks, &b.candidates, &b.chosen, &b.state],
-            &self.params(0),
+            &self.params(),
             [1, 1, 1],
         )?;
         match &b.official {
             Some(official) => {
-                let scale = (1.0 / b.sample_count as f32).to_bits();
-                self.cap(recorder, "START", &[&b.distance, &official.cap], scale)
+                let scale = 1.0 / b.sample_count as f32;
+                self.cap(recorder, &FROM_MEANS, &[&b.distance, &official.cap], scale)
             }
             None => Ok(()),
         }
@@ -170,12 +151,12 @@ impl Coreset<'_> {
 
     /// Records chunk `c`'s distances to the first pick, whose row is gathered.
     pub(crate) fn record_distance(&self, recorder: &mut Recorder, c: usize) -> Result<()> {
-        let kernel = recorder.device().kernel(&START, &[("ROWS", 1)], &[])?;
+        let kernel = recorder.device().kernel(&DISTANCES, &[("ROWS", 1)], &[])?;
         self.start(recorder, &kernel, c)
     }
 
     fn start(&self, recorder: &mut Recorder, kernel: &Arc<Kernel>, c: usize) -> Result<()> {
-        let Some((rows, params)) = self.span(c, 0) else { return Ok(()) };
+        let Some((rows, params)) = self.span(c) else { return Ok(()) };
         let b = self.buffers;
         let grid = grid_1d((params.pos1 - params.pos0).div_ceil(64), recorder.device().caps().max_groups);
         recorder.dispatch(kernel, &self.label(), &[rows, &b.kept, &b.rows, &b.distance], &params, grid)
@@ -185,7 +166,7 @@ impl Coreset<'_> {
     pub(crate) fn record_begin(&self, recorder: &mut Recorder) -> Result<()> {
         let b = self.buffers;
         if let Some(official) = &b.official {
-            self.cap(recorder, "MASK", &[&official.dropped, &b.distance], 0)?;
+            self.cap(recorder, &DROP_ROWS, &[&official.dropped, &b.distance], 0.0)?;
         }
         recorder.clear(&b.centre);
         recorder.clear(&b.bins);
@@ -193,28 +174,22 @@ impl Coreset<'_> {
     }
 
     /// One step of the published program's start.
-    fn cap(
-        &self,
-        recorder: &mut Recorder,
-        step: &'static str,
-        tensors: &[&Tensor],
-        level: u32,
-    ) -> Result<()> {
-        let kernel = recorder.device().kernel(&CAP, &[], &[step])?;
+    fn cap(&self, recorder: &mut Recorder, shader: &Shader, tensors: &[&Tensor], scale: f32) -> Result<()> {
+        let kernel = recorder.device().kernel(shader, &[], &[])?;
         let limit = recorder.device().caps().max_groups;
         let grid = grid_1d(self.buffers.shape.kept.div_ceil(64), limit);
-        recorder.dispatch(&kernel, &self.label(), tensors, &self.params(level), grid)
+        recorder.dispatch(&kernel, &self.label(), tensors, &Params { scale, ..self.params() }, grid)
     }
 
-    /// Gathers the rows of listed patches from all chunks: `count`, or where it is 0 as many as there are candidates.
+    /// Gathers the rows of listed patches from all chunks: `count`, or where it is 0 as many as there are
+    /// candidates.
     fn gather(&self, recorder: &mut Recorder, list: &Tensor, count: u32) -> Result<()> {
         let b = self.buffers;
         let kernel = recorder.device().kernel(&GATHER, &[], &[])?;
-        let listed = if count == 0 { b.shape.batch } else { b.shape.batch.max(MAX_SAMPLES as u32) };
-        let rows = if count == 0 { listed } else { count };
+        let rows = if count == 0 { b.shape.batch } else { count };
         let grid = grid_1d((rows * (b.shape.dims / 4)).div_ceil(64), recorder.device().caps().max_groups);
-        for (chunk, params) in (0..self.chunks.len()).filter_map(|c| self.span(c, count)) {
-            let params = Params { batch: listed, ..params };
+        for (chunk, params) in (0..self.chunks.len()).filter_map(|c| self.span(c)) {
+            let params = Params { listed: count, ..params };
             let tensors = [chunk, &b.kept, list, &b.state, &b.rows];
             recorder.dispatch(&kernel, &self.label(), &tensors, &params, grid)?;
         }
@@ -229,7 +204,7 @@ impl Coreset<'_> {
             &kernel,
             &self.label(),
             &[&b.rows, &b.candidates, &b.chosen, &b.state, &b.bank, &b.distance],
-            &self.params(0),
+            &self.params(),
             grid_1d((b.shape.batch * (b.shape.dims / 4)).div_ceil(64), limit),
         )
     }
@@ -241,7 +216,7 @@ impl Coreset<'_> {
     pub fn record_batch(&self, recorder: &mut Recorder) -> Result<()> {
         self.record_candidates(recorder)?;
         self.gather(recorder, &self.buffers.candidates, 0)?;
-        let full = |c: &usize| self.span(*c, 0).is_some();
+        let full = |c: &usize| self.span(*c).is_some();
         // A single chunk's members are counted with the radius.
         let one = (0..self.chunks.len()).filter(full).count() == 1;
         self.record_greedy(recorder, one)?;
@@ -254,20 +229,20 @@ impl Coreset<'_> {
         let kept = walkers(b.shape.kept);
         // Clusters go by the distances to picks alone: the triangle inequality knows no caps.
         if let Some(official) = &b.official {
-            self.cap(recorder, "CAP", &[&b.distance, &official.cap, &official.capped], 0)?;
+            self.cap(recorder, &APPLY_CAP, &[&b.distance, &official.cap, &official.capped], 0.0)?;
         }
         let farness = self.farness();
         let device = recorder.device().clone();
         let kernel = |shader: &Shader| device.kernel(shader, &[], &[]);
         for level in 1..=3 {
-            let params = self.params(level);
+            let params = Params { level, ..self.params() };
             let histogram = kernel(&HISTOGRAM)?;
             recorder.dispatch(&histogram, &label, &[farness, &b.state, &b.bins], &params, kept)?;
             let threshold = kernel(&THRESHOLD)?;
             recorder.dispatch(&threshold, &label, &[&b.bins, &b.state], &params, [1, 1, 1])?;
         }
         let tensors = [farness, &b.candidates, &b.state];
-        recorder.dispatch(&kernel(&COLLECT)?, &label, &tensors, &self.params(0), kept)
+        recorder.dispatch(&kernel(&COLLECT)?, &label, &tensors, &self.params(), kept)
     }
 
     /// What the next pick is chosen by.
@@ -275,10 +250,10 @@ impl Coreset<'_> {
         self.buffers.official.as_ref().map_or(&self.buffers.distance, |official| &official.capped)
     }
 
-    /// Records greedy among the candidates, whose rows are gathered, and which clusters the picks come near. With
-    /// `members`, the clusters' members are counted, too.
+    /// Records greedy among the candidates, whose rows are gathered, and which clusters the picks come near.
+    /// With `members`, the clusters' members are counted, too.
     pub(crate) fn record_greedy(&self, recorder: &mut Recorder, members: bool) -> Result<()> {
-        let (b, label, params) = (self.buffers, self.label(), self.params(0));
+        let (b, label, params) = (self.buffers, self.label(), self.params());
         let device = recorder.device().clone();
         let direct = device.caps().archetype == Archetype::Direct;
         let pairs = |centres: bool| {
@@ -304,30 +279,31 @@ impl Coreset<'_> {
         self.append(recorder)?;
 
         recorder.clear(&b.clusters);
-        self.count(recorder, Params { level: u32::from(!members), ..params })?;
+        self.count(recorder, params, members)?;
         recorder.dispatch(
-            &device.kernel(&ACTIVE, &[], &[])?,
+            &device.kernel(&LIST, &[], &[])?,
             &label,
-            &[&b.clusters, &b.active, &b.state],
+            &[&b.clusters, &b.open, &b.state],
             &(),
             walkers(b.shape.picks),
         )?;
-        let tensors = [&b.bank, &b.bank, &b.state, &b.active, &b.clusters, &b.table];
+        let tensors = [&b.bank, &b.bank, &b.state, &b.open, &b.clusters, &b.table];
         recorder.dispatch(&pairs(true)?, &label, &tensors, &params, tiles)
     }
 
-    fn count(&self, recorder: &mut Recorder, params: Params) -> Result<()> {
+    fn count(&self, recorder: &mut Recorder, params: Params, members: bool) -> Result<()> {
         let b = self.buffers;
+        let params = Params { members: members.into(), ..params };
         let kernel = recorder.device().kernel(&COUNT, &[], &[])?;
         let tensors = [&b.distance, &b.centre, &b.state, &b.clusters];
         recorder.dispatch(&kernel, &self.label(), &tensors, &params, walkers(params.pos1 - params.pos0))
     }
 
-    /// Records where the clusters' members in chunk `c` will lie, and with that the tiles to look at. With `count`, they
-    /// are counted first.
+    /// Records where the clusters' members in chunk `c` will lie, and with that the tiles to look at. With
+    /// `count`, they are counted first.
     fn offsets(&self, recorder: &mut Recorder, params: Params, count: bool) -> Result<()> {
         if count {
-            self.count(recorder, params)?;
+            self.count(recorder, params, true)?;
         }
         let kernel = recorder.device().kernel(&OFFSETS, &[], &[])?;
         let tensors = [&self.buffers.clusters, &self.buffers.state];
@@ -338,16 +314,17 @@ impl Coreset<'_> {
     pub(crate) fn record_tiles(&self, recorder: &mut Recorder, tiles: &Tensor) -> Result<()> {
         recorder.clear(tiles);
         for c in 0..self.chunks.len() {
-            let Some((_, params)) = self.span(c, 0) else { continue };
+            let Some((_, params)) = self.span(c) else { continue };
             self.offsets(recorder, params, true)?;
             recorder.copy(&self.buffers.state, TILES, tiles, c, 1);
         }
         Ok(())
     }
 
-    /// Records what the picks change in chunk `c`. With `count`, the clusters' members there are counted first.
+    /// Records what the picks change in chunk `c`. With `count`, the clusters' members there are counted
+    /// first.
     pub(crate) fn record_update(&self, recorder: &mut Recorder, c: usize, count: bool) -> Result<()> {
-        let Some((rows, params)) = self.span(c, 0) else { return Ok(()) };
+        let Some((rows, params)) = self.span(c) else { return Ok(()) };
         let (b, label) = (self.buffers, self.label());
         self.offsets(recorder, params, count)?;
         recorder.clear(&b.sorted);

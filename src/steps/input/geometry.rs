@@ -17,12 +17,12 @@ pub struct Geometry {
 
 /// Geometry of a resize of the shorter side to `resize`, then a centred crop of `crop` x `crop`.
 ///
-/// The longer side is `resize * long / short` rounded down; the offset is `(side - crop) / 2`, halves to the even
-/// number: as torchvision's `Resize(resize)` and `CenterCrop(crop)`.
+/// The longer side is `resize * long / short` rounded down; the offset is `(side - crop) / 2`, halves to the
+/// even number: as torchvision's `Resize(resize)` and `CenterCrop(crop)`.
 ///
 /// # Errors
-/// [`Error::InvalidOption`] where a size is 0, the crop is larger than the resized image (torchvision would pad), or the
-/// resized image has a side of more than `i32::MAX` pixels.
+/// [`Error::InvalidOption`] where a size is 0, the crop is larger than the resized image (torchvision would
+/// pad), or the resized image has a side of more than `i32::MAX` pixels.
 pub fn resize_shorter_side_geometry(w: u32, h: u32, resize: u32, crop: u32) -> Result<Geometry> {
     if w == 0 || h == 0 || resize == 0 || crop == 0 {
         return Err(Error::InvalidOption(format!(

@@ -1,5 +1,5 @@
-//! The resize of 8-bit pixels on the host, for masks and for the pictures of reports: the same two passes as the kernels
-//! in `resize.rs`, bit by bit.
+//! The resize of 8-bit pixels on the host, for masks and for the pictures of reports: the same two passes as
+//! the kernels in `resize.rs`, bit by bit.
 
 use super::geometry::Geometry;
 use super::taps::{PRECISION_BITS, ResizeTable, resize_table};
@@ -63,7 +63,7 @@ pub(crate) fn check_len(pixels: &[u8], w: u32, h: u32, channels: usize) -> Resul
     let need = (w as usize).checked_mul(h as usize).and_then(|n| n.checked_mul(channels));
     if need != Some(pixels.len()) {
         return Err(Error::InvalidImage(format!(
-            "{w}x{h} with {channels} bytes a pixel does not have {} bytes",
+            "{w}x{h} with {channels} bytes per pixel does not have {} bytes",
             pixels.len()
         )));
     }

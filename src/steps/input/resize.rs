@@ -2,11 +2,11 @@
 
 use crate::Result;
 use crate::gpu::{Recorder, Shader, Tensor, shader};
-use crate::steps::{check, flag_f16, grid_64, words};
+use crate::steps::checks::{check, flag_f16, grid_64, words};
 
-pub(super) static ROWS: Shader = shader!("input/resize_rows");
+pub(super) static ROWS: Shader = shader!("input/resize", entry: "rows", shared: ["stored"]);
 pub(super) static COLUMNS: Shader = shader!(
-    "input/resize_columns",
+    "input/resize", entry: "columns",
     shared: ["stored"],
     variants: [[], ["F16"]]
 );
@@ -68,9 +68,9 @@ pub fn record_rows(
     recorder.dispatch(&kernel, &shape, &[x, &axis.window, &axis.coefficients, c], &params, grid)
 }
 
-/// Second pass, along columns, of `x` `[rows][w]` packed pixels whose row 0 is row `first_row` of the image; writes
-/// `(v - mean) * scale` as `[axis.out][w][4]` floats at value `to` (a multiple of 4) of `c`, which may be stored as f16. Mean and scale are in units of
-/// 8-bit values.
+/// Second pass, along columns, of `x` `[rows][w]` packed pixels whose row 0 is row `first_row` of the image;
+/// writes `(v - mean) * scale` as `[axis.out][w][4]` floats at value `to` (a multiple of 4) of `c`, which may
+/// be stored as f16. Mean and scale are in units of 8-bit values.
 ///
 /// # Errors
 /// [`crate::Error::Limit`] where a tensor is too small.

@@ -1,9 +1,9 @@
 //! Coefficients of the antialiased bilinear resize: docs/method.md, section 1.
 //!
 //! Source: Pillow's `Image.resize(..., BILINEAR)` for 8-bit images (two passes, rows first, rounded to 8 bit
-//! after each; coefficients with 22 fractional bits) and torchvision's `Resize(int)` + `CenterCrop(int)` for the
-//! geometry. Results are bit-equal to those two up to Pillow 12; Pillow 13 filters columns first where an image
-//! shrinks much more in height than in width, which moves some pixels of tall images by one level.
+//! after each; coefficients with 22 fractional bits) and torchvision's `Resize(int)` + `CenterCrop(int)` for
+//! the geometry. Results are bit-equal to those two up to Pillow 12; Pillow 13 filters columns first where an
+//! image shrinks much more in height than in width, which moves some pixels of tall images by one level.
 
 /// Fractional bits of the coefficients: 32 less 8 of the value and 2 of headroom.
 pub const PRECISION_BITS: u32 = 22;

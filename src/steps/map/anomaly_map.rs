@@ -2,16 +2,18 @@
 
 use crate::Result;
 use crate::gpu::{Recorder, Shader, Tensor, shader};
-use crate::steps::{check, grid_64, words};
+use crate::steps::checks::{check, grid_64, words};
 
 pub(super) static ANOMALY_MAP: Shader = shader!("map/anomaly_map");
 
-/// Standard deviation of the blur in pixels, and where it is cut off, in standard deviations (docs/method.md, section 6).
+/// Standard deviation of the blur in pixels, and where it is cut off, in standard deviations (docs/method.md,
+/// section 6).
 const SIGMA: f64 = 4.0;
 const TRUNCATE: f64 = 4.0;
 
-/// Upsampling and blur of one axis as a matrix `[out][grid]`, rows adding up to 1: bilinear with half-pixel centres, then
-/// a Gaussian (sigma 4, cut at 4 sigma) mirrored at the border with the edge repeated (SciPy's `reflect`).
+/// Upsampling and blur of one axis as a matrix `[out][grid]`, rows adding up to 1: bilinear with half-pixel
+/// centres, then a Gaussian (sigma 4, cut at 4 sigma) mirrored at the border with the edge repeated (SciPy's
+/// `reflect`).
 pub fn axis_matrix(grid: u32, out: u32) -> Vec<f32> {
     let (grid, out) = (grid as usize, out as usize);
     let mut up = vec![0.0_f64; out * grid];
@@ -67,7 +69,8 @@ impl Band {
     }
 }
 
-/// One axis: `x` `[batch][in_len][inner]`, or transposed by the pass before, through a [`Band`] on the device.
+/// One axis: `x` `[batch][in_len][inner]`, or transposed by the pass before, through a [`Band`] on the
+/// device.
 #[derive(Clone, Debug)]
 pub struct Axis {
     /// `[out][taps]`.

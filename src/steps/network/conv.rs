@@ -4,11 +4,11 @@ use crate::Result;
 use crate::gpu::{Recorder, Tensor};
 use crate::shapes::Activation;
 use crate::shapes::ConvShape;
+use crate::steps::checks::{check, check_vec4, stored_f16, words};
 use crate::steps::network::gemm::{Params, grid, variant};
-use crate::steps::{check, check_vec4, stored_f16, words};
 
-/// `C = activation(conv(X, W) + bias + residual)`; X `[batch][in_h][in_w][in_c]`, W `[out_c][kernel_h][kernel_w][in_c]`.
-/// All but the bias may be stored as f16; sums are f32.
+/// `C = activation(conv(X, W) + bias + residual)`; X `[batch][in_h][in_w][in_c]`, W
+/// `[out_c][kernel_h][kernel_w][in_c]`. All but the bias may be stored as f16; sums are f32.
 #[derive(Debug)]
 pub struct Conv<'a> {
     /// Input.

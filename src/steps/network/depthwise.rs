@@ -3,8 +3,8 @@
 use crate::gpu::{Archetype, Recorder, Shader, Tensor, shader};
 use crate::shapes::Activation;
 use crate::shapes::ConvShape;
+use crate::steps::checks::{check, check_vec4, flag_f16, grid_64, stored_f16, words};
 use crate::steps::tuning::DEPTHWISE_RUN;
-use crate::steps::{check, check_vec4, flag_f16, grid_64, stored_f16, words};
 use crate::{Error, Result};
 
 pub(super) static DIRECT: Shader = shader!(
@@ -17,8 +17,8 @@ pub(super) static TILED: Shader = shader!(
     variants: [[], ["F16"]]
 );
 
-/// `C = activation(depthwise(X, W) + bias)`; X `[batch][in_h][in_w][c]`, W `[kernel][kernel][c]`, square kernels,
-/// `in_c == out_c`. X, W and C may be stored as f16.
+/// `C = activation(depthwise(X, W) + bias)`; X `[batch][in_h][in_w][c]`, W `[kernel][kernel][c]`, square
+/// kernels, `in_c == out_c`. X, W and C may be stored as f16.
 #[derive(Debug)]
 pub struct Depthwise<'a> {
     /// Input.
@@ -53,13 +53,14 @@ struct Params {
     hi: f32,
 }
 
-/// Rows that an invocation of the kernel for CPU drivers goes down: each run begins with `kernel - stride` rows of input that
-/// its neighbour has loaded, too.
+/// Rows that an invocation of the kernel for CPU drivers goes down: each run begins with `kernel - stride`
+/// rows of input that its neighbour has loaded, too.
 const ROWS: u32 = 14;
 
-/// Neighbouring outputs of a row that one invocation owns (`TX` in the shaders). On GPUs 7 or 8, whichever leaves less of the last
-/// run unused: rows at a crop of 224 are multiples of 7. On CPU drivers 4, for longer runs lose their sums from registers, and
-/// every other length is more code that the driver compiles before the first score.
+/// Neighbouring outputs of a row that one invocation owns (`TX` in the shaders). On GPUs 7 or 8, whichever
+/// leaves less of the last run unused: rows at a crop of 224 are multiples of 7. On CPU drivers 4, for longer
+/// runs lose their sums from registers, and every other length is more code that the driver compiles before
+/// the first score.
 pub(crate) fn run_length(out_w: u32, archetype: Archetype) -> u32 {
     match archetype {
         Archetype::Direct => 4,
@@ -72,7 +73,8 @@ impl Depthwise<'_> {
     /// Records the convolution.
     ///
     /// # Errors
-    /// [`Error::Limit`] where a tensor is too small, the kernel is not square, or channels are no multiple of 4.
+    /// [`Error::Limit`] where a tensor is too small, the kernel is not square, or channels are no multiple of
+    /// 4.
     pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
         let s = self.shape;
         check_vec4("depthwise channels", s.in_c)?;

@@ -3,28 +3,39 @@
 use crate::Result;
 use crate::gpu::{Archetype, Caps, Coop, Device, Kernel, Recorder, Shader, Tensor, shader};
 use crate::shapes::Activation;
+use crate::steps::checks::{broadcast8, check, check_vec4, stored_f16, words};
 use crate::steps::tuning::{BIG_FROM, COOP_BIG_FROM, DIRECT_COLUMNS, DIRECT_ROWS};
-use crate::steps::{broadcast8, check, check_vec4, stored_f16, words};
 use std::sync::Arc;
 
 pub(super) static DIRECT: Shader = shader!(
     "network/gemm_direct",
     shared: ["stored", "gemm_params"],
-    variants: [[], ["CONV"], ["SUBGROUP"], ["SUBGROUP", "CONV"], ["F16"], ["CONV", "F16"], ["SUBGROUP", "F16"], ["SUBGROUP", "CONV", "F16"]]
+    variants: [
+        [], ["CONV"], ["SUBGROUP"], ["SUBGROUP", "CONV"],
+        ["F16"], ["CONV", "F16"], ["SUBGROUP", "F16"], ["SUBGROUP", "CONV", "F16"]
+    ]
 );
 pub(super) static TILED: Shader = shader!(
     "network/gemm_tiled",
     shared: ["stored", "gemm_params", "conv_rows"],
-    variants: [[], ["CONV"], ["BIG"], ["CONV", "BIG"], ["F16"], ["CONV", "F16"], ["BIG", "F16"], ["CONV", "BIG", "F16"]]
+    variants: [
+        [], ["CONV"], ["BIG"], ["CONV", "BIG"],
+        ["F16"], ["CONV", "F16"], ["BIG", "F16"], ["CONV", "BIG", "F16"]
+    ]
 );
 pub(super) static COOP: Shader = shader!(
     "network/gemm_coop",
     shared: ["gemm_params", "fragments", "conv_rows"],
-    variants: [[], ["CONV"], ["BIG"], ["CONV", "BIG"], ["EIGHT"], ["CONV", "EIGHT"], ["BIG", "EIGHT"], ["CONV", "BIG", "EIGHT"], ["SOFT"], ["CONV", "SOFT"], ["BIG", "SOFT"], ["CONV", "BIG", "SOFT"], ["EIGHT", "SOFT"], ["CONV", "EIGHT", "SOFT"], ["BIG", "EIGHT", "SOFT"], ["CONV", "BIG", "EIGHT", "SOFT"]]
+    variants: [
+        [], ["CONV"], ["BIG"], ["CONV", "BIG"],
+        ["EIGHT"], ["CONV", "EIGHT"], ["BIG", "EIGHT"], ["CONV", "BIG", "EIGHT"],
+        ["SOFT"], ["CONV", "SOFT"], ["BIG", "SOFT"], ["CONV", "BIG", "SOFT"],
+        ["EIGHT", "SOFT"], ["CONV", "EIGHT", "SOFT"], ["BIG", "EIGHT", "SOFT"], ["CONV", "BIG", "EIGHT", "SOFT"]
+    ]
 );
 
-/// `C[m][n] = activation(X[m][k] * W[n][k]^T + bias[n] + residual[m][n])`, row-major; `k` and `n` multiples of 4. All but the
-/// bias may be stored as f16; sums are f32.
+/// `C[m][n] = activation(X[m][k] * W[n][k]^T + bias[n] + residual[m][n])`, row-major; `k` and `n` multiples
+/// of 4. All but the bias may be stored as f16; sums are f32.
 #[derive(Debug)]
 pub struct Gemm<'a> {
     /// Left operand, `m * k` values.
@@ -112,7 +123,8 @@ pub(super) fn variant(
     }
 }
 
-/// Whether a workgroup of `gemm_coop.wgsl` that owns `tile` x `tile` outputs has the memory and invocations it needs.
+/// Whether a workgroup of `gemm_coop.wgsl` that owns `tile` x `tile` outputs has the memory and invocations
+/// it needs.
 fn fits(coop: Coop, tile: u32, caps: &Caps) -> bool {
     let subgroups = if tile == 8 * coop.side { 8 } else { 4 };
     let row = 4 * subgroups * coop.lanes / tile + 2;

@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::gpu::{Recorder, Shader, Tensor, shader};
 use crate::shapes::ConvShape;
-use crate::steps::{check, check_vec4, flag_f16, grid_64, stored_f16, words};
+use crate::steps::checks::{check, check_vec4, flag_f16, grid_64, stored_f16, words};
 
 pub(super) static POOL: Shader = shader!(
     "network/pool",
@@ -11,8 +11,8 @@ pub(super) static POOL: Shader = shader!(
     variants: [[], ["F16"]]
 );
 
-/// `C` = maximum over `kernel x kernel` windows of X `[batch][in_h][in_w][c]`; padding never wins. Both may be stored
-/// as f16.
+/// `C` = maximum over `kernel x kernel` windows of X `[batch][in_h][in_w][c]`; padding never wins. Both may
+/// be stored as f16.
 #[derive(Debug)]
 pub struct MaxPool<'a> {
     /// Input.

@@ -1,15 +1,15 @@
 //! Patches of all images gathered by grid position, and centred.
 
 use crate::gpu::{Recorder, Shader, Tensor, grid_1d, shader};
-use crate::steps::check;
+use crate::steps::checks::check;
 use crate::{Error, Result};
 
-pub(super) static GATHER: Shader = shader!("outlier/group_gather");
-pub(super) static CENTRE: Shader = shader!("outlier/group_centre");
-pub(super) static SHIFT: Shader = shader!("outlier/group_shift");
+pub(super) static GATHER: Shader = shader!("outlier/group", entry: "gather");
+pub(super) static CENTRE: Shader = shader!("outlier/group", entry: "centre");
+pub(super) static SHIFT: Shader = shader!("outlier/group", entry: "shift");
 
-/// Copies grid positions `p0 .. p0 + groups` of one chunk of images, image by image in `z`, into a block of groups:
-/// `block[b][first + i] = z[i][p0 + b]`. One call a chunk fills a block.
+/// Copies grid positions `p0 .. p0 + groups` of one chunk of images, image by image in `z`, into a block of
+/// groups: `block[b][first + i] = z[i][p0 + b]`. One call per chunk fills a block.
 #[derive(Debug)]
 pub struct Gather<'a> {
     /// `[images][positions][r]`.
@@ -33,22 +33,24 @@ pub struct Gather<'a> {
 }
 
 #[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct GatherParams {
-    images: u32,
-    positions: u32,
-    r4: u32,
-    first: u32,
-    p0: u32,
+#[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
     groups: u32,
     n: u32,
+    r4: u32,
+    images: u32,
+    first: u32,
+    positions: u32,
+    p0: u32,
+    q: u32,
 }
 
 impl Gather<'_> {
     /// Records the copy.
     ///
     /// # Errors
-    /// [`Error::Limit`] where a tensor is too small, `r` is not a multiple of 4, or images or positions pass the end.
+    /// [`Error::Limit`] where a tensor is too small, `r` is not a multiple of 4, or images or positions pass
+    /// the end.
     pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
         let Self { images, first, n, positions, p0, groups, r, .. } = *self;
         let shape = format!("{images}x{groups}x{r}");
@@ -66,7 +68,7 @@ impl Gather<'_> {
         if total == 0 {
             return Ok(());
         }
-        let params = GatherParams { images, positions, r4: r / 4, first, p0, groups, n };
+        let params = Params { groups, n, r4: r / 4, images, first, positions, p0, q: 0 };
         let kernel = recorder.device().kernel(&GATHER, &[], &[])?;
         let grid = grid_1d((total as u32).div_ceil(64), recorder.device().caps().max_groups);
         recorder.dispatch(&kernel, &shape, &[self.z, self.block], &params, grid)
@@ -86,14 +88,6 @@ pub struct Centre<'a> {
     pub r: u32,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct CentreParams {
-    groups: u32,
-    n: u32,
-    r4: u32,
-}
-
 impl Centre<'_> {
     /// Records the subtraction.
     ///
@@ -106,7 +100,7 @@ impl Centre<'_> {
         if groups == 0 || n == 0 {
             return Ok(());
         }
-        let params = CentreParams { groups, n, r4: r / 4 };
+        let params = Params { groups, n, r4: r / 4, ..Params::default() };
         let kernel = recorder.device().kernel(&CENTRE, &[], &[])?;
         let grid = grid_1d((groups * (r / 4)).div_ceil(64), recorder.device().caps().max_groups);
         recorder.dispatch(&kernel, &format!("{groups}x{n}x{r}"), &[self.block], &params, grid)
@@ -124,19 +118,10 @@ pub struct Shift<'a> {
     pub groups: u32,
     /// Rows of a group.
     pub n: u32,
-    /// Rows to shift, a group.
+    /// Rows to shift per group.
     pub q: u32,
     /// Values of a row, a multiple of 4.
     pub r: u32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct ShiftParams {
-    groups: u32,
-    n: u32,
-    q: u32,
-    r4: u32,
 }
 
 impl Shift<'_> {
@@ -152,7 +137,7 @@ impl Shift<'_> {
         if groups == 0 || n == 0 || q == 0 {
             return Ok(());
         }
-        let params = ShiftParams { groups, n, q, r4: r / 4 };
+        let params = Params { groups, n, r4: r / 4, q, ..Params::default() };
         let kernel = recorder.device().kernel(&SHIFT, &[], &[])?;
         let grid = grid_1d((groups * (r / 4)).div_ceil(64), recorder.device().caps().max_groups);
         recorder.dispatch(&kernel, &format!("{groups}x{n}+{q}x{r}"), &[self.block, self.rows], &params, grid)
@@ -166,7 +151,7 @@ pub(super) fn words(sizes: &[u32]) -> u64 {
 
 pub(super) fn check_depth(what: &str, r: u32) -> Result<()> {
     if r == 0 || !r.is_multiple_of(4) {
-        return Err(Error::Limit(format!("{what}: {r} values a patch, must be a multiple of 4")));
+        return Err(Error::Limit(format!("{what}: {r} values per patch, must be a multiple of 4")));
     }
     Ok(())
 }

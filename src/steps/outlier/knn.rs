@@ -1,8 +1,7 @@
 //! The k nearest other rows of every row, within groups.
 
 use crate::gpu::{Archetype, Recorder, Shader, Tensor, shader};
-use crate::steps::broadcast8;
-use crate::steps::check;
+use crate::steps::checks::{broadcast8, check};
 use crate::steps::outlier::group::{check_depth, words};
 use crate::{Error, Result};
 
@@ -16,9 +15,9 @@ pub(super) static TILED: Shader = shader!("outlier/knn_tiled");
 /// Largest `k`: the lists stay in registers.
 pub const MAX_K: u32 = 32;
 
-/// For every row of `block` the distances to its nearest other rows of the same group, ascending, and their indices
-/// in the group; ties go to the smaller index. Lists have [`Knn::width`] entries; a distance that is not finite is no
-/// neighbour, and a row left with too few names itself, at the largest float.
+/// For every row of `block` the distances to its nearest other rows of the same group, ascending, and their
+/// indices in the group; ties go to the smaller index. Lists have [`Knn::width`] entries; a distance that is
+/// not finite is no neighbour, and a row left with too few names itself, at the largest float.
 #[derive(Debug)]
 pub struct Knn<'a> {
     /// `[groups][n][r]`.
@@ -75,7 +74,7 @@ impl Knn<'_> {
         let (kernel, rows) = match device.caps().archetype {
             Archetype::Direct => {
                 let flags: &[&str] = if broadcast8(device.caps()) { &["SUBGROUP"] } else { &[] };
-                // Longer lists leave room for fewer rows a lane; measured for k = 1 to 32 on lavapipe.
+                // Longer lists leave room for fewer rows per lane; measured for k = 1 to 32 on lavapipe.
                 let tm = if width <= 8 { 3 } else { 2 };
                 (device.kernel(&DIRECT, &[("K", width), ("TM", tm)], flags)?, 8 * tm)
             }

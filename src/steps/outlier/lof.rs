@@ -1,15 +1,13 @@
 //! Local outlier factor within groups.
 
 use crate::gpu::{Recorder, Shader, Tensor, grid_1d, shader};
-use crate::steps::check;
+use crate::steps::checks::check;
 use crate::steps::outlier::group::words;
 use crate::steps::outlier::knn::Knn;
 use crate::{Error, Result};
 
-pub(super) static LOF: Shader = shader!(
-    "outlier/lof",
-    variants: [[], ["DENSITY"]]
-);
+pub(super) static DENSITIES: Shader = shader!("outlier/lof", entry: "densities");
+pub(super) static FACTORS: Shader = shader!("outlier/lof", entry: "factors");
 
 /// Where the scores of a block of groups go: `scores[i][p0 + b]` of `[n][positions]`.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +30,8 @@ impl ScoreMap<'_> {
     }
 }
 
-/// Local outlier factors from the lists of [`Knn`]; equal to scikit-learn's `LocalOutlierFactor`. A group of one row
-/// scores 1. A row without `k` neighbours at a finite distance scores the largest float.
+/// Local outlier factors from the lists of [`Knn`]; equal to scikit-learn's `LocalOutlierFactor`. A group of
+/// one row scores 1. A row without `k` neighbours at a finite distance scores the largest float.
 #[derive(Debug)]
 pub struct Lof<'a> {
     /// `[groups][n][width]`, from [`Knn`].
@@ -83,7 +81,7 @@ impl Lof<'_> {
         let params = Params { groups, n, k, positions: to.positions, p0: to.p0 };
         let device = recorder.device();
         let grid = grid_1d((groups * n).div_ceil(64), device.caps().max_groups);
-        let (density, factor) = (device.kernel(&LOF, &[], &["DENSITY"])?, device.kernel(&LOF, &[], &[])?);
+        let (density, factor) = (device.kernel(&DENSITIES, &[], &[])?, device.kernel(&FACTORS, &[], &[])?);
         let shape = format!("{groups}x{n} k={k}");
         if k > 0 {
             recorder.dispatch(

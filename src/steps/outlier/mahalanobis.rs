@@ -2,8 +2,7 @@
 
 use crate::Result;
 use crate::gpu::{Archetype, Recorder, Shader, Tensor, shader};
-use crate::steps::broadcast8;
-use crate::steps::check;
+use crate::steps::checks::{broadcast8, check};
 use crate::steps::outlier::group::{Centre, Shift, check_depth, words};
 use crate::steps::outlier::lof::ScoreMap;
 
@@ -27,8 +26,8 @@ pub(super) static MAHALANOBIS: Shader = shader!(
 /// Added to the diagonal of every covariance; the shaders hold the same number.
 pub const RIDGE: f32 = 0.01;
 
-/// Mahalanobis distance of every row to its group's mean, under the group's covariance (`n - 1` in the denominator)
-/// plus [`RIDGE`] on the diagonal, plus 1. A group of one row scores 1. No inverse is formed.
+/// Mahalanobis distance of every row to its group's mean, under the group's covariance (`n - 1` in the
+/// denominator) plus [`RIDGE`] on the diagonal, plus 1. A group of one row scores 1. No inverse is formed.
 #[derive(Debug)]
 pub struct Mahalanobis<'a> {
     /// `[groups][n][r]`; overwritten.
@@ -71,8 +70,8 @@ impl Mahalanobis<'_> {
     /// Records the scores.
     ///
     /// # Errors
-    /// [`crate::Error::Limit`] where a tensor is too small, `r` is not a multiple of 4, or there are more groups than a
-    /// dispatch has workgroups in one dimension.
+    /// [`crate::Error::Limit`] where a tensor is too small, `r` is not a multiple of 4, or there are more
+    /// groups than a dispatch has workgroups in one dimension.
     pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
         let Self { block, factors, to, groups, n, r } = *self;
         check_depth("mahalanobis", r)?;
@@ -104,7 +103,7 @@ pub struct MahalanobisTo<'a> {
     pub groups: u32,
     /// Rows of a group's Gaussian.
     pub n: u32,
-    /// Rows to score, a group.
+    /// Rows to score per group.
     pub q: u32,
     /// Values of a row, a multiple of 4.
     pub r: u32,
@@ -161,7 +160,7 @@ impl Factor<'_> {
         recorder.dispatch(&kernel, &shape, &[self.factors], &CholeskyParams { r4: r / 4 }, [groups, 1, 1])
     }
 
-    /// Scores `n` centred rows a group, which are overwritten.
+    /// Scores `n` centred rows per group, which are overwritten.
     fn solve(&self, recorder: &mut Recorder, rows: &Tensor, n: u32, to: ScoreMap<'_>) -> Result<()> {
         let (workgroup, tm) = Self::shape(recorder);
         let device = recorder.device();

@@ -1,7 +1,7 @@
 //! Outlier score by the distance to the nearest neighbour, within groups.
 
 use crate::gpu::{Recorder, Shader, Tensor, grid_1d, shader};
-use crate::steps::check;
+use crate::steps::checks::check;
 use crate::steps::outlier::group::words;
 use crate::steps::outlier::knn::Knn;
 use crate::steps::outlier::lof::{Params, ScoreMap};
@@ -9,8 +9,8 @@ use crate::{Error, Result};
 
 pub(super) static NEAREST: Shader = shader!("outlier/nearest");
 
-/// Distance to the nearest other row of the group, plus 1, from the lists of [`Knn`] (`k = 1` will do). A group of one
-/// row scores 1.
+/// Distance to the nearest other row of the group, plus 1, from the lists of [`Knn`] (`k = 1` will do). A
+/// group of one row scores 1.
 #[derive(Debug)]
 pub struct Nearest<'a> {
     /// `[groups][n][width]`, from [`Knn`].

@@ -1,22 +1,19 @@
 //! The threshold on the scores, and the indices of the patches that stay.
 
 use crate::gpu::{Recorder, Shader, Tensor, grid_1d, shader};
-use crate::steps::check;
+use crate::steps::checks::check;
 use crate::{Error, Result};
 
-pub(super) static QUANTILE: Shader = shader!(
-    "outlier/quantile",
-    shared: ["score_key"],
-    variants: [["COUNT"], ["PICK"], ["ABOVE"], ["LERP"]]
-);
-pub(super) static KEEP: Shader = shader!(
-    "outlier/keep",
-    shared: ["score_key"],
-    variants: [[], ["COUNT"], ["SCAN"]]
-);
+pub(super) static COUNT: Shader = shader!("outlier/quantile", entry: "count", shared: ["score_key"]);
+pub(super) static PICK: Shader = shader!("outlier/quantile", entry: "pick", shared: ["score_key"]);
+pub(super) static ABOVE: Shader = shader!("outlier/quantile", entry: "above", shared: ["score_key"]);
+pub(super) static LERP: Shader = shader!("outlier/quantile", entry: "lerp", shared: ["score_key"]);
+pub(super) static KEEP_COUNT: Shader = shader!("outlier/keep", entry: "count", shared: ["score_key"]);
+pub(super) static KEEP_STARTS: Shader = shader!("outlier/keep", entry: "starts", shared: ["score_key"]);
+pub(super) static KEEP_LIST: Shader = shader!("outlier/keep", entry: "list", shared: ["score_key"]);
 
-/// Exact quantile of scores with linear interpolation between the two nearest in order, as NumPy's default. NaN,
-/// infinity and the largest float count as the largest float.
+/// Exact quantile of scores with linear interpolation between the two nearest in order, as NumPy's default.
+/// NaN, infinity and the largest float count as the largest float.
 #[derive(Debug)]
 pub struct Quantile<'a> {
     /// `len` words.
@@ -31,6 +28,16 @@ pub struct Quantile<'a> {
     pub threshold: &'a Tensor,
 }
 
+/// What the kernels hand on, see their text.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct State {
+    bins: [u32; 256],
+    prefix: u32,
+    rank: u32,
+    next: u32,
+}
+
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct QuantileParams {
@@ -41,13 +48,13 @@ struct QuantileParams {
 
 impl Quantile<'_> {
     /// Words of [`Quantile::state`].
-    pub const STATE: usize = 260;
+    pub const STATE: usize = size_of::<State>() / 4;
 
     /// Records the selection.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] where `q` is not within 0 to 1, [`Error::Limit`] where a tensor is too small or there is
-    /// no score.
+    /// [`Error::InvalidOption`] where `q` is not within 0 to 1, [`Error::Limit`] where a tensor is too small
+    /// or there is no score.
     pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
         let Self { scores, len, q, state, threshold } = *self;
         if !(0.0..=1.0).contains(&q) {
@@ -67,19 +74,20 @@ impl Quantile<'_> {
         recorder.clear(state);
         for shift in [24, 16, 8, 0] {
             let constant = [("SHIFT", shift)];
-            let count = recorder.device().kernel(&QUANTILE, &constant, &["COUNT"])?;
-            let pick = recorder.device().kernel(&QUANTILE, &constant, &["PICK"])?;
+            let count = recorder.device().kernel(&COUNT, &constant, &[])?;
+            let pick = recorder.device().kernel(&PICK, &constant, &[])?;
             recorder.dispatch(&count, &shape, &[scores, state], &params, grid)?;
             recorder.dispatch(&pick, &shape, &[state], &params, [1, 1, 1])?;
         }
-        let above = recorder.device().kernel(&QUANTILE, &[], &["ABOVE"])?;
-        let lerp = recorder.device().kernel(&QUANTILE, &[], &["LERP"])?;
+        let above = recorder.device().kernel(&ABOVE, &[], &[])?;
+        let lerp = recorder.device().kernel(&LERP, &[], &[])?;
         recorder.dispatch(&above, &shape, &[scores, state], &params, grid)?;
         recorder.dispatch(&lerp, &shape, &[state, threshold], &params, [1, 1, 1])
     }
 }
 
-/// Indices of the scores that are at most `threshold`, ascending. NaN, infinity and the largest float never stay.
+/// Indices of the scores that are at most `threshold`, ascending. NaN, infinity and the largest float never
+/// stay.
 #[derive(Debug)]
 pub struct Keep<'a> {
     /// `len` words.
@@ -132,9 +140,9 @@ impl Keep<'_> {
         let shape = format!("{len}");
         let device = recorder.device();
         let grid = grid_1d(blocks, device.caps().max_groups);
-        let counting = device.kernel(&KEEP, &[], &["COUNT"])?;
-        let scan = device.kernel(&KEEP, &[], &["SCAN"])?;
-        let write = device.kernel(&KEEP, &[], &[])?;
+        let counting = device.kernel(&KEEP_COUNT, &[], &[])?;
+        let scan = device.kernel(&KEEP_STARTS, &[], &[])?;
+        let write = device.kernel(&KEEP_LIST, &[], &[])?;
         recorder.dispatch(&counting, &shape, &[scores, threshold, starts], &params, grid)?;
         recorder.dispatch(&scan, &shape, &[starts, count], &params, [1, 1, 1])?;
         recorder.dispatch(&write, &shape, &[scores, threshold, starts, kept], &params, grid)

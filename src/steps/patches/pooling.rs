@@ -1,7 +1,7 @@
 //! Patches as PatchCore publishes them: neighbourhoods, adaptively averaged to a fixed number of values.
 
 use crate::gpu::{Recorder, Shader, Tensor, shader};
-use crate::steps::{check, check_vec4, flag_f16, grid_64, words};
+use crate::steps::checks::{check, check_vec4, flag_f16, grid_64, words};
 use crate::{Error, Result};
 
 pub(super) static POOLING: Shader = shader!(
@@ -13,9 +13,9 @@ pub(super) static POOLING: Shader = shader!(
 pub const STAGE_VALUES: usize = 1024;
 
 /// Adaptive average pooling of the patch of every position. The patch is the `side * side` neighbourhood in X
-/// `[batch][h][w][c]` (zeros outside), ordered by channel, then row, then column; its `c * side^2` values become `m`,
-/// in columns `to .. to + m` of C `[batch][h][w][row]`. A `side` of 1 pools the rows of X themselves.
-/// X may be stored as f16. docs/method.md, section 3; PatchCore, section 3.1.
+/// `[batch][h][w][c]` (zeros outside), ordered by channel, then row, then column; its `c * side^2` values
+/// become `m`, in columns `to .. to + m` of C `[batch][h][w][row]`. A `side` of 1 pools the rows of X
+/// themselves. X may be stored as f16. docs/method.md, section 3; PatchCore, section 3.1.
 #[derive(Debug)]
 pub struct Pooled<'a> {
     /// Input.

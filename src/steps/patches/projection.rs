@@ -5,8 +5,9 @@ use rand_chacha::ChaCha8Rng;
 
 /// The map `[r][d]`: entries uniform in `±1 / sqrt(d)`, as PyTorch initialises `Linear(d, r)`.
 ///
-/// Entry `i` in memory order (row by row) is made of the `i`-th `next_u32` of `ChaCha8Rng::seed_from_u64(seed)`:
-/// its upper 24 bits as `u` give `(u / 2^23 - 1) / sqrt(d)`, in f64, rounded to f32 once.
+/// Entry `i` in memory order (row by row) is made of the `i`-th `next_u32` of
+/// `ChaCha8Rng::seed_from_u64(seed)`: its upper 24 bits as `u` give `(u / 2^23 - 1) / sqrt(d)`, in f64,
+/// rounded to f32 once.
 pub fn projection_matrix(d: usize, r: usize, seed: u64) -> Vec<f32> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let bound = 1.0 / (d as f64).sqrt();
@@ -45,8 +46,8 @@ mod tests {
         let n = matrix.len() as f64;
         let mean = matrix.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
         let variance = matrix.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / n;
-        // The mean of n uniform values has a deviation of bound / sqrt(3 n): 4 of them. The variance is bound^2 / 3,
-        // its deviation 0.9 / sqrt(n) of that.
+        // The mean of n uniform values has a deviation of bound / sqrt(3 n): 4 of them. The variance is
+        // bound^2 / 3, its deviation 0.9 / sqrt(n) of that.
         assert!(mean.abs() < 4.0 * bound / (3.0 * n).sqrt(), "{mean}");
         assert!((variance / (bound * bound / 3.0) - 1.0).abs() < 4.0 * 0.9 / n.sqrt(), "{variance}");
         assert_eq!(matrix, projection_matrix(d, r, 7));

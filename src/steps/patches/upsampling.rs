@@ -2,12 +2,13 @@
 
 use crate::Result;
 use crate::gpu::{Recorder, Shader, Tensor, shader};
-use crate::steps::{check, check_vec4, grid_64, words};
+use crate::steps::checks::{check, check_vec4, grid_64, words};
 
 pub(super) static UPSAMPLING: Shader = shader!("patches/upsampling");
 
-/// Bilinear, half-pixel centres, no corner alignment: X `[batch][in_h][in_w][c]` into channels `to .. to + c` of
-/// C `[batch][out_h][out_w][row]`. It equals PyTorch's `interpolate(mode="bilinear", align_corners=False)`.
+/// Bilinear, half-pixel centres, no corner alignment: X `[batch][in_h][in_w][c]` into channels `to .. to + c`
+/// of C `[batch][out_h][out_w][row]`. It equals PyTorch's `interpolate(mode="bilinear",
+/// align_corners=False)`.
 #[derive(Debug)]
 pub struct Upsample<'a> {
     /// Input.

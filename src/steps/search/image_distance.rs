@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::gpu::{Recorder, Shader, Tensor, shader};
-use crate::steps::{check, check_vec4, grid_64, words};
+use crate::steps::checks::{check, check_vec4, grid_64, words};
 
 pub(super) static IMAGE_DISTANCE: Shader = shader!("search/image_distance");
 

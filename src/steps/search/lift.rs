@@ -1,9 +1,10 @@
-//! Vectors brought to principal axes: a head whose distances bound those of the whole, and what the rest needs.
+//! Vectors brought to principal axes: a head whose distances bound those of the whole, and what the rest
+//! needs.
 
 use crate::Result;
 use crate::gpu::{Recorder, Shader, Tensor, shader};
 use crate::shapes::Activation;
-use crate::steps::grid_64;
+use crate::steps::checks::grid_64;
 use crate::steps::network::gemm::Gemm;
 
 pub(super) static LIFT: Shader = shader!("search/lift");

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::gpu::{Recorder, Shader, Tensor, grid_1d, shader};
-use crate::steps::{check, words};
+use crate::steps::checks::{check, words};
 
 pub(super) static PATCH_SCORE: Shader = shader!("search/patch_score");
 

@@ -1,7 +1,8 @@
-//! Exact nearest row of a bank in tiles of neighbours: bounds of whole tiles first, then the rows that are left.
+//! Exact nearest row of a bank in tiles of neighbours: bounds of whole tiles first, then the rows that are
+//! left.
 
 use crate::gpu::{Archetype, Caps, Recorder, Shader, Tensor, shader};
-use crate::steps::{broadcast8, check, words};
+use crate::steps::checks::{broadcast8, check, words};
 use crate::{Error, Result};
 
 pub(super) static BOXES_DIRECT: Shader = shader!(
@@ -179,8 +180,8 @@ impl Search<'_> {
             skip: skip.is_some().into(),
             query_image: skip.map_or(0, |s| s.first_image),
             queries_per_image: skip.map_or(1, |s| s.queries_per_image),
-            // A head errs by gamma(d) of its vector's length, a distance by sqrt(k) times that for both vectors;
-            // doubled.
+            // A head errs by gamma(d) of its vector's length, a distance by sqrt(k) times that for both
+            // vectors; doubled.
             slack: 2.0 * (k as f32).sqrt() * (dim + k + 8) as f32 * f32::EPSILON,
         };
         let SearchShape { tile, lanes, subgroup } = self.shape;

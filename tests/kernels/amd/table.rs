@@ -15,7 +15,7 @@ pub struct Variant {
 }
 
 impl Variant {
-    /// `shader+FLAG CONST=value`, as the library labels its pipelines.
+    /// `file:entry+FLAG CONST=value`, as the library labels its pipelines.
     pub fn label(&self) -> String {
         let flags: String = self.flags.iter().map(|f| format!("+{f}")).collect();
         let constants: String = self.constants.iter().map(|(n, v)| format!(" {n}={v}")).collect();
@@ -55,48 +55,56 @@ pub fn left_out(shader: &Shader, flags: &[&str]) -> Option<&'static str> {
 
 /// The sets of constants that src/steps and src/roofline give `shader` on the `tiled` family: the usual ones,
 /// and of a range the ends, which need most registers and least. None where the shader is not in the table.
-pub fn constants(shader: &Shader, flags: &[&str]) -> Option<Vec<Constants>> {
+pub fn constants(shader: &Shader) -> Option<Vec<Constants>> {
     let of = |name: &'static str, values: &[u32]| values.iter().map(|&v| vec![(name, v)]).collect();
     Some(match shader.label().as_str() {
-        "coreset/first"
-        | "coreset/cap"
-        | "coreset/histogram"
-        | "coreset/threshold"
-        | "coreset/collect"
-        | "coreset/gather"
-        | "coreset/append"
-        | "coreset/count"
-        | "coreset/active"
-        | "coreset/offsets"
-        | "coreset/scatter"
+        "coreset/start:first"
+        | "coreset/cap:from_means"
+        | "coreset/cap:drop_rows"
+        | "coreset/cap:apply"
+        | "coreset/candidates:histogram"
+        | "coreset/candidates:threshold"
+        | "coreset/candidates:collect"
+        | "coreset/rows:gather"
+        | "coreset/rows:append"
+        | "coreset/clusters:count"
+        | "coreset/clusters:list"
+        | "coreset/clusters:offsets"
+        | "coreset/clusters:scatter"
         | "coreset/pairs_tiled"
         | "coreset/update_tiled"
+        | "coreset/bank_rows"
         | "network/gemm_tiled"
-        | "device/probe"
         | "network/pool"
+        | "device/probe:arithmetic"
+        | "device/probe:copy"
         | "patches/means"
         | "patches/pooling"
         | "patches/upsampling"
-        | "input/resize_rows"
-        | "input/resize_columns"
+        | "input/resize:rows"
+        | "input/resize:columns"
         | "map/anomaly_map"
-        | "coreset/bank_rows"
         | "search/lift"
         | "search/boxes_tiled"
         | "search/patch_score"
-        | "outlier/keep"
-        | "outlier/group_gather"
-        | "outlier/group_centre"
-        | "outlier/group_shift"
         | "search/image_mean"
         | "search/image_distance"
-        | "outlier/lof"
+        | "outlier/quantile:above"
+        | "outlier/quantile:lerp"
+        | "outlier/keep:count"
+        | "outlier/keep:starts"
+        | "outlier/keep:list"
+        | "outlier/group:gather"
+        | "outlier/group:centre"
+        | "outlier/group:shift"
+        | "outlier/lof:densities"
+        | "outlier/lof:factors"
         | "outlier/nearest"
         | "outlier/covariance_tiled" => vec![vec![]],
         // Start samples: 10 unless an option says otherwise, 16 at most.
-        "coreset/start" if flags.contains(&"MEAN") => of("ROWS", &[10, 16]),
-        "coreset/start" => of("ROWS", &[1]),
-        // Candidates a batch / 64.
+        "coreset/start:means" => of("ROWS", &[10, 16]),
+        "coreset/start:distances" => of("ROWS", &[1]),
+        // Candidates per batch / 64.
         "coreset/greedy" => of("PER", &[1, 8]),
         // wgpu gives a range of subgroup sizes or one; 32 and 64 are what there is.
         "network/gemm_coop" | "device/probe_coop" => of("LANES", &[32, 64]),
@@ -115,10 +123,7 @@ pub fn constants(shader: &Shader, flags: &[&str]) -> Option<Vec<Constants>> {
         "search/search" => [[7, 1], [9, 2], [16, 8]]
             .map(|[k4, steps]| vec![("TILE", 32), ("K4", k4), ("STEPS", steps), ("LANES", 32)])
             .to_vec(),
-        "outlier/quantile" if flags.contains(&"COUNT") || flags.contains(&"PICK") => {
-            of("SHIFT", &[24, 16, 8, 0])
-        }
-        "outlier/quantile" => vec![vec![]],
+        "outlier/quantile:count" | "outlier/quantile:pick" => of("SHIFT", &[24, 16, 8, 0]),
         "outlier/knn_tiled" => of("K", &[1, 6, 32]),
         "outlier/cholesky" => of("WORKGROUP", &[64]),
         "outlier/mahalanobis" => vec![vec![("WORKGROUP", 64), ("TM", 1)]],
@@ -131,7 +136,7 @@ pub fn variants() -> Vec<Variant> {
     let mut all = Vec::new();
     for shader in for_gpus() {
         for &flags in shader.variants.iter().filter(|flags| left_out(shader, flags).is_none()) {
-            for constants in constants(shader, flags).unwrap_or_default() {
+            for constants in constants(shader).unwrap_or_default() {
                 all.push(Variant { shader, flags, constants });
             }
         }

@@ -1,0 +1,41 @@
+//! What is chosen from, and how much of it.
+
+use crate::gpu::Tensor;
+
+/// A run of the vectors to choose from, `[rows][dims]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunk<'a> {
+    /// The vectors.
+    pub rows: &'a Tensor,
+    /// Index of the first of them over all chunks.
+    pub first_row: u32,
+    /// How many there are.
+    pub len: u32,
+}
+
+/// Sizes of a selection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CoresetShape {
+    /// Patches that may be chosen.
+    pub kept: u32,
+    /// Length of a vector, a multiple of 4 and at most 4096.
+    pub dims: u32,
+    /// Patches to choose, `1..=kept`.
+    pub picks: u32,
+    /// Candidates per batch at most. It decides the time, not the result.
+    pub batch: u32,
+}
+
+impl CoresetShape {
+    /// The shape with the batch that suits these sizes: large batches mean fewer passes over the patches, but
+    /// the mutual distances of the candidates grow with the square, and the table of picks x batch has to fit
+    /// one binding.
+    pub fn new(kept: u32, dims: u32, picks: u32, max_binding: u64) -> Self {
+        let picks = picks.min(kept);
+        let fitting = (max_binding / 4 / u64::from(picks.max(1))).min(512) as u32;
+        Self { kept, dims, picks, batch: (fitting / 64 * 64).max(64) }
+    }
+}
+
+/// Most rows that the first pick is measured against.
+pub(crate) const MAX_SAMPLES: usize = 16;
