@@ -8,6 +8,8 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 /// A translated shader.
 pub struct Spirv {
     pub words: Vec<u32>,
+    /// Name of the entry point.
+    pub entry: std::ffi::CString,
     /// Binding number, and whether it is a uniform; all in group 0.
     pub bindings: Vec<(u32, bool)>,
 }
@@ -29,7 +31,8 @@ pub fn translate(source: &str, entry: &str) -> Result<Spirv, String> {
     let pipeline =
         spv::PipelineOptions { shader_stage: naga::ShaderStage::Compute, entry_point: entry.into() };
     let words = spv::write_vec(&module, &info, &options(), Some(&pipeline)).map_err(|e| e.to_string())?;
-    Ok(Spirv { words, bindings })
+    let entry = std::ffi::CString::new(entry).map_err(|e| e.to_string())?;
+    Ok(Spirv { words, entry, bindings })
 }
 
 /// What `ShaderRuntimeChecks::unchecked` and no zeroing of workgroup memory come to, on Vulkan 1.3.

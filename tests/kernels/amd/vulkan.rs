@@ -120,7 +120,7 @@ impl Compiler {
                 .flags(vk::PipelineShaderStageCreateFlags::ALLOW_VARYING_SUBGROUP_SIZE)
                 .stage(vk::ShaderStageFlags::COMPUTE)
                 .module(module)
-                .name(c"main");
+                .name(&spirv.entry);
             let create = vk::ComputePipelineCreateInfo::default()
                 .flags(vk::PipelineCreateFlags::CAPTURE_STATISTICS_KHR)
                 .stage(stage)
