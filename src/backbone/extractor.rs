@@ -65,7 +65,16 @@ pub struct Extractor {
     /// nothing.
     stages: Option<Tensor>,
     embedding: Tensor,
+    lengths: Lengths,
     plans: BTreeMap<u32, Plan>,
+}
+
+/// Values per image of the buffers between input and embedding.
+struct Lengths {
+    pool: Vec<usize>,
+    coarse: Option<usize>,
+    stages: Option<usize>,
+    f16: bool,
 }
 
 /// Assigns every value a buffer so that none is overwritten while still needed, and the tapped ones never;
@@ -177,12 +186,8 @@ impl Extractor {
             .unwrap_or(1);
         let fits = device.caps().max_binding / (largest as u64 * 4);
         let batch = batch.clamp(1, fits.max(1).min(u64::from(u32::MAX)) as u32);
-        let of = |len: usize, label: &str| device.alloc(len * batch as usize, label);
-        let stored = |len: usize, label: &str| match f16 {
-            true => device.alloc_f16(len * batch as usize, label),
-            false => of(len, label),
-        };
-        Ok(Self {
+        let input_words = input_len * batch as usize;
+        let mut this = Self {
             weights: folded
                 .iter()
                 .zip(&network.layers)
@@ -195,11 +200,15 @@ impl Extractor {
                     Ok(Some((w, device.upload(&f.bias, &layer.norm)?)))
                 })
                 .collect::<Result<_>>()?,
-            input: stored(input_len, "input")?,
-            pool: lens.iter().map(|&len| stored(len, "activations")).collect::<Result<_>>()?,
-            coarse: coarse.map(|len| of(len, "coarse patches")).transpose()?,
-            stages: joined.map(|len| of(len, "pooled stages")).transpose()?,
-            embedding: of(positions * dim as usize, "embedding")?,
+            input: match f16 {
+                true => device.alloc_f16(input_words, "input")?,
+                false => device.alloc(input_words, "input")?,
+            },
+            pool: Vec::new(),
+            coarse: None,
+            stages: None,
+            embedding: device.alloc(positions * dim as usize * batch as usize, "embedding")?,
+            lengths: Lengths { pool: lens, coarse, stages: joined, f16 },
             device: device.clone(),
             network,
             patches,
@@ -207,7 +216,31 @@ impl Extractor {
             batch,
             slot,
             plans: BTreeMap::new(),
-        })
+        };
+        // Now rather than with the first batch: where memory is out, that is said before the work.
+        this.wake()?;
+        Ok(this)
+    }
+
+    /// Makes the buffers between input and embedding.
+    fn wake(&mut self) -> Result<()> {
+        let Self { device, batch, lengths, .. } = self;
+        let of = |len: usize, label: &str| device.alloc(len * *batch as usize, label);
+        let stored = |len: usize| match lengths.f16 {
+            true => device.alloc_f16(len * *batch as usize, "activations"),
+            false => of(len, "activations"),
+        };
+        self.pool = lengths.pool.iter().map(|&len| stored(len)).collect::<Result<_>>()?;
+        self.coarse = lengths.coarse.map(|len| of(len, "coarse patches")).transpose()?;
+        self.stages = lengths.stages.map(|len| of(len, "pooled stages")).transpose()?;
+        Ok(())
+    }
+
+    /// Gives back the memory between input and embedding until the next [`Extractor::plan`]; weights stay.
+    pub fn rest(&mut self) {
+        self.plans.clear();
+        self.pool.clear();
+        (self.coarse, self.stages) = (None, None);
     }
 
     /// Images that [`Extractor::plan`] takes at most.
@@ -266,6 +299,9 @@ impl Extractor {
     /// [`Error::Limit`] and [`Error::Device`] from recording.
     pub fn plan(&mut self, images: u32) -> Result<&Plan> {
         if !self.plans.contains_key(&images) {
+            if self.pool.is_empty() {
+                self.wake()?;
+            }
             let mut recorder = Recorder::new(&self.device);
             self.record(&mut recorder, images)?;
             self.plans.insert(images, recorder.finish()?);

@@ -58,6 +58,8 @@ pub(super) fn fit(
     check_bank(device, patches, extractor.dim(), options)?;
     let mut feed = Feed::new(device, extractor.network(), options.resize, options.crop)?;
     let features = Features::extract(device, &mut extractor, &mut feed, source, options, progress)?;
+    // The bank takes the place of the activations, until there are images to score.
+    extractor.rest();
     let images = (0..source.len()).map(|i| source.name(i)).collect();
     let origin = Origin { backbone: backbone.info(), images, grid };
     let Learnt { model, bank, .. } = learn(device, features, origin, options, progress)?;
