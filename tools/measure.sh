@@ -189,7 +189,7 @@ run_tests() {
     for test in "$scratch"/tests/bins/test-*; do
         name=$(basename "$test")
         # Those that are skipped compile programs against the libraries of a build, or shaders for other GPUs.
-        (cd "$home" && limit 60 "$test" --test-threads 4 --skip ffi_programs:: --skip amd::) > "$out/$name.txt" 2>&1
+        (cd "$home" && limit 150 "$test" --test-threads 4 --skip ffi_programs:: --skip amd::) > "$out/$name.txt" 2>&1
         status=$?
         [ $status -eq 0 ] || failed=1
         echo "$name: $(grep '^test result' "$out/$name.txt" || echo "status $status")"
