@@ -1,7 +1,6 @@
 //! A backbone as a table of layers, and the sizes that follow from it.
 
-use crate::shapes::Activation;
-use crate::shapes::ConvShape;
+use crate::shapes::{Activation, ConvShape};
 use crate::{Error, Result};
 
 /// Mean of every channel over ImageNet, in 8-bit units.

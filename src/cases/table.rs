@@ -8,10 +8,8 @@ use crate::backbone::extractor::embedding_dim;
 use crate::backbone::network::Kind;
 use crate::backbone::{Network, Patches, Precision};
 use crate::gpu::{Archetype, Device};
-use crate::settings::coreset_batch;
-use crate::settings::{Compat, Discriminator, FitOptions};
-use crate::shapes::Activation;
-use crate::shapes::ConvShape;
+use crate::settings::{Compat, Discriminator, FitOptions, coreset_batch};
+use crate::shapes::{Activation, ConvShape};
 use crate::steps::network::depthwise::run_length;
 use crate::steps::tuning::{BIG_FROM, COOP_BIG_FROM};
 

@@ -5,8 +5,7 @@ use crate::backbone::BackboneInfo;
 use crate::detector::{Features, Origin, Progress, Projection};
 use crate::gpu::Device;
 use crate::model::Model;
-use crate::settings::FeatureShape;
-use crate::settings::{Compat, Discriminator, FitOptions};
+use crate::settings::{Compat, Discriminator, FeatureShape, FitOptions};
 
 /// Image score and anomaly map, row by row, of every test image.
 pub type Scored = Vec<(f32, Vec<f32>)>;

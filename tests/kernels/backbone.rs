@@ -8,8 +8,7 @@ use crate::common::{
 use proptest::prelude::*;
 use softpatch::low_level::gpu::{Archetype, Device, Recorder, Tuning};
 use softpatch::low_level::reference;
-use softpatch::low_level::shapes::Activation;
-use softpatch::low_level::shapes::ConvShape;
+use softpatch::low_level::shapes::{Activation, ConvShape};
 use softpatch::low_level::steps::coreset::bank_rows;
 use softpatch::low_level::steps::network::conv::Conv;
 use softpatch::low_level::steps::network::depthwise::Depthwise;

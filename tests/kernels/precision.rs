@@ -11,14 +11,12 @@ use half::f16;
 use softpatch::low_level::backbone::{Extractor, Patches, Precision, WeightFile, efficientnet_lite};
 use softpatch::low_level::gpu::{Archetype, Coop, Device, DeviceOptions, Feature, Recorder, Tensor, Tuning};
 use softpatch::low_level::reference;
-use softpatch::low_level::shapes::Activation;
-use softpatch::low_level::shapes::ConvShape;
+use softpatch::low_level::shapes::{Activation, ConvShape};
 use softpatch::low_level::steps::network::conv::Conv;
 use softpatch::low_level::steps::network::depthwise::Depthwise;
 use softpatch::low_level::steps::network::gemm::Gemm;
 use softpatch::low_level::steps::network::pool::MaxPool;
-use softpatch::low_level::steps::patches::means::PatchMean;
-use softpatch::low_level::steps::patches::pooling::Pooled;
+use softpatch::low_level::steps::patches::{means::PatchMean, pooling::Pooled};
 use softpatch::low_level::steps::tuning::{BIG_FROM, COOP_BIG_FROM};
 use std::sync::OnceLock;
 
@@ -397,7 +395,6 @@ fn a_model_remembers_its_precision() {
     };
     let (full, half) = (score(Precision::F32), score(Precision::F16));
     assert_ne!(full, half, "f16 was not used");
-    // Distances of vectors that are off by up to 1 % of their length each, where neighbours are about as far
-    // as that.
+    // Vectors are off by up to 1 % of their length each, and neighbours are about as far.
     assert!((full - half).abs() < 0.1 * full, "{full} and {half}");
 }

@@ -6,8 +6,7 @@ use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 use softpatch::low_level::reference::input::resize::preprocess;
 use softpatch::low_level::reference::network::{conv::conv2d, depthwise::depthwise};
-use softpatch::low_level::shapes::Activation;
-use softpatch::low_level::shapes::ConvShape;
+use softpatch::low_level::shapes::{Activation, ConvShape};
 
 /// Side of the image.
 const SIDE: u32 = 224;

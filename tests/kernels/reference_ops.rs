@@ -9,8 +9,7 @@ use softpatch::low_level::reference::input::resize::preprocess;
 use softpatch::low_level::reference::map::anomaly_map;
 use softpatch::low_level::reference::network::{conv, depthwise, gemm, pool};
 use softpatch::low_level::reference::patches::{means, projection, upsampling};
-use softpatch::low_level::shapes::Activation;
-use softpatch::low_level::shapes::ConvShape;
+use softpatch::low_level::shapes::{Activation, ConvShape};
 use softpatch::low_level::steps::input::geometry::{Geometry, resize_shorter_side_geometry};
 use softpatch::low_level::steps::input::pixels::{resize_gray, resize_rgb};
 

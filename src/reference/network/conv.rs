@@ -1,7 +1,6 @@
 //! Convolution (cross-correlation, as in every deep-learning framework).
 
-use crate::shapes::Activation;
-use crate::shapes::ConvShape;
+use crate::shapes::{Activation, ConvShape};
 
 /// `activation(conv(x, w) + bias + residual)`.
 ///

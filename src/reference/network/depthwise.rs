@@ -1,8 +1,7 @@
 //! Depthwise convolution: each channel with its own kernel.
 
 use crate::reference::network::conv::{activate, input_pixel};
-use crate::shapes::Activation;
-use crate::shapes::ConvShape;
+use crate::shapes::{Activation, ConvShape};
 
 /// `activation(depthwise(x, w) + bias)`.
 ///

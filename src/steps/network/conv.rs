@@ -2,8 +2,7 @@
 
 use crate::Result;
 use crate::gpu::{Recorder, Tensor};
-use crate::shapes::Activation;
-use crate::shapes::ConvShape;
+use crate::shapes::{Activation, ConvShape};
 use crate::steps::checks::{check, check_vec4, stored_f16, words};
 use crate::steps::network::gemm::{Params, grid, variant};
 

@@ -1,8 +1,7 @@
 //! Depthwise convolution.
 
 use crate::gpu::{Archetype, Recorder, Shader, Tensor, shader};
-use crate::shapes::Activation;
-use crate::shapes::ConvShape;
+use crate::shapes::{Activation, ConvShape};
 use crate::steps::checks::{check, check_vec4, flag_f16, grid_64, stored_f16, words};
 use crate::steps::tuning::DEPTHWISE_RUN;
 use crate::{Error, Result};
