@@ -43,6 +43,23 @@ impl Axes {
         Self::new(rows, dim, Self::count(dim))
     }
 
+    /// Whether the mean is of numbers, and the axes are orthonormal but for their rounding.
+    pub fn are_orthonormal(&self) -> bool {
+        let dim = self.mean.len();
+        if dim == 0 || self.vectors.is_empty() || !self.vectors.len().is_multiple_of(dim) {
+            return false;
+        }
+        let axes: Vec<&[f32]> = self.vectors.chunks_exact(dim).collect();
+        let near = |i: usize, j: usize| {
+            let dot: f64 = axes[i].iter().zip(axes[j]).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            // A component is rounded by half a unit of its own size. NaN is not near.
+            (dot - f64::from(u8::from(i == j))).abs() <= dim as f64 * f64::from(f32::EPSILON)
+        };
+        self.mean.iter().all(|v| v.is_finite())
+            && axes.len() <= dim
+            && (0..axes.len()).all(|i| (0..=i).all(|j| near(i, j)))
+    }
+
     /// The axes that `device` uses.
     pub fn of_device(&self, device: &Device) -> &[f32] {
         let dim = self.mean.len();
@@ -119,7 +136,9 @@ mod tests {
     #[test]
     fn axes_are_orthonormal_even_for_constant_rows() {
         for rows in [vec![1.5; 40 * 8], (0..320).map(|i| ((i * 37) % 11) as f32).collect::<Vec<_>>()] {
-            let Axes { mean, vectors: axes } = Axes::new(&rows, 8, 4);
+            let found = Axes::new(&rows, 8, 4);
+            assert!(found.are_orthonormal());
+            let Axes { mean, vectors: axes } = found;
             assert_eq!(mean.len(), 8);
             for i in 0..4 {
                 for j in 0..4 {

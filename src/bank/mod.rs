@@ -28,15 +28,12 @@ pub struct Index {
 }
 
 impl Index {
-    /// Whether the order names each of `rows` rows once, and the axes are numbers.
+    /// Whether the order names each of `rows` rows once, and the axes are orthonormal: by others the search would pass
+    /// over rows that are near.
     pub fn fits(&self, rows: usize) -> bool {
         let mut seen = vec![false; rows];
         let fresh = |&row: &u32| seen.get_mut(row as usize).is_some_and(|s| !std::mem::replace(s, true));
-        let Axes { mean, vectors } = &self.axes;
-        self.order.len() == rows
-            && self.order.iter().all(fresh)
-            && !vectors.is_empty()
-            && mean.iter().chain(vectors).all(|v| v.is_finite())
+        self.order.len() == rows && self.order.iter().all(fresh) && self.axes.are_orthonormal()
     }
 }
 

@@ -8,6 +8,7 @@ use softpatch::detector::{
 };
 
 use softpatch::eval::auroc;
+use softpatch::low_level::bank::Index;
 use softpatch::low_level::gpu::Device;
 use std::path::Path;
 use std::sync::Arc;
@@ -96,6 +97,42 @@ fn a_model_survives_disk_and_every_discriminator_works() {
                 assert_eq!(score.map.len(), 96 * 96);
                 assert_eq!(score.score, score.patches.iter().copied().fold(0.0, f32::max));
             }
+        }
+    }
+}
+
+/// Files of earlier versions have no axes and no order: they score the same. Wrong ones would make the search pass
+/// over near rows, and are refused.
+#[test]
+fn a_model_without_an_index_scores_the_same_and_a_wrong_index_is_refused() {
+    let _guard = serial();
+    let images: Vec<_> =
+        (0..7).map(|i| softpatch::data::synth::render(Material::Metal, None, i, 96).unwrap().0).collect();
+    let backbone = Backbone::embedded().unwrap();
+    let options = FitOptions { resize: 96, crop: 96, coreset_ratio: 0.2, ..small(Discriminator::Lof) };
+    for (name, device) in checked() {
+        let made = Detector::fit(device, &backbone, &MemorySource(&images), &options, &Quiet).unwrap();
+        let read = |model: &Model| Model::from_bytes(&model.to_bytes().unwrap(), Path::new("m.safetensors"));
+        let mut model = made.model().clone();
+        let index = model.bank.index.take().unwrap();
+        let older = read(&model).unwrap();
+        assert_eq!(older.bank.index, None);
+        let older = Detector::new(device, &backbone, older).unwrap();
+        assert_eq!(older.model(), made.model(), "{name}: found anew");
+        let views: Vec<_> = images.iter().map(|i| i.as_image().unwrap()).collect();
+        assert_eq!(older.score(&views).unwrap(), made.score(&views).unwrap(), "{name}");
+
+        let wrong = [
+            |index: &mut Index| index.order[0] = index.order[1],
+            |index: &mut Index| index.axes.vectors[3] += 0.01,
+            |index: &mut Index| index.axes.mean[0] = f32::NAN,
+        ];
+        for (i, spoil) in wrong.into_iter().enumerate() {
+            let mut index = index.clone();
+            spoil(&mut index);
+            model.bank.index = Some(index);
+            let error = read(&model).unwrap_err().to_string();
+            assert!(error.contains("m.safetensors") && error.contains("do not fit together"), "{i}: {error}");
         }
     }
 }
