@@ -1,6 +1,6 @@
 //! Host side of each kernel family: checks shapes, chooses the variant, records.
 //!
-//! An op never submits, never reads back, and allocates nothing: the caller brings every tensor.
+//! A step never submits, never reads back, and allocates nothing: the caller brings every tensor.
 
 mod checks;
 pub mod coreset;

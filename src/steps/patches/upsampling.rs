@@ -45,14 +45,14 @@ impl Upsample<'_> {
     /// [`crate::Error::Limit`] where a tensor is too small or a channel count is no multiple of 4.
     pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
         let ([batch, in_h, in_w, c], [out_h, out_w]) = (self.shape, self.out);
-        check_vec4("resample channels", c)?;
-        check_vec4("resample row", self.row)?;
-        check("resample x", words(&[batch, in_h, in_w, c]), self.x)?;
-        check("resample c", words(&[batch, out_h, out_w, self.row]), self.c)?;
+        check_vec4("upsampling channels", c)?;
+        check_vec4("upsampling row", self.row)?;
+        check("upsampling x", words(&[batch, in_h, in_w, c]), self.x)?;
+        check("upsampling c", words(&[batch, out_h, out_w, self.row]), self.c)?;
         let params =
             Params { batch, c4: c / 4, in_h, in_w, out_h, out_w, row4: self.row / 4, to4: self.to / 4 };
         let kernel = recorder.device().kernel(&UPSAMPLING, &[], &[])?;
-        let grid = grid_64("resample", words(&[batch, out_h, out_w, c / 4]), recorder.device().caps())?;
+        let grid = grid_64("upsampling", words(&[batch, out_h, out_w, c / 4]), recorder.device().caps())?;
         let shape = format!("{in_h}x{in_w}x{c}->{out_h}x{out_w} b{batch}");
         recorder.dispatch(&kernel, &shape, &[self.x, self.c], &params, grid)
     }
