@@ -28,8 +28,8 @@ pub struct Index {
 }
 
 impl Index {
-    /// Whether the order names each of `rows` rows once, and the axes are orthonormal: by others the search would pass
-    /// over rows that are near.
+    /// Whether the order names each of `rows` rows once, and the axes are orthonormal: by others the search
+    /// would pass over rows that are near.
     pub fn fits(&self, rows: usize) -> bool {
         let mut seen = vec![false; rows];
         let fresh = |&row: &u32| seen.get_mut(row as usize).is_some_and(|s| !std::mem::replace(s, true));

@@ -8,8 +8,8 @@ use crate::steps::search::search::SkipOwn;
 /// Training images that are scored for the threshold.
 pub(super) const SAMPLE: usize = 32;
 
-/// Median absolute deviations above the median that still count as normal: three standard deviations of a normal
-/// distribution, of which the median absolute deviation is 1 / 1.4826.
+/// Median absolute deviations above the median that still count as normal: three standard deviations of a
+/// normal distribution, of which the median absolute deviation is 1 / 1.4826.
 const DEVIATIONS: f32 = 3.0 * 1.4826;
 
 /// Median plus three (scaled) median absolute deviations of the finite `scores`: unlike the largest score or
