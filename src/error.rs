@@ -37,6 +37,22 @@ pub enum Error {
         /// What is missing and how it should look.
         reason: String,
     },
+    /// Nothing says which images of a folder are good, so that fitting on them is for the caller to decide.
+    #[error("{}: {reason}", path.display())]
+    Choice {
+        /// The folder.
+        path: PathBuf,
+        /// What is there, what would be taken, and how to decide.
+        reason: String,
+    },
+    /// Some of the images of a source cannot be used; nothing came of the others.
+    #[error("{}", list_bad(*total, bad))]
+    BadImages {
+        /// Images of the source.
+        total: usize,
+        /// Number of each bad image in the source, and what is wrong with it; at least one, ascending.
+        bad: Vec<(usize, Error)>,
+    },
     /// Pixels in memory do not have the size or layout that they claim.
     #[error("invalid image in memory: {0}")]
     InvalidImage(String),
@@ -77,6 +93,12 @@ pub enum Error {
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,
+}
+
+/// Every bad image in a line of its own.
+fn list_bad(total: usize, bad: &[(usize, Error)]) -> String {
+    let lines: Vec<String> = bad.iter().map(|(_, e)| format!("\n  {e}")).collect();
+    format!("{} of {total} images cannot be used:{}", bad.len(), lines.concat())
 }
 
 impl Error {

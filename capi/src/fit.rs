@@ -8,7 +8,7 @@ use crate::model::{Loaded, softpatch_detector};
 use crate::score::softpatch_image;
 use crate::status::{Failure, SOFTPATCH_CANCELLED, guard, softpatch_status};
 use softpatch::Error;
-use softpatch::data::{DecodeOptions, ImageSource, OwnedImage, TrainSet};
+use softpatch::data::{ImageSource, OwnedImage, TrainSet};
 use softpatch::detector::{FitEvent, FitJob, FitOptions, Stage};
 use std::borrow::Cow;
 use std::ffi::{c_char, c_void};
@@ -131,7 +131,7 @@ pub unsafe extern "C" fn softpatch_fit_folder(
         let context = handles::get::<Context>(context)?;
         // SAFETY: as above.
         let (folder, options) = unsafe { (text(folder, "folder")?, fit_options(options, context.memory)?) };
-        let decode = DecodeOptions { exif_orientation: options.exif, ..DecodeOptions::default() };
+        let decode = options.decode();
         let source = TrainSet::open(folder)?.source(decode);
         let made = fit(&context, source, &options, &Watcher { callback: progress, user_data })?;
         // SAFETY: as above.

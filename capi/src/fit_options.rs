@@ -150,7 +150,7 @@ macro_rules! fields {
         }
 
         fn from_c(c: &softpatch_fit_options, memory: u64) -> Result<FitOptions, Failure> {
-            Ok(FitOptions { $($field: Field::from_c(c.$field, stringify!($field))?,)* memory })
+            Ok(FitOptions { $($field: Field::from_c(c.$field, stringify!($field))?,)* memory, bits: 0, black: 0.0, white: 0.0 })
         }
     };
 }

@@ -7,7 +7,7 @@ use crate::common::output::print;
 use crate::common::progress::Bars;
 use crate::common::settings::{Given, Scope};
 use crate::common::sizes::human_bytes;
-use softpatch::data::{Dataset, DecodeOptions, NoiseProtocol};
+use softpatch::data::{Dataset, NoiseProtocol};
 use softpatch::detector::{FitOptions, Progress};
 use softpatch::eval::bench::{Bench, BenchOptions, Cell, Method, Summary, protocol_of};
 use softpatch::low_level::gpu::Device;
@@ -89,7 +89,7 @@ impl Args {
             self.methods.iter().map(|m| m.parse()).collect::<Result<_, _>>().map_err(usage)?;
         let protocols: Vec<NoiseProtocol> =
             self.protocol.iter().map(|p| protocol_of(p)).collect::<Result<_, _>>().map_err(usage)?;
-        let decode = DecodeOptions { exif_orientation: fit.exif, ..DecodeOptions::default() };
+        let decode = fit.decode();
         let (noise, seeds, splits) = (self.noise.clone(), self.seeds, self.splits.clone());
         let options = BenchOptions { methods, noise, protocols, seeds, fit, decode, splits };
         options.validate().map_err(usage)?;

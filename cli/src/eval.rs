@@ -7,7 +7,7 @@ use crate::common::output::{print, print_json};
 use crate::common::progress::Bars;
 use rayon::prelude::*;
 use serde::Serialize;
-use softpatch::data::{DecodeOptions, TestSet};
+use softpatch::data::TestSet;
 use softpatch::detector::{Detector, Progress, Score, Want};
 use softpatch::eval::load_mask;
 use softpatch::eval::{Item, Map, Report, evaluate};
@@ -77,8 +77,7 @@ pub fn score_set(detector: &Detector, set: TestSet, progress: &dyn Progress) -> 
         .par_iter()
         .map(|item| item.mask.as_ref().map(|mask| load_mask(mask, options.resize, options.crop)).transpose())
         .collect::<softpatch::Result<Vec<_>>>()?;
-    let source = set
-        .source(DecodeOptions { exif_orientation: detector.info().options.exif, ..DecodeOptions::default() });
+    let source = set.source(options.decode());
     let mut scores = Vec::with_capacity(set.items.len());
     detector.score_source(&source, Want::Maps, progress, |_, score| {
         scores.push(score);

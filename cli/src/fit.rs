@@ -8,7 +8,7 @@ use crate::common::interrupt::catch_interrupts;
 use crate::common::output::{check_output_file, print};
 use crate::common::progress::Bars;
 use crate::common::sizes::human_bytes;
-use softpatch::data::{DecodeOptions, TrainSet};
+use softpatch::data::TrainSet;
 use softpatch::detector::Detector;
 use softpatch::low_level::gpu::Device;
 use std::fmt::Write;
@@ -41,7 +41,7 @@ pub fn run(args: Args, quiet: bool) -> Outcome {
     check_output_file(&args.output)?;
     let backbone = args.backbone.open()?;
     let device = device.open()?;
-    let source = set.source(DecodeOptions { exif_orientation: options.exif, ..DecodeOptions::default() });
+    let source = set.source(options.decode());
     let bars = Bars::new(quiet);
     let started = Instant::now();
     catch_interrupts();

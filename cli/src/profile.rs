@@ -8,7 +8,7 @@ use crate::common::failure::Outcome;
 use crate::common::output::print;
 use crate::common::progress::Bars;
 use crate::common::sizes::human_bytes;
-use softpatch::data::{DecodeOptions, FileSource, ImageSource};
+use softpatch::data::{FileSource, ImageSource};
 use softpatch::detector::{Backbone, Detector};
 use softpatch::low_level::backbone::{WeightFile, architecture};
 use std::collections::BTreeMap;
@@ -53,7 +53,7 @@ pub fn run(args: Args, quiet: bool) -> Outcome {
     let device = device.open()?;
     let category = &set.categories[0];
     let bars = Bars::new(quiet);
-    let decode = DecodeOptions { exif_orientation: fit.exif, ..DecodeOptions::default() };
+    let decode = fit.decode();
     let train = FileSource::new(category.train.clone(), decode.clone());
     let started = Instant::now();
     let detector = Detector::fit(&device, &backbone, &train, &fit, &bars)?;

@@ -90,9 +90,8 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         create_folder(out)?;
     }
     let info = detector.info();
-    let (resize, crop) = (info.options.resize, info.options.crop);
     let width = paths.iter().map(|p| p.display().to_string().chars().count()).max().unwrap_or(0).clamp(4, 70);
-    let files = Files::new(paths, detector.info().options.exif, resize, crop, heatmaps.is_some());
+    let files = Files::new(paths, &info.options, heatmaps.is_some());
     let mut document = Document {
         model: args.model.display().to_string(),
         threshold: info.threshold,

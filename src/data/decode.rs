@@ -1,7 +1,7 @@
 //! Image files to 8-bit RGB.
 
 use super::convert::to_rgb8;
-use super::{ImageSource, OwnedImage};
+use super::{ImageSource, Levels, OwnedImage};
 use crate::{Error, Result};
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
@@ -18,7 +18,7 @@ const CONVERT: &str = "Convert it to a PNG, JPEG, BMP, TIFF or WebP file with 8 
 const DAMAGED: &str = "The file is damaged or was cut off: copy or export it again, or leave it out";
 
 /// How files are decoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DecodeOptions {
     /// Turn and mirror the image as its EXIF orientation says. Off by default: pixels as they are stored, as
     /// the published programs read them, and as ground-truth masks are usually drawn.
@@ -26,11 +26,13 @@ pub struct DecodeOptions {
     /// Largest `width * height` that is decoded; a larger one is refused from its header, before memory is
     /// taken.
     pub max_pixels: u64,
+    /// What becomes black and white of samples of more than 8 bit.
+    pub levels: Levels,
 }
 
 impl Default for DecodeOptions {
     fn default() -> Self {
-        Self { exif_orientation: false, max_pixels: 400_000_000 }
+        Self { exif_orientation: false, max_pixels: 400_000_000, levels: Levels::Found }
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod encode;
 mod folder;
 mod image;
 mod layouts;
+mod levels;
 pub(crate) mod list;
 mod memory;
 mod noise;
@@ -18,6 +19,7 @@ pub use decode::{DecodeOptions, FileSource, IMAGE_EXTENSIONS, decode_bytes, deco
 pub use folder::{TestItem, TestSet, TrainSet};
 pub use image::{Frame, Image, OwnedImage, PixelFormat};
 pub use layouts::{Category, Dataset, Layout};
+pub use levels::Levels;
 pub use memory::{Images, MemorySource, Named, Pixels};
 pub use noise::{NoiseProtocol, Split, SplitSource, TrainEntry, split};
 

@@ -5,6 +5,7 @@
 use super::choice::{Choice, Compat, Discriminator, Embedding};
 use super::setting::{self, SettingOf, Values};
 use crate::backbone::{Patches, Precision, RESNETS};
+use crate::data::{DecodeOptions, Levels};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -154,6 +155,28 @@ settings! {
     "exif" "BOOL" in Values::Switch,
     "Turn images as their EXIF orientation says";
 
+    /// Significant bits of samples in 16-bit containers, as cameras of 10, 12 and 14 bit leave them: 8 to 16, or
+    /// 0 for what the files' own tags say, else what all training images together show. Sources decode, not
+    /// the detector; a model has the number that its images were decoded with.
+    #[serde(skip_serializing_if = "is_zero")]
+    bits: u32 = 0,
+    "bits" "N" in whole(0, 16),
+    "Significant bits of 16-bit images: 10, 12 or 14 as cameras have them; 0: as the files' tags say, else as all \
+     training images together show";
+
+    /// The sample value that becomes black, where `white` is set.
+    #[serde(skip_serializing_if = "is_nought")]
+    black: f64 = 0.0,
+    "black" "VALUE" in Values::Number,
+    "Value that is black in images of 16 or 32 bit, where --white is given";
+
+    /// The sample value that becomes white, for floating point and integers of 32 bit, which have no usual
+    /// range; of 16 bit, too. Equal to `black`: not stated.
+    #[serde(skip_serializing_if = "is_nought")]
+    white: f64 = 0.0,
+    "white" "VALUE" in Values::Number,
+    "Value that is white in images of 16 or 32 bit, e.g. 1 for floating point from 0 to 1";
+
     /// How the backbone stores weights and activations; a bank fitted in one precision is scored in the same.
     #[serde(skip_serializing_if = "is_f32")]
     precision: Precision = Precision::F32,
@@ -173,6 +196,16 @@ settings! {
 
 /// A setting of a fit.
 pub type Setting = SettingOf<FitOptions>;
+
+/// What is left at its default is readable to programs from before there was a choice.
+fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+/// As [`is_zero`].
+fn is_nought(value: &f64) -> bool {
+    *value == 0.0
+}
 
 /// Models in f32 stay readable to programs from before there was a choice.
 fn is_f32(precision: &Precision) -> bool {
@@ -216,7 +249,31 @@ impl FitOptions {
                 "resize is {resize}, it must be at least crop, which is {crop}"
             )));
         }
+        if self.white < self.black {
+            let (black, white) = (self.black, self.white);
+            return Err(Error::InvalidOption(format!(
+                "white is {white}, it must be above black, which is {black}"
+            )));
+        }
+        if self.white > self.black && self.bits > 0 {
+            return Err(Error::InvalidOption(
+                "bits says what white says already; give one of them".to_owned(),
+            ));
+        }
+        if (1..8).contains(&self.bits) {
+            return Err(Error::InvalidOption(format!("bits is {}, it must be 0 or 8 to 16", self.bits)));
+        }
         Ok(())
+    }
+
+    /// How files are decoded under these settings.
+    pub fn decode(&self) -> DecodeOptions {
+        let levels = match self.bits {
+            _ if self.white > self.black => Levels::Range { black: self.black, white: self.white },
+            0 => Levels::Found,
+            bits => Levels::Bits(bits),
+        };
+        DecodeOptions { exif_orientation: self.exif, levels, ..DecodeOptions::default() }
     }
 
     /// Sets what `name` names to what a text says; see [`SettingOf::set`].
@@ -279,7 +336,8 @@ mod tests {
     /// Model files and the table call a setting the same.
     #[test]
     fn names_are_those_of_model_files() {
-        let all = serde_json::to_value(FitOptions::default().precision(Precision::F16)).unwrap();
+        let all = FitOptions::default().precision(Precision::F16).bits(12).black(1.0).white(2.0);
+        let all = serde_json::to_value(all).unwrap();
         let mut names: Vec<&str> = SETTINGS.iter().map(|s| s.name).collect();
         names.sort_unstable();
         assert_eq!(all.as_object().unwrap().keys().collect::<Vec<_>>(), names);

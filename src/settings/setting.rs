@@ -46,6 +46,8 @@ pub enum Values {
     },
     /// Any whole number of 64 bits.
     AnyWhole,
+    /// Any finite number.
+    Number,
     /// A number of bytes.
     Bytes,
 }
@@ -67,6 +69,7 @@ impl std::fmt::Display for Values {
                 write!(f, "a multiple of {multiple_of} from {from} to {to}")
             }
             Self::AnyWhole => f.write_str("a whole number from 0 on"),
+            Self::Number => f.write_str("a number"),
             Self::Bytes => f.write_str("a number of bytes"),
         }
     }
@@ -83,6 +86,7 @@ impl Values {
             Self::Whole { from, to, multiple_of } => {
                 text.parse::<u32>().is_ok_and(|v| (from..=to).contains(&v) && v.is_multiple_of(multiple_of))
             }
+            Self::Number => text.parse::<f64>().is_ok_and(f64::is_finite),
             Self::Switch | Self::OneOf(_) | Self::AnyWhole | Self::Bytes => true,
         }
     }

@@ -1,6 +1,7 @@
 //! Image files on their way into the library.
 
 use softpatch::data::{DecodeOptions, ImageSource, OwnedImage, decode_file};
+use softpatch::detector::FitOptions;
 use softpatch::report::center_crop;
 use softpatch::{Error, Result};
 use std::borrow::Cow;
@@ -26,8 +27,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Files {
-    pub fn new(paths: Vec<PathBuf>, exif: bool, resize: u32, crop: u32, keep_views: bool) -> Self {
-        let decode = DecodeOptions { exif_orientation: exif, ..DecodeOptions::default() };
+    pub fn new(paths: Vec<PathBuf>, options: &FitOptions, keep_views: bool) -> Self {
+        let (decode, resize, crop) = (options.decode(), options.resize, options.crop);
         Self { paths, decode, resize, crop, keep_views, damaged: Mutex::default(), views: Mutex::default() }
     }
 
