@@ -198,7 +198,7 @@ proptest! {
             bytes[at % len] = value;
         }
         bytes.truncate(keep.max(4));
-        let options = DecodeOptions { max_pixels: 1_000_000, exif_orientation: true };
+        let options = DecodeOptions { max_pixels: 1_000_000, exif_orientation: true, ..DecodeOptions::default() };
         if let Ok(image) = decode_bytes("x", &bytes, &options) {
             prop_assert!(image.as_image().is_ok());
         }
