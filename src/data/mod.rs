@@ -1,6 +1,7 @@
 //! Folder layouts, decoding, noise protocols, and the procedural set.
 
 mod affine;
+mod bayer;
 mod convert;
 mod decode;
 pub(crate) mod encode;
@@ -11,17 +12,19 @@ mod levels;
 pub(crate) mod list;
 mod memory;
 mod noise;
+mod pixel_format;
 mod split_csv;
 pub mod synth;
 
 pub use affine::Affine;
 pub use decode::{DecodeOptions, FileSource, IMAGE_EXTENSIONS, decode_bytes, decode_file, list_images};
 pub use folder::{TestItem, TestSet, TrainSet};
-pub use image::{Frame, Image, OwnedImage, PixelFormat};
+pub use image::{Frame, Image, OwnedImage};
 pub use layouts::{Category, Dataset, Layout};
 pub use levels::Levels;
 pub use memory::{Images, MemorySource, Named, Pixels};
 pub use noise::{NoiseProtocol, Split, SplitSource, TrainEntry, split};
+pub use pixel_format::PixelFormat;
 
 use crate::Result;
 use std::borrow::Cow;
