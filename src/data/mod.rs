@@ -18,7 +18,10 @@ pub mod synth;
 mod test_set;
 
 pub use affine::Affine;
-pub use decode::{DecodeOptions, FileSource, IMAGE_EXTENSIONS, decode_bytes, decode_file};
+pub use decode::{
+    DecodeOptions, FileSource, IMAGE_EXTENSIONS, Kind, SNIFF_BYTES, decode_bytes, decode_file, sniff,
+};
+pub(crate) use decode::{Samples, decode_samples};
 pub use folder::TrainSet;
 pub use image::{Frame, Image, OwnedImage, PixelFormat};
 pub use layouts::{Category, Dataset, Layout, OpenOptions};
