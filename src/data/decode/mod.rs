@@ -1,16 +1,22 @@
 //! Image files to 8-bit RGB.
 
+mod kind;
+mod samples;
+
 use super::convert::to_rgb8;
 use super::{ImageSource, Levels, OwnedImage};
 use crate::{Error, Result};
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-/// Extensions that [`list_images`] takes for images, in lower case; case does not matter in file names. What
+pub use kind::{Kind, SNIFF_BYTES, sniff};
+pub(crate) use samples::{Samples, decode_samples};
+
+/// Extensions that [`list_images`](super::list_images) takes for images, in lower case; case does not matter
+/// in file names. What
 /// is inside a file is found out from its content, never from its extension.
 pub const IMAGE_EXTENSIONS: &[&str] = &["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp"];
 
@@ -49,6 +55,11 @@ impl Default for DecodeOptions {
 /// (floating point among them), cut off, or larger than `max_pixels`; [`Error::Io`] where it cannot be read.
 pub fn decode_file(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<OwnedImage> {
     let path = path.as_ref();
+    decode_bytes(path, &read(path, options)?, options)
+}
+
+/// The content of the file at `path`.
+fn read(path: &Path, options: &DecodeOptions) -> Result<Vec<u8>> {
     let meta = match std::fs::metadata(path) {
         Ok(meta) => meta,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
@@ -67,8 +78,7 @@ pub fn decode_file(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<Ow
     if meta.len() > largest {
         return Err(too_large(path, format!("the file has {} bytes", meta.len()), options));
     }
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, "reading", e))?;
-    decode_bytes(path, &bytes, options)
+    std::fs::read(path).map_err(|e| Error::io(path, "reading", e))
 }
 
 /// Decodes the content of an image file, as [`decode_file`] does; `name` stands for the file in messages.
@@ -84,6 +94,10 @@ pub fn decode_bytes(name: impl AsRef<Path>, bytes: &[u8], options: &DecodeOption
 }
 
 fn decode(name: &Path, bytes: &[u8], options: &DecodeOptions) -> Result<OwnedImage> {
+    to_rgb8(decode_image(name, bytes, options)?).map_err(|reason| bad(name, reason, CONVERT))
+}
+
+fn decode_image(name: &Path, bytes: &[u8], options: &DecodeOptions) -> Result<DynamicImage> {
     if bytes.is_empty() {
         return Err(bad(name, "the file is empty (0 bytes)", DAMAGED));
     }
@@ -121,7 +135,7 @@ fn decode(name: &Path, bytes: &[u8], options: &DecodeOptions) -> Result<OwnedIma
     };
     let mut image = DynamicImage::from_decoder(decoder).map_err(|e| from_image_error(name, e, options))?;
     image.apply_orientation(orientation);
-    to_rgb8(image).map_err(|reason| bad(name, reason, CONVERT))
+    Ok(image)
 }
 
 /// Whether the marker segments and the entropy-coded data run up to an end-of-image marker of the main image
@@ -144,55 +158,6 @@ fn jpeg_is_complete(bytes: &[u8]) -> bool {
             },
         }
     }
-}
-
-/// Image files (by extension, [`IMAGE_EXTENSIONS`]) in `dir` and all folders below it, sorted by path.
-///
-/// Files and folders whose name begins with a dot are skipped. Links are followed; a folder that is reached
-/// twice is listed once, so links that form a loop do no harm.
-///
-/// # Errors
-/// [`Error::Dataset`] where `dir` is missing or not a folder, [`Error::Io`] where a folder cannot be read. A
-/// folder without images is no error here.
-pub fn list_images(dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
-    let dir = dir.as_ref();
-    if !dir.is_dir() {
-        let reason =
-            if dir.exists() { "a folder is needed, this is a file" } else { "there is no such folder" };
-        return Err(Error::Dataset { path: dir.to_owned(), reason: reason.to_owned() });
-    }
-    let mut images = Vec::new();
-    let mut seen = HashSet::new();
-    let mut open = vec![dir.to_owned()];
-    while let Some(dir) = open.pop() {
-        if !seen.insert(dir.canonicalize().map_err(|e| Error::io(&dir, "reading", e))?) {
-            continue;
-        }
-        let mut folders = Vec::new();
-        for entry in std::fs::read_dir(&dir).map_err(|e| Error::io(&dir, "listing", e))? {
-            let entry = entry.map_err(|e| Error::io(&dir, "listing", e))?;
-            let path = entry.path();
-            if entry.file_name().as_encoded_bytes().starts_with(b".") {
-                continue;
-            }
-            if path.is_dir() {
-                folders.push(path);
-            } else if has_image_extension(&path) {
-                images.push(path); // a dangling link too: decoding it says so, leaving it out would not
-            }
-        }
-        // The first in order is opened first, whatever order the file system has.
-        folders.sort_unstable_by(|a, b| b.cmp(a));
-        open.append(&mut folders);
-    }
-    images.sort_unstable();
-    Ok(images)
-}
-
-fn has_image_extension(path: &Path) -> bool {
-    path.extension()
-        .and_then(|e| e.to_str())
-        .is_some_and(|e| IMAGE_EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)))
 }
 
 /// Image files, decoded when they are asked for.
