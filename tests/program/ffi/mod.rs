@@ -4,6 +4,8 @@
 
 mod cancel;
 mod cost;
+#[cfg(unix)]
+mod forked;
 mod misuse;
 mod same_bits;
 mod stream;
