@@ -193,7 +193,7 @@ fn has_image_extension(path: &Path) -> bool {
 }
 
 /// Kinds that [`sniff`] knows and that are documents or drawings: no one means them to be inspected.
-const DOCUMENTS: [&str; 8] = ["PDF", "DjVu", "SVG", "WMF", "XPM", "HDF5", "ICO", "PFM"];
+const DOCUMENTS: [&str; 7] = ["PDF", "DjVu", "SVG", "WMF", "XPM", "HDF5", "ICO"];
 
 /// Whether the first bytes are those of an image, of a kind that is read here or not.
 fn starts_like_an_image(path: &Path) -> std::io::Result<bool> {
