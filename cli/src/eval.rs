@@ -75,7 +75,10 @@ pub fn score_set(detector: &Detector, set: TestSet, progress: &dyn Progress) -> 
     let masks = set
         .items
         .par_iter()
-        .map(|item| item.mask.as_ref().map(|mask| load_mask(mask, options.resize, options.crop)).transpose())
+        .map(|item| {
+            let load = |mask| load_mask(mask, &item.path, &options.decode(), options.resize, options.crop);
+            Ok(item.mask.as_ref().map(load).transpose()?.map(|mask| mask.pixels))
+        })
         .collect::<softpatch::Result<Vec<_>>>()?;
     let source = set.source(options.decode());
     let mut scores = Vec::with_capacity(set.items.len());

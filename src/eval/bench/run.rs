@@ -8,8 +8,8 @@ use crate::data::{
     split,
 };
 use crate::detector::{Backbone, Progress, Stage};
-use crate::eval::load_mask;
 use crate::eval::{Item, Map, evaluate};
+use crate::eval::{Mask, load_mask};
 use crate::gpu::Device;
 use crate::methods::{Method, Scored, Task as Given};
 use crate::report::center_crop;
@@ -182,7 +182,7 @@ impl Bench<'_> {
             return Split::read_csv(folder.join(name));
         }
         let protocol = condition.protocol.unwrap_or(NoiseProtocol::Overlap);
-        split(&category.train, &category.test, condition.noise, protocol, seed)
+        split(category.require_train()?, category.require_test()?, condition.noise, protocol, seed)
     }
 
     fn category(
@@ -204,7 +204,7 @@ impl Bench<'_> {
             }
             tested.extend(task.split.test.iter().filter(|i| i.is_defect() && i.mask.is_some()));
         }
-        let masks = self.masks(&tested)?;
+        let masks = self.masks(&tested, &mut summary.notes)?;
         let began = Instant::now();
         let source = open(&entries);
         let budget = (self.out, self.options.fit.memory);
@@ -250,10 +250,25 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn masks(&self, items: &[&TestItem]) -> Result<HashMap<PathBuf, Vec<bool>>> {
-        let paths: HashSet<&PathBuf> = items.iter().filter_map(|i| i.mask.as_ref()).collect();
-        let fit = &self.options.fit;
-        paths.into_par_iter().map(|path| Ok((path.clone(), load_mask(path, fit.resize, fit.crop)?))).collect()
+    fn masks(&self, items: &[&TestItem], notes: &mut Vec<String>) -> Result<HashMap<PathBuf, Vec<bool>>> {
+        let paths: HashMap<&PathBuf, &PathBuf> =
+            items.iter().filter_map(|i| Some((i.mask.as_ref()?, &i.path))).collect();
+        let (fit, decode) = (&self.options.fit, &self.options.decode);
+        let load = |(mask, image): (&PathBuf, &PathBuf)| {
+            Ok((mask.clone(), load_mask(mask, image, decode, fit.resize, fit.crop)?))
+        };
+        let masks: HashMap<PathBuf, Mask> = paths.into_par_iter().map(load).collect::<Result<_>>()?;
+        let mut of_masks: Vec<&String> = masks.values().flat_map(|mask| &mask.notes).collect();
+        of_masks.sort_unstable();
+        if let Some(first) = of_masks.first() {
+            let more = of_masks.len() - 1;
+            notes.push(if more > 0 {
+                format!("{first}; so are {more} other masks")
+            } else {
+                (*first).clone()
+            });
+        }
+        Ok(masks.into_iter().map(|(path, mask)| (path, mask.pixels)).collect())
     }
 
     /// Figures and examples of a scored test set.
