@@ -67,7 +67,7 @@ fn summary(name: &str, detector: &Detector, device: &Device, bars: &Bars, starte
     line("bank", format!("{} rows of {} values", info.rows, info.dim));
     line(
         "threshold",
-        info.threshold.map_or("none (it takes more training images)".into(), |t| format!("{t:.4}")),
+        info.threshold.map_or("none (scores come without a verdict)".into(), |t| format!("{t:.4}")),
     );
     let stages =
         bars.times().iter().map(|(s, t)| format!("{} {:.1}", s.name(), t.as_secs_f64())).collect::<Vec<_>>();

@@ -148,8 +148,11 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     }
     if table && !quiet {
         let anomalous = document.images.iter().filter(|r| r.anomalous == Some(true)).count();
-        let threshold =
-            document.threshold.map_or("the model has no threshold".into(), |t| format!("threshold {t:.4}"));
+        let threshold = match (document.threshold, &info.no_threshold) {
+            (Some(t), _) => format!("threshold {t:.4}"),
+            (None, Some(why)) => format!("no verdict, as the model has no threshold: {why}"),
+            (None, None) => "no verdict, as the model has no threshold".to_owned(),
+        };
         eprintln!("{} scored, {anomalous} anomalous ({threshold})", count(document.images.len(), "image"));
     }
     if !document.errors.is_empty() {
