@@ -189,6 +189,12 @@ pub fn list_images(dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     Ok(images)
 }
 
+/// TODO.
+pub fn why_left_out(dir: &Path, path: &Path) -> Option<()> {
+    let _ = dir;
+    (!has_image_extension(path)).then_some(())
+}
+
 fn has_image_extension(path: &Path) -> bool {
     path.extension()
         .and_then(|e| e.to_str())

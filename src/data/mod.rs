@@ -15,7 +15,9 @@ mod split_csv;
 pub mod synth;
 
 pub use affine::Affine;
-pub use decode::{DecodeOptions, FileSource, IMAGE_EXTENSIONS, decode_bytes, decode_file, list_images};
+pub use decode::{
+    DecodeOptions, FileSource, IMAGE_EXTENSIONS, decode_bytes, decode_file, list_images, why_left_out,
+};
 pub use folder::{TestItem, TestSet, TrainSet};
 pub use image::{Frame, Image, OwnedImage, PixelFormat};
 pub use layouts::{Category, Dataset, Layout};
