@@ -16,8 +16,11 @@ pub mod synth;
 
 pub use affine::Affine;
 pub use decode::{
-    DecodeOptions, FileSource, IMAGE_EXTENSIONS, decode_bytes, decode_file, list_images, why_left_out,
+    DecodeOptions, FileSource, IMAGE_EXTENSIONS, Kind, SNIFF_BYTES, decode_bytes, decode_file, list_images,
+    sniff,
 };
+#[allow(unused_imports, reason = "for readers of masks")]
+pub(crate) use decode::{Samples, decode_samples};
 pub use folder::{TestItem, TestSet, TrainSet};
 pub use image::{Frame, Image, OwnedImage, PixelFormat};
 pub use layouts::{Category, Dataset, Layout};

@@ -1,5 +1,8 @@
 //! Image files to 8-bit RGB.
 
+mod kind;
+mod samples;
+
 use super::convert::to_rgb8;
 use super::{ImageSource, Levels, OwnedImage};
 use crate::{Error, Result};
@@ -9,6 +12,9 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
+
+pub use kind::{Kind, SNIFF_BYTES, sniff};
+pub(crate) use samples::{Samples, decode_samples};
 
 /// Extensions that [`list_images`] takes for images, in lower case; case does not matter in file names. What
 /// is inside a file is found out from its content, never from its extension.
@@ -49,6 +55,11 @@ impl Default for DecodeOptions {
 /// (floating point among them), cut off, or larger than `max_pixels`; [`Error::Io`] where it cannot be read.
 pub fn decode_file(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<OwnedImage> {
     let path = path.as_ref();
+    decode_bytes(path, &read(path, options)?, options)
+}
+
+/// The content of the file at `path`.
+fn read(path: &Path, options: &DecodeOptions) -> Result<Vec<u8>> {
     let meta = match std::fs::metadata(path) {
         Ok(meta) => meta,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
@@ -67,8 +78,7 @@ pub fn decode_file(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<Ow
     if meta.len() > largest {
         return Err(too_large(path, format!("the file has {} bytes", meta.len()), options));
     }
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, "reading", e))?;
-    decode_bytes(path, &bytes, options)
+    std::fs::read(path).map_err(|e| Error::io(path, "reading", e))
 }
 
 /// Decodes the content of an image file, as [`decode_file`] does; `name` stands for the file in messages.
@@ -84,6 +94,10 @@ pub fn decode_bytes(name: impl AsRef<Path>, bytes: &[u8], options: &DecodeOption
 }
 
 fn decode(name: &Path, bytes: &[u8], options: &DecodeOptions) -> Result<OwnedImage> {
+    to_rgb8(decode_image(name, bytes, options)?).map_err(|reason| bad(name, reason, CONVERT))
+}
+
+fn decode_image(name: &Path, bytes: &[u8], options: &DecodeOptions) -> Result<DynamicImage> {
     if bytes.is_empty() {
         return Err(bad(name, "the file is empty (0 bytes)", DAMAGED));
     }
@@ -121,7 +135,7 @@ fn decode(name: &Path, bytes: &[u8], options: &DecodeOptions) -> Result<OwnedIma
     };
     let mut image = DynamicImage::from_decoder(decoder).map_err(|e| from_image_error(name, e, options))?;
     image.apply_orientation(orientation);
-    to_rgb8(image).map_err(|reason| bad(name, reason, CONVERT))
+    Ok(image)
 }
 
 /// Whether the marker segments and the entropy-coded data run up to an end-of-image marker of the main image
@@ -187,12 +201,6 @@ pub fn list_images(dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     }
     images.sort_unstable();
     Ok(images)
-}
-
-/// TODO.
-pub fn why_left_out(dir: &Path, path: &Path) -> Option<()> {
-    let _ = dir;
-    (!has_image_extension(path)).then_some(())
 }
 
 fn has_image_extension(path: &Path) -> bool {
