@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let count = number(&args, 3, 100.0)? as usize;
     let limit = number(&args, 4, 4.0)? as usize;
 
-    let source = FileSource::new(list_images(folder)?, DecodeOptions::default());
+    let source = FileSource::new(list_images(folder)?.images, DecodeOptions::default());
     if source.is_empty() {
         return Err(format!("{folder}: no images").into());
     }

@@ -110,7 +110,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         options.conditions().len() * options.seeds as usize * options.methods.len() * categories.len();
     let count = categories.len();
     let plural = if count == 1 { "y" } else { "ies" };
-    bars.notice(&format!("layout of {}: {count} categor{plural}, {total} cells", set.layout));
+    bars.notice(&format!("layout of {}: {count} categor{plural}, {total} cells", set.layout.title()));
     let mut number = 0;
     let started = Instant::now();
     let bench = Bench { device: &device, backbone: &backbone, categories, out, options: &options };

@@ -7,26 +7,31 @@ pub(crate) mod encode;
 mod folder;
 mod image;
 mod layouts;
+mod left_out;
 mod levels;
 pub(crate) mod list;
+mod list_files;
 mod memory;
 mod noise;
 mod split_csv;
 pub mod synth;
+mod test_set;
 
 pub use affine::Affine;
 pub use decode::{
-    DecodeOptions, FileSource, IMAGE_EXTENSIONS, Kind, SNIFF_BYTES, decode_bytes, decode_file, list_images,
-    sniff,
+    DecodeOptions, FileSource, IMAGE_EXTENSIONS, Kind, SNIFF_BYTES, decode_bytes, decode_file, sniff,
 };
 #[allow(unused_imports, reason = "for readers of masks")]
 pub(crate) use decode::{Samples, decode_samples};
-pub use folder::{TestItem, TestSet, TrainSet};
+pub use folder::TrainSet;
 pub use image::{Frame, Image, OwnedImage, PixelFormat};
-pub use layouts::{Category, Dataset, Layout};
+pub use layouts::{Category, Dataset, Layout, OpenOptions};
+pub use left_out::{Left, LeftOut, Reason};
 pub use levels::Levels;
+pub use list_files::{Listing, list_images, why_left_out};
 pub use memory::{Images, MemorySource, Named, Pixels};
 pub use noise::{NoiseProtocol, Split, SplitSource, TrainEntry, split};
+pub use test_set::{TestItem, TestSet};
 
 use crate::Result;
 use std::borrow::Cow;

@@ -2,7 +2,7 @@
 
 use super::affine::Affine;
 use super::decode::{DecodeOptions, decode_file};
-use super::folder::{TestItem, TestSet};
+use super::test_set::{TestItem, TestSet};
 use super::{ImageSource, OwnedImage};
 use crate::{Error, Result};
 use rand::{Rng, SeedableRng};

@@ -16,7 +16,7 @@ pub fn load_mask(path: impl AsRef<Path>, resize: u32, crop: u32) -> Result<Vec<b
     let path = path.as_ref();
     if path.is_dir() {
         let mut union = vec![false; crop as usize * crop as usize];
-        for part in list_images(path)? {
+        for part in list_images(path)?.images {
             for (pixel, marked) in union.iter_mut().zip(load_mask(part, resize, crop)?) {
                 *pixel |= marked;
             }

@@ -229,7 +229,7 @@ fn collect(arguments: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
     let mut seen = HashSet::new();
     for argument in arguments {
         let found = if argument.is_dir() {
-            let mut found = list_images(argument)?;
+            let mut found = list_images(argument)?.images;
             if argument.join("test").is_dir() {
                 let masks = argument.join("ground_truth");
                 found.retain(|path| !path.starts_with(&masks));

@@ -9,14 +9,14 @@ use crate::{Error, Result};
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 pub use kind::{Kind, SNIFF_BYTES, sniff};
 pub(crate) use samples::{Samples, decode_samples};
 
-/// Extensions that [`list_images`] takes for images, in lower case; case does not matter in file names. What
+/// Extensions that [`list_images`](super::list_images) takes for images, in lower case; case does not matter in
+/// file names. What
 /// is inside a file is found out from its content, never from its extension.
 pub const IMAGE_EXTENSIONS: &[&str] = &["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp"];
 
@@ -158,55 +158,6 @@ fn jpeg_is_complete(bytes: &[u8]) -> bool {
             },
         }
     }
-}
-
-/// Image files (by extension, [`IMAGE_EXTENSIONS`]) in `dir` and all folders below it, sorted by path.
-///
-/// Files and folders whose name begins with a dot are skipped. Links are followed; a folder that is reached
-/// twice is listed once, so links that form a loop do no harm.
-///
-/// # Errors
-/// [`Error::Dataset`] where `dir` is missing or not a folder, [`Error::Io`] where a folder cannot be read. A
-/// folder without images is no error here.
-pub fn list_images(dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
-    let dir = dir.as_ref();
-    if !dir.is_dir() {
-        let reason =
-            if dir.exists() { "a folder is needed, this is a file" } else { "there is no such folder" };
-        return Err(Error::Dataset { path: dir.to_owned(), reason: reason.to_owned() });
-    }
-    let mut images = Vec::new();
-    let mut seen = HashSet::new();
-    let mut open = vec![dir.to_owned()];
-    while let Some(dir) = open.pop() {
-        if !seen.insert(dir.canonicalize().map_err(|e| Error::io(&dir, "reading", e))?) {
-            continue;
-        }
-        let mut folders = Vec::new();
-        for entry in std::fs::read_dir(&dir).map_err(|e| Error::io(&dir, "listing", e))? {
-            let entry = entry.map_err(|e| Error::io(&dir, "listing", e))?;
-            let path = entry.path();
-            if entry.file_name().as_encoded_bytes().starts_with(b".") {
-                continue;
-            }
-            if path.is_dir() {
-                folders.push(path);
-            } else if has_image_extension(&path) {
-                images.push(path); // a dangling link too: decoding it says so, leaving it out would not
-            }
-        }
-        // The first in order is opened first, whatever order the file system has.
-        folders.sort_unstable_by(|a, b| b.cmp(a));
-        open.append(&mut folders);
-    }
-    images.sort_unstable();
-    Ok(images)
-}
-
-fn has_image_extension(path: &Path) -> bool {
-    path.extension()
-        .and_then(|e| e.to_str())
-        .is_some_and(|e| IMAGE_EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)))
 }
 
 /// Image files, decoded when they are asked for.

@@ -13,7 +13,9 @@
 //! | a plain folder | `good/` beside folders of defects | four of five images of `good/` |
 
 mod btad;
+mod category;
 mod kolektor;
+mod layout;
 mod loco;
 mod magnetic;
 mod mvtec;
@@ -21,60 +23,24 @@ mod mvtec3d;
 mod plain;
 mod visa;
 
-use super::decode::{DecodeOptions, IMAGE_EXTENSIONS, decode_file, list_images};
-use super::folder::{TestItem, TestSet};
+use super::decode::{DecodeOptions, IMAGE_EXTENSIONS, decode_file};
+use super::left_out::LeftOut;
+use super::list_files::list_images;
+use super::test_set::{TestItem, TestSet};
 use crate::{Error, Result};
+pub use category::Category;
+pub use layout::Layout;
 use std::path::{Path, PathBuf};
 
-/// A published directory layout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Layout {
-    /// MVTec AD, MPDD, and sets brought to that layout.
-    Mvtec,
-    /// MVTec LOCO AD.
-    Loco,
-    /// MVTec 3D-AD, its colour images.
-    Mvtec3d,
-    /// BeanTech AD.
-    Btad,
-    /// Visual Anomaly, with its list of the one-class split.
-    Visa,
-    /// KolektorSDD: folders of one item each.
-    Kolektor,
-    /// KolektorSDD2.
-    Kolektor2,
-    /// Magnetic tile defects as published.
-    Magnetic,
-    /// A folder of good images beside folders of defects.
-    Plain,
-}
-
-impl std::fmt::Display for Layout {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Mvtec => "MVTec AD",
-            Self::Loco => "MVTec LOCO AD",
-            Self::Mvtec3d => "MVTec 3D-AD (colour)",
-            Self::Btad => "BTAD",
-            Self::Visa => "VisA",
-            Self::Kolektor => "KolektorSDD",
-            Self::Kolektor2 => "KolektorSDD2",
-            Self::Magnetic => "magnetic tile",
-            Self::Plain => "plain folder",
-        })
-    }
-}
-
-/// One kind of object or texture: what to fit on, and what to test on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Category {
-    /// Name, unique in its data set.
-    pub name: String,
-    /// Normal images, sorted, at least one.
-    pub train: Vec<PathBuf>,
-    /// Labelled images.
-    pub test: TestSet,
+/// How a folder is opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// The layout; `None` recognises it by what is there.
+    pub layout: Option<Layout>,
+    /// Folders whose images are good, by name or by path below the root, where their names do not say so.
+    pub take: Vec<String>,
+    /// Fit on all images, whatever the folders' names are; masks never count.
+    pub all: bool,
 }
 
 /// A data set in one of the known layouts.
@@ -105,10 +71,14 @@ pub struct Category {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dataset {
-    /// The layout that was recognised.
+    /// The layout.
     pub layout: Layout,
+    /// What it was told by.
+    pub evidence: String,
     /// Its categories, sorted by name, at least one.
     pub categories: Vec<Category>,
+    /// What the folder holds and no category uses.
+    pub left_out: LeftOut,
 }
 
 impl Dataset {
@@ -118,6 +88,14 @@ impl Dataset {
     /// [`Error::Dataset`] where no layout fits, naming what was looked for, or where the recognised layout
     /// lacks a part, naming it; [`Error::Io`] where a folder or list cannot be read.
     pub fn open(root: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(root, &OpenOptions::default())
+    }
+
+    /// [`open`](Self::open), as `options` say.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(root: impl AsRef<Path>, _options: &OpenOptions) -> Result<Self> {
         let root = root.as_ref();
         if !root.is_dir() {
             let reason =
@@ -139,7 +117,24 @@ impl Dataset {
             many(root)?
         };
         categories.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Self { layout, categories })
+        Ok(Self { layout, evidence: String::new(), categories, left_out: LeftOut::default() })
+    }
+
+    /// The only category.
+    ///
+    /// # Errors
+    /// [`Error::Dataset`] where there are several, naming one.
+    pub(super) fn one(&self, root: &Path) -> Result<&Category> {
+        match self.categories.as_slice() {
+            [category] => Ok(category),
+            _ => Err(fail(
+                root,
+                format!(
+                    "this is a folder of categories; name one of them, for example {}",
+                    self.categories[0].root.display()
+                ),
+            )),
+        }
     }
 
     /// Keeps the categories of these names, in the set's order.
@@ -211,7 +206,7 @@ fn images(dir: &Path, layout: Layout) -> Result<Vec<PathBuf>> {
     if !dir.is_dir() {
         return Err(fail(dir, format!("the layout of {layout} has this folder, and it is not there")));
     }
-    let images = list_images(dir)?;
+    let images = list_images(dir)?.images;
     if images.is_empty() {
         return Err(fail(
             dir,
@@ -269,7 +264,8 @@ fn category(
     }
     train.sort_unstable();
     items.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(Category { name, train, test: TestSet { items } })
+    let test = TestSet { items, ..TestSet::default() };
+    Ok(Category { name, root: root.to_owned(), train, test, ..Category::default() })
 }
 
 /// Every fifth of the good images (the fifth, the tenth, ...) is for testing; with fewer than five, none.

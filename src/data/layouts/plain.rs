@@ -6,7 +6,7 @@ use super::{
     Category, Layout, TestItem, beside, category, fail, hold_out, images, name_of, stem, subfolders,
 };
 use crate::Result;
-use crate::data::list_images;
+use crate::data::list_files::list_images;
 use std::path::{Path, PathBuf};
 
 const GOOD: [&str; 3] = ["good", "normal", "ok"];
@@ -28,7 +28,7 @@ pub(super) fn open(root: &Path) -> Result<Category> {
         if kind == folder || MASKS.contains(&name.as_str()) {
             continue;
         }
-        for path in list_images(&kind)? {
+        for path in list_images(&kind)?.images {
             let mask = MASKS.iter().find_map(|masks| {
                 let dir = root.join(masks).join(&name);
                 ["_mask", ""].iter().find_map(|suffix| beside(&dir, &stem(&path), suffix))
