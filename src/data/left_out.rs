@@ -41,6 +41,15 @@ impl Reason {
         matches!(self, Self::Outside | Self::Unreadable)
     }
 
+    /// Whether nothing but chance puts it there: not the layout's own rules, not the caller's choice, not a text
+    /// beside the images.
+    pub fn is_unexpected(self) -> bool {
+        !matches!(
+            self,
+            Self::NotTaken | Self::TrainDefect | Self::Validation | Self::OtherSensor | Self::NotAnImage
+        )
+    }
+
     /// `n` of them in words.
     fn count(self, n: usize) -> String {
         let (one, many) = match self {
@@ -58,6 +67,13 @@ impl Reason {
             Self::NotAnImage => ("file that is no image", "files that are no images"),
         };
         format!("{n} {}", if n == 1 { one } else { many })
+    }
+}
+
+impl std::fmt::Display for Reason {
+    /// Without the article: `thumbnail`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.count(1).trim_start_matches("1 "))
     }
 }
 
@@ -97,6 +113,11 @@ impl LeftOut {
     /// What a user would miss: images that lie where nothing uses them, and files that could not be told.
     pub fn missed(&self) -> impl Iterator<Item = &Left> {
         self.paths.iter().filter(|left| left.reason.is_missed())
+    }
+
+    /// What is there by chance, see [`Reason::is_unexpected`].
+    pub fn unexpected(&self) -> impl Iterator<Item = &Left> {
+        self.paths.iter().filter(|left| left.reason.is_unexpected())
     }
 
     pub(super) fn add(&mut self, path: impl Into<PathBuf>, reason: Reason) {
