@@ -1,7 +1,7 @@
 //! The adapters of this machine, and the choice among them.
 
 use super::options::DeviceOptions;
-use crate::{Error, Result};
+use crate::{Error, Result, process};
 
 /// One adapter, as [`adapters`] lists it.
 #[derive(Clone, Debug)]
@@ -40,6 +40,10 @@ fn enumerate() -> Vec<wgpu::Adapter> {
         // wgpu panics where it was built without any backend.
         return Vec::new();
     }
+    // Some drivers start their threads here already.
+    if process::enter().is_err() {
+        return Vec::new();
+    }
     let mut all = pollster::block_on(instance().enumerate_adapters(wgpu::Backends::PRIMARY));
     all.retain(|a| a.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS));
     all.sort_by_key(|a| rank(a.get_info().device_type));
@@ -51,7 +55,8 @@ pub(super) fn driver(info: &wgpu::AdapterInfo) -> String {
     format!("{} {}", info.driver, info.driver_info).trim().to_owned()
 }
 
-/// All usable adapters, fastest kind first.
+/// All usable adapters, fastest kind first; none in a process that was forked from one that had used the
+/// library.
 pub fn adapters() -> Vec<AdapterSummary> {
     enumerate()
         .iter()
