@@ -24,7 +24,8 @@ use std::process::ExitCode;
     version,
     about,
     arg_required_else_help = true,
-    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped by ctrl-c."
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but for images that cannot be used, 130 \
+                  stopped by ctrl-c."
 )]
 struct Cli {
     #[command(subcommand)]

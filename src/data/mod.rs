@@ -1,6 +1,7 @@
 //! Folder layouts, decoding, noise protocols, and the procedural set.
 
 mod affine;
+mod bayer;
 mod convert;
 mod decode;
 pub(crate) mod encode;
@@ -14,6 +15,7 @@ mod list_files;
 pub(crate) mod mask_file;
 mod memory;
 mod noise;
+mod pixel_format;
 mod split_csv;
 pub mod synth;
 mod test_set;
@@ -23,13 +25,14 @@ pub use decode::{
     DecodeOptions, FileSource, IMAGE_EXTENSIONS, Kind, SNIFF_BYTES, decode_bytes, decode_file, sniff,
 };
 pub use folder::TrainSet;
-pub use image::{Frame, Image, OwnedImage, PixelFormat};
+pub use image::{Frame, Image, OwnedImage};
 pub use layouts::{Category, Dataset, Layout, OpenOptions};
 pub use left_out::{Left, LeftOut, Reason};
 pub use levels::Levels;
-pub use list_files::{Listing, list_images};
+pub use list_files::{Listing, list_images, why_left_out};
 pub use memory::{Images, MemorySource, Named, Pixels};
 pub use noise::{NoiseProtocol, Split, SplitSource, TrainEntry, split};
+pub use pixel_format::PixelFormat;
 pub use test_set::{TestItem, TestSet};
 
 use crate::Result;

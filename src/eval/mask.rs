@@ -1,12 +1,14 @@
 //! Ground-truth masks in the geometry of the anomaly maps.
 
 use crate::data::mask_file::{Marks, read_marks, stored_size, turned};
-use crate::data::{DecodeOptions, list_images};
+use crate::data::{DecodeOptions, TestItem, list_images};
 use crate::steps::input::geometry::resize_shorter_side_geometry;
 use crate::steps::input::pixels::{check_len, cut, resize_gray};
 use crate::{Error, Result};
 use image::metadata::Orientation;
-use std::path::Path;
+use rayon::prelude::*;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 /// A mask in the geometry of an anomaly map.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +57,40 @@ pub fn load_mask(
         }
     }
     Ok(union)
+}
+
+/// The masks of all items, by path; `notes` gets what to know of them.
+///
+/// # Errors
+/// [`Error::BadImages`] with every mask that [`load_mask`] refuses.
+pub(super) fn load_masks(
+    items: &[&TestItem],
+    options: &DecodeOptions,
+    [resize, crop]: [u32; 2],
+    notes: &mut Vec<String>,
+) -> Result<HashMap<PathBuf, Vec<bool>>> {
+    let paths: HashMap<&PathBuf, &PathBuf> =
+        items.iter().filter_map(|i| Some((i.mask.as_ref()?, &i.path))).collect();
+    let mut paths: Vec<(&PathBuf, &PathBuf)> = paths.into_iter().collect();
+    paths.sort_unstable();
+    let load = |(mask, image): &(&PathBuf, &PathBuf)| load_mask(mask, image, options, resize, crop);
+    let read: Vec<_> = paths.par_iter().map(load).collect();
+    let (mut masks, mut bad, mut grey) = (HashMap::new(), Vec::new(), Vec::new());
+    for (index, ((path, _), mask)) in paths.iter().zip(read).enumerate() {
+        match mask {
+            Ok(mask) => {
+                grey.extend(mask.notes);
+                masks.insert((*path).clone(), mask.pixels);
+            }
+            Err(error) => bad.push((index, error)),
+        }
+    }
+    if let Some(first) = grey.first() {
+        let more = grey.len() - 1;
+        let more = if more > 0 { format!("; so are {more} other masks") } else { String::new() };
+        notes.push(format!("{first}{more}"));
+    }
+    if bad.is_empty() { Ok(masks) } else { Err(Error::BadImages { total: paths.len(), bad }) }
 }
 
 fn load_one(

@@ -314,7 +314,9 @@ static void images(softpatch_context context, softpatch_detector good, softpatch
     WRONG((image.width = image.height = UINT32_MAX, image.format = SOFTPATCH_RGBA8), IMG);
     WRONG(image.format = SOFTPATCH_RGB8, IMG);
     WRONG(image.format = SOFTPATCH_GRAY16, IMG);
-    WRONG(image.format = 6, ARG);
+    WRONG(image.format = SOFTPATCH_GRAY12, IMG);
+    WRONG((image.format = SOFTPATCH_BAYER_RG8, image.height = 1), IMG);
+    WRONG(image.format = SOFTPATCH_BAYER_BG8 + 1, ARG);
     WRONG(image.reserved = 1, ARG);
     CHECK(ticket == 7);
     image = frame();

@@ -14,6 +14,7 @@ mod layouts;
 mod memory;
 mod metrics;
 mod noise;
+mod pixels;
 mod report;
 mod resnet;
 mod same_bits;

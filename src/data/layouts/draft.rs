@@ -58,7 +58,15 @@ impl<'a> Draft<'a> {
             }
             self.items.push(Item { picture, defect: Some(kind), mask });
         }
-        self.masks.extend(masks.all());
+        self.masks_of(&masks);
+    }
+
+    /// Notes all masks, so that none passes for an image or gets lost.
+    pub fn masks_of(&mut self, masks: &Masks<'a>) {
+        let lone = masks.lone();
+        let is_lone: HashSet<&Path> = lone.iter().map(|mask| mask.path()).collect();
+        self.masks.extend(masks.all().filter(|mask| !is_lone.contains(mask.path())));
+        self.left.extend(lone.into_iter().map(|mask| (mask, Reason::LoneMask)));
     }
 
     /// Every fifth of the good images (the fifth, the tenth, ...) is for testing; with fewer than five, none.

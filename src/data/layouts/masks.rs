@@ -42,6 +42,8 @@ pub(super) struct Masks<'a> {
     folders: HashMap<Vec<String>, PathBuf>,
     /// Of each folder those in it that are called after masks.
     roots: HashMap<Vec<String>, BTreeSet<String>>,
+    /// The images, which may have masks.
+    images: Vec<&'a Picture>,
     /// How often a stem occurs among the images that masks are looked for; see [`Self::among`].
     stems: HashMap<String, usize>,
 }
@@ -62,6 +64,7 @@ impl<'a> Masks<'a> {
             files: HashMap::new(),
             folders: HashMap::new(),
             roots: HashMap::new(),
+            images: Vec::new(),
             stems: HashMap::new(),
         };
         for mask in masks {
@@ -74,6 +77,7 @@ impl<'a> Masks<'a> {
         let beside = beside(base, &images);
         let (beside, images) = images.into_iter().partition(|p| beside.contains(p.path()));
         Vec::into_iter(beside).for_each(|mask| index.add(mask));
+        index.images.clone_from(&images);
         (images, index)
     }
 
@@ -102,6 +106,12 @@ impl<'a> Masks<'a> {
     /// All masks, whosesoever.
     pub fn all(&self) -> impl Iterator<Item = &'a Picture> {
         self.files.values().flatten().copied()
+    }
+
+    /// The masks of no image.
+    pub fn lone(&self) -> Vec<&'a Picture> {
+        let owned: HashSet<PathBuf> = self.images.iter().filter_map(|image| self.find(image)).collect();
+        self.all().filter(|mask| !mask.path().ancestors().take(2).any(|path| owned.contains(path))).collect()
     }
 
     /// Whether some mask lies below `folder`.

@@ -61,8 +61,8 @@ pub(super) fn open<'a>(root: &Path, folder: &Folder<'a>, options: &OpenOptions) 
 pub(super) fn open_images<'a>(root: &Path, folder: &Folder<'a>, options: &OpenOptions) -> Draft<'a> {
     let mut draft = Draft::new(folder.name(), &folder.path);
     let (images, masks) = Masks::split(folder);
-    draft.masks = masks.all().collect();
-    let against = against(folder, !draft.masks.is_empty());
+    draft.masks_of(&masks);
+    let against = against(folder, masks.all().next().is_some());
     choose(&mut draft, root, folder, images, against.as_deref(), options);
     draft.no_test = Some(Problem {
         path: folder.path.clone(),

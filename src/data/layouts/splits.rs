@@ -173,7 +173,7 @@ fn test_on<'a>(
             folder.describe()
         );
         draft.no_test = problem(&folder.path, reason, false);
-        draft.masks.extend(masks.all());
+        draft.masks_of(&masks);
         return Ok(());
     };
     let (labelled, loose): (Vec<_>, Vec<_>) = test.into_iter().partition(|p| kind_of(first, p).is_some());
@@ -212,7 +212,7 @@ fn test_on<'a>(
         );
         draft.no_test = problem(&first.path, reason, true);
         draft.undecided.extend(labelled);
-        draft.masks.extend(masks.all());
+        draft.masks_of(&masks);
         return Ok(());
     }
     for picture in labelled {
