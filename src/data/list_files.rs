@@ -34,6 +34,20 @@ pub fn list_images(dir: impl AsRef<Path>) -> Result<Listing> {
     Ok(Listing { images: images.into_iter().map(|found| found.path).collect(), left_out: walked.left_out })
 }
 
+/// Why [`list_images`] of `dir` leaves out the file `path` below it; `None` where it lists it. That another
+/// path leads to the same file is not looked at.
+pub fn why_left_out(dir: impl AsRef<Path>, path: impl AsRef<Path>) -> Option<Reason> {
+    let path = path.as_ref();
+    let inside = path.strip_prefix(dir.as_ref()).unwrap_or(path);
+    let name = |part: &Path| part.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut parents = inside.ancestors().skip(1);
+    let meta = std::fs::metadata(path);
+    parents
+        .find_map(|part| by_name(&name(part), true))
+        .or_else(|| by_name(&name(inside), false))
+        .or_else(|| told(path, meta.as_ref()))
+}
+
 /// An image file.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
@@ -193,7 +207,7 @@ fn has_image_extension(path: &Path) -> bool {
 }
 
 /// Kinds that [`sniff`] knows and that are documents or drawings: no one means them to be inspected.
-const DOCUMENTS: [&str; 8] = ["PDF", "DjVu", "SVG", "WMF", "XPM", "HDF5", "ICO", "PFM"];
+const DOCUMENTS: [&str; 7] = ["PDF", "DjVu", "SVG", "WMF", "XPM", "HDF5", "ICO"];
 
 /// Whether the first bytes are those of an image, of a kind that is read here or not.
 fn starts_like_an_image(path: &Path) -> std::io::Result<bool> {

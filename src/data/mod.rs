@@ -12,6 +12,7 @@ mod left_out;
 mod levels;
 pub(crate) mod list;
 mod list_files;
+pub(crate) mod mask_file;
 mod memory;
 mod noise;
 mod pixel_format;
@@ -23,13 +24,12 @@ pub use affine::Affine;
 pub use decode::{
     DecodeOptions, FileSource, IMAGE_EXTENSIONS, Kind, SNIFF_BYTES, decode_bytes, decode_file, sniff,
 };
-pub(crate) use decode::{Samples, decode_samples};
 pub use folder::TrainSet;
 pub use image::{Frame, Image, OwnedImage};
 pub use layouts::{Category, Dataset, Layout, OpenOptions};
 pub use left_out::{Left, LeftOut, Reason};
 pub use levels::Levels;
-pub use list_files::{Listing, list_images};
+pub use list_files::{Listing, list_images, why_left_out};
 pub use memory::{Images, MemorySource, Named, Pixels};
 pub use noise::{NoiseProtocol, Split, SplitSource, TrainEntry, split};
 pub use pixel_format::PixelFormat;

@@ -9,8 +9,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// What becomes of images that cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnError {
+    /// Nothing is done, all of them are named, and the exit status is 1.
+    Stop,
+    /// They are named and left out, and the exit status is 3.
+    Skip,
+}
+
 /// Files that are scored whatever state they are in: one that does not decode is noted and stood in for by a
-/// single grey pixel, whose score the caller throws away.
+/// single grey pixel, whose score the caller throws away. With [`OnError::Stop`] it is an error.
 pub struct Files {
     pub paths: Vec<PathBuf>,
     decode: DecodeOptions,
@@ -18,6 +27,7 @@ pub struct Files {
     crop: u32,
     /// Whether what the detector sees of each image is kept for [`Files::take_view`].
     keep_views: bool,
+    on_error: OnError,
     damaged: Mutex<BTreeMap<usize, Error>>,
     views: Mutex<HashMap<usize, OwnedImage>>,
 }
@@ -27,9 +37,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Files {
-    pub fn new(paths: Vec<PathBuf>, options: &FitOptions, keep_views: bool) -> Self {
+    pub fn new(paths: Vec<PathBuf>, options: &FitOptions, keep_views: bool, on_error: OnError) -> Self {
         let (decode, resize, crop) = (options.decode(), options.resize, options.crop);
-        Self { paths, decode, resize, crop, keep_views, damaged: Mutex::default(), views: Mutex::default() }
+        let (damaged, views) = (Mutex::default(), Mutex::default());
+        Self { paths, decode, resize, crop, keep_views, on_error, damaged, views }
+    }
+
+    /// Whether there is something for [`Files::take_view`].
+    pub fn keeps_views(&self) -> bool {
+        self.keep_views
     }
 
     /// The error of image `index`, once.
@@ -64,10 +80,14 @@ impl ImageSource for Files {
     }
 
     fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>> {
-        Ok(Cow::Owned(self.read(index).unwrap_or_else(|error| {
-            lock(&self.damaged).insert(index, error);
-            OwnedImage { width: 1, height: 1, pixels: vec![127; 3] }
-        })))
+        let image = match self.read(index) {
+            Err(error) if self.on_error == OnError::Skip => {
+                lock(&self.damaged).insert(index, error);
+                OwnedImage { width: 1, height: 1, pixels: vec![127; 3] }
+            }
+            other => other?,
+        };
+        Ok(Cow::Owned(image))
     }
 }
 
