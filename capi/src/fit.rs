@@ -137,7 +137,7 @@ pub unsafe extern "C" fn softpatch_fit_folder(
         for note in &set.notes {
             tracing::warn!("{note}");
         }
-        if set.left_out.missed().next().is_some() {
+        if set.left_out.unexpected().next().is_some() {
             tracing::warn!("left out: {}", set.left_out);
         }
         let source = set.source(options.decode());
