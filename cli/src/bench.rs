@@ -76,7 +76,10 @@ impl Scope for InBench {
     const LEFT_OUT: &'static [&'static str] = &["discriminator", "soft-weights", "seed"];
     const ALIAS: Option<(&'static str, &'static str)> = Some(("coreset-ratio", "ratio"));
     const HELP: &'static [(&'static str, &'static str)] = &[
-        ("exif", "Turn images as their EXIF orientation says (masks are not turned)"),
+        (
+            "exif",
+            "Turn images as their EXIF orientation says, and masks that were drawn on the pixels as stored",
+        ),
         (
             "memory",
             "Memory, device and host together, for the features of a category and for each fit, e.g. 800MB \

@@ -95,7 +95,10 @@ pub fn score_set(detector: &Detector, mut set: TestSet, on_error: OnError, bars:
     let read: Vec<_> = set
         .items
         .par_iter()
-        .map(|item| item.mask.as_ref().map(|mask| load_mask(mask, options.resize, options.crop)).transpose())
+        .map(|item| {
+            let load = |mask| load_mask(mask, &item.path, &options.decode(), options.resize, options.crop);
+            Ok(item.mask.as_ref().map(load).transpose()?.map(|mask| mask.pixels))
+        })
         .collect();
     let (mut masks, mut bad) = (Vec::new(), Vec::new());
     for (index, mask) in read.into_iter().enumerate() {

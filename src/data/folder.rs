@@ -61,7 +61,7 @@ impl TrainSet {
     /// As [`open`](Self::open).
     pub fn open_with(dir: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
         let set = Dataset::open_with(&dir, options)?;
-        let category = set.one(dir.as_ref())?;
+        let category = set.one()?;
         Ok(Self {
             paths: category.require_train()?.to_vec(),
             root: dir.as_ref().to_owned(),
@@ -93,7 +93,7 @@ impl TestSet {
     /// As [`open`](Self::open).
     pub fn open_with(dir: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
         let set = Dataset::open_with(&dir, options)?;
-        let category = set.one(dir.as_ref())?;
+        let category = set.one()?;
         category.require_test()?;
         Ok(Self { left_out: set.left_out.clone(), ..category.test.clone() })
     }

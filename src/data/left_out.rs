@@ -23,7 +23,9 @@ pub enum Reason {
     Validation,
     /// Depth and the like beside `rgb/`.
     OtherSensor,
-    /// A ground-truth mask of no defect image that is tested.
+    /// A ground-truth mask of no image.
+    LoneMask,
+    /// A ground-truth mask that is not needed, since its image is good or is not tested.
     Mask,
     /// A small copy that a program made for its own display.
     Thumbnail,
@@ -36,17 +38,17 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Whether a user would miss it: an image that was put where nothing uses it, or that could not be told.
-    pub fn is_missed(self) -> bool {
-        matches!(self, Self::Outside | Self::Unreadable)
-    }
-
     /// Whether nothing but chance puts it there: not the layout's own rules, not the caller's choice, not a text
     /// beside the images.
     pub fn is_unexpected(self) -> bool {
         !matches!(
             self,
-            Self::NotTaken | Self::TrainDefect | Self::Validation | Self::OtherSensor | Self::NotAnImage
+            Self::NotTaken
+                | Self::TrainDefect
+                | Self::Validation
+                | Self::OtherSensor
+                | Self::Mask
+                | Self::NotAnImage
         )
     }
 
@@ -60,6 +62,7 @@ impl Reason {
             Self::TrainDefect => ("defect among the training images", "defects among the training images"),
             Self::Validation => ("validation image", "validation images"),
             Self::OtherSensor => ("file of another sensor", "files of other sensors"),
+            Self::LoneMask => ("mask of no image", "masks of no image"),
             Self::Mask => ("mask that is not needed", "masks that are not needed"),
             Self::Thumbnail => ("thumbnail", "thumbnails"),
             Self::SystemFolder => ("system folder", "system folders"),
@@ -103,16 +106,11 @@ impl LeftOut {
         self.paths.is_empty()
     }
 
-    /// How many paths are left out for each reason, those first that a user would miss.
+    /// How many paths are left out for each reason, images first.
     pub fn counts(&self) -> BTreeMap<Reason, usize> {
         let mut counts = BTreeMap::new();
         self.paths.iter().for_each(|left| *counts.entry(left.reason).or_default() += 1);
         counts
-    }
-
-    /// What a user would miss: images that lie where nothing uses them, and files that could not be told.
-    pub fn missed(&self) -> impl Iterator<Item = &Left> {
-        self.paths.iter().filter(|left| left.reason.is_missed())
     }
 
     /// What is there by chance, see [`Reason::is_unexpected`].

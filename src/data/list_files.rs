@@ -1,11 +1,11 @@
 //! The images of a folder tree.
 
-use super::decode::IMAGE_EXTENSIONS;
+use super::decode::{IMAGE_EXTENSIONS, SNIFF_BYTES, sniff};
 use super::left_out::{Left, LeftOut, Reason};
 use crate::{Error, Result};
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, Metadata};
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The images of a folder, and what else is in it.
@@ -206,14 +206,14 @@ fn has_image_extension(path: &Path) -> bool {
         .is_some_and(|e| IMAGE_EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)))
 }
 
+/// Kinds that [`sniff`] knows and that are documents or drawings: no one means them to be inspected.
+const DOCUMENTS: [&str; 7] = ["PDF", "DjVu", "SVG", "WMF", "XPM", "HDF5", "ICO"];
+
 /// Whether the first bytes are those of an image, of a kind that is read here or not.
 fn starts_like_an_image(path: &Path) -> std::io::Result<bool> {
-    let mut start = Vec::with_capacity(64);
-    match File::open(path)?.take(64).read_to_end(&mut start) {
-        Ok(_) => Ok(image::guess_format(&start).is_ok()),
-        Err(e) if e.kind() == ErrorKind::Interrupted => starts_like_an_image(path),
-        Err(e) => Err(e),
-    }
+    let mut start = Vec::with_capacity(SNIFF_BYTES);
+    File::open(path)?.take(SNIFF_BYTES as u64).read_to_end(&mut start)?;
+    Ok(sniff(&start).is_some_and(|kind| !DOCUMENTS.contains(&kind.name)))
 }
 
 #[cfg(unix)]

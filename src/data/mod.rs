@@ -12,6 +12,7 @@ mod left_out;
 mod levels;
 pub(crate) mod list;
 mod list_files;
+pub(crate) mod mask_file;
 mod memory;
 mod noise;
 mod pixel_format;
@@ -23,8 +24,6 @@ pub use affine::Affine;
 pub use decode::{
     DecodeOptions, FileSource, IMAGE_EXTENSIONS, Kind, SNIFF_BYTES, decode_bytes, decode_file, sniff,
 };
-#[allow(unused_imports, reason = "for readers of masks")]
-pub(crate) use decode::{Samples, decode_samples};
 pub use folder::TrainSet;
 pub use image::{Frame, Image, OwnedImage};
 pub use layouts::{Category, Dataset, Layout, OpenOptions};

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 pub use kind::{Kind, SNIFF_BYTES, sniff};
 pub(crate) use samples::{Samples, decode_samples};
 
-/// Extensions that [`list_images`](super::list_images) takes for images, in lower case; case does not matter in
-/// file names. What
+/// Extensions that [`list_images`](super::list_images) takes for images, in lower case; case does not matter
+/// in file names. What
 /// is inside a file is found out from its content, never from its extension.
 pub const IMAGE_EXTENSIONS: &[&str] = &["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp"];
 

@@ -101,6 +101,18 @@ impl std::str::FromStr for Layout {
     }
 }
 
+/// How a folder is opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// The layout; `None` tells it by what is there.
+    pub layout: Option<Layout>,
+    /// Folders whose images are good, by name or by path below the root, where their names do not say so.
+    /// Only these are fitted on.
+    pub take: Vec<String>,
+    /// Fit on all images for training, whatever the folders' names are; masks never count.
+    pub all: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::Layout;

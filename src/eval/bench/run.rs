@@ -9,7 +9,7 @@ use crate::data::{
     split,
 };
 use crate::detector::{Backbone, Progress};
-use crate::eval::load_mask;
+use crate::eval::mask::load_masks;
 use crate::eval::{Item, Map, evaluate};
 use crate::gpu::Device;
 use crate::methods::{Method, Scored, Task as Given};
@@ -17,7 +17,6 @@ use crate::report::center_crop;
 use crate::report::{overlay, write_png};
 use crate::settings::FitOptions;
 use crate::{Error, Result};
-use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -221,7 +220,7 @@ impl Bench<'_> {
             return Split::read_csv(folder.join(name));
         }
         let protocol = condition.protocol.unwrap_or(NoiseProtocol::Overlap);
-        split(&category.train, &category.test, condition.noise, protocol, seed)
+        split(category.require_train()?, category.require_test()?, condition.noise, protocol, seed)
     }
 
     fn category(
@@ -243,7 +242,8 @@ impl Bench<'_> {
             }
             tested.extend(task.split.test.iter().filter(|i| i.is_defect() && i.mask.is_some()));
         }
-        let masks = self.masks(&tested)?;
+        let (fit, decode) = (&self.options.fit, &self.options.decode);
+        let masks = load_masks(&tested, decode, [fit.resize, fit.crop], &mut summary.notes)?;
         let began = Instant::now();
         let source = open(&entries);
         let budget = (self.out, self.options.fit.memory);
@@ -287,23 +287,6 @@ impl Bench<'_> {
             }
         }
         Ok(())
-    }
-
-    fn masks(&self, items: &[&TestItem]) -> Result<HashMap<PathBuf, Vec<bool>>> {
-        let paths: Vec<&PathBuf> = {
-            let mut seen = HashSet::new();
-            items.iter().filter_map(|i| i.mask.as_ref()).filter(|m| seen.insert(*m)).collect()
-        };
-        let fit = &self.options.fit;
-        let read: Vec<_> = paths.par_iter().map(|path| load_mask(path, fit.resize, fit.crop)).collect();
-        let (mut masks, mut bad) = (HashMap::new(), Vec::new());
-        for (index, (path, mask)) in paths.iter().zip(read).enumerate() {
-            match mask {
-                Ok(mask) => drop(masks.insert((*path).clone(), mask)),
-                Err(error) => bad.push((index, error)),
-            }
-        }
-        if bad.is_empty() { Ok(masks) } else { Err(Error::BadImages { total: paths.len(), bad }) }
     }
 
     /// Figures and examples of a scored test set.
