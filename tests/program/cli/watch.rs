@@ -17,7 +17,15 @@ struct Watching {
 impl Watching {
     fn start(folder: &Path, results: &Path) -> Self {
         let child = program()
-            .args(["score", arg(&fitted().model()), "--watch", arg(folder), "--results", arg(results), "--quiet"])
+            .args([
+                "score",
+                arg(&fitted().model()),
+                "--watch",
+                arg(folder),
+                "--results",
+                arg(results),
+                "--quiet",
+            ])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
