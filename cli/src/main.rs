@@ -2,6 +2,7 @@
 
 mod bench;
 mod common;
+mod data;
 mod demo;
 mod devices;
 mod doctor;
@@ -43,6 +44,7 @@ enum Command {
     Fit(fit::Args),
     Score(score::Args),
     Eval(eval::Args),
+    Data(data::Args),
     Synth(synth::Args),
     Devices(devices::Args),
     Doctor(doctor::Args),
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Command::Fit(args) => fit::run(args, quiet),
         Command::Score(args) => score::run(&args, quiet),
         Command::Eval(args) => eval::run(&args, quiet),
+        Command::Data(args) => data::run(&args),
         Command::Synth(args) => synth::run(args, quiet),
         Command::Devices(args) => devices::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -128,9 +128,11 @@ impl<'a> Masks<'a> {
     /// Where [`find`](Self::find) looks for the mask of an image, for messages.
     pub fn looked_for(&self, image: &Picture) -> Vec<String> {
         let stem = image.stem();
+        let names = self.base.pictures.iter().flat_map(|p| self.base.inside(p));
+        let in_case: HashMap<String, &String> = names.map(|name| (name.to_lowercase(), name)).collect();
         let name = |folder: &[String]| {
-            let folder: String = folder.iter().map(|name| format!("{name}/")).collect();
-            format!("{folder}{stem}_mask.*")
+            let names = folder.iter().map(|name| in_case.get(name).copied().unwrap_or(name));
+            format!("{}{stem}_mask.*", names.map(|name| format!("{name}/")).collect::<String>())
         };
         let mut places: Vec<String> = self.places(image).iter().map(|place| name(place)).collect();
         if self.roots.is_empty() {

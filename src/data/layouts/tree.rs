@@ -133,6 +133,7 @@ impl<'a> Folder<'a> {
             self.folders().iter().map(|(name, f)| format!("{name}/ ({})", f.pictures.len())).collect();
         match self.loose().len() {
             0 => {}
+            n if parts.is_empty() => parts.push(format!("{n} images")),
             n => parts.push(format!("{n} images beside them")),
         }
         // A message names what a reader can take in.
