@@ -1,6 +1,7 @@
 //! Folder layouts, decoding, noise protocols, and the procedural set.
 
 mod affine;
+mod bits;
 mod convert;
 mod decode;
 pub(crate) mod encode;
@@ -15,9 +16,10 @@ mod split_csv;
 pub mod synth;
 
 pub use affine::Affine;
+pub use bits::{SeenBits, find_bits};
 pub use decode::{
-    DecodeOptions, FileSource, IMAGE_EXTENSIONS, Kind, SNIFF_BYTES, decode_bytes, decode_file, list_images,
-    sniff,
+    DecodeOptions, FileSource, IMAGE_EXTENSIONS, Kind, Note, Picture, SNIFF_BYTES, decode_bytes, decode_file,
+    decode_with_notes, inspect_file, list_images, sniff,
 };
 #[allow(unused_imports, reason = "for readers of masks")]
 pub(crate) use decode::{Samples, decode_samples};
