@@ -137,8 +137,8 @@ pub unsafe extern "C" fn softpatch_fit_folder(
         for note in &set.notes {
             tracing::warn!("{note}");
         }
-        if set.left_out.unexpected().next().is_some() {
-            tracing::warn!("left out: {}", set.left_out);
+        for line in set.left_out.to_string().lines() {
+            tracing::warn!("left out: {line}");
         }
         let source = set.source(options.decode());
         let made = fit(&context, source, &options, &Watcher { callback: progress, user_data })?;
