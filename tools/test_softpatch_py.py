@@ -122,10 +122,10 @@ class Softpatch(unittest.TestCase):
             for kind in ("fine", "torn"):
                 os.mkdir(os.path.join(folder, kind))
                 for i in range(4):
-                    # Values of 12 bit, as the file says.
-                    deep = image(i)[:, :, 0].astype(">u2") * 16
+                    # Values of 12 bit in a file that has room for 16.
+                    deep = (image(i)[:, :, 0].astype(np.uint16) * 16).astype(">u2")
                     with open(os.path.join(folder, kind, f"{i}.pgm"), "wb") as file:
-                        file.write(b"P5 %d %d 4095\n" % (SIDE, SIDE) + deep.tobytes())
+                        file.write(b"P5 %d %d 65535\n" % (SIDE, SIDE) + deep.tobytes())
             with self.assertRaises(softpatch.ChoiceError):
                 self.context.fit(folder, **small)
             detector = self.context.fit(folder, take=["fine"], **small)
