@@ -2,6 +2,7 @@
 
 mod adapter;
 mod fit;
+mod layouts;
 mod score;
 mod sets;
 mod usage;
