@@ -1,7 +1,7 @@
 //! Fitting from a folder or from images in memory, with progress and cancellation.
 
 use crate::context::{Context, softpatch_context};
-use crate::fit_options::{fit_options, softpatch_fit_options};
+use crate::fit_options::{fit_options, folder_options, softpatch_fit_options};
 use crate::handles;
 use crate::memory::{slice, text, write};
 use crate::model::{Loaded, softpatch_detector};
@@ -110,8 +110,9 @@ fn fit(
     Ok(Loaded::new(detector))
 }
 
-/// Learns what normal looks like from the images in a folder (`folder/train` where that exists, else all
-/// below `folder`), a few of which may be defective.
+/// Learns what normal looks like from the images in a folder, a few of which may be defective: the training
+/// images of a data set in a known layout, or all of a folder of images. `SOFTPATCH_CHOICE` where nothing says
+/// which of them are good; `layout`, `take` and `all` of the options say so.
 ///
 /// `options` may be null for the defaults, `progress` may be null; `user_data` is passed to it. A fit that
 /// the callback cancels returns `SOFTPATCH_CANCELLED` within half a second; what it was computing ends in the
@@ -130,9 +131,16 @@ pub unsafe extern "C" fn softpatch_fit_folder(
         unsafe { write(detector, 0, "detector") }?;
         let context = handles::get::<Context>(context)?;
         // SAFETY: as above.
-        let (folder, options) = unsafe { (text(folder, "folder")?, fit_options(options, context.memory)?) };
-        let decode = options.decode();
-        let source = TrainSet::open(folder)?.source(decode);
+        let (folder, (options, open)) =
+            unsafe { (text(folder, "folder")?, folder_options(options, context.memory)?) };
+        let set = TrainSet::open_with(folder, &open)?;
+        for note in &set.notes {
+            tracing::warn!("{note}");
+        }
+        for line in set.left_out.to_string().lines() {
+            tracing::warn!("left out: {line}");
+        }
+        let source = set.source(options.decode());
         let made = fit(&context, source, &options, &Watcher { callback: progress, user_data })?;
         // SAFETY: as above.
         unsafe { write(detector, handles::insert(made), "detector") }

@@ -6,7 +6,7 @@ use crate::common::failure::{Failure, Outcome};
 use crate::common::images::OnError;
 use crate::common::output::print;
 use crate::common::progress::Bars;
-use crate::common::set::{FolderArgs, OnErrorArgs, TakeArgs, end};
+use crate::common::set::{FolderArgs, OnErrorArgs, TakeArgs, end, settle_bits};
 use crate::common::settings::{Given, Scope};
 use crate::common::sizes::human_bytes;
 use softpatch::data::{Dataset, NoiseProtocol};
@@ -108,10 +108,15 @@ impl Args {
 }
 
 pub fn run(args: &Args, quiet: bool) -> Outcome {
-    let options = args.options()?;
+    let mut options = args.options()?;
     let (dataset, out) = (&args.dataset, &args.out);
     let bars = Bars::new(quiet);
     let set = open_set(dataset, &args.category, &args.folder, &bars)?;
+    let paths: Vec<PathBuf> = (set.categories.iter())
+        .flat_map(|c| c.train.iter().chain(c.test.items.iter().map(|i| &i.path)).cloned())
+        .collect();
+    settle_bits(&mut options.fit, &paths, &bars)?;
+    options.decode = options.fit.decode();
     std::fs::create_dir_all(out).map_err(|e| softpatch::Error::io(out, "making the folder", e))?;
     let device = args.device.open()?;
     let backbone = args.backbone.open()?;

@@ -7,13 +7,11 @@ use crate::common::images::{Files, OnError};
 use crate::common::output::{print, print_json};
 use crate::common::progress::Bars;
 use crate::common::set::{FolderArgs, OnErrorArgs, TakeArgs, end};
-use rayon::prelude::*;
 use serde::Serialize;
 use softpatch::Error;
 use softpatch::data::{ImageSource, TestSet};
 use softpatch::detector::{Detector, Progress, Score, Want};
-use softpatch::eval::load_mask;
-use softpatch::eval::{Item, Map, Report, evaluate};
+use softpatch::eval::{Item, Map, Masks, Report, evaluate};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -66,12 +64,12 @@ pub struct Figures {
 pub fn run(args: &Args, quiet: bool) -> Outcome {
     let bars = Bars::new(quiet);
     let set = TestSet::open_with(&args.dataset, &args.folder.options(&TakeArgs::default()))?;
-    set.notes.iter().for_each(|note| bars.notice(note));
     args.folder.say(&args.dataset, &set.left_out, &bars)?;
     let detector = open_model(&args.model, &args.weights, &args.device)?;
     let scored = score_set(&detector, set, args.on_error.on_error, &bars)?;
     bars.finish();
     let mut figures = scored.figures()?;
+    figures.all.notes.extend(scored.set.notes.iter().cloned());
     figures.all.notes.extend(scored.set.missing_masks());
     let empty = scored.empty_class(&args.dataset);
     if args.json {
@@ -92,29 +90,14 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
 pub fn score_set(detector: &Detector, mut set: TestSet, on_error: OnError, bars: &Bars) -> Outcome<Scored> {
     let options = &detector.info().options;
     // Before the long work: masks that cannot be read are said at once.
-    let read: Vec<_> = set
-        .items
-        .par_iter()
-        .map(|item| {
-            let load = |mask| load_mask(mask, &item.path, &options.decode(), options.resize, options.crop);
-            Ok(item.mask.as_ref().map(load).transpose()?.map(|mask| mask.pixels))
-        })
-        .collect();
-    let (mut masks, mut bad) = (Vec::new(), Vec::new());
-    for (index, mask) in read.into_iter().enumerate() {
-        masks.push(mask.unwrap_or_else(|error| {
-            bad.push((index, error));
-            None
-        }));
+    let (decode, resize, crop) = (options.decode(), options.resize, options.crop);
+    let mut masks = Masks::load(&set.items, &decode, resize, crop);
+    if on_error == OnError::Stop {
+        masks = masks.require(&set.items, &decode)?;
     }
-    let mut skipped = bad.len();
-    match on_error {
-        OnError::Stop if skipped > 0 => {
-            return Err(Error::BadImages { total: masks.iter().flatten().count() + skipped, bad }.into());
-        }
-        OnError::Skip => bad.iter().for_each(|(_, error)| bars.suspend(|| print_error(error))),
-        OnError::Stop => {}
-    }
+    masks.bad.iter().for_each(|error| bars.suspend(|| print_error(error)));
+    set.notes.append(&mut masks.notes);
+    let mut skipped = masks.bad.len();
     let files = Files::new(set.items.iter().map(|i| i.path.clone()).collect(), options, false, on_error);
     let (mut scores, mut kept) = (Vec::with_capacity(files.len()), Vec::with_capacity(files.len()));
     detector.score_source(&files, Want::Maps, bars, |index, score| {
@@ -129,8 +112,7 @@ pub fn score_set(detector: &Detector, mut set: TestSet, on_error: OnError, bars:
     skipped += kept.iter().filter(|kept| !**kept).count();
     let mut left = kept.iter();
     set.items.retain(|_| left.next() == Some(&true));
-    let mut left = kept.iter();
-    masks.retain(|_| left.next() == Some(&true));
+    let masks = set.items.iter().map(|i| masks.pixels.get(i.mask.as_ref()?).cloned()).collect();
     Ok(Scored { set, scores, masks, skipped })
 }
 

@@ -7,7 +7,7 @@ use crate::common::device::DeviceArgs;
 use crate::common::failure::Outcome;
 use crate::common::output::print;
 use crate::common::progress::Bars;
-use crate::common::set::FolderArgs;
+use crate::common::set::{FolderArgs, settle_bits};
 use crate::common::sizes::human_bytes;
 use softpatch::data::{FileSource, ImageSource};
 use softpatch::detector::{Backbone, Detector};
@@ -44,7 +44,7 @@ pub struct Args {
 const TIMED: usize = 50;
 
 pub fn run(args: Args, quiet: bool) -> Outcome {
-    let Settings { fit, device } = args.fit.settings(args.device)?;
+    let Settings { mut fit, device } = args.fit.settings(args.device)?;
     let bars = Bars::new(quiet);
     let set = open_set(&args.dataset, args.category.as_slice(), &args.folder, &bars)?;
     let backbone = match &args.made_up_weights {
@@ -57,6 +57,7 @@ pub fn run(args: Args, quiet: bool) -> Outcome {
     let device = device.open()?;
     let category = &set.categories[0];
     category.require_test()?;
+    settle_bits(&mut fit, category.require_train()?, &bars)?;
     let decode = fit.decode();
     let train = FileSource::new(category.require_train()?.to_vec(), decode.clone());
     let started = Instant::now();

@@ -2,6 +2,7 @@
 
 mod affine;
 mod bayer;
+mod bits;
 mod convert;
 mod decode;
 pub(crate) mod encode;
@@ -21,8 +22,10 @@ pub mod synth;
 mod test_set;
 
 pub use affine::Affine;
+pub use bits::{SeenBits, find_bits};
 pub use decode::{
-    DecodeOptions, FileSource, IMAGE_EXTENSIONS, Kind, SNIFF_BYTES, decode_bytes, decode_file, sniff,
+    DecodeOptions, FileSource, IMAGE_EXTENSIONS, Kind, Note, Picture, SNIFF_BYTES, decode_bytes, decode_file,
+    decode_with_notes, inspect_file, sniff,
 };
 pub use folder::TrainSet;
 pub use image::{Frame, Image, OwnedImage};

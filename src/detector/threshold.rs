@@ -34,8 +34,8 @@ pub(super) fn robust_threshold(scores: &[f32]) -> Result<f32, String> {
     if spread <= ROUNDING * centre {
         let same = finite.iter().filter(|s| (*s - centre).abs() <= ROUNDING * centre).count();
         return Err(format!(
-            "{same} of {} training images have the same score, {centre}: they are copies of each other, so \
-             nothing says how much normal images differ",
+            "{same} of the {} training images that were scored have the same score, {centre}: copies of each \
+             other do not say how much normal images differ",
             finite.len()
         ));
     }
@@ -107,9 +107,9 @@ mod tests {
             (&[][..], "there are 0"),
             (&[1.0, 2.0], "there are 2"),
             (&[1.0, 2.0, f32::INFINITY], "there are 2"),
-            (&[0.0; 10], "10 of 10 training images have the same score, 0:"),
-            (&[0.0, 0.0, 0.0, 1.5, 1.7], "3 of 5 training images have the same score, 0:"),
-            (&[2.0, 2.000_01, 1.999_99, 7.0, 2.0], "4 of 5 training images have the same score, 2:"),
+            (&[0.0; 10], "10 of the 10 training images that were scored have the same score, 0:"),
+            (&[0.0, 0.0, 0.0, 1.5, 1.7], "3 of the 5 training"),
+            (&[2.0, 2.000_01, 1.999_99, 7.0, 2.0], "4 of the 5 training"),
         ] {
             let why = robust_threshold(scores).unwrap_err();
             assert!(why.contains(says), "{scores:?}: {why}");

@@ -1,13 +1,13 @@
 //! Ground-truth masks in the geometry of the anomaly maps.
 
 use crate::data::mask_file::{Marks, read_marks, stored_size, turned};
-use crate::data::{DecodeOptions, TestItem, list_images};
+use crate::data::{DecodeOptions, TestItem, decode_file, list_images};
 use crate::steps::input::geometry::resize_shorter_side_geometry;
 use crate::steps::input::pixels::{check_len, cut, resize_gray};
 use crate::{Error, Result};
 use image::metadata::Orientation;
 use rayon::prelude::*;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 /// A mask in the geometry of an anomaly map.
@@ -59,38 +59,58 @@ pub fn load_mask(
     Ok(union)
 }
 
-/// The masks of all items, by path; `notes` gets what to know of them.
-///
-/// # Errors
-/// [`Error::BadImages`] with every mask that [`load_mask`] refuses.
-pub(super) fn load_masks(
-    items: &[&TestItem],
-    options: &DecodeOptions,
-    [resize, crop]: [u32; 2],
-    notes: &mut Vec<String>,
-) -> Result<HashMap<PathBuf, Vec<bool>>> {
-    let paths: HashMap<&PathBuf, &PathBuf> =
-        items.iter().filter_map(|i| Some((i.mask.as_ref()?, &i.path))).collect();
-    let mut paths: Vec<(&PathBuf, &PathBuf)> = paths.into_iter().collect();
-    paths.sort_unstable();
-    let load = |(mask, image): &(&PathBuf, &PathBuf)| load_mask(mask, image, options, resize, crop);
-    let read: Vec<_> = paths.par_iter().map(load).collect();
-    let (mut masks, mut bad, mut grey) = (HashMap::new(), Vec::new(), Vec::new());
-    for (index, ((path, _), mask)) in paths.iter().zip(read).enumerate() {
-        match mask {
-            Ok(mask) => {
-                grey.extend(mask.notes);
-                masks.insert((*path).clone(), mask.pixels);
+/// The masks of a test set.
+#[derive(Debug, Default)]
+pub struct Masks {
+    /// By the path of the mask: `crop * crop` values, true for defect pixels.
+    pub pixels: HashMap<PathBuf, Vec<bool>>,
+    /// What is wrong with each mask that [`load_mask`] refuses.
+    pub bad: Vec<Error>,
+    /// What a reader of the figures should know: the threshold of grey-scale masks.
+    pub notes: Vec<String>,
+}
+
+impl Masks {
+    /// Reads the masks of all items, in parallel. That of an image whose own size cannot be read is not among
+    /// them, nor is it bad: whoever loads the image says what is wrong.
+    pub fn load(items: &[TestItem], options: &DecodeOptions, resize: u32, crop: u32) -> Self {
+        let paths: BTreeMap<&PathBuf, &PathBuf> =
+            items.iter().filter_map(|i| Some((i.mask.as_ref()?, &i.path))).collect();
+        let paths: Vec<(&PathBuf, &PathBuf)> = paths.into_iter().collect();
+        let load = |(mask, image): &(&PathBuf, &PathBuf)| load_mask(mask, image, options, resize, crop);
+        let read: Vec<_> = paths.par_iter().map(load).collect();
+        let (mut masks, mut grey) = (Self::default(), Vec::new());
+        for ((path, image), mask) in paths.into_iter().zip(read) {
+            match mask {
+                Ok(mask) => {
+                    grey.extend(mask.notes);
+                    masks.pixels.insert(path.clone(), mask.pixels);
+                }
+                Err(Error::Image { path, .. } | Error::Io { path, .. }) if path == *image => {}
+                Err(error) => masks.bad.push(error),
             }
-            Err(error) => bad.push((index, error)),
         }
+        if let Some(first) = grey.first() {
+            let more = grey.len() - 1;
+            let more = if more > 0 { format!("; so are {more} other masks") } else { String::new() };
+            masks.notes.push(format!("{first}{more}"));
+        }
+        masks
     }
-    if let Some(first) = grey.first() {
-        let more = grey.len() - 1;
-        let more = if more > 0 { format!("; so are {more} other masks") } else { String::new() };
-        notes.push(format!("{first}{more}"));
+
+    /// Refuses bad masks, and with them names every image of `items` that does not decode.
+    ///
+    /// # Errors
+    /// [`Error::BadImages`] where there is a bad mask.
+    pub fn require(self, items: &[TestItem], options: &DecodeOptions) -> Result<Self> {
+        if self.bad.is_empty() {
+            return Ok(self);
+        }
+        let images: Vec<Error> =
+            items.par_iter().filter_map(|item| decode_file(&item.path, options).err()).collect();
+        let total = items.len() + self.pixels.len() + self.bad.len();
+        Err(Error::BadImages { total, bad: self.bad.into_iter().chain(images).enumerate().collect() })
     }
-    if bad.is_empty() { Ok(masks) } else { Err(Error::BadImages { total: paths.len(), bad }) }
 }
 
 fn load_one(

@@ -159,8 +159,11 @@ fn bad_files_say_what_is_wrong() {
     assert!(read(&file("zero.png", b"")).contains("0 bytes"));
     let message = read(&file("text.png", b"This is not an image at all, only text."));
     assert!(message.contains("text.png") && message.contains("no known image format"), "{message}");
-    let message = read(&file("anim.png", b"GIF89a\x01\0\x01\0\0\0\0;"));
-    assert!(message.contains("Gif files are not supported") && message.contains("Convert"), "{message}");
+    let message = read(&file("phone.png", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"));
+    assert!(
+        message.contains("a HEIC file, which is not supported") && message.contains("Convert"),
+        "{message}"
+    );
 
     let float = DynamicImage::ImageRgb32F(ImageBuffer::from_pixel(2, 2, Rgb([0.5, 0.5, 0.5])));
     let message = read(&file("float.tif", &encode(&float, ImageFormat::Tiff)));

@@ -2,10 +2,12 @@
 
 use super::failure::{Failure, Outcome, print_error};
 use super::images::OnError;
+use super::interrupt::interrupted;
 use super::progress::Bars;
 use softpatch::Error;
 use softpatch::data::{Layout, Left, LeftOut, OpenOptions};
-use softpatch::detector::Progress;
+use softpatch::detector::{FitOptions, Progress};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// How a folder is read.
@@ -98,4 +100,12 @@ pub fn end(skipped: usize, what: &str) -> Outcome {
     let (images, them) = if skipped == 1 { ("image", "it") } else { ("images", "them") };
     eprintln!("error: {skipped} {images} could not be used; {what} without {them}");
     Err(Failure::LeftOut)
+}
+
+/// Settles how many bits of deep images are significant, and says so.
+pub fn settle_bits(options: &mut FitOptions, paths: &[PathBuf], bars: &Bars) -> Outcome {
+    let watch = |_| if interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    let said = options.settle_bits(paths, watch)?;
+    said.iter().for_each(|note| bars.notice(note));
+    Ok(())
 }

@@ -1,19 +1,26 @@
 //! Image files to 8-bit RGB.
 
+mod gif;
+mod jpeg;
 mod kind;
+mod library;
+mod picture;
+mod png;
+mod pnm;
+mod raster;
 mod samples;
+mod tiff;
 
-use super::convert::to_rgb8;
 use super::{ImageSource, Levels, OwnedImage};
 use crate::{Error, Result};
-use image::metadata::Orientation;
-use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use kind::Container;
+use raster::{Fault, Raster};
 use std::borrow::Cow;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 pub use kind::{Kind, SNIFF_BYTES, sniff};
-pub(crate) use samples::{Samples, decode_samples};
+pub use picture::{Note, Picture};
+pub(crate) use samples::Samples;
 
 /// Extensions that [`list_images`](super::list_images) takes for images, in lower case; case does not matter
 /// in file names. What
@@ -87,75 +94,126 @@ fn read(path: &Path, options: &DecodeOptions) -> Result<Vec<u8>> {
 /// As [`decode_file`].
 pub fn decode_bytes(name: impl AsRef<Path>, bytes: &[u8], options: &DecodeOptions) -> Result<OwnedImage> {
     let name = name.as_ref();
-    // The decoders are other people's code on untrusted bytes: a panic in one is a bad file, not the end of a
-    // run.
-    std::panic::catch_unwind(|| decode(name, bytes, options))
+    guarded(name, || rgb8(name, raster(name, bytes, options)?, options))
+}
+
+/// Decodes as [`decode_file`] does, and says what a user should know of how the file was read.
+///
+/// # Errors
+/// As [`decode_file`].
+pub fn decode_with_notes(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<(OwnedImage, Vec<Note>)> {
+    let path = path.as_ref();
+    let raster = guarded(path, || raster(path, &read(path, options)?, options))?;
+    let notes = raster.picture.notes.clone();
+    Ok((rgb8(path, raster, options)?, notes))
+}
+
+/// What the header of the file at `path` says. No pixels are decoded, so damage among them stays unnoticed, and
+/// of alpha it is not said whether it is constant.
+///
+/// # Errors
+/// As [`decode_file`], where the header shows the cause.
+pub fn inspect_file(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<Picture> {
+    let path = path.as_ref();
+    guarded(path, || {
+        let bytes = read(path, options)?;
+        let container = container(path, &bytes)?;
+        container.header(&bytes).map_err(|fault| error(path, fault, options))
+    })
+}
+
+/// Decodes the file at `path` to its samples as stored, turned as EXIF says where `options` ask for it.
+///
+/// # Errors
+/// As [`decode_file`]; besides, floating point and integers of 32 bit are refused.
+#[allow(dead_code, reason = "for readers of masks")]
+pub(crate) fn decode_samples(path: &Path, options: &DecodeOptions) -> Result<Samples> {
+    let raster = guarded(path, || raster(path, &read(path, options)?, options))?;
+    Samples::new(raster).map_err(|fault| error(path, fault, options))
+}
+
+/// What a file says of its depth.
+pub(super) struct Depth {
+    /// Bits by tags; 16 where they say that values fill the range.
+    pub tagged: Option<u32>,
+    /// The largest value, where no tag made that needless.
+    pub largest: Option<u32>,
+}
+
+/// Depth of the file at `path`; none where its samples are not integers of 9 to 16 bit.
+pub(super) fn depth(path: &Path, options: &DecodeOptions) -> Result<Option<Depth>> {
+    guarded(path, || {
+        let bytes = read(path, options)?;
+        let container = container(path, &bytes)?;
+        let header = container.header(&bytes).map_err(|fault| error(path, fault, options))?;
+        if !header.is_deep() {
+            return Ok(None);
+        }
+        // Whether a PNG's samples are scaled up to 16 bit, its pixels tell.
+        if header.tagged_bits.is_some() && container != Container::Png {
+            return Ok(Some(Depth { tagged: header.tagged_bits, largest: None }));
+        }
+        let raster = raster(path, &bytes, options)?;
+        let tagged = header.tagged_bits.map(|_| raster.picture.tagged_bits.unwrap_or(16));
+        let deep = !matches!(raster.colour, raster::Colour::Palette(_));
+        Ok(deep.then(|| Depth { tagged, largest: raster.largest() }))
+    })
+}
+
+/// The decoders are other people's code on untrusted bytes: a panic in one is a bad file, not the end of a run.
+fn guarded<T>(name: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(bad(name, "the decoder broke down on it", DAMAGED)))
 }
 
-fn decode(name: &Path, bytes: &[u8], options: &DecodeOptions) -> Result<OwnedImage> {
-    to_rgb8(decode_image(name, bytes, options)?).map_err(|reason| bad(name, reason, CONVERT))
+fn raster(name: &Path, bytes: &[u8], options: &DecodeOptions) -> Result<Raster> {
+    let decoded = container(name, bytes)?.decode(bytes, options.max_pixels);
+    let mut raster = decoded.map_err(|fault| error(name, fault, options))?;
+    raster.note_alpha();
+    if options.exif_orientation && (2..=8).contains(&raster.picture.orientation) {
+        raster.turn(raster.picture.orientation);
+    }
+    Ok(raster)
 }
 
-fn decode_image(name: &Path, bytes: &[u8], options: &DecodeOptions) -> Result<DynamicImage> {
+fn rgb8(name: &Path, raster: Raster, options: &DecodeOptions) -> Result<OwnedImage> {
+    raster.into_rgb8(options.levels).map_err(|fault| error(name, fault, options))
+}
+
+fn container(name: &Path, bytes: &[u8]) -> Result<Container> {
     if bytes.is_empty() {
         return Err(bad(name, "the file is empty (0 bytes)", DAMAGED));
     }
-    let Ok(format) = image::guess_format(bytes) else {
-        return Err(bad(name, "its content is that of no known image format", CONVERT));
-    };
-    if !format.reading_enabled() {
-        return Err(bad(name, format!("{format:?} files are not supported"), CONVERT));
-    }
-    if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
-        // The decoder fills the missing part with grey and says nothing.
-        return Err(bad(name, "the JPEG data ends too early", DAMAGED));
-    }
-    let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(options.max_pixels.saturating_mul(8).saturating_add(64 << 20));
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(|e| from_image_error(name, e, options))?;
-
-    let (width, height) = decoder.dimensions();
-    if width == 0 || height == 0 {
-        return Err(bad(name, format!("{width}x{height} has no pixels"), DAMAGED));
-    }
-    if u64::from(width) * u64::from(height) > options.max_pixels {
-        return Err(too_large(name, format!("{width}x{height}"), options));
-    }
-    if matches!(decoder.color_type(), ColorType::Rgb32F | ColorType::Rgba32F) {
-        return Err(bad(name, "floating-point samples have no fixed range", CONVERT));
-    }
-    let orientation = if options.exif_orientation {
-        // A broken EXIF block says nothing about the pixels.
-        decoder.orientation().unwrap_or(Orientation::NoTransforms)
-    } else {
-        Orientation::NoTransforms
-    };
-    let mut image = DynamicImage::from_decoder(decoder).map_err(|e| from_image_error(name, e, options))?;
-    image.apply_orientation(orientation);
-    Ok(image)
+    let kind = sniff(bytes).or_else(|| kind::by_suffix(name));
+    let kind = kind.ok_or_else(|| bad(name, "its content is that of no known image format", CONVERT))?;
+    kind.container
+        .ok_or_else(|| bad(name, format!("it is {}, which is not supported", kind.with_article()), CONVERT))
 }
 
-/// Whether the marker segments and the entropy-coded data run up to an end-of-image marker of the main image
-/// (those of embedded thumbnails lie inside segments and are jumped over).
-fn jpeg_is_complete(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    loop {
-        let Some(marker) = bytes.get(at..).and_then(|rest| rest.iter().position(|&b| b == 0xff)) else {
-            return false;
-        };
-        at += marker + 1;
-        match bytes.get(at) {
-            None => return false,
-            Some(0xd9) => return true,
-            Some(0xff) => {} // fill byte: this one may start a marker
-            Some(0x00 | 0x01 | 0xd0..=0xd8) => at += 1, // stuffed byte or a marker without content
-            Some(_) => match bytes.get(at + 1..at + 3) {
-                Some(length) => at += 1 + usize::from(u16::from_be_bytes([length[0], length[1]])),
-                None => return false,
-            },
+impl Container {
+    fn header(self, bytes: &[u8]) -> raster::Read<Picture> {
+        match self {
+            Self::Bmp => library::bmp_header(bytes),
+            Self::Gif => gif::header(bytes),
+            Self::Jpeg => jpeg::header(bytes),
+            Self::Png => png::header(bytes),
+            Self::Pnm => pnm::header(bytes),
+            Self::Qoi => library::qoi_header(bytes),
+            Self::Tiff => tiff::header(bytes),
+            Self::WebP => library::webp_header(bytes),
+        }
+    }
+
+    fn decode(self, bytes: &[u8], max_pixels: u64) -> raster::Read<Raster> {
+        match self {
+            Self::Bmp => library::bmp(bytes, max_pixels),
+            Self::Gif => gif::decode(bytes, max_pixels),
+            Self::Jpeg => jpeg::decode(bytes, max_pixels),
+            Self::Png => png::decode(bytes, max_pixels),
+            Self::Pnm => pnm::decode(bytes, max_pixels),
+            Self::Qoi => library::qoi(bytes, max_pixels),
+            Self::Tiff => tiff::decode(bytes, max_pixels),
+            Self::WebP => library::webp(bytes, max_pixels),
         }
     }
 }
@@ -203,13 +261,11 @@ fn too_large(path: &Path, what: impl std::fmt::Display, options: &DecodeOptions)
     )
 }
 
-fn from_image_error(path: &Path, error: ImageError, options: &DecodeOptions) -> Error {
-    match error {
-        ImageError::Unsupported(e) => bad(path, e.to_string(), CONVERT),
-        ImageError::Limits(e) => too_large(path, e, options),
-        ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
-            bad(path, "the data ends too early", DAMAGED)
-        }
-        other => bad(path, other.to_string().trim_end_matches('.'), DAMAGED),
+fn error(path: &Path, fault: Fault, options: &DecodeOptions) -> Error {
+    match fault {
+        Fault::Unsupported(what) => bad(path, format!("it is {what}, which is not supported"), CONVERT),
+        Fault::Damaged(reason) => bad(path, reason, DAMAGED),
+        Fault::TooLarge(what) => too_large(path, what, options),
+        Fault::Levels(reason, remedy) => bad(path, reason, remedy),
     }
 }

@@ -1,8 +1,6 @@
 //! Samples as a file stores them.
 
-use super::{DecodeOptions, bad};
-use crate::Result;
-use std::path::Path;
+use super::raster::{Colour, Data, Raster, Read, unsupported};
 
 /// Samples of a file as stored: no levels, no palette, alpha kept.
 #[allow(dead_code, reason = "for readers of masks")]
@@ -15,7 +13,7 @@ pub(crate) struct Samples {
     pub channels: u32,
     /// `[height][width][channels]`.
     pub values: Vec<u16>,
-    /// Bits of a sample that can be set: 1, 2, 4, 8, 10, 12, 14 or 16.
+    /// Bits of a sample that can be set, 1 to 16.
     pub bits: u32,
     /// Whether the values are indices into a palette.
     pub palette: bool,
@@ -23,27 +21,20 @@ pub(crate) struct Samples {
     pub alpha: bool,
 }
 
-/// Decodes the file at `path` to its samples as stored, turned as EXIF says where `options` ask for it.
-///
-/// # Errors
-/// As [`decode_file`](super::decode_file); besides, floating point and integers of 32 bit are refused.
-#[allow(dead_code, reason = "for readers of masks")]
-pub(crate) fn decode_samples(path: &Path, options: &DecodeOptions) -> Result<Samples> {
-    let bytes = super::read(path, options)?;
-    let image = super::decode_image(path, &bytes, options)?;
-    use image::DynamicImage as D;
-    let wide = |v: Vec<u8>| v.into_iter().map(u16::from).collect();
-    let (width, height) = (image.width(), image.height());
-    let (channels, bits, values) = match image {
-        D::ImageLuma8(i) => (1, 8, wide(i.into_raw())),
-        D::ImageLumaA8(i) => (2, 8, wide(i.into_raw())),
-        D::ImageRgb8(i) => (3, 8, wide(i.into_raw())),
-        D::ImageRgba8(i) => (4, 8, wide(i.into_raw())),
-        D::ImageLuma16(i) => (1, 16, i.into_raw()),
-        D::ImageLumaA16(i) => (2, 16, i.into_raw()),
-        D::ImageRgb16(i) => (3, 16, i.into_raw()),
-        D::ImageRgba16(i) => (4, 16, i.into_raw()),
-        other => return Err(bad(path, format!("{:?} samples", other.color()), super::CONVERT)),
-    };
-    Ok(Samples { width, height, channels, values, bits, palette: false, alpha: channels % 2 == 0 })
+impl Samples {
+    pub(super) fn new(raster: Raster) -> Read<Self> {
+        let channels = raster.channels() as u32;
+        let palette = matches!(raster.colour, Colour::Palette(_));
+        let bits = raster.picture.tagged_bits.unwrap_or(raster.picture.bits);
+        let values = match raster.data {
+            Data::U8(v) => v.into_iter().map(u16::from).collect(),
+            Data::U16(v) => v,
+            Data::Wide(_) => {
+                let what = format!("a picture with {}", raster.picture.what());
+                return Err(unsupported(what));
+            }
+        };
+        let (width, height) = (raster.picture.width, raster.picture.height);
+        Ok(Self { width, height, channels, values, bits, palette, alpha: raster.alpha })
+    }
 }

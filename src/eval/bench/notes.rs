@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-/// Takes images that cannot be used out of a category, and masks off their images; whether there were any.
+/// Takes images that cannot be used out of a category; whether there were any.
 pub(super) fn leave_out(category: &mut Category, bad: &[(usize, Error)]) -> bool {
     let path_of = |error: &Error| match error {
         Error::Image { path, .. } | Error::Io { path, .. } => Some(path.clone()),
@@ -17,10 +17,6 @@ pub(super) fn leave_out(category: &mut Category, bad: &[(usize, Error)]) -> bool
     let before = category.clone();
     category.train.retain(|path| !bad.contains(path));
     category.test.items.retain(|item| !bad.contains(&item.path));
-    for item in &mut category.test.items {
-        // The mask of an image may be a folder of them.
-        item.mask.take_if(|mask| bad.iter().any(|bad| bad.starts_with(&*mask)));
-    }
     *category != before
 }
 

@@ -9,8 +9,7 @@ use crate::data::{
     split,
 };
 use crate::detector::{Backbone, Progress};
-use crate::eval::mask::load_masks;
-use crate::eval::{Item, Map, evaluate};
+use crate::eval::{Item, Map, Masks, evaluate};
 use crate::gpu::Device;
 use crate::methods::{Method, Scored, Task as Given};
 use crate::report::center_crop;
@@ -122,7 +121,7 @@ impl Bench<'_> {
                 }
             }
         }
-        summary.skipped = skipped.len();
+        summary.skipped += skipped.len();
         summary.notes.extend(skipped);
         Ok(summary)
     }
@@ -240,10 +239,16 @@ impl Bench<'_> {
                     entries.push(TrainEntry { is_noise: false, ..entry });
                 }
             }
-            tested.extend(task.split.test.iter().filter(|i| i.is_defect() && i.mask.is_some()));
+            tested.extend(task.split.test.iter().filter(|i| i.is_defect()).cloned());
         }
         let (fit, decode) = (&self.options.fit, &self.options.decode);
-        let masks = load_masks(&tested, decode, [fit.resize, fit.crop], &mut summary.notes)?;
+        let mut masks = Masks::load(&tested, decode, fit.resize, fit.crop);
+        if !self.options.skip_bad {
+            masks = masks.require(&tested, decode)?;
+        }
+        summary.skipped += masks.bad.len();
+        summary.notes.extend(masks.bad.iter().map(|e| format!("{}: skipped: {e}", category.name)));
+        summary.notes.append(&mut masks.notes);
         let began = Instant::now();
         let source = open(&entries);
         let budget = (self.out, self.options.fit.memory);
@@ -279,7 +284,7 @@ impl Bench<'_> {
                 let noted = Noted { progress, notes: RefCell::default() };
                 let scored = method.implementation().score(&mut given, &fit, &noted)?;
                 let notes = noted.notes.into_inner();
-                let mut cell = self.measure(task, settings, &scored, notes, &masks, file)?;
+                let mut cell = self.measure(task, settings, &scored, notes, &masks.pixels, file)?;
                 cell.seconds = began.elapsed().as_secs_f64();
                 cell.write(file)?;
                 summary.computed += 1;

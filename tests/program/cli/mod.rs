@@ -5,6 +5,8 @@ mod fit;
 mod score;
 mod sets;
 mod usage;
+#[cfg(unix)]
+mod watch;
 
 use crate::common::serial;
 use softpatch::data::OwnedImage;

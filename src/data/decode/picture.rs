@@ -1,0 +1,100 @@
+//! What a file's header says, and what a user should know of how it is read.
+
+use std::fmt;
+
+/// What the header of an image file says.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Picture {
+    /// Kind of file: "JPEG", "TIFF".
+    pub kind: &'static str,
+    /// Pixels in a row, before any turning.
+    pub width: u32,
+    /// Rows, before any turning.
+    pub height: u32,
+    /// Samples that the file stores for a pixel: 1 for grey and palettes, 3 for RGB, 4 for CMYK, one more with
+    /// alpha.
+    pub channels: u32,
+    /// Bits of a stored sample, 1 to 64.
+    pub bits: u32,
+    /// Whether samples are floating point.
+    pub float: bool,
+    /// Whether samples are integers below zero too.
+    pub signed: bool,
+    /// Significant bits of samples of more than 8 bit, the lower ones, as the file's own tags have it: fewer
+    /// than the 16 of the container.
+    pub tagged_bits: Option<u32>,
+    /// What the pixels alone do not say.
+    pub notes: Vec<Note>,
+    /// EXIF orientation, 1 to 8; 0 where there is none.
+    pub(super) orientation: u8,
+}
+
+impl Picture {
+    /// Whether samples are integers of 9 to 16 bit.
+    pub fn is_deep(&self) -> bool {
+        !self.float && !self.signed && self.bits > 8 && self.bits <= 16
+    }
+
+    /// "floating-point samples of 32 bit".
+    pub(super) fn what(&self) -> String {
+        let sort = match (self.float, self.signed) {
+            (true, _) => "floating-point samples",
+            (_, true) => "signed integers",
+            _ => "integers",
+        };
+        format!("{sort} of {} bit", self.bits)
+    }
+}
+
+/// Something about how a file is read that a user should know. Once for each [`Note::topic`] is enough over a
+/// run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Note {
+    /// The first of this many pages was read.
+    FirstPage(u32),
+    /// The first frame of a film was read.
+    FirstFrame,
+    /// Alpha differs between pixels, and was dropped.
+    AlphaIgnored,
+    /// Channels beyond colour and alpha were dropped.
+    ExtraChannels,
+    /// Colours for printing were turned to RGB without a profile.
+    Cmyk,
+    /// The end-of-image marker is missing, all pixels are there.
+    NoEndMarker,
+    /// The place of the pixels that the header names lies in the palette; they were read behind it.
+    PixelOffset,
+}
+
+impl Note {
+    /// What the note is about, in a few words, the same for all files of a sort.
+    pub fn topic(&self) -> &'static str {
+        match self {
+            Self::FirstPage(_) => "pages",
+            Self::FirstFrame => "frames",
+            Self::AlphaIgnored => "alpha",
+            Self::ExtraChannels => "channels",
+            Self::Cmyk => "CMYK",
+            Self::NoEndMarker => "end marker",
+            Self::PixelOffset => "pixel offset",
+        }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FirstPage(pages) => write!(f, "the first of {pages} pages is read"),
+            Self::FirstFrame => f.write_str("the first frame of an animation is read"),
+            Self::AlphaIgnored => f.write_str("alpha is not constant and is ignored"),
+            Self::ExtraChannels => f.write_str("channels beyond colour and alpha are ignored"),
+            Self::Cmyk => f.write_str("CMYK is turned to RGB without a colour profile"),
+            Self::NoEndMarker => f.write_str("the end marker is missing, all pixels are there"),
+            Self::PixelOffset => {
+                f.write_str("the header places the pixels inside the palette; they are read behind it")
+            }
+        }
+    }
+}
