@@ -81,11 +81,14 @@ impl Dataset {
         let mut used = HashSet::new();
         let mut categories: Vec<Category> =
             drafts.into_iter().map(|draft| draft.finish(&mut used, &mut left_out)).collect();
+        tell_apart(&mut categories, root);
         categories.sort_by(|a, b| a.name.cmp(&b.name));
         for picture in tree.pictures.iter().filter(|p| !used.contains(p.path())) {
             let is_mask = picture.folders.iter().any(|name| is_mask_folder(name));
-            left_out.add(picture.path(), if is_mask { Reason::Mask } else { Reason::Outside });
+            left_out.add(picture.path(), if is_mask { Reason::LoneMask } else { Reason::Outside });
         }
+        // Masks beside a split that was opened itself are looked at, and are none of its files.
+        left_out.paths.retain(|left| left.path.starts_with(root));
         left_out.paths.sort_unstable();
         Ok(Self { layout, evidence, categories, left_out })
     }
@@ -118,7 +121,7 @@ impl Dataset {
                 Err(Error::Dataset {
                     path: first.parent().unwrap_or(Path::new("")).to_owned(),
                     reason: format!(
-                        "this is a folder of {} categories; name one of them, for example {}",
+                        "this is a folder of categories; name one of its {}, for example {}",
                         several.len(),
                         first.display()
                     ),
@@ -179,8 +182,7 @@ fn sort<'a>(root: &Path, top: &Folder<'a>, options: &OpenOptions) -> Result<Sort
 
 /// Whether a folder, or one in it, has splits or the like.
 fn holds_set(folder: &Folder<'_>) -> bool {
-    !with_splits(folder).is_empty()
-        || !objects(folder).is_empty()
+    !objects(folder).is_empty()
         || kolektor::fits(folder)
         || magnetic::fits(folder)
         || folder
@@ -252,7 +254,31 @@ fn with_splits<'a>(top: &Folder<'a>) -> Vec<Folder<'a>> {
     let with = |folder: &Folder<'_>| {
         folder.folders().iter().any(|(name, _)| split_of(name).is_some_and(|s| s != Split::Validation))
     };
-    top.folders().into_iter().map(|(_, folder)| folder).filter(with).collect()
+    let below: Vec<Folder<'a>> = top.folders().into_iter().map(|(_, folder)| folder).collect();
+    if below.iter().any(with) {
+        return below.into_iter().filter(with).collect();
+    }
+    // Folders around sets, as archives have them, and folders of several sets.
+    below.iter().flat_map(with_training).collect()
+}
+
+/// The folders with training images, the folder itself among them.
+fn with_training<'a>(folder: &Folder<'a>) -> Vec<Folder<'a>> {
+    if !folder.split(Split::Train).is_empty() {
+        return vec![folder.clone()];
+    }
+    folder.folders().iter().flat_map(|(_, inner)| with_training(inner)).collect()
+}
+
+/// Names categories of one name after the folders around them, too.
+fn tell_apart(categories: &mut [Category], root: &Path) {
+    let names: Vec<String> = categories.iter().map(|c| c.name.clone()).collect();
+    for category in categories {
+        if names.iter().filter(|name| **name == category.name).count() > 1 {
+            let below = category.root.strip_prefix(root).unwrap_or(&category.root);
+            category.name = below.iter().map(|n| n.to_string_lossy()).collect::<Vec<_>>().join("_");
+        }
+    }
 }
 
 /// The objects of VisA: the folder itself, or those in it.
