@@ -14,6 +14,7 @@ mod layouts;
 mod memory;
 mod metrics;
 mod noise;
+mod pictures;
 mod report;
 mod resnet;
 mod same_bits;
