@@ -22,7 +22,7 @@ pub struct Mask {
 /// Reads the mask of an image and brings it to the geometry of the preprocessed image, see [`crop_mask`].
 ///
 /// Any value but 0 marks a defect: 255, a class number, a colour of a palette; where alpha varies, only what
-/// is not transparent counts. A grey-scale mask has a threshold, half of its largest value, which
+/// is not transparent counts. A grey-scale mask has a threshold, half of its range, which
 /// [`Mask::notes`] says. A folder stands for the union of all masks in it, as MVTec LOCO has them.
 ///
 /// The mask has the size of the image, or any other of the same aspect. Where `options` turn the image as EXIF
@@ -41,16 +41,25 @@ pub fn load_mask(
     let (path, image) = (mask.as_ref(), image.as_ref());
     let stored = stored_size(image)?;
     if !path.is_dir() {
-        return load_one(path, image, stored, options, [resize, crop]);
+        return drawn(path, image, stored, options)?.crop(resize, crop);
     }
-    let mut union = Mask { pixels: vec![false; crop as usize * crop as usize], notes: Vec::new() };
+    let mut whole: Vec<Drawn> = Vec::new();
     let parts = list_images(path)?.images;
     if parts.is_empty() {
         let reason = format!("looked for the masks of {}, and there is none", image.display());
         return Err(Error::Dataset { path: path.to_owned(), reason });
     }
     for part in parts {
-        let part = load_one(&part, image, stored, options, [resize, crop])?;
+        let part = drawn(&part, image, stored, options)?;
+        // Before they are resized: where two regions touch, no gap comes in between.
+        match whole.iter_mut().find(|other| other.size == part.size && !other.soft && !part.soft) {
+            Some(other) => other.grey.iter_mut().zip(&part.grey).for_each(|(a, b)| *a = (*a).max(*b)),
+            None => whole.push(part),
+        }
+    }
+    let mut union = Mask { pixels: vec![false; crop as usize * crop as usize], notes: Vec::new() };
+    for part in whole {
+        let part = part.crop(resize, crop)?;
         union.notes.extend(part.notes);
         for (pixel, marked) in union.pixels.iter_mut().zip(part.pixels) {
             *pixel |= marked;
@@ -113,13 +122,28 @@ impl Masks {
     }
 }
 
-fn load_one(
+/// A mask as it was drawn.
+struct Drawn {
+    /// 255 where a hard mask marks a defect.
+    grey: Vec<u8>,
+    size: [u32; 2],
+    soft: bool,
+    notes: Vec<String>,
+}
+
+impl Drawn {
+    fn crop(self, resize: u32, crop: u32) -> Result<Mask> {
+        let pixels = crop_grey(&self.grey, self.size, [resize, crop], self.soft)?;
+        Ok(Mask { pixels, notes: self.notes })
+    }
+}
+
+fn drawn(
     path: &Path,
     image: &Path,
     stored: (u32, u32, Orientation),
     options: &DecodeOptions,
-    [resize, crop]: [u32; 2],
-) -> Result<Mask> {
+) -> Result<Drawn> {
     let mut marks = read_marks(path, options)?;
     let (width, height, orientation) = stored;
     let is_turned = options.exif_orientation && orientation != Orientation::NoTransforms;
@@ -147,14 +171,13 @@ fn load_one(
     let mut notes = Vec::new();
     if soft {
         notes.push(format!(
-            "{} is grey-scale: from {} on, half of its largest value, it marks a defect",
+            "{} is grey-scale: from {} on, half of its range, it marks a defect",
             path.display(),
-            largest.div_ceil(2)
+            range(largest).div_ceil(2)
         ));
     }
     let grey = to_grey(&marks.values, largest, soft);
-    let pixels = crop_grey(&grey, [marks.width, marks.height], [resize, crop], soft)?;
-    Ok(Mask { pixels, notes })
+    Ok(Drawn { grey, size: [marks.width, marks.height], soft, notes })
 }
 
 fn swaps_sides(orientation: Orientation) -> bool {
@@ -169,10 +192,20 @@ fn fits(mask: &Marks, (width, height): (u32, u32)) -> bool {
     (mw * h / w - mh).abs() <= 1.0f64.max(mh / h) && (mh * w / h - mw).abs() <= 1.0f64.max(mw / w)
 }
 
+/// What a grey-scale mask marks wholly: white of 8 or of 16 bit where it comes near (resampling may miss it by
+/// an eighth), else the largest value that it has.
+fn range(largest: u16) -> u16 {
+    match largest {
+        224..=255 => 255,
+        0xe000.. => u16::MAX,
+        other => other,
+    }
+}
+
 /// Values to 0..=255: what is marked is 255 in a hard mask.
 fn to_grey(values: &[u16], largest: u16, soft: bool) -> Vec<u8> {
-    let largest = u32::from(largest.max(1));
-    let grey = |&v: &u16| if soft { ((u32::from(v) * 255 + largest / 2) / largest) as u8 } else { 255 };
+    let range = u32::from(range(largest));
+    let grey = |&v: &u16| if soft { ((u32::from(v) * 255 + range / 2) / range).min(255) as u8 } else { 255 };
     values.iter().map(|v| if *v == 0 { 0 } else { grey(v) }).collect()
 }
 
@@ -214,7 +247,7 @@ fn is_soft(values: &[u16], width: u32, lossy: bool) -> bool {
 /// A hard mask (0 and one other value, or class numbers) is first brought to 0 and 255, and a pixel is a
 /// defect where its resized value is still 255: all that it covers was marked, as in the published evaluation,
 /// which truncates to whole numbers. A grey-scale mask, whose values are steps of a ramp, is a defect where
-/// the resized value is at least half of the largest.
+/// the resized value is at least half of 255.
 ///
 /// # Errors
 /// As [`resize_shorter_side_geometry`]; [`crate::Error::InvalidImage`] where `gray` is not of `w * h` bytes.

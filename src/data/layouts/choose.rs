@@ -70,16 +70,17 @@ fn question(kinds: &BTreeMap<Option<&str>, usize>, against: Option<&str>) -> Str
         .filter(|name| is_good(name) || leaning(name) == Some(true))
         .collect();
     let take = match good.as_slice() {
-        [] => "--take FOLDER takes the images of one folder".to_owned(),
+        [] if kinds.keys().all(Option::is_none) => String::new(),
+        [] => "--take FOLDER takes the images of one folder, ".to_owned(),
         good => {
             let flags: Vec<String> = good.iter().map(|name| format!("--take {name}")).collect();
             let n: usize = good.iter().filter_map(|name| kinds.get(&Some(*name))).sum();
-            format!("by its name, {} is good: {} takes its {n} images", good.join(" and "), flags.join(" "))
+            format!("by its name, {} is good: {} takes its {n} images, ", good.join(" and "), flags.join(" "))
         }
     };
     let why = against.unwrap_or("nothing says that all of them are good");
     format!(
-        "fitting takes good images, and {why}. There are {}; {take}, --all takes all {total} (elsewhere than \
+        "fitting takes good images, and {why}. There are {}; {take}--all takes all {total} (elsewhere than \
          on the command line: `take` and `all`)",
         there.join(", ")
     )

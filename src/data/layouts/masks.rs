@@ -238,7 +238,12 @@ fn mask_folder(inside: &[String], shared: &HashSet<Vec<String>>) -> Option<usize
             shared.iter().any(|other| other.starts_with(above) && !other.starts_with(own))
         };
         is_surely_mask_folder(name)
-            || if in_split { inside.len() > at + 1 || shared.contains(&inside[..at]) } else { elsewhere() }
+            || if !in_split {
+                elsewhere()
+            } else {
+                let mirrored = [&inside[..at], &inside[at + 1..]].concat();
+                shared.contains(&inside[..at]) || (inside.len() > at + 1 && shared.contains(&mirrored))
+            }
     })
 }
 

@@ -67,12 +67,10 @@ pub(super) fn is_surely_mask_folder(name: &str) -> bool {
         && !matches!(plain(name).as_str(), "mask" | "label" | "seg" | "labels" | "annotation")
 }
 
-/// Whether a folder only holds images together and says nothing of what they show.
+/// Whether a folder only holds images together and says nothing of what they show. `color` is a kind of defect
+/// in MVTec AD.
 pub(super) fn is_container(name: &str) -> bool {
-    matches!(
-        plain(name).as_str(),
-        "images" | "image" | "imgs" | "img" | "rgb" | "color" | "colour" | "pictures" | "jpegimages" | "data"
-    )
+    matches!(plain(name).as_str(), "images" | "image" | "imgs" | "img" | "rgb" | "pictures" | "jpegimages")
 }
 
 /// Whether a folder holds the colour images of a sensor of depth.

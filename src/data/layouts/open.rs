@@ -8,8 +8,9 @@ use super::tree::{Folder, Tree};
 use super::{kolektor, magnetic, plain, splits, visa};
 use crate::data::decode::IMAGE_EXTENSIONS;
 use crate::data::left_out::{LeftOut, Reason};
+use crate::data::list_files::{Listing, once};
 use crate::{Error, Result};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// A data set in one of the known layouts.
@@ -48,6 +49,9 @@ pub struct Dataset {
     pub categories: Vec<Category>,
     /// What the folder holds and no category uses.
     pub left_out: LeftOut,
+    /// All its images, whatever their part in it is, and what is none: masks and the like. This is what to score
+    /// where labels are of no account.
+    pub all: Listing,
 }
 
 impl Dataset {
@@ -78,16 +82,20 @@ impl Dataset {
         }
         check_taken(root, &tree, options)?;
         let (layout, evidence, drafts) = sort(root, &top, options)?;
+        let all = every_image(root, &tree, &drafts, &left_out);
         let mut used = HashSet::new();
         let mut categories: Vec<Category> =
             drafts.into_iter().map(|draft| draft.finish(&mut used, &mut left_out)).collect();
+        tell_apart(&mut categories, root);
         categories.sort_by(|a, b| a.name.cmp(&b.name));
         for picture in tree.pictures.iter().filter(|p| !used.contains(p.path())) {
             let is_mask = picture.folders.iter().any(|name| is_mask_folder(name));
-            left_out.add(picture.path(), if is_mask { Reason::Mask } else { Reason::Outside });
+            left_out.add(picture.path(), if is_mask { Reason::LoneMask } else { Reason::Outside });
         }
+        // Masks beside a split that was opened itself are looked at, and are none of its files.
+        left_out.paths.retain(|left| left.path.starts_with(root));
         left_out.paths.sort_unstable();
-        Ok(Self { layout, evidence, categories, left_out })
+        Ok(Self { layout, evidence, categories, left_out, all })
     }
 
     /// Keeps the categories of these names, in the set's order.
@@ -118,7 +126,7 @@ impl Dataset {
                 Err(Error::Dataset {
                     path: first.parent().unwrap_or(Path::new("")).to_owned(),
                     reason: format!(
-                        "this is a folder of {} categories; name one of them, for example {}",
+                        "this is a folder of categories; name one of its {}, for example {}",
                         several.len(),
                         first.display()
                     ),
@@ -126,6 +134,28 @@ impl Dataset {
             }
         }
     }
+}
+
+/// Every picture that is no mask and of no other sensor, once.
+fn every_image(root: &Path, tree: &Tree, drafts: &[Draft<'_>], left_out: &LeftOut) -> Listing {
+    let mut left_out = left_out.clone();
+    let mut apart: HashMap<&Path, Reason> = HashMap::new();
+    for draft in drafts {
+        apart.extend(draft.masks.iter().map(|p| (p.path(), Reason::Mask)));
+        let other = |reason: &Reason| matches!(reason, Reason::Mask | Reason::LoneMask | Reason::OtherSensor);
+        apart.extend(draft.left.iter().filter(|(_, r)| other(r)).map(|(p, r)| (p.path(), *r)));
+    }
+    let mut images = Vec::new();
+    for picture in tree.pictures.iter().filter(|p| p.path().starts_with(root)) {
+        let in_masks = picture.folders.iter().any(|name| is_mask_folder(name));
+        match apart.get(picture.path()).copied().or(in_masks.then_some(Reason::Mask)) {
+            Some(reason) => left_out.add(picture.path(), reason),
+            None => images.push(picture.found.clone()),
+        }
+    }
+    let images = once(images, &mut left_out).into_iter().map(|found| found.path).collect();
+    left_out.paths.sort_unstable();
+    Listing { images, left_out }
 }
 
 /// Layout, evidence, and categories.
@@ -179,8 +209,7 @@ fn sort<'a>(root: &Path, top: &Folder<'a>, options: &OpenOptions) -> Result<Sort
 
 /// Whether a folder, or one in it, has splits or the like.
 fn holds_set(folder: &Folder<'_>) -> bool {
-    !with_splits(folder).is_empty()
-        || !objects(folder).is_empty()
+    !objects(folder).is_empty()
         || kolektor::fits(folder)
         || magnetic::fits(folder)
         || folder
@@ -252,7 +281,31 @@ fn with_splits<'a>(top: &Folder<'a>) -> Vec<Folder<'a>> {
     let with = |folder: &Folder<'_>| {
         folder.folders().iter().any(|(name, _)| split_of(name).is_some_and(|s| s != Split::Validation))
     };
-    top.folders().into_iter().map(|(_, folder)| folder).filter(with).collect()
+    let below: Vec<Folder<'a>> = top.folders().into_iter().map(|(_, folder)| folder).collect();
+    if below.iter().any(with) {
+        return below.into_iter().filter(with).collect();
+    }
+    // Folders around sets, as archives have them, and folders of several sets.
+    below.iter().flat_map(with_training).collect()
+}
+
+/// The folders with training images, the folder itself among them.
+fn with_training<'a>(folder: &Folder<'a>) -> Vec<Folder<'a>> {
+    if !folder.split(Split::Train).is_empty() {
+        return vec![folder.clone()];
+    }
+    folder.folders().iter().flat_map(|(_, inner)| with_training(inner)).collect()
+}
+
+/// Names categories of one name after the folders around them, too.
+fn tell_apart(categories: &mut [Category], root: &Path) {
+    let names: Vec<String> = categories.iter().map(|c| c.name.clone()).collect();
+    for category in categories {
+        if names.iter().filter(|name| **name == category.name).count() > 1 {
+            let below = category.root.strip_prefix(root).unwrap_or(&category.root);
+            category.name = below.iter().map(|n| n.to_string_lossy()).collect::<Vec<_>>().join("_");
+        }
+    }
 }
 
 /// The objects of VisA: the folder itself, or those in it.

@@ -103,7 +103,7 @@ fn against(folder: &Folder<'_>, masks: bool) -> Option<String> {
 fn named(folder: &Folder<'_>) -> Vec<String> {
     let path = folder.path.canonicalize().unwrap_or_else(|_| folder.path.clone());
     let mut names: Vec<String> = path.iter().map(|name| name.to_string_lossy().into_owned()).collect();
-    while names.len() > 2 && names.last().is_some_and(|name| is_container(name) && name != "data") {
+    while names.len() > 2 && names.last().is_some_and(|name| is_container(name)) {
         names.pop();
     }
     names

@@ -1,9 +1,9 @@
 //! The images below a root, by folder.
 
-use super::names::{Split, is_mask_folder, split_of};
-use crate::Result;
+use super::names::{Split, is_mask_folder, is_surely_mask_folder, split_of};
 use crate::data::left_out::LeftOut;
 use crate::data::list_files::{Found, Walked, walk};
+use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -58,13 +58,38 @@ impl Tree {
             let below = found.path.strip_prefix(root).unwrap_or(&found.path);
             Picture { folders: names(below.parent().unwrap_or(Path::new(""))), found }
         };
-        Ok(Self { pictures: files.into_iter().map(picture).collect(), left_out })
+        let mut pictures: Vec<Picture> = files.into_iter().map(picture).collect();
+        pictures.extend(masks_beside(root)?);
+        Ok(Self { pictures, left_out })
     }
 
     /// The root as a folder.
     pub fn top<'a>(&'a self, root: &Path) -> Folder<'a> {
         Folder { path: root.to_owned(), depth: 0, pictures: self.pictures.iter().collect() }
     }
+}
+
+/// The masks of a test split that was opened itself: they lie beside it. They are taken as if they lay in it.
+fn masks_beside(root: &Path) -> Result<Vec<Picture>> {
+    let Ok(real) = root.canonicalize() else { return Ok(Vec::new()) };
+    let is_test = real.file_name().is_some_and(|n| split_of(&n.to_string_lossy()) == Some(Split::Test));
+    let Some(above) = root.parent().filter(|p| is_test && !p.as_os_str().is_empty()).or(real.parent()) else {
+        return Ok(Vec::new());
+    };
+    let mut pictures = Vec::new();
+    if !is_test {
+        return Ok(pictures);
+    }
+    for entry in std::fs::read_dir(above).map_err(|e| Error::io(above, "listing", e))?.flatten() {
+        if !is_surely_mask_folder(&entry.file_name().to_string_lossy()) || !entry.path().is_dir() {
+            continue;
+        }
+        for found in walk(&entry.path(), &|_| None)?.files {
+            let below = found.path.strip_prefix(above).unwrap_or(&found.path);
+            pictures.push(Picture { folders: names(below.parent().unwrap_or(Path::new(""))), found });
+        }
+    }
+    Ok(pictures)
 }
 
 /// The names of a path's parts.

@@ -1,7 +1,9 @@
 //! The program as a user runs it: bad input, odd input, output formats, exit statuses.
 
 mod adapter;
+mod bad;
 mod fit;
+mod layouts;
 mod score;
 mod sets;
 mod usage;
