@@ -107,17 +107,17 @@ impl Masks {
         masks
     }
 
-    /// Refuses bad masks, and with them names every image of `items` that does not decode.
+    /// Refuses bad masks, and with them names every one of `images` that does not decode.
     ///
     /// # Errors
     /// [`Error::BadImages`] where there is a bad mask.
-    pub fn require(self, items: &[TestItem], options: &DecodeOptions) -> Result<Self> {
+    pub fn require(self, images: &[&Path], options: &DecodeOptions) -> Result<Self> {
         if self.bad.is_empty() {
             return Ok(self);
         }
+        let total = images.len() + self.pixels.len() + self.bad.len();
         let images: Vec<Error> =
-            items.par_iter().filter_map(|item| decode_file(&item.path, options).err()).collect();
-        let total = items.len() + self.pixels.len() + self.bad.len();
+            images.par_iter().filter_map(|image| decode_file(image, options).err()).collect();
         Err(Error::BadImages { total, bad: self.bad.into_iter().chain(images).enumerate().collect() })
     }
 }

@@ -83,7 +83,7 @@ pub fn run(args: &Args, folder: &Path, results: &Path, quiet: bool) -> Outcome {
     if let Some(out) = &args.heatmaps {
         create_folder(out)?;
     }
-    catch_interrupts();
+    catch_interrupts(quiet);
     if journal.len() > 0 {
         bars.notice(&format!("{} in {} already", count(journal.len(), "file"), results.display()));
     }
