@@ -39,7 +39,7 @@ pub fn load_mask(
     crop: u32,
 ) -> Result<Mask> {
     let (path, image) = (mask.as_ref(), image.as_ref());
-    let stored = stored_size(image)?;
+    let stored = stored_size(image, options)?;
     if !path.is_dir() {
         return load_one(path, image, stored, options, [resize, crop]);
     }
@@ -124,7 +124,10 @@ fn load_one(
     let (width, height, orientation) = stored;
     let is_turned = options.exif_orientation && orientation != Orientation::NoTransforms;
     let shown = if is_turned && swaps_sides(orientation) { (height, width) } else { (width, height) };
-    if is_turned && fits(&marks, (width, height)) && stored_size(path)?.2 == Orientation::NoTransforms {
+    if is_turned
+        && fits(&marks, (width, height))
+        && stored_size(path, options)?.2 == Orientation::NoTransforms
+    {
         marks = turned(marks, orientation)?;
     }
     if !fits(&marks, shown) {
