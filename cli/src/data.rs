@@ -13,15 +13,16 @@ use std::path::PathBuf;
 /// Show what a folder of images is taken for: layout, images by role, masks, and what is left out.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Of images only headers are read; labels are decoded where they decide whether an image is good. \
-         With --json, one object: layout (name), evidence, categories, and left_out, a list of path, reason \
-         (outside, not_taken, unreadable, duplicate, train_defect, validation, other_sensor, lone_mask, mask, \
-         thumbnail, system_folder, hidden, not_an_image) and, of a duplicate, same_as. Each of categories has \
-         name, root, train (number of images to fit on), good (good test images), defects (by kind: images, \
-         masks), fit and eval (null, or why there is nothing to fit on or to test on; bench takes both), \
-         looked_for (where the first missing mask was looked for), pictures (smallest and largest [width, \
-         height], kinds and notes with their numbers of images, bad: what is wrong with each unusable file), \
-         and notes. Exit status 1 where, with --strict, something is left out that should not be."
+    after_help = "Of images only headers are read; labels are decoded where they decide whether an image is \
+             good. With --json, one object: layout (name), evidence, categories, and left_out, a list of \
+             path, reason (outside, not_taken, unreadable, duplicate, train_defect, validation, \
+             other_sensor, lone_mask, mask, thumbnail, system_folder, hidden, not_an_image) and, of a \
+             duplicate, same_as. Each of categories has name, root, train (number of images to fit on), good \
+             (good test images), defects (by kind: images, masks), fit and eval (null, or why there is \
+             nothing to fit on or to test on; bench takes both), looked_for (where the first missing mask \
+             was looked for), pictures (smallest and largest [width, height], kinds and notes with their \
+             numbers of images, bad: what is wrong with each unusable file), and notes. Exit status 1 where, \
+             with --strict, something is left out that should not be."
 )]
 pub struct Args {
     /// Folder of images, or of a data set.
