@@ -3,8 +3,9 @@
 use crate::common::failure::{Failure, Outcome};
 use crate::common::output::{print, print_json};
 use crate::common::set::{FolderArgs, TakeArgs};
+use rayon::prelude::*;
 use serde::Serialize;
-use softpatch::data::{Category, Dataset, Layout, LeftOut};
+use softpatch::data::{Category, Dataset, DecodeOptions, Layout, LeftOut, Picture, inspect_file};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -12,13 +13,16 @@ use std::path::PathBuf;
 /// Show what a folder of images is taken for: layout, images by role, masks, and what is left out.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Nothing is decoded, but for labels that decide whether an image is good. With --json, one \
-         object: layout (name), evidence, categories, and left_out, a list of path, reason (outside, \
-         not_taken, unreadable, duplicate, train_defect, validation, other_sensor, lone_mask, mask, thumbnail, \
-         system_folder, hidden, not_an_image) and, of a duplicate, same_as. Each of categories has name, root, train (number of images \
-         to fit on), good (good test images), defects (by kind: images, masks), fit and eval (null, or why \
-         there is nothing to fit on or to test on; bench takes both), looked_for (where the first missing mask was looked \
-         for), and notes. With --strict, exit status 1 where something is left out that should not be."
+    after_help = "Of images only headers are read; labels are decoded where they decide whether an image is \
+             good. With --json, one object: layout (name), evidence, categories, and left_out, a list of \
+             path, reason (outside, not_taken, unreadable, duplicate, train_defect, validation, \
+             other_sensor, lone_mask, mask, thumbnail, system_folder, hidden, not_an_image) and, of a \
+             duplicate, same_as. Each of categories has name, root, train (number of images to fit on), good \
+             (good test images), defects (by kind: images, masks), fit and eval (null, or why there is \
+             nothing to fit on or to test on; bench takes both), looked_for (where the first missing mask \
+             was looked for), pictures (smallest and largest [width, height], kinds and notes with their \
+             numbers of images, bad: what is wrong with each unusable file), and notes. Exit status 1 where, \
+             with --strict, something is left out that should not be."
 )]
 pub struct Args {
     /// Folder of images, or of a data set.
@@ -51,7 +55,63 @@ struct Part<'a> {
     fit: Option<String>,
     eval: Option<String>,
     looked_for: &'a [String],
+    pictures: Pictures,
     notes: Vec<&'a String>,
+}
+
+/// What the headers of a category's images say.
+#[derive(Debug, Default, Serialize)]
+struct Pictures {
+    smallest: [u32; 2],
+    largest: [u32; 2],
+    kinds: BTreeMap<String, usize>,
+    notes: BTreeMap<String, usize>,
+    bad: Vec<String>,
+}
+
+impl Pictures {
+    fn of(category: &Category) -> Self {
+        let paths: Vec<&PathBuf> =
+            category.train.iter().chain(category.test.items.iter().map(|item| &item.path)).collect();
+        let options = DecodeOptions::default();
+        let read: Vec<softpatch::Result<Picture>> =
+            paths.par_iter().map(|path| inspect_file(path, &options)).collect();
+        let mut all = Self { smallest: [u32::MAX; 2], ..Self::default() };
+        for picture in read {
+            match picture {
+                Ok(picture) => all.add(&picture),
+                Err(error) => all.bad.push(error.to_string()),
+            }
+        }
+        if all.kinds.is_empty() {
+            all.smallest = [0; 2];
+        }
+        all
+    }
+
+    fn add(&mut self, picture: &Picture) {
+        let size = [picture.width, picture.height];
+        for (i, side) in size.into_iter().enumerate() {
+            self.smallest[i] = self.smallest[i].min(side);
+            self.largest[i] = self.largest[i].max(side);
+        }
+        let colour = if picture.channels < 3 { "grey or palette" } else { "colour" };
+        let kind = format!("{}, {colour}, {} bit", picture.kind, picture.tagged_bits.unwrap_or(picture.bits));
+        *self.kinds.entry(kind).or_default() += 1;
+        picture.notes.iter().for_each(|note| *self.notes.entry(note.to_string()).or_default() += 1);
+    }
+
+    /// `900x900; JPEG, colour, 8 bit (20), PNG, colour, 8 bit (3)`.
+    fn text(&self) -> String {
+        let [[w, h], [most_w, most_h]] = [self.smallest, self.largest];
+        let size = if self.smallest == self.largest {
+            format!("{w}x{h}")
+        } else {
+            format!("{w} to {most_w} wide, {h} to {most_h} high")
+        };
+        let kinds: Vec<String> = self.kinds.iter().map(|(kind, n)| format!("{kind} ({n})")).collect();
+        format!("{size}; {}", kinds.join("; "))
+    }
 }
 
 /// One kind of defect.
@@ -79,6 +139,7 @@ impl<'a> Part<'a> {
             fit: category.require_train().err().map(|e| e.to_string()),
             eval: category.require_test().err().map(|e| e.to_string()),
             looked_for: &category.test.looked_for,
+            pictures: Pictures::of(category),
             notes: category.notes.iter().chain(&category.test.notes).collect(),
         }
     }
@@ -120,6 +181,11 @@ fn text(args: &Args, layout: Layout, evidence: &str, parts: &[Part<'_>], set: &D
         if !part.looked_for.is_empty() {
             line("  masks", &format!("looked for {}", part.looked_for.join(", ")));
         }
+        if !part.pictures.kinds.is_empty() {
+            line("  images", &part.pictures.text());
+        }
+        part.pictures.notes.iter().for_each(|(note, n)| line("  note", &format!("{n} images: {note}")));
+        part.pictures.bad.iter().for_each(|bad| line("  bad", bad));
         part.notes.iter().for_each(|note| line("  note", note));
     }
     for line in set.left_out.to_string().lines() {

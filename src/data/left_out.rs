@@ -38,8 +38,8 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Whether nothing but chance puts it there: not the layout's own rules, not the caller's choice, not a text
-    /// beside the images.
+    /// Whether nothing but chance puts it there: not the layout's own rules, not the caller's choice, not a
+    /// text beside the images.
     pub fn is_unexpected(self) -> bool {
         !matches!(
             self,

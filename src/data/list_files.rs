@@ -1,6 +1,6 @@
 //! The images of a folder tree.
 
-use super::decode::{IMAGE_EXTENSIONS, SNIFF_BYTES, sniff};
+use super::decode::{IMAGE_EXTENSIONS, SNIFF_BYTES, by_suffix, sniff};
 use super::left_out::{Left, LeftOut, Reason};
 use crate::{Error, Result};
 use std::collections::{HashMap, HashSet};
@@ -201,9 +201,9 @@ fn told(path: &Path, meta: std::result::Result<&Metadata, &std::io::Error>) -> O
 }
 
 fn has_image_extension(path: &Path) -> bool {
-    path.extension()
-        .and_then(|e| e.to_str())
-        .is_some_and(|e| IMAGE_EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)))
+    let extension = path.extension().and_then(|e| e.to_str());
+    extension.is_some_and(|e| IMAGE_EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)))
+        || by_suffix(path).is_some()
 }
 
 /// Kinds that [`sniff`] knows and that are documents or drawings: no one means them to be inspected.

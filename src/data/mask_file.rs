@@ -1,9 +1,8 @@
 //! What a mask file marks.
 
-use super::decode::{DecodeOptions, Samples, decode_file, decode_samples, sniff};
+use super::decode::{DecodeOptions, Samples, decode_file, decode_samples, inspect_file};
 use crate::{Error, Result};
 use image::metadata::Orientation;
-use image::{ImageDecoder, ImageReader};
 use std::path::Path;
 
 /// A mask as stored: 0 where there is no mark.
@@ -34,7 +33,7 @@ pub(crate) fn read_marks(path: &Path, options: &DecodeOptions) -> Result<Marks> 
             values = largest;
         }
     }
-    Ok(Marks { width, height, values, lossy: is_jpeg(path) })
+    Ok(Marks { width, height, values, lossy: inspect_file(path, options)?.kind == "JPEG" })
 }
 
 fn marks(samples: &Samples) -> Vec<u16> {
@@ -53,13 +52,6 @@ fn marks(samples: &Samples) -> Vec<u16> {
     }
 }
 
-fn is_jpeg(path: &Path) -> bool {
-    use std::io::Read;
-    let mut start = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(16).read_to_end(&mut start));
-    read.is_ok() && sniff(&start).is_some_and(|kind| kind.name == "JPEG")
-}
-
 /// Whether a label image marks nothing.
 ///
 /// # Errors
@@ -71,16 +63,11 @@ pub(crate) fn is_blank(path: &Path) -> Result<bool> {
 /// Width and height of an image as stored, and how it is turned for display.
 ///
 /// # Errors
-/// As [`decode_file`].
-pub(crate) fn stored_size(path: &Path) -> Result<(u32, u32, Orientation)> {
-    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
-    if let Ok(Ok(mut decoder)) = reader.map(ImageReader::into_decoder) {
-        let (width, height) = decoder.dimensions();
-        return Ok((width, height, decoder.orientation().unwrap_or(Orientation::NoTransforms)));
-    }
-    // A kind that only the decoders here know, or an error that they say better.
-    let image = decode_file(path, &DecodeOptions::default())?;
-    Ok((image.width, image.height, Orientation::NoTransforms))
+/// As [`inspect_file`].
+pub(crate) fn stored_size(path: &Path, options: &DecodeOptions) -> Result<(u32, u32, Orientation)> {
+    let picture = inspect_file(path, options)?;
+    let orientation = Orientation::from_exif(picture.orientation).unwrap_or(Orientation::NoTransforms);
+    Ok((picture.width, picture.height, orientation))
 }
 
 /// Turns a mask as its image is turned.

@@ -55,8 +55,8 @@ impl TestSet {
             patterns => format!("; looked for {}", patterns.join(", ")),
         };
         Some(format!(
-            "{missing} of {defects} defect images have no mask, {} for one{looked_for}. The pixel figures leave \
-             them out",
+            "{missing} of {defects} defect images have no mask, {} for one{looked_for}. The pixel figures \
+             leave them out",
             first.path.display()
         ))
     }

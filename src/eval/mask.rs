@@ -25,8 +25,8 @@ pub struct Mask {
 /// is not transparent counts. A grey-scale mask has a threshold, half of its range, which
 /// [`Mask::notes`] says. A folder stands for the union of all masks in it, as MVTec LOCO has them.
 ///
-/// The mask has the size of the image, or any other of the same aspect. Where `options` turn the image as EXIF
-/// says, a mask that was drawn on the pixels as stored is turned with it.
+/// The mask has the size of the image, or any other of the same aspect. Where `options` turn the image as
+/// EXIF says, a mask that was drawn on the pixels as stored is turned with it.
 ///
 /// # Errors
 /// [`Error::Image`] where mask or image cannot be read, and where their aspects differ; those of
@@ -39,7 +39,7 @@ pub fn load_mask(
     crop: u32,
 ) -> Result<Mask> {
     let (path, image) = (mask.as_ref(), image.as_ref());
-    let stored = stored_size(image)?;
+    let stored = stored_size(image, options)?;
     if !path.is_dir() {
         return drawn(path, image, stored, options)?.crop(resize, crop);
     }
@@ -148,7 +148,10 @@ fn drawn(
     let (width, height, orientation) = stored;
     let is_turned = options.exif_orientation && orientation != Orientation::NoTransforms;
     let shown = if is_turned && swaps_sides(orientation) { (height, width) } else { (width, height) };
-    if is_turned && fits(&marks, (width, height)) && stored_size(path)?.2 == Orientation::NoTransforms {
+    if is_turned
+        && fits(&marks, (width, height))
+        && stored_size(path, options)?.2 == Orientation::NoTransforms
+    {
         marks = turned(marks, orientation)?;
     }
     if !fits(&marks, shown) {
@@ -162,8 +165,8 @@ fn drawn(
                 shown.1,
                 image.display()
             ),
-            remedy: "Scale the mask as the image was scaled, cut it as the image was cut, or, where the image \
-                     is turned by its EXIF orientation, turn on the setting exif",
+            remedy: "Scale the mask as the image was scaled, cut it as the image was cut, or, where the \
+                     image is turned by its EXIF orientation, turn on the setting exif",
         });
     }
     let largest = marks.values.iter().copied().max().unwrap_or(0);
@@ -192,8 +195,8 @@ fn fits(mask: &Marks, (width, height): (u32, u32)) -> bool {
     (mw * h / w - mh).abs() <= 1.0f64.max(mh / h) && (mh * w / h - mw).abs() <= 1.0f64.max(mw / w)
 }
 
-/// What a grey-scale mask marks wholly: white of 8 or of 16 bit where it comes near (resampling may miss it by
-/// an eighth), else the largest value that it has.
+/// What a grey-scale mask marks wholly: white of 8 or of 16 bit where it comes near (resampling may miss it
+/// by an eighth), else the largest value that it has.
 fn range(largest: u16) -> u16 {
     match largest {
         224..=255 => 255,
@@ -245,9 +248,9 @@ fn is_soft(values: &[u16], width: u32, lossy: bool) -> bool {
 /// Brings a defect mask `[h][w]` to `[crop][crop]`, by the geometry of the image: true for defect pixels.
 ///
 /// A hard mask (0 and one other value, or class numbers) is first brought to 0 and 255, and a pixel is a
-/// defect where its resized value is still 255: all that it covers was marked, as in the published evaluation,
-/// which truncates to whole numbers. A grey-scale mask, whose values are steps of a ramp, is a defect where
-/// the resized value is at least half of 255.
+/// defect where its resized value is still 255: all that it covers was marked, as in the published
+/// evaluation, which truncates to whole numbers. A grey-scale mask, whose values are steps of a ramp, is a
+/// defect where the resized value is at least half of 255.
 ///
 /// # Errors
 /// As [`resize_shorter_side_geometry`]; [`crate::Error::InvalidImage`] where `gray` is not of `w * h` bytes.

@@ -17,14 +17,18 @@ use kind::Container;
 use raster::{Fault, Raster};
 use std::path::Path;
 
+pub(super) use kind::by_suffix;
 pub use kind::{Kind, SNIFF_BYTES, sniff};
 pub use picture::{Note, Picture};
 pub(crate) use samples::Samples;
 
-/// Extensions that [`list_images`](super::list_images) takes for images, in lower case; case does not matter
-/// in file names. What
-/// is inside a file is found out from its content, never from its extension.
-pub const IMAGE_EXTENSIONS: &[&str] = &["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp"];
+/// Extensions that [`list_images`](super::list_images) takes for images whatever is inside, in lower case;
+/// case does not matter in file names. What is inside a file is found out from its content, never from its
+/// extension.
+pub const IMAGE_EXTENSIONS: &[&str] = &[
+    "png", "jpg", "jpeg", "jfif", "jpe", "bmp", "dib", "tif", "tiff", "webp", "gif", "pbm", "pgm", "ppm",
+    "pnm", "qoi",
+];
 
 const CONVERT: &str = "Convert it to a PNG, JPEG, BMP, TIFF or WebP file with 8 or 16 bit per channel";
 const DAMAGED: &str = "The file is damaged or was cut off: copy or export it again, or leave it out";
@@ -125,7 +129,6 @@ pub fn inspect_file(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<P
 ///
 /// # Errors
 /// As [`decode_file`]; besides, floating point and integers of 32 bit are refused.
-#[allow(dead_code, reason = "for readers of masks")]
 pub(crate) fn decode_samples(path: &Path, options: &DecodeOptions) -> Result<Samples> {
     let raster = guarded(path, || raster(path, &read(path, options)?, options))?;
     Samples::new(raster).map_err(|fault| error(path, fault, options))

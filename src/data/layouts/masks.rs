@@ -1,9 +1,9 @@
 //! Which files are masks, and which mask is whose.
 //!
-//! A mask lies in a folder that is called after masks (`ground_truth`, `gt`, `masks`, `label`, ...) beside the
-//! image or beside any folder above it, in folders named as the image's or flat, or it lies beside the image
-//! itself with a suffix such as `_mask`. Letter case does not matter, nor does the kind of file. A folder with
-//! the image's name stands for all masks in it, as MVTec LOCO has them.
+//! A mask lies in a folder that is called after masks (`ground_truth`, `gt`, `masks`, `label`, ...) beside
+//! the image or beside any folder above it, in folders named as the image's or flat, or it lies beside the
+//! image itself with a suffix such as `_mask`. Letter case does not matter, nor does the kind of file. A
+//! folder with the image's name stands for all masks in it, as MVTec LOCO has them.
 
 use super::names::{is_container, is_mask_folder, is_surely_mask_folder, split_of};
 use super::tree::{Folder, Picture};
@@ -165,7 +165,8 @@ impl<'a> Masks<'a> {
                 flat.extend([place(&kinds[..1]), place(&below[..1]), place(&[])]);
             }
         }
-        // Where folders of masks do not follow those of the images, a stem has to tell an image from all others.
+        // Where folders of masks do not follow those of the images, a stem has to tell an image from all
+        // others.
         if unique {
             places.extend(flat);
         }
@@ -230,8 +231,8 @@ fn mask_folder(inside: &[String], shared: &HashSet<Vec<String>>) -> Option<usize
         if !is_mask_folder(name) {
             return false;
         }
-        // In `test/`, a folder `label` or `mask` may be a kind of defect: masks follow the images' folders, or
-        // lie below images that lie in `test/` itself.
+        // In `test/`, a folder `label` or `mask` may be a kind of defect: masks follow the images' folders,
+        // or lie below images that lie in `test/` itself.
         let in_split = at > 0 && split_of(&inside[at - 1]).is_some();
         let elsewhere = || {
             let (above, own) = (&inside[..at], &inside[..=at]);

@@ -3,7 +3,7 @@
 //! | layout | told by | training images |
 //! |---|---|---|
 //! | VisA | `split_csv/1cls.csv` | what the list calls `train` |
-//! | VisA without the list | `Data/Images/Normal`, of one object or several | four of five images of `Normal` |
+//! | VisA, no list | `Data/Images/Normal`, of one object or several | four of five images of `Normal` |
 //! | KolektorSDD | folders `kosNN/` with `PartN.jpg` | defect-free parts of odd folders |
 //! | KolektorSDD2 | `train/NNN.png` beside `NNN_GT.png` | defect-free images of `train/` |
 //! | magnetic tile | folders `MT_Free/Imgs/`, `MT_Blowhole/Imgs/`, ... | four of five images of `MT_Free` |

@@ -67,8 +67,8 @@ pub(super) fn is_surely_mask_folder(name: &str) -> bool {
         && !matches!(plain(name).as_str(), "mask" | "label" | "seg" | "labels" | "annotation")
 }
 
-/// Whether a folder only holds images together and says nothing of what they show. `color` is a kind of defect
-/// in MVTec AD.
+/// Whether a folder only holds images together and says nothing of what they show. `color` is a kind of
+/// defect in MVTec AD.
 pub(super) fn is_container(name: &str) -> bool {
     matches!(plain(name).as_str(), "images" | "image" | "imgs" | "img" | "rgb" | "pictures" | "jpegimages")
 }
@@ -111,48 +111,45 @@ pub(super) const GOOD_EXAMPLES: &str = "good, ok, normal, pass, free, io, ...";
 /// Polish and Czech, Dutch, Turkish, Russian, Chinese, Japanese, Korean.
 #[rustfmt::skip]
 const GOOD: &[&str] = &[
-    "good", "goods", "goodparts", "ok", "okay", "okey", "okparts", "normal", "normals", "pass", "passed", "free",
-    "negative", "negatives", "neg", "clean", "defectfree", "nodefect", "nodefects", "nondefect", "nondefective",
-    "undefective", "notdefective", "withoutdefect", "withoutdefects", "defectless", "anomalyfree", "noanomaly",
-    "nonanomalous", "nonanomaly", "faultless", "faultfree", "flawless", "intact", "healthy", "undamaged",
-    "conforming", "conform", "accept", "accepted", "acceptable", "perfect", "correct", "nominal", "nonfaulty",
-    "io", "inordnung", "gut", "gute", "gutteil", "gutteile", "fehlerfrei", "einwandfrei", "inordnungteile",
-    "bon", "bons", "bonne", "bonnes", "conforme", "conformes", "sansdefaut", "sansdéfaut",
-    "bueno", "buenos", "buena", "buenas", "correcto", "correctos", "sindefecto", "sindefectos",
-    "buono", "buoni", "buona", "buone", "conformi", "sanodifetto", "senzadifetti",
-    "bom", "boa", "boas", "semdefeito", "semdefeitos",
-    "dobry", "dobre", "dobra", "dobrý", "dobré", "goed", "iyi", "saglam", "sağlam",
-    "норма", "годен", "годные", "хорошие", "хороший", "бездефектов",
-    "良品", "良", "良好", "优良", "合格", "合格品", "正常", "正常品", "正品", "好", "好品", "无缺陷", "無缺陷", "欠陥なし",
+    "good", "goods", "goodparts", "ok", "okay", "okey", "okparts", "normal", "normals", "pass", "passed",
+    "free", "negative", "negatives", "neg", "clean", "defectfree", "nodefect", "nodefects", "nondefect",
+    "nondefective", "undefective", "notdefective", "withoutdefect", "withoutdefects", "defectless",
+    "anomalyfree", "noanomaly", "nonanomalous", "nonanomaly", "faultless", "faultfree", "flawless",
+    "intact", "healthy", "undamaged", "conforming", "conform", "accept", "accepted", "acceptable",
+    "perfect", "correct", "nominal", "nonfaulty", "io", "inordnung", "gut", "gute", "gutteil", "gutteile",
+    "fehlerfrei", "einwandfrei", "inordnungteile", "bon", "bons", "bonne", "bonnes", "conforme",
+    "conformes", "sansdefaut", "sansdéfaut", "bueno", "buenos", "buena", "buenas", "correcto", "correctos",
+    "sindefecto", "sindefectos", "buono", "buoni", "buona", "buone", "conformi", "sanodifetto",
+    "senzadifetti", "bom", "boa", "boas", "semdefeito", "semdefeitos", "dobry", "dobre", "dobra", "dobrý",
+    "dobré", "goed", "iyi", "saglam", "sağlam", "норма", "годен", "годные", "хорошие", "хороший",
+    "бездефектов", "良品", "良", "良好", "优良", "合格", "合格品", "正常", "正常品", "正品", "好", "好品", "无缺陷", "無缺陷", "欠陥なし",
     "정상", "정상품", "양품", "합격", "합격품",
 ];
 
 /// Names of defects of any kind, written likewise.
 #[rustfmt::skip]
 const BAD: &[&str] = &[
-    "ng", "nok", "notok", "notgood", "nogood", "bad", "bads", "defect", "defects", "defective", "defectives",
-    "defected", "anomaly", "anomalies", "anomalous", "abnormal", "abnormals", "abnormality", "notnormal", "ko",
-    "fail", "fails", "failed", "failure", "failures", "fault", "faults", "faulty", "reject", "rejects", "rejected",
-    "scrap", "broken", "damaged", "positive", "positives", "pos", "nonconforming", "unacceptable", "flawed",
-    "notclean", "notfree", "notpass", "notpassed", "nopass", "wrong", "incorrect",
-    "nio", "nichtio", "nichtinordnung", "defekt", "defekte", "fehler", "fehlerhaft", "schlecht", "schlechtteil",
-    "schlechtteile", "ausschuss",
-    "mauvais", "defaut", "défaut", "defauts", "défauts", "nonconforme", "rebut",
-    "malo", "malos", "mala", "malas", "defecto", "defectos", "defectuoso", "noconforme",
-    "difetto", "difetti", "difettoso", "difettosi", "scarto", "scarti", "cattivo", "cattivi",
-    "ruim", "ruins", "defeito", "defeitos", "defeituoso", "wada", "wady", "vada", "vady", "hatali", "hatalı", "kotu",
-    "брак", "дефект", "дефекты", "плохие",
-    "不良", "不良品", "不良品图", "不合格", "不合格品", "缺陷", "缺陷品", "异常", "異常", "異常品", "次品", "欠陥", "欠陥品",
-    "불량", "불량품", "불합격", "이상", "비정상",
+    "ng", "nok", "notok", "notgood", "nogood", "bad", "bads", "defect", "defects", "defective",
+    "defectives", "defected", "anomaly", "anomalies", "anomalous", "abnormal", "abnormals", "abnormality",
+    "notnormal", "ko", "fail", "fails", "failed", "failure", "failures", "fault", "faults", "faulty",
+    "reject", "rejects", "rejected", "scrap", "broken", "damaged", "positive", "positives", "pos",
+    "nonconforming", "unacceptable", "flawed", "notclean", "notfree", "notpass", "notpassed", "nopass",
+    "wrong", "incorrect", "nio", "nichtio", "nichtinordnung", "defekt", "defekte", "fehler", "fehlerhaft",
+    "schlecht", "schlechtteil", "schlechtteile", "ausschuss", "mauvais", "defaut", "défaut", "defauts",
+    "défauts", "nonconforme", "rebut", "malo", "malos", "mala", "malas", "defecto", "defectos",
+    "defectuoso", "noconforme", "difetto", "difetti", "difettoso", "difettosi", "scarto", "scarti",
+    "cattivo", "cattivi", "ruim", "ruins", "defeito", "defeitos", "defeituoso", "wada", "wady", "vada",
+    "vady", "hatali", "hatalı", "kotu", "брак", "дефект", "дефекты", "плохие", "不良", "不良品", "不良品图", "不合格",
+    "不合格品", "缺陷", "缺陷品", "异常", "異常", "異常品", "次品", "欠陥", "欠陥品", "불량", "불량품", "불합격", "이상", "비정상",
 ];
 
 /// Names of folders of masks, written likewise.
 #[rustfmt::skip]
 const MASKS: &[&str] = &[
-    "groundtruth", "groundtruths", "groundtruthmask", "groundtruthmasks", "gt", "gts", "gtmask", "gtmasks", "mask",
-    "masks", "masken", "maske", "masques", "mascaras", "label", "labels", "labelmask", "labelmasks", "annotation",
-    "annotations", "segmentation", "segmentations", "segmentationmask", "segmentationmasks", "seg", "segmask",
-    "segmasks", "defectmask", "defectmasks", "anomalymask", "anomalymasks",
+    "groundtruth", "groundtruths", "groundtruthmask", "groundtruthmasks", "gt", "gts", "gtmask", "gtmasks",
+    "mask", "masks", "masken", "maske", "masques", "mascaras", "label", "labels", "labelmask", "labelmasks",
+    "annotation", "annotations", "segmentation", "segmentations", "segmentationmask", "segmentationmasks",
+    "seg", "segmask", "segmasks", "defectmask", "defectmasks", "anomalymask", "anomalymasks",
 ];
 
 #[cfg(test)]

@@ -70,7 +70,8 @@ impl Dataset {
     /// [`open`](Self::open), as `options` say.
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`Error::Dataset`] where the folder has not the layout that `options` name, and
+    /// As [`open`](Self::open); [`Error::Dataset`] where the folder has not the layout that `options` name,
+    /// and
     /// [`Error::InvalidOption`] where a folder to take is not there.
     pub fn open_with(root: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
         let root = root.as_ref();

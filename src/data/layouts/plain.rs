@@ -67,10 +67,10 @@ pub(super) fn open_images<'a>(root: &Path, folder: &Folder<'a>, options: &OpenOp
     draft.no_test = Some(Problem {
         path: folder.path.clone(),
         reason: format!(
-            "these are images without labels, and no data set that is known here: looked for train/ and test/ \
-             (MVTec AD and alike) here and in the folders below, split_csv/1cls.csv or Data/Images/ (VisA), \
-             kos01/ (KolektorSDD), MT_Free/ (magnetic tile), and good/ ({GOOD_EXAMPLES}) beside folders of \
-             defects (plain folder); found {}",
+            "these are images without labels, and no data set that is known here: looked for train/ and \
+             test/ (MVTec AD and alike) here and in the folders below, split_csv/1cls.csv or Data/Images/ \
+             (VisA), kos01/ (KolektorSDD), MT_Free/ (magnetic tile), and good/ ({GOOD_EXAMPLES}) beside \
+             folders of defects (plain folder); found {}",
             folder.describe()
         ),
         choice: false,

@@ -168,8 +168,8 @@ fn test_on<'a>(
         |path: &Path, reason: String, choice| Some(Problem { path: path.to_owned(), reason, choice });
     let Some(first) = folders.first() else {
         let reason = format!(
-            "looked for the folder test/ (testing, ...) with a folder of good images and one for each kind of \
-             defect, and found {}",
+            "looked for the folder test/ (testing, ...) with a folder of good images and one for each kind \
+             of defect, and found {}",
             folder.describe()
         );
         draft.no_test = problem(&folder.path, reason, false);
