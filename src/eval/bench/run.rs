@@ -103,7 +103,7 @@ impl Bench<'_> {
         let (mut summary, mut skipped) = (Summary::default(), Vec::new());
         for category in self.categories {
             let mut category = category.clone();
-            let noted = summary.notes.len();
+            let (noted, masks) = (summary.notes.len(), summary.skipped);
             loop {
                 match self.all_cells(&category, open, progress, &mut summary, &mut done) {
                     Err(Error::BadImages { total, bad }) if self.options.skip_bad => {
@@ -115,6 +115,7 @@ impl Bench<'_> {
                         category.require_test()?;
                         // What was noted of the splits, it notes again.
                         summary.notes.truncate(noted);
+                        summary.skipped = masks;
                         skipped.extend(bad.iter().map(|(_, e)| format!("{}: skipped: {e}", category.name)));
                     }
                     other => break other?,

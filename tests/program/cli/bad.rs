@@ -144,7 +144,7 @@ fn a_class_without_images_is_no_figure() {
     // Masks under no name that is known: called missing, with the names that were tried.
     set(&dir.path().join("third"), false);
     let metal = dir.path().join("third/metal");
-    std::fs::rename(metal.join("ground_truth"), metal.join("annotation")).unwrap();
+    std::fs::rename(metal.join("ground_truth"), metal.join("drawings")).unwrap();
     let (table, notes) = succeeds(&run(["eval", arg(&model), arg(&metal)]));
     assert!(notes.contains("5 of 5 defect images have no mask") && notes.contains("ground_truth"), "{notes}");
     assert!(notes.contains("left out") && table.contains('-'), "{notes}\n{table}");
