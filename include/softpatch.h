@@ -4,7 +4,8 @@
  * Null pointers are refused unless a function says that they may be null. Nothing is kept after a function returns. Options
  * structs begin with their size, which the _init function sets, and may grow at the end in later versions; other structs never
  * change. Every handle may be used from every thread at once; calls that score with one detector take turns. The last error
- * belongs to the thread whose call failed. Texts are UTF-8. A callback must return: it may neither throw nor longjmp. Results
+ * belongs to the thread whose call failed. Texts are UTF-8. A callback must return: it may neither throw nor longjmp. In a
+ * process that was forked after the library was used, every function is SOFTPATCH_FORKED and does nothing. Results
  * are written only where a function returns SOFTPATCH_OK, but handles are set to 0 on failure, and `needed` and `count` are
  * also set where a buffer is too small. SPDX-License-Identifier: MIT OR Apache-2.0 */
 

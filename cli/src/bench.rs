@@ -30,6 +30,8 @@ pub struct Args {
     #[command(flatten)]
     folder: FolderArgs,
     #[command(flatten)]
+    take: TakeArgs,
+    #[command(flatten)]
     on_error: OnErrorArgs,
     /// Folder for the results; made where it is not there.
     #[arg(short, long, value_name = "DIR")]
@@ -111,7 +113,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     let mut options = args.options()?;
     let (dataset, out) = (&args.dataset, &args.out);
     let bars = Bars::new(quiet);
-    let set = open_set(dataset, &args.category, &args.folder, &bars)?;
+    let set = open_set(dataset, &args.category, (&args.folder, &args.take), &bars)?;
     let paths: Vec<PathBuf> = (set.categories.iter())
         .flat_map(|c| c.train.iter().chain(c.test.items.iter().map(|i| &i.path)).cloned())
         .collect();
@@ -146,10 +148,10 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
 pub fn open_set(
     path: &Path,
     categories: &[String],
-    folder: &FolderArgs,
+    (folder, take): (&FolderArgs, &TakeArgs),
     progress: &dyn Progress,
 ) -> Outcome<Dataset> {
-    let mut set = Dataset::open_with(path, &folder.options(&TakeArgs::default()))?;
+    let mut set = Dataset::open_with(path, &folder.options(take))?;
     if !categories.is_empty() {
         set = set.only(categories).map_err(|e| Failure::Usage(e.to_string()))?;
     }

@@ -33,6 +33,8 @@ pub struct Args {
     #[command(flatten)]
     folder: FolderArgs,
     #[command(flatten)]
+    take: TakeArgs,
+    #[command(flatten)]
     on_error: OnErrorArgs,
     /// One JSON document instead of a table.
     #[arg(long)]
@@ -63,7 +65,7 @@ pub struct Figures {
 
 pub fn run(args: &Args, quiet: bool) -> Outcome {
     let bars = Bars::new(quiet);
-    let set = TestSet::open_with(&args.dataset, &args.folder.options(&TakeArgs::default()))?;
+    let set = TestSet::open_with(&args.dataset, &args.folder.options(&args.take))?;
     args.folder.say(&args.dataset, &set.left_out, &bars)?;
     let detector = open_model(&args.model, &args.weights, &args.device)?;
     let scored = score_set(&detector, set, args.on_error.on_error, &bars)?;
@@ -93,7 +95,8 @@ pub fn score_set(detector: &Detector, mut set: TestSet, on_error: OnError, bars:
     let (decode, resize, crop) = (options.decode(), options.resize, options.crop);
     let mut masks = Masks::load(&set.items, &decode, resize, crop);
     if on_error == OnError::Stop {
-        masks = masks.require(&set.items, &decode)?;
+        let images: Vec<&Path> = set.items.iter().map(|i| i.path.as_path()).collect();
+        masks = masks.require(&images, &decode)?;
     }
     masks.bad.iter().for_each(|error| bars.suspend(|| print_error(error)));
     set.notes.append(&mut masks.notes);

@@ -51,7 +51,7 @@ pub fn run(args: Args, quiet: bool) -> Outcome {
     set.notes.iter().for_each(|note| bars.notice(note));
     args.folder.say(&args.dir, &set.left_out, &bars)?;
     check_output_file(&args.output)?;
-    catch_interrupts();
+    catch_interrupts(quiet);
     settle_bits(&mut options, &set.paths, &bars)?;
     let backbone = args.backbone.open()?;
     let device = device.open()?;

@@ -7,7 +7,7 @@ use crate::common::device::DeviceArgs;
 use crate::common::failure::Outcome;
 use crate::common::output::print;
 use crate::common::progress::Bars;
-use crate::common::set::{FolderArgs, settle_bits};
+use crate::common::set::{FolderArgs, TakeArgs, settle_bits};
 use crate::common::sizes::human_bytes;
 use softpatch::data::{FileSource, ImageSource};
 use softpatch::detector::{Backbone, Detector};
@@ -46,7 +46,7 @@ const TIMED: usize = 50;
 pub fn run(args: Args, quiet: bool) -> Outcome {
     let Settings { mut fit, device } = args.fit.settings(args.device)?;
     let bars = Bars::new(quiet);
-    let set = open_set(&args.dataset, args.category.as_slice(), &args.folder, &bars)?;
+    let set = open_set(&args.dataset, args.category.as_slice(), (&args.folder, &TakeArgs::default()), &bars)?;
     let backbone = match &args.made_up_weights {
         Some(name) => {
             let network = architecture(name)?;

@@ -1,6 +1,7 @@
 //! What to fit on and what to test on: views of a data set that is one category.
 
-use super::decode::{DecodeOptions, FileSource};
+use super::decode::DecodeOptions;
+use super::file_source::FileSource;
 use super::layouts::{Dataset, Layout, OpenOptions};
 use super::left_out::LeftOut;
 use super::test_set::TestSet;

@@ -6,6 +6,7 @@ mod bits;
 mod convert;
 mod decode;
 pub(crate) mod encode;
+mod file_source;
 mod folder;
 mod image;
 mod layouts;
@@ -24,9 +25,10 @@ mod test_set;
 pub use affine::Affine;
 pub use bits::{SeenBits, find_bits};
 pub use decode::{
-    DecodeOptions, FileSource, IMAGE_EXTENSIONS, Kind, Note, Picture, SNIFF_BYTES, decode_bytes, decode_file,
+    DecodeOptions, IMAGE_EXTENSIONS, Kind, Note, Picture, SNIFF_BYTES, decode_bytes, decode_file,
     decode_with_notes, inspect_file, sniff,
 };
+pub use file_source::FileSource;
 pub use folder::TrainSet;
 pub use image::{Frame, Image, OwnedImage};
 pub use layouts::{Category, Dataset, Layout, OpenOptions};
@@ -53,4 +55,8 @@ pub trait ImageSource: Sync {
     fn name(&self, index: usize) -> String;
     /// Decodes image `index`.
     fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>>;
+    /// What a user should know of how the images that were loaded so far were read, a line for each topic.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

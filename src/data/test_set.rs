@@ -1,6 +1,7 @@
 //! Labelled images.
 
-use super::decode::{DecodeOptions, FileSource};
+use super::decode::DecodeOptions;
+use super::file_source::FileSource;
 use super::left_out::LeftOut;
 use std::path::PathBuf;
 

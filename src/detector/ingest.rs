@@ -14,7 +14,8 @@ use std::borrow::Cow;
 ///
 /// # Errors
 /// Those of `f`; [`Error::BadImages`] with every image that does not load or pass the check, for which the
-/// images after the first such one are looked at, too. Images in batches before it have gone to `f`.
+/// images after the first such one are looked at, too. Images in batches before it have gone to `f`. At the end
+/// `progress` hears what the source has to say of its images.
 pub(super) fn decode_ahead<'s>(
     source: &'s dyn ImageSource,
     batch: usize,
@@ -40,7 +41,10 @@ pub(super) fn decode_ahead<'s>(
         Ok(())
     };
     let read = read_ahead((0..total).step_by(batch), load, |start, images| f(start, images));
-    let Err(Error::BadImages { mut bad, .. }) = read else { return read };
+    let Err(Error::BadImages { mut bad, .. }) = read else {
+        source.notes().iter().for_each(|note| progress.notice(note));
+        return read;
+    };
     // Nothing will come of the rest; one run names all that is wrong with it.
     let first = bad.first().map_or(total, |(i, _)| i / batch * batch);
     for start in (first + batch..total).step_by(batch) {

@@ -41,16 +41,25 @@ pub fn load_mask(
     let (path, image) = (mask.as_ref(), image.as_ref());
     let stored = stored_size(image, options)?;
     if !path.is_dir() {
-        return load_one(path, image, stored, options, [resize, crop]);
+        return drawn(path, image, stored, options)?.crop(resize, crop);
     }
-    let mut union = Mask { pixels: vec![false; crop as usize * crop as usize], notes: Vec::new() };
+    let mut whole: Vec<Drawn> = Vec::new();
     let parts = list_images(path)?.images;
     if parts.is_empty() {
         let reason = format!("looked for the masks of {}, and there is none", image.display());
         return Err(Error::Dataset { path: path.to_owned(), reason });
     }
     for part in parts {
-        let part = load_one(&part, image, stored, options, [resize, crop])?;
+        let part = drawn(&part, image, stored, options)?;
+        // Before they are resized: where two regions touch, no gap comes in between.
+        match whole.iter_mut().find(|other| other.size == part.size && !other.soft && !part.soft) {
+            Some(other) => other.grey.iter_mut().zip(&part.grey).for_each(|(a, b)| *a = (*a).max(*b)),
+            None => whole.push(part),
+        }
+    }
+    let mut union = Mask { pixels: vec![false; crop as usize * crop as usize], notes: Vec::new() };
+    for part in whole {
+        let part = part.crop(resize, crop)?;
         union.notes.extend(part.notes);
         for (pixel, marked) in union.pixels.iter_mut().zip(part.pixels) {
             *pixel |= marked;
@@ -98,28 +107,43 @@ impl Masks {
         masks
     }
 
-    /// Refuses bad masks, and with them names every image of `items` that does not decode.
+    /// Refuses bad masks, and with them names every one of `images` that does not decode.
     ///
     /// # Errors
     /// [`Error::BadImages`] where there is a bad mask.
-    pub fn require(self, items: &[TestItem], options: &DecodeOptions) -> Result<Self> {
+    pub fn require(self, images: &[&Path], options: &DecodeOptions) -> Result<Self> {
         if self.bad.is_empty() {
             return Ok(self);
         }
+        let total = images.len() + self.pixels.len() + self.bad.len();
         let images: Vec<Error> =
-            items.par_iter().filter_map(|item| decode_file(&item.path, options).err()).collect();
-        let total = items.len() + self.pixels.len() + self.bad.len();
+            images.par_iter().filter_map(|image| decode_file(image, options).err()).collect();
         Err(Error::BadImages { total, bad: self.bad.into_iter().chain(images).enumerate().collect() })
     }
 }
 
-fn load_one(
+/// A mask as it was drawn.
+struct Drawn {
+    /// 255 where a hard mask marks a defect.
+    grey: Vec<u8>,
+    size: [u32; 2],
+    soft: bool,
+    notes: Vec<String>,
+}
+
+impl Drawn {
+    fn crop(self, resize: u32, crop: u32) -> Result<Mask> {
+        let pixels = crop_grey(&self.grey, self.size, [resize, crop], self.soft)?;
+        Ok(Mask { pixels, notes: self.notes })
+    }
+}
+
+fn drawn(
     path: &Path,
     image: &Path,
     stored: (u32, u32, Orientation),
     options: &DecodeOptions,
-    [resize, crop]: [u32; 2],
-) -> Result<Mask> {
+) -> Result<Drawn> {
     let mut marks = read_marks(path, options)?;
     let (width, height, orientation) = stored;
     let is_turned = options.exif_orientation && orientation != Orientation::NoTransforms;
@@ -156,8 +180,7 @@ fn load_one(
         ));
     }
     let grey = to_grey(&marks.values, largest, soft);
-    let pixels = crop_grey(&grey, [marks.width, marks.height], [resize, crop], soft)?;
-    Ok(Mask { pixels, notes })
+    Ok(Drawn { grey, size: [marks.width, marks.height], soft, notes })
 }
 
 fn swaps_sides(orientation: Orientation) -> bool {

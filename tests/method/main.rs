@@ -15,6 +15,7 @@ mod masks;
 mod memory;
 mod metrics;
 mod noise;
+mod pictures;
 mod pixels;
 mod report;
 mod resnet;

@@ -1,6 +1,6 @@
 //! Image files on their way into the library.
 
-use softpatch::data::{DecodeOptions, ImageSource, OwnedImage, decode_file};
+use softpatch::data::{FileSource, ImageSource, OwnedImage};
 use softpatch::detector::FitOptions;
 use softpatch::report::center_crop;
 use softpatch::{Error, Result};
@@ -21,8 +21,7 @@ pub enum OnError {
 /// Files that are scored whatever state they are in: one that does not decode is noted and stood in for by a
 /// single grey pixel, whose score the caller throws away. With [`OnError::Stop`] it is an error.
 pub struct Files {
-    pub paths: Vec<PathBuf>,
-    decode: DecodeOptions,
+    source: FileSource,
     resize: u32,
     crop: u32,
     /// Whether what the detector sees of each image is kept for [`Files::take_view`].
@@ -38,14 +37,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Files {
     pub fn new(paths: Vec<PathBuf>, options: &FitOptions, keep_views: bool, on_error: OnError) -> Self {
-        let (decode, resize, crop) = (options.decode(), options.resize, options.crop);
+        let (source, resize, crop) = (FileSource::new(paths, options.decode()), options.resize, options.crop);
         let (damaged, views) = (Mutex::default(), Mutex::default());
-        Self { paths, decode, resize, crop, keep_views, on_error, damaged, views }
+        Self { source, resize, crop, keep_views, on_error, damaged, views }
     }
 
     /// Whether there is something for [`Files::take_view`].
     pub fn keeps_views(&self) -> bool {
         self.keep_views
+    }
+
+    /// The files.
+    pub fn paths(&self) -> &[PathBuf] {
+        self.source.paths()
     }
 
     /// The error of image `index`, once.
@@ -59,9 +63,8 @@ impl Files {
     }
 
     fn read(&self, index: usize) -> Result<OwnedImage> {
-        let path = &self.paths[index];
-        let image = decode_file(path, &self.decode)?;
-        check_shape(path, &image, self.resize, self.crop)?;
+        let image = self.source.load(index)?.into_owned();
+        check_shape(&self.paths()[index], &image, self.resize, self.crop)?;
         if self.keep_views {
             let view = center_crop(&image, self.resize, self.crop)?;
             lock(&self.views).insert(index, view);
@@ -72,11 +75,15 @@ impl Files {
 
 impl ImageSource for Files {
     fn len(&self) -> usize {
-        self.paths.len()
+        self.source.len()
     }
 
     fn name(&self, index: usize) -> String {
-        self.paths[index].display().to_string()
+        self.source.name(index)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.source.notes()
     }
 
     fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>> {

@@ -31,19 +31,20 @@ pub struct OnErrorArgs {
     pub on_error: OnError,
 }
 
-/// Which images are fitted on, where the folders' names do not say which are good.
+/// Which images are good, where the folders' names do not say so.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct TakeArgs {
-    /// Fit on the images of this folder below DIR, whatever it is called; once for each folder.
+    /// The images of this folder are good, whatever it is called; once for each folder.
     #[arg(long, value_name = "FOLDER", conflicts_with = "all")]
     pub take: Vec<String>,
-    /// Fit on all images of DIR, whatever its folders are called. Masks are left out all the same.
+    /// All images for training are good, whatever their folders are called; of test images without a folder of
+    /// good ones, all show defects. Masks are left out all the same.
     #[arg(long)]
     pub all: bool,
 }
 
 impl FolderArgs {
-    /// For the library; `take` is of account where there is fitting.
+    /// For the library.
     pub fn options(&self, take: &TakeArgs) -> OpenOptions {
         OpenOptions { layout: self.layout, take: take.take.clone(), all: take.all }
     }

@@ -14,14 +14,15 @@ use crate::common::failure::{Failure, Outcome, print_error};
 use crate::common::images::{Files, OnError};
 use crate::common::output::{print, print_json};
 use crate::common::progress::Bars;
+use crate::common::set::{FolderArgs, TakeArgs};
 use heatmaps::{create_folder, plan_heatmaps, write_heatmap};
 use rows::{Damaged, Format, Row, count};
 use serde::Serialize;
 use softpatch::Error;
-use softpatch::data::list_images;
+use softpatch::data::{Dataset, Layout, Listing};
 use softpatch::detector::{Detector, Want};
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Score images with a model: how far each is from normal, and where.
 #[derive(Debug, clap::Args)]
@@ -29,7 +30,7 @@ use std::path::PathBuf;
 pub struct Args {
     /// Model file made by `softpatch fit`.
     model: PathBuf,
-    /// Images, or folders of which all images are taken (ground_truth/ beside test/ is left out).
+    /// Images, or folders of which all images are taken; masks of a data set are left out.
     #[arg(required_unless_present = "watch", value_name = "IMAGE|DIR")]
     images: Vec<PathBuf>,
     /// Score the images that are in this folder or arrive in it, each once and as a whole, until ctrl-c.
@@ -51,6 +52,8 @@ pub struct Args {
     /// What to do where an image cannot be used.
     #[arg(long, value_name = "WHAT", default_value = "skip", conflicts_with = "watch")]
     on_error: OnError,
+    #[command(flatten)]
+    folder: FolderArgs,
     #[command(flatten)]
     weights: WeightsArgs,
     #[command(flatten)]
@@ -104,7 +107,8 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     if let (Some(folder), Some(results)) = (&args.watch, &args.results) {
         return watch::run(args, folder, results, quiet);
     }
-    let paths = collect(&args.images)?;
+    let bars = Bars::new(quiet);
+    let paths = collect(args, &bars)?;
     let heatmaps = match &args.heatmaps {
         Some(out) => Some(plan_heatmaps(out, &args.images, &paths)?),
         None => None,
@@ -124,7 +128,6 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         errors: Vec::new(),
     };
     print_header(format, width)?;
-    let bars = Bars::new(quiet);
     let place = |index: usize| heatmaps.as_ref().map(|targets| targets[index].clone());
     score_files(&detector, &files, format, &bars, place, |scored| {
         match scored {
@@ -197,7 +200,7 @@ fn score_files(
     let want = if format == Format::Json || files.keeps_views() { Want::Maps } else { Want::Scores };
     let mut stopped = None;
     let scored = detector.score_source(files, want, bars, |index, score| {
-        let path = files.paths[index].display().to_string();
+        let path = files.paths()[index].display().to_string();
         let scored = match files.take_error(index) {
             Some(error) => Scored::Damaged(Damaged { path, error: error.to_string() }, error),
             None => {
@@ -223,27 +226,15 @@ fn score_files(
     }
 }
 
-/// The images that the arguments name, each once.
-fn collect(arguments: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
+/// The images that the arguments name, each once; says what is left out of folders.
+fn collect(args: &Args, bars: &Bars) -> Outcome<Vec<PathBuf>> {
     let mut paths = Vec::new();
     let mut seen = HashSet::new();
-    for argument in arguments {
+    for argument in &args.images {
         let found = if argument.is_dir() {
-            let mut found = list_images(argument)?.images;
-            if argument.join("test").is_dir() {
-                let masks = argument.join("ground_truth");
-                found.retain(|path| !path.starts_with(&masks));
-            }
-            if found.is_empty() {
-                let extensions = softpatch::data::IMAGE_EXTENSIONS.join(", ");
-                return Err(Failure::Failed(Error::Dataset {
-                    path: argument.clone(),
-                    reason: format!(
-                        "looked for images ({extensions}), and there is none; name a folder with images"
-                    ),
-                }));
-            }
-            found
+            let Listing { images, left_out } = list(argument, &args.folder)?;
+            args.folder.say(argument, &left_out, bars)?;
+            images
         } else if argument.exists() {
             vec![argument.clone()]
         } else {
@@ -256,4 +247,17 @@ fn collect(arguments: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
         paths.extend(found.into_iter().filter(|path| seen.insert(path.clone())));
     }
     Ok(paths)
+}
+
+/// All images of a folder, without the masks of the set that it may be.
+fn list(folder: &Path, options: &FolderArgs) -> Outcome<Listing> {
+    let mut options = options.options(&TakeArgs::default());
+    match Dataset::open_with(folder, &options) {
+        // A set that lacks a label has images to score all the same.
+        Err(_) if options.layout.is_none() => {
+            options.layout = Some(Layout::Images);
+            Ok(Dataset::open_with(folder, &options)?.all)
+        }
+        other => Ok(other?.all),
+    }
 }

@@ -14,7 +14,7 @@ use crate::common::progress::Bars;
 use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{Event, EventKind, RecursiveMode, Watcher};
 use softpatch::Error;
-use softpatch::data::why_left_out;
+use softpatch::data::{ImageSource, why_left_out};
 use softpatch::detector::{Detector, Progress};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -47,6 +47,8 @@ struct Watch<'a> {
     others: HashSet<(PathBuf, Stamp)>,
     /// Files that take long, which was said.
     slow: HashSet<PathBuf>,
+    /// What was said of how files are read.
+    noted: HashSet<String>,
     bars: Bars,
     scored: usize,
     anomalous: usize,
@@ -81,13 +83,13 @@ pub fn run(args: &Args, folder: &Path, results: &Path, quiet: bool) -> Outcome {
     if let Some(out) = &args.heatmaps {
         create_folder(out)?;
     }
-    catch_interrupts();
+    catch_interrupts(quiet);
     if journal.len() > 0 {
         bars.notice(&format!("{} in {} already", count(journal.len(), "file"), results.display()));
     }
     print_header(args.format(), WIDTH)?;
     let closes = cfg!(any(target_os = "linux", target_os = "android"));
-    let (others, slow) = (HashSet::new(), HashSet::new());
+    let (others, slow, noted) = (HashSet::new(), HashSet::new(), HashSet::new());
     let (scored, anomalous, damaged) = (0, 0, 0);
     let arrivals = Arrivals::new(closes);
     let real = folder.canonicalize().map_err(|e| Error::io(folder, "reading", e))?;
@@ -101,6 +103,7 @@ pub fn run(args: &Args, folder: &Path, results: &Path, quiet: bool) -> Outcome {
         arrivals,
         others,
         slow,
+        noted,
         bars,
         scored,
         anomalous,
@@ -263,6 +266,13 @@ impl Watch<'_> {
             outcomes.push(scored);
             Ok(())
         })?;
+        for note in files.notes() {
+            // Of each sort the first.
+            let sort = note.rsplit(": ").next().unwrap_or_default().to_owned();
+            if self.noted.insert(sort) {
+                self.bars.notice(&note);
+            }
+        }
         let mut done = Vec::new();
         let mut shown = Vec::new();
         for (file, scored) in some.iter().zip(outcomes) {

@@ -11,12 +11,11 @@ mod raster;
 mod samples;
 mod tiff;
 
-use super::{ImageSource, Levels, OwnedImage};
+use super::{Levels, OwnedImage};
 use crate::{Error, Result};
 use kind::Container;
 use raster::{Fault, Raster};
-use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub(super) use kind::by_suffix;
 pub use kind::{Kind, SNIFF_BYTES, sniff};
@@ -218,37 +217,6 @@ impl Container {
             Self::Tiff => tiff::decode(bytes, max_pixels),
             Self::WebP => library::webp(bytes, max_pixels),
         }
-    }
-}
-
-/// Image files, decoded when they are asked for.
-#[derive(Clone, Debug)]
-pub struct FileSource {
-    paths: Vec<PathBuf>,
-    options: DecodeOptions,
-}
-
-impl FileSource {
-    /// The files in `paths`, in that order.
-    pub fn new(paths: Vec<PathBuf>, options: DecodeOptions) -> Self {
-        Self { paths, options }
-    }
-
-    /// The files.
-    pub fn paths(&self) -> &[PathBuf] {
-        &self.paths
-    }
-}
-
-impl ImageSource for FileSource {
-    fn len(&self) -> usize {
-        self.paths.len()
-    }
-    fn name(&self, index: usize) -> String {
-        self.paths[index].display().to_string()
-    }
-    fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>> {
-        decode_file(&self.paths[index], &self.options).map(Cow::Owned)
     }
 }
 

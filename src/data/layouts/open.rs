@@ -8,8 +8,13 @@ use super::tree::{Folder, Tree};
 use super::{kolektor, magnetic, plain, splits, visa};
 use crate::data::decode::IMAGE_EXTENSIONS;
 use crate::data::left_out::{LeftOut, Reason};
+use crate::data::list_files::{Listing, once};
 use crate::{Error, Result};
+<<<<<<< HEAD
 use std::collections::{BTreeSet, HashSet};
+=======
+use std::collections::{HashMap, HashSet};
+>>>>>>> main
 use std::path::{Path, PathBuf};
 
 /// A data set in one of the known layouts.
@@ -48,6 +53,9 @@ pub struct Dataset {
     pub categories: Vec<Category>,
     /// What the folder holds and no category uses.
     pub left_out: LeftOut,
+    /// All its images, whatever their part in it is, and what is none: masks and the like. This is what to score
+    /// where labels are of no account.
+    pub all: Listing,
 }
 
 impl Dataset {
@@ -79,6 +87,7 @@ impl Dataset {
         }
         check_taken(root, &tree, options)?;
         let (layout, evidence, drafts) = sort(root, &top, options)?;
+        let all = every_image(root, &tree, &drafts, &left_out);
         let mut used = HashSet::new();
         let mut categories: Vec<Category> =
             drafts.into_iter().map(|draft| draft.finish(&mut used, &mut left_out)).collect();
@@ -91,7 +100,7 @@ impl Dataset {
         // Masks beside a split that was opened itself are looked at, and are none of its files.
         left_out.paths.retain(|left| left.path.starts_with(root));
         left_out.paths.sort_unstable();
-        Ok(Self { layout, evidence, categories, left_out })
+        Ok(Self { layout, evidence, categories, left_out, all })
     }
 
     /// Keeps the categories of these names, in the set's order.
@@ -130,6 +139,28 @@ impl Dataset {
             }
         }
     }
+}
+
+/// Every picture that is no mask and of no other sensor, once.
+fn every_image(root: &Path, tree: &Tree, drafts: &[Draft<'_>], left_out: &LeftOut) -> Listing {
+    let mut left_out = left_out.clone();
+    let mut apart: HashMap<&Path, Reason> = HashMap::new();
+    for draft in drafts {
+        apart.extend(draft.masks.iter().map(|p| (p.path(), Reason::Mask)));
+        let other = |reason: &Reason| matches!(reason, Reason::Mask | Reason::LoneMask | Reason::OtherSensor);
+        apart.extend(draft.left.iter().filter(|(_, r)| other(r)).map(|(p, r)| (p.path(), *r)));
+    }
+    let mut images = Vec::new();
+    for picture in tree.pictures.iter().filter(|p| p.path().starts_with(root)) {
+        let in_masks = picture.folders.iter().any(|name| is_mask_folder(name));
+        match apart.get(picture.path()).copied().or(in_masks.then_some(Reason::Mask)) {
+            Some(reason) => left_out.add(picture.path(), reason),
+            None => images.push(picture.found.clone()),
+        }
+    }
+    let images = once(images, &mut left_out).into_iter().map(|found| found.path).collect();
+    left_out.paths.sort_unstable();
+    Listing { images, left_out }
 }
 
 /// Layout, evidence, and categories.

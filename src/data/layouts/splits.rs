@@ -206,7 +206,7 @@ fn test_on<'a>(
     }
     if good.is_empty() && !kinds.is_empty() && defects.is_empty() && !options.all {
         let reason = format!(
-            "looked for a folder of good images ({GOOD_EXAMPLES}), and found {}. --take FOLDER says which is \
+            "the image figures are not defined: no good test images found in it; looked for a folder of good images ({GOOD_EXAMPLES}), and found {}. --take FOLDER says which is \
              good, --all that all show defects (elsewhere than on the command line: `take` and `all`)",
             first.describe()
         );

@@ -244,7 +244,8 @@ impl Bench<'_> {
         let (fit, decode) = (&self.options.fit, &self.options.decode);
         let mut masks = Masks::load(&tested, decode, fit.resize, fit.crop);
         if !self.options.skip_bad {
-            masks = masks.require(&tested, decode)?;
+            let images: Vec<&Path> = entries.iter().map(|e| e.path.as_path()).collect();
+            masks = masks.require(&images, decode)?;
         }
         summary.skipped += masks.bad.len();
         summary.notes.extend(masks.bad.iter().map(|e| format!("{}: skipped: {e}", category.name)));

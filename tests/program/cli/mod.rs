@@ -1,7 +1,10 @@
 //! The program as a user runs it: bad input, odd input, output formats, exit statuses.
 
 mod adapter;
+mod bad;
+mod data;
 mod fit;
+mod layouts;
 mod score;
 mod sets;
 mod usage;

@@ -156,6 +156,8 @@ fn every_misuse_gets_an_error_code() {
         |c: &mut softpatch_fit_options| c.compat = 2,
         |c: &mut softpatch_fit_options| c.exif = 2,
         |c: &mut softpatch_fit_options| c.precision = 2,
+        |c: &mut softpatch_fit_options| c.bits = 7,
+        |c: &mut softpatch_fit_options| (c.bits, c.white) = (12, 1.0),
     ] {
         let mut c = c_options();
         change(&mut c);

@@ -44,8 +44,7 @@ pub(super) fn read(bytes: &[u8], all: bool) -> Read<Markers> {
     let mut missing: Vec<[u8; 64]> = Vec::new();
     let mut has_tables = false;
     let mut at = 2;
-    loop {
-        let Some((marker, start)) = next_marker(bytes, at) else { break };
+    while let Some((marker, start)) = next_marker(bytes, at) {
         if marker == 0xd9 {
             (marks.end, marks.has_end) = (start, true);
             break;

@@ -148,7 +148,7 @@ fn zune(bytes: &[u8], model: Model) -> Read<Data> {
     };
     decoder.set_options(options.jpeg_set_out_colorspace(out));
     let mut data = decoder.decode().map_err(fault)?;
-    if model == Model::YCbCr && out != ColorSpace::RGB || model == Model::YCbCr && stored == ColorSpace::RGB {
+    if model == Model::YCbCr && stored != ColorSpace::YCbCr {
         to_rgb(&mut data);
     }
     Ok(Data::U8(data))

@@ -248,7 +248,7 @@ fn interpret(picture: Picture, data: Data, layout: &Layout, tags: &Directory) ->
     let most = if layout.bits <= 16 { (1u32 << layout.bits) - 1 } else { u32::MAX };
     let mut data = data;
     if layout.photometric == Photometric::WhiteIsZero {
-        let alpha_too = |i: usize| i % samples == 0;
+        let alpha_too = |i: usize| i.is_multiple_of(samples);
         match &mut data {
             Data::U8(v) => v
                 .iter_mut()
