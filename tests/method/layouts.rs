@@ -124,6 +124,8 @@ fn visa_follows_its_list() {
     assert_eq!(tree.train(&sets[0]), [images[0].as_str()]);
     let defect = format!("{} anomaly candle/Data/Masks/a/0.png", images[2]);
     assert_eq!(tree.test(&sets[0]), [defect, format!("{} -", images[1])]);
+    // The same split where one object is opened.
+    assert_eq!(Dataset::open(tree.root().join("candle")).unwrap().categories, sets);
     fs::write(&list, lines(["train,normal", "test,strange", "test,anomaly"])).unwrap();
     tree.refused(&["line 3", "strange"]);
     tree.remove(&images[2]);
@@ -301,6 +303,9 @@ fn folders_around_sets_and_several_sets() {
         message.contains("folder of categories; name one of its 2") && message.contains("bottle"),
         "{message}"
     );
+    let tree = Tree::new().pictures(&["images/good/0.png", "images/dent/1.png"]).masks(&["masks/dent/1.png"]);
+    let expected = ["images/dent/1.png dent masks/dent/1.png"];
+    assert_eq!(tree.test(&tree.open(Layout::Plain)[0]), expected);
     let tree = Tree::new().pictures(&["a/OK/0.png", "a/NG/1.png", "b/OK/0.png", "b/NG/1.png"]);
     assert_eq!(tree.open(Layout::Plain).len(), 2);
 }

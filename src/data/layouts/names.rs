@@ -14,7 +14,8 @@ pub(super) fn split_of(name: &str) -> Option<Split> {
     let word = ["set", "data", "images", "split"].iter().find_map(|end| plain.strip_suffix(end));
     match word.unwrap_or(&plain) {
         "train" | "training" => Some(Split::Train),
-        "test" | "testing" | "tests" => Some(Split::Test),
+        // MVTec AD 2 has labels for its public test images alone.
+        "test" | "testing" | "tests" | "testpublic" => Some(Split::Test),
         "val" | "valid" | "validation" | "validate" => Some(Split::Validation),
         _ => None,
     }

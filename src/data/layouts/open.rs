@@ -1,16 +1,20 @@
 //! A data set: its layout, its categories, and what it leaves out.
 
 use super::category::Category;
-use super::draft::{Draft, counts_as_good, is_taken};
+use super::draft::{Draft, counts_as_good, is_taken, kind_of};
 use super::layout::{Layout, OpenOptions};
-use super::names::{Split, is_mask_folder, split_of};
+use super::names::{Split, is_mask_folder, is_surely_mask_folder, split_of};
 use super::tree::{Folder, Tree};
 use super::{kolektor, magnetic, plain, splits, visa};
 use crate::data::decode::IMAGE_EXTENSIONS;
 use crate::data::left_out::{LeftOut, Reason};
 use crate::data::list_files::{Listing, once};
 use crate::{Error, Result};
+<<<<<<< HEAD
+use std::collections::{BTreeSet, HashSet};
+=======
 use std::collections::{HashMap, HashSet};
+>>>>>>> main
 use std::path::{Path, PathBuf};
 
 /// A data set in one of the known layouts.
@@ -166,8 +170,8 @@ fn sort<'a>(root: &Path, top: &Folder<'a>, options: &OpenOptions) -> Result<Sort
     if let Some(layout) = options.layout {
         return as_told(root, top, layout, options);
     }
-    if visa::has_list(root) {
-        return Ok((Layout::Visa, "split_csv/1cls.csv".to_owned(), visa::open_list(root, top)?));
+    if let Some(drafts) = visa::open_list(root, top)? {
+        return Ok((Layout::Visa, visa::LIST.to_owned(), drafts));
     }
     let objects = objects(top);
     if !objects.is_empty() {
@@ -191,7 +195,7 @@ fn sort<'a>(root: &Path, top: &Folder<'a>, options: &OpenOptions) -> Result<Sort
     if plain::fits(top, options) {
         return Ok((Layout::Plain, good_folders(top, options), vec![plain::open(root, top, options)]));
     }
-    let below: Vec<Folder<'a>> = top.folders().into_iter().map(|(_, folder)| folder).collect();
+    let below = image_folders(top);
     let plain: Vec<&Folder<'a>> = below.iter().filter(|f| plain::fits(f, options)).collect();
     if let Some(first) = plain.first() {
         let drafts = plain.iter().map(|folder| plain::open(root, folder, options)).collect();
@@ -226,10 +230,10 @@ fn as_told<'a>(root: &Path, top: &Folder<'a>, layout: Layout, options: &OpenOpti
         reason: format!("the layout of {} has {looked_for}; found {}", layout.title(), top.describe()),
     };
     let drafts = match layout {
-        Layout::Visa if visa::has_list(root) => visa::open_list(root, top)?,
-        Layout::Visa => match objects(top).as_slice() {
-            [] => return Err(lacks("split_csv/1cls.csv, or Data/Images/ with Normal/ and Anomaly/")),
-            objects => objects.iter().map(visa::open_object).collect(),
+        Layout::Visa => match (visa::open_list(root, top)?, objects(top).as_slice()) {
+            (Some(drafts), _) => drafts,
+            (None, []) => return Err(lacks("split_csv/1cls.csv, or Data/Images/ with Normal/ and Anomaly/")),
+            (None, objects) => objects.iter().map(visa::open_object).collect(),
         },
         Layout::Kolektor if !kolektor::fits(top) => return Err(kolektor::missing(root, layout)),
         Layout::Kolektor => vec![kolektor::open(top)?],
@@ -282,7 +286,7 @@ fn with_splits<'a>(top: &Folder<'a>) -> Vec<Folder<'a>> {
     let with = |folder: &Folder<'_>| {
         folder.folders().iter().any(|(name, _)| split_of(name).is_some_and(|s| s != Split::Validation))
     };
-    let below: Vec<Folder<'a>> = top.folders().into_iter().map(|(_, folder)| folder).collect();
+    let below = image_folders(top);
     if below.iter().any(with) {
         return below.into_iter().filter(with).collect();
     }
@@ -295,7 +299,13 @@ fn with_training<'a>(folder: &Folder<'a>) -> Vec<Folder<'a>> {
     if !folder.split(Split::Train).is_empty() {
         return vec![folder.clone()];
     }
-    folder.folders().iter().flat_map(|(_, inner)| with_training(inner)).collect()
+    image_folders(folder).iter().flat_map(with_training).collect()
+}
+
+/// The folders in `folder` that are not called after masks.
+fn image_folders<'a>(folder: &Folder<'a>) -> Vec<Folder<'a>> {
+    let folders = folder.folders().into_iter().filter(|(name, _)| !is_surely_mask_folder(name));
+    folders.map(|(_, folder)| folder).collect()
 }
 
 /// Names categories of one name after the folders around them, too.
@@ -318,10 +328,9 @@ fn objects<'a>(top: &Folder<'a>) -> Vec<Folder<'a>> {
 }
 
 fn good_folders(folder: &Folder<'_>, options: &OpenOptions) -> String {
-    let good: Vec<String> = (folder.folders().into_iter())
-        .filter(|(name, _)| counts_as_good(name, options))
-        .map(|(name, _)| format!("{name}/"))
-        .collect();
+    let kinds = folder.pictures.iter().filter_map(|p| kind_of(folder, p));
+    let good: BTreeSet<&str> = kinds.filter(|kind| counts_as_good(kind, options)).collect();
+    let good: Vec<String> = good.into_iter().map(|name| format!("{name}/")).collect();
     format!("{} beside other folders", good.join(", "))
 }
 

@@ -16,7 +16,15 @@ use std::path::Path;
 /// Whether a folder of good images lies beside others, that of masks among them.
 pub(super) fn fits(folder: &Folder<'_>, options: &OpenOptions) -> bool {
     let folders = folder.folders();
-    folders.len() > 1 && folders.iter().any(|(name, _)| counts_as_good(name, options))
+    let direct = |folders: &[(String, Folder<'_>)]| {
+        folders.len() > 1 && folders.iter().any(|(name, _)| counts_as_good(name, options))
+    };
+    let images: Vec<_> = folders.iter().filter(|(name, _)| !is_mask_folder(name)).collect();
+    match images.as_slice() {
+        // `images/good`, `images/dent` beside `masks/dent`.
+        [(name, inner)] if images.len() < folders.len() && is_container(name) => direct(&inner.folders()),
+        _ => direct(&folders),
+    }
 }
 
 pub(super) fn open<'a>(root: &Path, folder: &Folder<'a>, options: &OpenOptions) -> Draft<'a> {

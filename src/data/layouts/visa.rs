@@ -1,5 +1,5 @@
 //! VisA. With the list of its one-class split, `split_csv/1cls.csv`: `object,split,label,image,mask`, paths
-//! from the root. Without it, the whole set or one object, `candle/Data/Images/{Normal,Anomaly}` and
+//! from the root; the folder of one object follows the list beside it, too. Without a list, the whole set or one object, `candle/Data/Images/{Normal,Anomaly}` and
 //! `candle/Data/Masks/Anomaly`: every fifth normal image is for testing.
 
 use super::draft::{Draft, Item};
@@ -12,12 +12,8 @@ use crate::{Error, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-const LIST: &str = "split_csv/1cls.csv";
+pub(super) const LIST: &str = "split_csv/1cls.csv";
 const HEADER: [&str; 5] = ["object", "split", "label", "image", "mask"];
-
-pub(super) fn has_list(root: &Path) -> bool {
-    root.join(LIST).is_file()
-}
 
 /// Whether a folder is one object: `Data/Images/Normal` or `Data/Images/Anomaly` lies in it.
 pub(super) fn is_object(folder: &Folder<'_>) -> bool {
@@ -53,11 +49,22 @@ pub(super) fn open_object<'a>(folder: &Folder<'a>) -> Draft<'a> {
     draft
 }
 
-pub(super) fn open_list<'a>(root: &Path, top: &Folder<'a>) -> Result<Vec<Draft<'a>>> {
+/// The objects of the list, where there is one: of all in the list, or of the one whose folder `root` is, which
+/// lies beside the list then.
+pub(super) fn open_list<'a>(root: &Path, top: &Folder<'a>) -> Result<Option<Vec<Draft<'a>>>> {
+    let above = root.parent().filter(|above| root.file_name().is_some() && above.join(LIST).is_file());
+    let (root, only) = match (root.join(LIST).is_file(), above) {
+        (true, _) => (root, None),
+        (false, Some(above)) if is_object(top) => (above, Some(top.name())),
+        _ => return Ok(None),
+    };
     let file = root.join(LIST);
     let by_path: HashMap<&Path, &'a Picture> = top.pictures.iter().map(|p| (p.path(), *p)).collect();
     let mut sets: BTreeMap<String, Draft<'a>> = BTreeMap::new();
     for (line, [object, split, label, image, mask]) in list::read(&file, HEADER)? {
+        if only.as_ref().is_some_and(|only| *only != object) {
+            continue;
+        }
         let wrong = |what: String| wrong_line(&file, line, what);
         let path = root.join(&image);
         let Some(&picture) = by_path.get(path.as_path()) else {
@@ -88,10 +95,13 @@ pub(super) fn open_list<'a>(root: &Path, top: &Folder<'a>) -> Result<Vec<Draft<'
             }
         }
     }
+    if sets.is_empty() && only.is_some() {
+        return Ok(None);
+    }
     if sets.is_empty() {
         return Err(Error::Dataset { path: file, reason: "the list names no image".to_owned() });
     }
-    Ok(sets.into_values().collect())
+    Ok(Some(sets.into_values().collect()))
 }
 
 /// The mask that a line names, where it is there.

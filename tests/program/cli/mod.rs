@@ -2,6 +2,7 @@
 
 mod adapter;
 mod bad;
+mod data;
 mod fit;
 mod layouts;
 mod score;
