@@ -10,11 +10,7 @@ use crate::data::decode::IMAGE_EXTENSIONS;
 use crate::data::left_out::{LeftOut, Reason};
 use crate::data::list_files::{Listing, once};
 use crate::{Error, Result};
-<<<<<<< HEAD
-use std::collections::{BTreeSet, HashSet};
-=======
-use std::collections::{HashMap, HashSet};
->>>>>>> main
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// A data set in one of the known layouts.
