@@ -132,7 +132,7 @@ fn undefined_figures_are_refused() {
     assert!(refused(average_precision(&[], &[])).contains("no normal sample"));
     assert!(refused(roc_curve(&[0.0], &[])).contains("1 scores for 0 labels"));
     let map = Map { width: 2, scores: &[0.0; 4], mask: None };
-    assert!(refused(aupro(&[map], 0.3)).contains("no mask of any defect image"));
+    assert!(refused(aupro(&[map], 0.3)).contains("no defect pixel"));
     assert!(refused(aupro(&[Map { mask: Some(&[true; 4]), ..map }], 0.3)).contains("no normal pixel"));
     assert!(refused(aupro(&[Map { width: 3, ..map }], 0.3)).contains("width 3"));
     let map = Map { width: 2, scores: &[0.0; 2], mask: Some(&[true, false]) };
