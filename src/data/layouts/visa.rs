@@ -55,7 +55,7 @@ pub(super) fn open_list<'a>(root: &Path, top: &Folder<'a>) -> Result<Option<Vec<
     let above = root.parent().filter(|above| root.file_name().is_some() && above.join(LIST).is_file());
     let (root, only) = match (root.join(LIST).is_file(), above) {
         (true, _) => (root, None),
-        (false, Some(above)) if is_object(top) => (above, Some(top.name())),
+        (false, Some(above)) => (above, Some(top.name())),
         _ => return Ok(None),
     };
     let file = root.join(LIST);
