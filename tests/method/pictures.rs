@@ -3,7 +3,9 @@
 use safetensors::SafeTensors;
 use serde_json::Value;
 use softpatch::Error;
-use softpatch::data::{DecodeOptions, Levels, OwnedImage, decode_bytes, decode_with_notes, find_bits, inspect_file};
+use softpatch::data::{
+    DecodeOptions, Levels, OwnedImage, decode_bytes, decode_with_notes, find_bits, inspect_file,
+};
 use std::ops::ControlFlow;
 
 struct Case {
