@@ -20,7 +20,7 @@ import tifffile
 from PIL import Image
 from safetensors.numpy import save_file
 
-WIDTH, HEIGHT = 35, 21
+WIDTH, HEIGHT = 33, 18
 rng = np.random.default_rng(7)
 tensors, expected, shared = {}, {}, {}
 
@@ -28,7 +28,7 @@ yy, xx = np.mgrid[0:HEIGHT, 0:WIDTH]
 smooth = np.stack([120 + 90 * np.sin(xx / 9 + yy / 14), 40 + 5 * xx + yy, 230 - 4 * xx - 3 * yy], -1)
 SMOOTH = np.clip(smooth, 0, 255).astype(np.uint8)
 RGB = np.clip(smooth + rng.integers(-20, 20, smooth.shape), 0, 255).astype(np.uint8)
-GREY = RGB[..., 0]
+GREY = RGB[..., 0].copy()
 ALPHA = (xx * 7 % 256).astype(np.uint8)
 BITS = (GREY > 128).astype(np.uint8)
 
@@ -412,8 +412,8 @@ def jpeg(factors, apart=False, dht=DHT, restart=0, width=WIDTH, height=HEIGHT, g
 ONE = (1, 1)
 for name, factors in {"444": [ONE] * 3, "422": [(2, 1), ONE, ONE], "440": [(1, 2), ONE, ONE], "420": [(2, 2), ONE, ONE], "411": [(4, 1), ONE, ONE], "410": [(4, 2), ONE, ONE], "311": [(3, 1), ONE, ONE], "313": [(1, 3), ONE, ONE], "finer-2x1": [ONE, (2, 1), (2, 1)], "finer-2x2": [ONE, (2, 2), (2, 2)], "uneven": [(2, 2), (2, 1), (1, 2)], "all-2x2": [(2, 2)] * 3, "all-2x1": [(2, 1)] * 3, "grey": [ONE], "grey-2x2": [(2, 2)]}.items():
     for apart in (False, True):
-        if apart and len(factors) == 1:
-            continue
+        if apart and len(factors) == 1 or not apart and sum(h * v for h, v in factors) > 10:
+            continue  # a unit has ten blocks at most
         data = jpeg(factors, apart)
         case(f"jpeg-{name}{'-apart' if apart else ''}", data, pillow(data), within=4, why=WHY)
 data = jpeg([(3, 1), (2, 1), ONE])
@@ -438,6 +438,11 @@ data = saved(Image.fromarray(SMOOTH), "JPEG", keep_rgb=True, quality=90)
 case("jpeg-rgb", data, pillow(data), within=2, why=WHY)
 data = saved(Image.fromarray(ink, "CMYK"), "JPEG", quality=90)
 case("jpeg-cmyk", data, pillow(data), within=4, why=WHY, notes=["CMYK"])
+at = data.index(b"\xff\xee")
+data = data[:at] + data[at + 16 :]
+case("jpeg-cmyk-plain", data, pillow(data), within=4, why=WHY)
+data = imagecodecs.jpeg8_encode(255 - ink, level=90, colorspace="CMYK", outcolorspace="YCCK")
+case("jpeg-ycck", data, pillow(data), within=4, why=WHY)
 data = imagecodecs.jpeg8_encode(GREY, lossless=True, predictor=4)
 case("jpeg-lossless", data, GREY)
 data = imagecodecs.jpeg8_encode(RGB, lossless=True, predictor=1)

@@ -21,11 +21,10 @@ impl Kind {
 
     /// "a HEIC file", "an AVIF file".
     pub(super) fn with_article(self) -> String {
-        let article = match self.name {
-            name if name.starts_with(['A', 'E', 'I', 'O']) => "an",
-            "FITS" | "MNG" | "FLIF" | "SVG" | "XPM" | "HEIC" => "a",
-            _ => "a",
-        };
+        // Letters that are spoken with a vowel first.
+        let letters = ["HDF", "MNG", "RAF", "RW2", "SGI", "SVG", "X"];
+        let vowel = self.name.starts_with(['A', 'E', 'I', 'O']);
+        let article = if vowel || letters.iter().any(|l| self.name.starts_with(l)) { "an" } else { "a" };
         format!("{article} {} file", self.name)
     }
 }

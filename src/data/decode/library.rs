@@ -1,41 +1,12 @@
-//! BMP, WebP and QOI by the image crate.
+//! WebP and QOI by the image crate.
 
 use super::picture::{Note, Picture};
-use super::raster::{
-    Colour, Data, Fault, Raster, Read, check_size, cut, damaged, grey_or_palette, unsupported,
-};
-use image::codecs::bmp::BmpDecoder;
+use super::raster::{Colour, Data, Fault, Raster, Read, check_size, cut, damaged, unsupported};
 use image::codecs::qoi::QoiDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageError};
-use std::borrow::Cow;
 use std::io::{Cursor, ErrorKind};
-
-/// What the header of a BMP says.
-pub(super) fn bmp_header(bytes: &[u8]) -> Read<Picture> {
-    let (bytes, notes) = mended(bytes);
-    let mut decoder = BmpDecoder::new(Cursor::new(&*bytes)).map_err(fault)?;
-    decoder.set_indexed_color(decoder.get_palette().is_some());
-    Ok(Picture { notes, ..picture("BMP", &decoder, depth(&bytes)) })
-}
-
-/// Decodes a BMP.
-pub(super) fn bmp(bytes: &[u8], max_pixels: u64) -> Read<Raster> {
-    let (bytes, notes) = mended(bytes);
-    let mut decoder = BmpDecoder::new(Cursor::new(&*bytes)).map_err(fault)?;
-    decoder.set_indexed_color(decoder.get_palette().is_some());
-    let bits = depth(&bytes);
-    let picture = Picture { notes, ..picture("BMP", &decoder, bits) };
-    let colour = decoder.get_palette().map(|p| grey_or_palette(p.to_vec(), bits));
-    let mut raster = pixels(decoder, picture, max_pixels)?;
-    match colour {
-        Some(colour) => raster.colour = colour,
-        // Fields of 5 or 6 bit come as 8.
-        None => raster.picture.bits = 8,
-    }
-    Ok(raster)
-}
 
 /// What the header of a QOI file says.
 pub(super) fn qoi_header(bytes: &[u8]) -> Read<Picture> {
@@ -83,50 +54,6 @@ fn pixels(decoder: impl ImageDecoder, picture: Picture, max_pixels: u64) -> Read
     let mut values = vec![0; size];
     decoder.read_image(&mut values).map_err(fault)?;
     Ok(Raster { picture, colour, alpha, data: Data::U8(values) })
-}
-
-fn number(bytes: &[u8], at: usize, size: usize) -> Option<u64> {
-    Some(bytes.get(at..at + size)?.iter().rev().fold(0, |value, &b| value << 8 | u64::from(b)))
-}
-
-/// Bits that a BMP stores for a palette's index; 8 for colours.
-fn depth(bytes: &[u8]) -> u32 {
-    let at = if number(bytes, 14, 4) == Some(12) { 24 } else { 28 };
-    number(bytes, at, 2).map_or(8, |bits| bits.clamp(1, 8) as u32)
-}
-
-/// A BMP whose header places the pixels inside its palette, or nowhere, with the place behind the palette;
-/// other viewers do so too. Where the pixels would not fit there, the palette is shorter than it says.
-fn mended(bytes: &[u8]) -> (Cow<'_, [u8]>, Vec<Note>) {
-    let same = || (Cow::Borrowed(bytes), Vec::new());
-    let core = number(bytes, 14, 4) == Some(12);
-    let field = |at, in_core, size| number(bytes, if core { in_core } else { at }, size);
-    let (Some(offset), Some(header), Some(bits), Some(width), Some(height)) = (
-        number(bytes, 10, 4),
-        number(bytes, 14, 4),
-        field(28, 24, 2),
-        if core { number(bytes, 18, 2) } else { number(bytes, 18, 4) },
-        if core { number(bytes, 20, 2) } else { number(bytes, 22, 4) },
-    ) else {
-        return same();
-    };
-    let compression = if core { 0 } else { number(bytes, 30, 4).unwrap_or(0) };
-    let used = if core { 0 } else { number(bytes, 46, 4).unwrap_or(0) };
-    let colours = match (used, bits) {
-        (0, 1..=8) => 1 << bits,
-        (0, _) => 0,
-        (used, _) => used,
-    };
-    let masks = if compression == 3 && header == 40 { 12 } else { 0 };
-    let behind = 14 + header + masks + colours * if core { 3 } else { 4 };
-    let rows = u64::from((height as u32 as i32).unsigned_abs());
-    let size = if compression == 0 || compression == 3 { (width * bits).div_ceil(32) * 4 * rows } else { 0 };
-    if offset >= behind || behind + size > bytes.len() as u64 {
-        return same();
-    }
-    let mut whole = bytes.to_vec();
-    whole[10..14].copy_from_slice(&(behind as u32).to_le_bytes());
-    (Cow::Owned(whole), vec![Note::PixelOffset])
 }
 
 fn fault(error: ImageError) -> Fault {

@@ -1,5 +1,6 @@
 //! Image files to 8-bit RGB.
 
+mod bmp;
 mod gif;
 mod jpeg;
 mod kind;
@@ -195,7 +196,7 @@ fn container(name: &Path, bytes: &[u8]) -> Result<Container> {
 impl Container {
     fn header(self, bytes: &[u8]) -> raster::Read<Picture> {
         match self {
-            Self::Bmp => library::bmp_header(bytes),
+            Self::Bmp => bmp::header(bytes),
             Self::Gif => gif::header(bytes),
             Self::Jpeg => jpeg::header(bytes),
             Self::Png => png::header(bytes),
@@ -208,7 +209,7 @@ impl Container {
 
     fn decode(self, bytes: &[u8], max_pixels: u64) -> raster::Read<Raster> {
         match self {
-            Self::Bmp => library::bmp(bytes, max_pixels),
+            Self::Bmp => bmp::decode(bytes, max_pixels),
             Self::Gif => gif::decode(bytes, max_pixels),
             Self::Jpeg => jpeg::decode(bytes, max_pixels),
             Self::Png => png::decode(bytes, max_pixels),

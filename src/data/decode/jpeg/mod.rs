@@ -51,8 +51,7 @@ pub(super) fn decode_as(bytes: &[u8], max_pixels: u64, model: Option<Model>) -> 
         picture.notes.push(Note::NoEndMarker);
     }
     let whole = repaired(bytes, &marks);
-    let data =
-        if ordinary(&marks) { zune(&whole, model)? } else { other(&whole, &marks, model, max_pixels)? };
+    let data = if ordinary(&marks) { zune(&whole, model)? } else { other(&whole, model, max_pixels)? };
     let colour = if model == Model::Grey { Colour::Grey } else { Colour::Rgb };
     let raster = Raster { picture, colour, alpha: false, data };
     let want = marks.frame.width * marks.frame.height * raster.channels();
@@ -154,7 +153,7 @@ fn zune(bytes: &[u8], model: Model) -> Read<Data> {
     Ok(Data::U8(data))
 }
 
-fn other(bytes: &[u8], marks: &Markers, model: Model, max_pixels: u64) -> Read<Data> {
+fn other(bytes: &[u8], model: Model, max_pixels: u64) -> Read<Data> {
     use jpeg_decoder::{ColorTransform, Decoder, Error, PixelFormat};
     let fault = |e: Error| match e {
         Error::Unsupported(jpeg_decoder::UnsupportedFeature::NonIntegerSubsamplingRatio) => {
@@ -180,17 +179,10 @@ fn other(bytes: &[u8], marks: &Markers, model: Model, max_pixels: u64) -> Read<D
             Ok(Data::U16(data.as_chunks().0.iter().map(|&b| u16::from_ne_bytes(b)).collect()))
         }
         Some(PixelFormat::CMYK32) => {
-            // Adobe writes ink as its complement.
-            let inverted = marks.adobe.is_some();
-            data = data
-                .as_chunks::<4>()
-                .0
-                .iter()
-                .flat_map(|p| {
-                    let ink = p.map(|v| u32::from(if inverted { 255 - v } else { v }));
-                    cmyk_to_rgb(ink, 255).map(|v| v as u8)
-                })
-                .collect();
+            // Files hold the complements of inks, as Adobe began it, with its segment or without; the decoder
+            // turns them to inks.
+            let rgb = |ink: &[u8; 4]| cmyk_to_rgb(ink.map(u32::from), 255).map(|v| v as u8);
+            data = data.as_chunks::<4>().0.iter().flat_map(rgb).collect();
             Ok(Data::U8(data))
         }
         None => Err(damaged("the decoder gave no format")),

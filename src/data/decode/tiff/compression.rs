@@ -112,12 +112,15 @@ impl Compression {
                 }
             }
         } else {
-            // An error at the end is what comes behind the last line.
-            let _ = fax::decoder::decode_g3(bytes, line);
+            // What goes wrong leaves rows out, which is seen below.
+            let _ = fax::decoder::decode_g3(bytes.chain(RETURN_TO_CONTROL), line);
         }
         if out.len() < size { Err(cut()) } else { Ok(out) }
     }
 }
+
+/// Six ends of line, which end a fax. TIFF leaves them out, and the library drops a last line without them.
+const RETURN_TO_CONTROL: [u8; 9] = [0, 0x10, 1, 0, 0x10, 1, 0, 0x10, 1];
 
 fn read(mut from: impl std::io::Read, size: usize) -> Read<Vec<u8>> {
     let mut out = vec![0; size];

@@ -20,7 +20,8 @@ pub(super) struct Directory<'a> {
 
 struct Entry<'a> {
     sort: u16,
-    content: &'a [u8],
+    /// None where it lies behind the end of the file.
+    content: Option<&'a [u8]>,
 }
 
 /// More pages than anybody writes: a chain of directories past it is taken for damage.
@@ -95,11 +96,10 @@ impl<'a> File<'a> {
             let own = &entry[4 + word..];
             let size = count.saturating_mul(size_of(sort));
             let content = if size <= word as u64 {
-                &own[..size as usize]
+                Some(&own[..size as usize])
             } else {
-                // A value that is cut off is an error where it is needed only.
-                let Ok(part) = self.part(self.join(own), size) else { continue };
-                part
+                // An error where it is needed only.
+                self.part(self.join(own), size).ok()
             };
             entries.entry(tag).or_insert(Entry { sort, content });
         }
@@ -116,7 +116,7 @@ impl<'a> Directory<'a> {
     /// Values of a tag of integers, or of whole floating-point numbers.
     pub fn numbers(&self, tag: u16) -> Read<Option<Vec<u64>>> {
         let Some(Entry { sort, content }) = self.entries.get(&tag) else { return Ok(None) };
-        let size = size_of(*sort) as usize;
+        let (content, size) = (content.ok_or_else(cut)?, size_of(*sort) as usize);
         let values = content.chunks_exact(size).map(|bytes| {
             let bits = self.file.join(bytes);
             match sort {
@@ -138,7 +138,7 @@ impl<'a> Directory<'a> {
 
     /// Content of a tag as bytes.
     pub fn bytes(&self, tag: u16) -> Option<&'a [u8]> {
-        self.entries.get(&tag).map(|entry| entry.content)
+        self.entries.get(&tag).and_then(|entry| entry.content)
     }
 }
 
