@@ -69,6 +69,14 @@ impl FileNotes {
         let topics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let line = |files: &BTreeMap<PathBuf, Note>| {
             let (path, note) = files.first_key_value()?;
+            let note = match note {
+                // Of dark pictures among bright ones there is nothing to say.
+                Note::Depth(_) => match files.values().max()? {
+                    Note::Depth(bits) if *bits > 14 => return None,
+                    brightest => brightest,
+                },
+                other => other,
+            };
             let more = match files.len() - 1 {
                 0 => String::new(),
                 1 => "; so with 1 other file".to_owned(),

@@ -2,12 +2,14 @@
 
 use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, Rgba};
 use proptest::prelude::*;
-use softpatch::Error;
 use softpatch::data::{
-    DecodeOptions, FileSource, ImageSource, MemorySource, OwnedImage, decode_bytes, decode_file, list_images,
+    DecodeOptions, FileSource, ImageSource, Levels, MemorySource, OwnedImage, decode_bytes, decode_file,
+    list_images,
 };
+use softpatch::{Error, FitOptions};
 use std::io::Cursor;
-use std::path::Path;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 
 fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut out = Cursor::new(Vec::new());
@@ -263,4 +265,37 @@ fn sources_load_in_any_order() {
     assert_eq!(*memory.load(0).unwrap(), image);
     assert!(matches!(memory.load(1), Err(Error::InvalidImage(_))));
     assert_eq!(memory.name(1), "<memory>[1]");
+}
+
+#[test]
+fn a_source_says_once_what_its_files_leave_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let deep = |name: &str, largest: u16| {
+        let path = dir.path().join(name);
+        let picture = image::ImageBuffer::from_fn(4, 3, |x, _| image::Luma([largest / (x as u16 + 1)]));
+        DynamicImage::from(picture).save(&path).unwrap();
+        path
+    };
+    let notes = |paths: &[PathBuf], levels: Levels| {
+        let source = FileSource::new(paths.to_vec(), DecodeOptions { levels, ..DecodeOptions::default() });
+        (0..source.len()).for_each(|i| drop(source.load(i).unwrap()));
+        source.notes()
+    };
+    let mut paths = vec![deep("a.png", 900), deep("b.png", 4095), deep("c.png", 1000)];
+    let said = notes(&paths, Levels::Found);
+    assert!(said.len() == 1 && said[0].contains("lower 12 of 16 bits"), "{said:?}");
+    assert!(said[0].contains("a.png") && said[0].contains("2 other files"), "{said:?}");
+    assert_eq!(notes(&paths, Levels::Bits(12)), [""; 0]);
+    let mut options = FitOptions::default();
+    let settled = options.settle_bits(&paths, |_| ControlFlow::Continue(())).unwrap().unwrap();
+    assert!(options.bits == 12 && settled.contains("no value is above 4095"), "{settled}");
+    // One bright picture, and the others are dark ones.
+    paths.push(deep("d.png", 60_000));
+    assert_eq!(notes(&paths, Levels::Found), [""; 0]);
+
+    let alpha = image::RgbaImage::from_fn(4, 3, |x, _| image::Rgba([9, 9, 9, x as u8]));
+    let path = dir.path().join("alpha.png");
+    alpha.save(&path).unwrap();
+    let said = notes(&[path], Levels::Found);
+    assert!(said.len() == 1 && said[0].contains("alpha is not constant"), "{said:?}");
 }

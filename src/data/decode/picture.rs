@@ -64,6 +64,8 @@ pub enum Note {
     Cmyk,
     /// The end-of-image marker is missing, all pixels are there.
     NoEndMarker,
+    /// The highest bit that a pixel of more than 8 bit has, where neither tags nor settings say what is white.
+    Depth(u32),
     /// The place of the pixels that the header names lies in the palette; they were read behind it.
     PixelOffset,
 }
@@ -78,6 +80,7 @@ impl Note {
             Self::ExtraChannels => "channels",
             Self::Cmyk => "CMYK",
             Self::NoEndMarker => "end marker",
+            Self::Depth(_) => "depth",
             Self::PixelOffset => "pixel offset",
         }
     }
@@ -92,6 +95,11 @@ impl fmt::Display for Note {
             Self::ExtraChannels => f.write_str("channels beyond colour and alpha are ignored"),
             Self::Cmyk => f.write_str("CMYK is turned to RGB without a colour profile"),
             Self::NoEndMarker => f.write_str("the end marker is missing, all pixels are there"),
+            Self::Depth(bits) => write!(
+                f,
+                "values take the lower {bits} of 16 bits and come out dark; the setting bits says what is white \
+                 (`FitOptions::settle_bits` finds it)"
+            ),
             Self::PixelOffset => {
                 f.write_str("the header places the pixels inside the palette; they are read behind it")
             }
