@@ -2,9 +2,10 @@
 //!
 //! `cargo run --release --example fit_folder -- FOLDER MODEL.safetensors`
 
-use softpatch::data::{DecodeOptions, TrainSet};
+use softpatch::data::TrainSet;
 use softpatch::detector::Stage;
 use softpatch::{Backbone, Detector, Device, DeviceOptions, FitOptions, Progress};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 /// Says on standard error how far the fit is.
@@ -23,9 +24,15 @@ fn main() -> softpatch::Result<()> {
         std::process::exit(2);
     };
     let device = Device::open(&DeviceOptions::default())?;
-    let images = TrainSet::open(folder)?.source(DecodeOptions::default());
+    let images = TrainSet::open(folder)?;
     // A tenth of all training patches becomes the memory bank; 0.01 makes scoring faster.
-    let options = FitOptions::default().coreset_ratio(0.1);
+    let mut options = FitOptions::default().coreset_ratio(0.1);
+    // Cameras of 10 to 14 bit leave their values in the lower bits of 16.
+    let depth = options.settle_bits(&images.paths, |_| ControlFlow::Continue(()))?;
+    for said in images.notes.iter().chain(&depth) {
+        eprintln!("{said}");
+    }
+    let images = images.source(options.decode());
     let detector = Detector::fit(&device, &Backbone::embedded()?, &images, &options, &Lines)?;
     detector.save(Path::new(model))?;
     let info = detector.info();

@@ -5,7 +5,7 @@
 //! A real camera does not wait: a frame that comes while the stream is busy is dropped here, by this
 //! program's own choice, and counted.
 
-use softpatch::data::{DecodeOptions, FileSource, Frame, ImageSource, list_images};
+use softpatch::data::{FileSource, Frame, ImageSource, list_images};
 use softpatch::detector::{Backbone, Detector, Finished, Stream, Waited};
 use softpatch::{Device, DeviceOptions};
 use std::path::Path;
@@ -26,15 +26,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let count = number(&args, 3, 100.0)? as usize;
     let limit = number(&args, 4, 4.0)? as usize;
 
-    let source = FileSource::new(list_images(folder)?, DecodeOptions::default());
+    let device = Device::open(&DeviceOptions::default())?;
+    let detector = Detector::load(&device, &backbone()?, Path::new(model))?;
+    // Decoded as the training images were.
+    let source = FileSource::new(list_images(folder)?.images, detector.info().options.decode());
     if source.is_empty() {
         return Err(format!("{folder}: no images").into());
     }
     let frames = (0..source.len().min(32))
         .map(|i| Ok(Frame::copy_of(&source.load(i)?.as_image()?)))
         .collect::<softpatch::Result<Vec<_>>>()?;
-    let device = Device::open(&DeviceOptions::default())?;
-    let detector = Detector::load(&device, &backbone()?, Path::new(model))?;
     println!("{} frames on {}", frames.len(), device.caps().adapter);
     // Pipelines are built at the first frames, for each number of frames that may come together.
     let batch: Vec<_> = frames.iter().cycle().take(limit).map(Frame::as_image).collect();

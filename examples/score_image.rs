@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example score_image -- MODEL.safetensors IMAGE HEATMAP.png`
 
-use softpatch::data::{DecodeOptions, decode_file};
+use softpatch::data::decode_file;
 use softpatch::report::{center_crop, overlay, write_png};
 use softpatch::{Backbone, Detector, Device, DeviceOptions};
 use std::path::Path;
@@ -15,7 +15,8 @@ fn main() -> softpatch::Result<()> {
     };
     let device = Device::open(&DeviceOptions::default())?;
     let detector = Detector::load(&device, &Backbone::embedded()?, Path::new(model))?;
-    let picture = decode_file(image, &DecodeOptions::default())?;
+    // Decoded as the training images were.
+    let picture = decode_file(image, &detector.info().options.decode())?;
     let score = detector.score_one(&picture.as_image()?)?;
     let verdict = match score.anomalous {
         Some(true) => "anomalous",

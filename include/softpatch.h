@@ -4,7 +4,8 @@
  * Null pointers are refused unless a function says that they may be null. Nothing is kept after a function returns. Options
  * structs begin with their size, which the _init function sets, and may grow at the end in later versions; other structs never
  * change. Every handle may be used from every thread at once; calls that score with one detector take turns. The last error
- * belongs to the thread whose call failed. Texts are UTF-8. A callback must return: it may neither throw nor longjmp. Results
+ * belongs to the thread whose call failed. Texts are UTF-8. A callback must return: it may neither throw nor longjmp. In a
+ * process that was forked after the library was used, every function is SOFTPATCH_FORKED and does nothing. Results
  * are written only where a function returns SOFTPATCH_OK, but handles are set to 0 on failure, and `needed` and `count` are
  * also set where a buffer is too small. SPDX-License-Identifier: MIT OR Apache-2.0 */
 
@@ -85,6 +86,57 @@
 
 // Blue, green, red, alpha; alpha is ignored.
 #define SOFTPATCH_BGRA8 5
+
+// Grey of 10 bit in two bytes in native order: 0 to 1023 becomes 0 to 255. A larger value is
+// `SOFTPATCH_INVALID_IMAGE`, here and in the next two.
+#define SOFTPATCH_GRAY10 6
+
+// Grey of 12 bit in two bytes in native order: 0 to 4095.
+#define SOFTPATCH_GRAY12 7
+
+// Grey of 14 bit in two bytes in native order: 0 to 16383.
+#define SOFTPATCH_GRAY14 8
+
+// GigE Vision's Mono10Packed: two pixels in three bytes, their upper 8 bits in the first and the third, the
+// lower two in bits 0 and 1, and 4 and 5, of the second. Rows of packed formats begin with a byte of their
+// own; of an odd width two bytes are the last.
+#define SOFTPATCH_MONO10_PACKED 9
+
+// GigE Vision's Mono12Packed: two pixels in three bytes, their upper 8 bits in the first and the third, the
+// lower four in the lower and the upper half of the second.
+#define SOFTPATCH_MONO12_PACKED 10
+
+// GenICam's Mono10p: four pixels in five bytes, lowest bits first, without gaps.
+#define SOFTPATCH_MONO10P 11
+
+// GenICam's Mono12p: two pixels in three bytes, lowest bits first, without gaps.
+#define SOFTPATCH_MONO12P 12
+
+// Red, green, blue of two bytes each in native order.
+#define SOFTPATCH_RGB16 13
+
+// Blue, green, red of two bytes each in native order, as OpenCV has it.
+#define SOFTPATCH_BGR16 14
+
+// Red, green, blue, alpha of two bytes each in native order; alpha is ignored.
+#define SOFTPATCH_RGBA16 15
+
+// Blue, green, red, alpha of two bytes each in native order; alpha is ignored.
+#define SOFTPATCH_BGRA16 16
+
+// Bayer mosaic of one byte a pixel, rows R G R G over G B G B (GenICam's BayerRG8, OpenCV's BayerRGGB), two
+// by two pixels at least. The two colours that a pixel lacks are the means of its nearest neighbours that
+// have them, halves rounded up; at the border the mosaic is mirrored.
+#define SOFTPATCH_BAYER_RG8 17
+
+// Bayer mosaic of one byte a pixel, rows G R G R over B G B G.
+#define SOFTPATCH_BAYER_GR8 18
+
+// Bayer mosaic of one byte a pixel, rows G B G B over R G R G.
+#define SOFTPATCH_BAYER_GB8 19
+
+// Bayer mosaic of one byte a pixel, rows B G B G over G R G R.
+#define SOFTPATCH_BAYER_BG8 20
 
 // No map.
 #define SOFTPATCH_MAP_NONE 0
@@ -193,6 +245,23 @@ typedef struct {
     uint32_t exif;
     // How the backbone stores weights and activations: one of `SOFTPATCH_PRECISION_*`.
     uint32_t precision;
+    // Significant bits of samples in 16-bit files, as cameras of 10, 12 and 14 bit leave them: 8 to 16, or 0
+    // for what the files' own tags say, else what all files of the folder show. Images in memory have it in
+    // their format; the model records the setting for whoever scores files with it.
+    uint32_t bits;
+    // 1: all images of the folder are good, whatever its folders are called; masks never count; else 0. For
+    // `softpatch_fit_folder`, as are `layout` and `take`.
+    uint32_t all;
+    // The sample value that becomes black in files of 16 or 32 bit, where `white` is above it.
+    double black;
+    // The sample value that becomes white, for floating point and integers of 32 bit, which have no usual
+    // range; of 16 bit, too. Equal to `black`: not stated.
+    double white;
+    // Name of the folder's layout, e.g. "visa"; null: it is recognised by what is there.
+    const char *layout;
+    // Folders whose images are good, by name or by path below the folder, one a line; null: their names say
+    // so.
+    const char *take;
 } softpatch_fit_options;
 
 // Hears how far a fit is: `done` of `total` units of `stage` (one of `SOFTPATCH_STAGE_*`) are finished.
@@ -215,8 +284,7 @@ typedef struct {
     uint32_t width;
     // Height in pixels.
     uint32_t height;
-    // One of `SOFTPATCH_GRAY8`, `SOFTPATCH_GRAY16`, `SOFTPATCH_RGB8`, `SOFTPATCH_BGR8`, `SOFTPATCH_RGBA8`,
-    // `SOFTPATCH_BGRA8`.
+    // `SOFTPATCH_GRAY8` or another of the constants beside it.
     uint32_t format;
     // For later use: 0.
     uint32_t reserved;
@@ -321,6 +389,14 @@ typedef uint64_t softpatch_stream;
 // Something in the library broke: please report it.
 #define SOFTPATCH_INTERNAL 17
 
+// Nothing says which images of a folder are good: name the layout, the folders to take, or take all.
+#define SOFTPATCH_CHOICE 18
+
+// This process was forked from one that had used the library. The driver's threads did not come along, so
+// that every function does nothing but say this, those that free, too. Start workers by spawn or exec, or
+// fork before the first call.
+#define SOFTPATCH_FORKED 19
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -372,8 +448,9 @@ softpatch_status softpatch_context_info_json(softpatch_context context,
 // Fills `options`, of `size` bytes (`sizeof *options`), with the published defaults.
 softpatch_status softpatch_fit_options_init(softpatch_fit_options *options, size_t size);
 
-// Learns what normal looks like from the images in a folder (`folder/train` where that exists, else all
-// below `folder`), a few of which may be defective.
+// Learns what normal looks like from the images in a folder, a few of which may be defective: the training
+// images of a data set in a known layout, or all of a folder of images. `SOFTPATCH_CHOICE` where nothing says
+// which of them are good; `layout`, `take` and `all` of the options say so.
 //
 // `options` may be null for the defaults, `progress` may be null; `user_data` is passed to it. A fit that
 // the callback cancels returns `SOFTPATCH_CANCELLED` within half a second; what it was computing ends in the

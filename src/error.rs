@@ -45,7 +45,7 @@ pub enum Error {
         /// What is there, what would be taken, and how to decide.
         reason: String,
     },
-    /// Some of the images of a source cannot be used; nothing came of the others.
+    /// Some of the images of a source, or of the masks of a set, cannot be used; nothing came of the others.
     #[error("{}", list_bad(*total, bad))]
     BadImages {
         /// Images of the source.
@@ -98,7 +98,7 @@ pub enum Error {
 /// Every bad image in a line of its own.
 fn list_bad(total: usize, bad: &[(usize, Error)]) -> String {
     let lines: Vec<String> = bad.iter().map(|(_, e)| format!("\n  {e}")).collect();
-    format!("{} of {total} images cannot be used:{}", bad.len(), lines.concat())
+    format!("{} of {total} files cannot be used:{}", bad.len(), lines.concat())
 }
 
 impl Error {

@@ -61,7 +61,7 @@ pub mod report;
 mod settings;
 pub(crate) mod spool;
 
-use low_level::{backbone, bank, cases, gpu, reference, shapes, steps};
+use low_level::{backbone, bank, cases, gpu, process, reference, shapes, steps};
 
 pub use detector::{Backbone, Detector, Discriminator, FitOptions, Progress, Quiet, Score};
 pub use error::{Error, Result, WrongKernel};

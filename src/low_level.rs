@@ -9,6 +9,8 @@ pub mod bank;
 pub mod cases;
 #[path = "gpu/mod.rs"]
 pub mod gpu;
+#[path = "process.rs"]
+pub mod process;
 #[path = "reference/mod.rs"]
 pub mod reference;
 #[path = "roofline/mod.rs"]

@@ -7,9 +7,14 @@
     with detector.stream(limit=4) as stream:
         for score in stream.scores(frames): ...
 
-An image is an array [height, width] of uint8 or uint16 (grey), or [height, width, 3 or 4] of uint8; `order="bgr"` for
-OpenCV's. Rows may have gaps (slices work); other layouts are copied. The library is found through the environment variable
-SOFTPATCH_LIBRARY, next to this file, or where the system looks. Calls release the GIL.
+An image is an array [height, width] (grey) or [height, width, 3 or 4] of uint8 or uint16; `order="bgr"` for OpenCV's.
+`bits=10`, 12 or 14 for arrays of uint16 with as many significant bits, the lower ones; `order="bayer_rg"`, "bayer_gr",
+"bayer_gb" or "bayer_bg" for a Bayer mosaic [height, width] of uint8 whose first row begins with these colours. Rows may have
+gaps (slices work); other layouts are copied. The library is found through the environment variable SOFTPATCH_LIBRARY, next to
+this file, or where the system looks. Calls release the GIL.
+
+After its first call the library works in that process alone: os.fork() and multiprocessing's "fork" leave the driver's threads
+behind, and calls in the child raise ForkedError. Call multiprocessing.set_start_method("spawn") before making workers.
 """
 
 import ctypes as c
@@ -21,7 +26,37 @@ from pathlib import Path
 
 import numpy as np
 
-BUSY, PENDING, EMPTY, CANCELLED = 14, 15, 16, 13
+CANCELLED = 13
+BUSY = 14
+PENDING = 15
+EMPTY = 16
+CHOICE = 18
+FORKED = 19
+# Formats of pixels, as softpatch.h describes them.
+FORMATS = {
+    "gray8": 0,
+    "gray16": 1,
+    "rgb8": 2,
+    "bgr8": 3,
+    "rgba8": 4,
+    "bgra8": 5,
+    "gray10": 6,
+    "gray12": 7,
+    "gray14": 8,
+    "mono10_packed": 9,
+    "mono12_packed": 10,
+    "mono10p": 11,
+    "mono12p": 12,
+    "rgb16": 13,
+    "bgr16": 14,
+    "rgba16": 15,
+    "bgra16": 16,
+    "bayer_rg8": 17,
+    "bayer_gr8": 18,
+    "bayer_gb8": 19,
+    "bayer_bg8": 20,
+}
+ORDERS = ("rgb", "bgr", "bayer_rg", "bayer_gr", "bayer_gb", "bayer_bg")
 # Settings of a fit that have names.
 NAMED = {
     "discriminator": {"lof": 0, "nearest": 1, "gaussian": 2, "none": 3},
@@ -67,6 +102,12 @@ class _FitOptions(c.Structure):
         ("compat", c.c_uint32),
         ("exif", c.c_uint32),
         ("precision", c.c_uint32),
+        ("bits", c.c_uint32),
+        ("all", c.c_uint32),
+        ("black", c.c_double),
+        ("white", c.c_double),
+        ("layout", c.c_char_p),
+        ("take", c.c_char_p),
     ]
 
 
@@ -114,9 +155,24 @@ class SoftpatchError(Exception):
         super().__init__(text)
         self.code = code
 
+    def __reduce__(self):
+        # Workers send their errors to the process that waits for them.
+        return type(self), (self.code, str(self))
+
 
 class Cancelled(SoftpatchError):
     """The progress callback returned False."""
+
+
+class ChoiceError(SoftpatchError):
+    """Nothing says which images of the folder are good: give `layout`, `take` or `all` to Context.fit."""
+
+
+class ForkedError(SoftpatchError):
+    """The process was forked from one that had used softpatch: make workers by multiprocessing's "spawn"."""
+
+
+_KINDS = {CANCELLED: Cancelled, CHOICE: ChoiceError, FORKED: ForkedError}
 
 
 def _load():
@@ -168,8 +224,10 @@ version = _library.softpatch_version().decode()
 def _call(name, *arguments):
     status = getattr(_library, f"softpatch_{name}")(*arguments)
     if status:
-        kind = Cancelled if status == CANCELLED else SoftpatchError
-        raise kind(status, _library.softpatch_last_error_message().decode())
+        text = _library.softpatch_last_error_message().decode()
+        if status == FORKED:
+            text += '. In Python: multiprocessing.set_start_method("spawn") before the first worker'
+        raise _KINDS.get(status, SoftpatchError)(status, text)
 
 
 def _text(name, handle):
@@ -197,24 +255,59 @@ def adapters():
     return [{"index": a.index, **{n: getattr(a, n).decode(errors="replace") for n in names}} for a in found]
 
 
-def _view(array, order):
-    """The image and the array that owns its pixels, which must outlive it."""
-    array = np.asarray(array)
-    formats = {("uint8", None): 0, ("uint16", None): 1, ("uint8", 3): 2, ("uint8", 4): 4}
-    channels = array.shape[2] if array.ndim == 3 else None
-    kind = formats.get((array.dtype.name, channels)) if array.ndim in (2, 3) else None
-    if kind is None or order not in ("rgb", "bgr"):
-        raise ValueError(f"an image is [h, w] uint8 or uint16, or [h, w, 3 or 4] uint8; not {array.shape} {array.dtype}")
+class Frame:
+    """Pixels in any of FORMATS, wherever an image is wanted: Frame(buffer, 640, 480, "mono12_packed"). `pixels` is anything
+    with the buffer protocol; rows begin `stride` bytes apart, 0 for no gaps."""
+
+    def __init__(self, pixels, width, height, format, stride=0):
+        if format not in FORMATS:
+            raise ValueError(f"format is {format!r}; there are {', '.join(FORMATS)}")
+        self._pixels = np.frombuffer(pixels, np.uint8)
+        self._image = (self._pixels.size, stride, width, height, FORMATS[format], 0)
+
+
+def _narrowed(array, bits):
+    """8 bit of arrays of uint16 that no format stands for, as the library scales those that it knows."""
+    most = (1 << bits) - 1
+    if not 8 <= bits < 16:
+        raise ValueError(f"bits is {bits}; arrays of uint16 have 8 to 16")
+    if array.size and array.max() > most:
+        raise ValueError(f"a value is {array.max()}, {bits} bits have values up to {most}; give the camera's bits")
+    return ((array.astype(np.uint32) * 255 + most // 2) // most).astype(np.uint8)
+
+
+def _view(image, order, bits):
+    """The image and the array that owns its pixels, which must outlive it. `bits` are those of uint16; 0: all."""
+    if isinstance(image, Frame):
+        return _Image(image._pixels.ctypes.data, *image._image), image._pixels
+    array = np.asarray(image)
+    colours = {2: "gray", 3: {3: "", 4: "a"}.get(array.shape[-1])}.get(array.ndim)
+    if colours is None or array.dtype.name not in ("uint8", "uint16"):
+        raise ValueError(
+            f"an image is an array [h, w] or [h, w, 3 or 4] of uint8 or uint16; not {array.shape} of {array.dtype}"
+        )
+    if order not in ORDERS:
+        raise ValueError(f"order is {order!r}; there are {', '.join(ORDERS)}")
+    if order.startswith("bayer") and (colours, array.itemsize) != ("gray", 1):
+        raise ValueError(f"a Bayer mosaic is an array [h, w] of uint8; not {array.shape} of {array.dtype}")
+    depth = 8 * array.itemsize
+    if depth == 16 and bits not in (0, 16):
+        if colours == "gray" and bits in (10, 12, 14):
+            depth = bits
+        else:
+            array, depth = _narrowed(array, bits), 8
+    kind = f"gray{depth}" if colours == "gray" else f"{order}{colours}{depth}"
+    if order.startswith("bayer"):
+        kind = f"{order}8"
     height, width = array.shape[:2]
-    row = width * (channels or 1) * array.itemsize
-    pixel = row // width if width else 0
-    inner = array.strides[1:] == ((pixel,) if channels is None else (pixel, 1))
+    pixel = array.itemsize * (array.shape[2] if array.ndim == 3 else 1)
+    row = width * pixel
+    inner = array.strides[1:] == ((pixel, array.itemsize) if array.ndim == 3 else (pixel,))
     if not inner or array.strides[0] < row or array.dtype.byteorder not in "=|":
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
     stride = max(array.strides[0], row)
     size = stride * (height - 1) + row if height else 0
-    kind += channels is not None and order == "bgr"
-    return _Image(array.ctypes.data, size, stride, width, height, kind, 0), array
+    return _Image(array.ctypes.data, size, stride, width, height, FORMATS[kind], 0), array
 
 
 class Score:
@@ -236,6 +329,7 @@ class _Owner:
     def close(self):
         """Frees it; using it afterwards raises SoftpatchError."""
         if self._id:
+            # In a forked process nothing is freed, and nothing is said of it.
             getattr(_library, self._free)(self._id)
             self._id = 0
 
@@ -292,18 +386,27 @@ class Context(_Owner):
     def info(self):
         return _text("context_info_json", self._id)
 
-    def fit(self, images, progress=None, order="rgb", **settings):
+    def fit(self, images, progress=None, order="rgb", layout=None, take=(), all=False, **settings):
         """Fits on a folder or on a list of arrays. `progress(stage, done, total)` cancels by returning False; settings are
-        those of softpatch_fit_options."""
+        those of softpatch_fit_options.
+
+        Of a folder: `layout` names its layout, None recognises it; `take` lists the folders whose images are good, by name
+        or by path below it, where their names do not say so; `all` takes all images, whatever the folders are called. Where
+        nothing says which images are good, ChoiceError says what is there."""
         options = _FitOptions()
         _call("fit_options_init", c.byref(options), c.sizeof(options))
-        known = {name for name, _ in _FitOptions._fields_} - {"struct_size"}
+        known = {name for name, _ in _FitOptions._fields_} - {"struct_size", "layout", "take", "all"}
         for name, value in settings.items():
             if name not in known:
                 raise TypeError(f"no setting {name}; there are {', '.join(sorted(known))}")
             setattr(options, name, _named(name, value) if name in NAMED else value)
         if "crop" in settings and "resize" not in settings:
             options.resize = settings["crop"] * 8 // 7
+        if layout is not None:
+            options.layout = layout.encode()
+        names = [take] if isinstance(take, (str, os.PathLike)) else take
+        options.take = b"\n".join(os.fsencode(name) for name in names) or None
+        options.all = int(all)
         thrown = []
 
         def watch(_, stage, done, total):
@@ -320,7 +423,7 @@ class Context(_Owner):
                 path = os.fsencode(images)
                 _call("fit_folder", self._id, path, c.byref(options), callback, None, c.byref(made))
             else:
-                views = [_view(i, order) for i in images]
+                views = [_view(i, order, options.bits) for i in images]
                 array = (_Image * len(views))(*(v for v, _ in views))
                 _call("fit_images", self._id, array, len(views), c.byref(options), callback, None, c.byref(made))
         except Cancelled:
@@ -343,6 +446,7 @@ class Detector(_Owner):
     """A fitted model on a device."""
 
     _free = "softpatch_detector_free"
+    _model_bits = None
 
     def __init__(self, id):
         self._id = id
@@ -366,10 +470,17 @@ class Detector(_Owner):
         _call("map_size", self._id, MAPS[kind], width, height, c.byref(w), c.byref(h))
         return np.empty((h.value, w.value), np.float32)
 
-    def score(self, images, map=None, order="rgb"):
-        """Scores an image or a list of images. `map` is None, "grid", "crop" or "source"."""
-        single = isinstance(images, np.ndarray)
-        views = [_view(i, order) for i in ([images] if single else images)]
+    def _bits(self, bits):
+        """Those that the model was fitted with, unless others are given."""
+        if bits is None and self._model_bits is None:
+            self._model_bits = self.info["options"].get("bits", 0)
+        return self._model_bits if bits is None else bits
+
+    def score(self, images, map=None, order="rgb", bits=None):
+        """Scores an image or a list of images. `map` is None, "grid", "crop" or "source"; `bits` of arrays of uint16 are
+        those of the fit unless given."""
+        single = isinstance(images, (np.ndarray, Frame))
+        views = [_view(i, order, self._bits(bits)) for i in ([images] if single else images)]
         count = len(views)
         maps = [self._map(map, v.width, v.height) for v, _ in views]
         results = (_Result * count)()
@@ -386,8 +497,9 @@ class Detector(_Owner):
         scores = [Score(r, None if map is None else m) for r, m in zip(results, maps)]
         return scores[0] if single else scores
 
-    def stream(self, limit=4, map=None, order="rgb"):
-        return Stream(self, limit, map, order)
+    def stream(self, limit=4, map=None, order="rgb", bits=None):
+        """Frames in flight, at most `limit`; the rest as in `score`."""
+        return Stream(self, limit, map, order, bits)
 
 
 class Stream(_Owner):
@@ -395,8 +507,9 @@ class Stream(_Owner):
 
     _free = "softpatch_stream_free"
 
-    def __init__(self, detector, limit, map, order):
+    def __init__(self, detector, limit, map, order, bits):
         self._detector, self._kind, self._order, self._sizes = detector, map, order, {}
+        self._bits = detector._bits(bits)
         made = c.c_uint64()
         _call("stream_create", detector._id, limit, c.byref(made))
         self._id = made.value
@@ -404,7 +517,7 @@ class Stream(_Owner):
 
     def submit(self, frame):
         """The frame's ticket, or None where the stream is busy: it was not taken in."""
-        view, owner = _view(frame, self._order)
+        view, owner = _view(frame, self._order, self._bits)
         ticket = c.c_uint64()
         try:
             _call("stream_submit", self._id, c.byref(view), c.byref(ticket))

@@ -1,6 +1,9 @@
 """Tests of softpatch.py: SOFTPATCH_LIBRARY=path/to/libsoftpatch.so python tools/test_softpatch_py.py"""
 
 import os
+import pickle
+import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -68,6 +71,74 @@ class Softpatch(unittest.TestCase):
         np.testing.assert_array_equal(a.map, b.map)
         self.assertEqual(a.map.shape, (8, 8))
 
+    def test_depths_agree(self):
+        rng = np.random.default_rng(3)
+        for bits, format in [(10, "gray10"), (12, "gray12"), (14, "gray14"), (9, None), (16, "gray16")]:
+            most = (1 << bits) - 1
+            deep = rng.integers(0, most + 1, (SIDE, SIDE + 1), np.uint16)
+            flat = np.floor(deep * 255.0 / most + 0.5).astype(np.uint8)
+            want = self.detector.score(flat, map="grid").map
+            got = [self.detector.score(deep, map="grid", bits=bits), self.detector.score(np.dstack([deep] * 3), "grid", bits=bits)]
+            got += [self.detector.score(deep.astype(">u2"), map="grid", bits=bits)]
+            if format:
+                got.append(self.detector.score(softpatch.Frame(deep.tobytes(), SIDE + 1, SIDE, format), map="grid"))
+            for score in got:
+                np.testing.assert_array_equal(score.map, want)
+            if bits < 16:
+                deep[7, 9] = most + 1
+                for bad in (deep, np.dstack([deep] * 4)):
+                    with self.assertRaises((softpatch.SoftpatchError, ValueError)) as caught:
+                        self.detector.score(bad, bits=bits)
+                    self.assertIn(str(most + 1), str(caught.exception))
+        # Both pixels of a pair of Mono12Packed are 0xabc.
+        packed = softpatch.Frame(b"\xab\xcc\xab" * (SIDE * SIDE // 2), SIDE, SIDE, "mono12_packed")
+        want = self.detector.score(np.full((SIDE, SIDE), 0xABC, np.uint16), map="grid", bits=12).map
+        np.testing.assert_array_equal(self.detector.score(packed, map="grid").map, want)
+
+    def test_mosaics_have_their_colours(self):
+        for order, red in [("bayer_rg", (0, 0)), ("bayer_gr", (0, 1)), ("bayer_gb", (1, 0)), ("bayer_bg", (1, 1))]:
+            # A plain colour comes out of its mosaic as it was.
+            mosaic = np.full((SIDE, SIDE), 90, np.uint8)
+            mosaic[red[0] :: 2, red[1] :: 2] = 200
+            mosaic[1 - red[0] :: 2, 1 - red[1] :: 2] = 30
+            plain = np.zeros((SIDE, SIDE, 3), np.uint8) + np.array([200, 90, 30], np.uint8)
+            want = self.detector.score(plain, map="grid").map
+            np.testing.assert_array_equal(self.detector.score(mosaic, map="grid", order=order).map, want)
+
+    def test_the_bits_of_a_fit_are_those_of_its_scores(self):
+        deep = [(image(i)[:, :, 0].astype(np.uint32) * 4095 // 255).astype(np.uint16) for i in range(4)]
+        detector = self.context.fit(deep, crop=64, resize=64, coreset_ratio=0.25, bits=12)
+        self.assertEqual(detector.info["options"]["bits"], 12)
+        want = detector.score(deep[0], map="grid", bits=12).map
+        np.testing.assert_array_equal(detector.score(deep[0], map="grid").map, want)
+        with detector.stream(map="grid") as stream:
+            for score in stream.scores(deep[:1]):
+                np.testing.assert_array_equal(score.map, want)
+        self.assertFalse(np.array_equal(detector.score(deep[0], map="grid", bits=16).map, want))
+
+    def test_a_folder_is_opened_as_told(self):
+        small = {"crop": 64, "resize": 64, "coreset_ratio": 0.25}
+        with tempfile.TemporaryDirectory() as folder:
+            for kind in ("fine", "torn"):
+                os.mkdir(os.path.join(folder, kind))
+                for i in range(4):
+                    # Values of 12 bit in a file that has room for 16.
+                    deep = (image(i)[:, :, 0].astype(np.uint16) * 16).astype(">u2")
+                    with open(os.path.join(folder, kind, f"{i}.pgm"), "wb") as file:
+                        file.write(b"P5 %d %d 65535\n" % (SIDE, SIDE) + deep.tobytes())
+            with self.assertRaises(softpatch.ChoiceError):
+                self.context.fit(folder, **small)
+            detector = self.context.fit(folder, take=["fine"], **small)
+            self.assertEqual(len(detector.info["images"]), 4)
+            # The bits that were found are those of arrays, too.
+            self.assertEqual(detector.info["options"]["bits"], 12)
+            flat = softpatch._narrowed(deep, 12)
+            self.assertEqual(detector.score(deep).score, detector.score(flat).score)
+            self.assertEqual(len(self.context.fit(folder, all=True, **small).info["images"]), 8)
+            with self.assertRaises(softpatch.SoftpatchError) as caught:
+                self.context.fit(folder, layout="vista", **small)
+            self.assertEqual(caught.exception.code, 3)
+
     def test_settings_arrive(self):
         detector = self.context.fit(
             [image(i) for i in range(4)],
@@ -111,8 +182,17 @@ class Softpatch(unittest.TestCase):
             self.context.fit([image(0)] * 4, progress=lambda *_: False, crop=64)
         with self.assertRaises(KeyError):
             self.context.fit([image(0)] * 4, progress=lambda *_: {}["x"], crop=64)
+        for wrong in (np.zeros((4, 4)), np.zeros((4, 4, 2), np.uint8), np.zeros(4, np.uint8)):
+            with self.assertRaises(ValueError):
+                self.detector.score(wrong)
         with self.assertRaises(ValueError):
-            self.detector.score(np.zeros((4, 4)))
+            self.detector.score(image(0), order="grb")
+        with self.assertRaises(ValueError):
+            self.detector.score(image(0), order="bayer_rg")
+        with self.assertRaises(ValueError):
+            softpatch.Frame(b"", 1, 1, "mono11")
+        error = pickle.loads(pickle.dumps(softpatch.ForkedError(19, "text")))
+        self.assertEqual((type(error), error.code, str(error)), (softpatch.ForkedError, 19, "text"))
         with self.assertRaises(softpatch.SoftpatchError) as caught:
             self.context.load("no/such/model")
         self.assertEqual(caught.exception.code, 6)
@@ -126,6 +206,91 @@ class Softpatch(unittest.TestCase):
         closed.close()
         with self.assertRaises(softpatch.SoftpatchError):
             closed.score(image(0))
+
+
+@unittest.skipUnless(hasattr(os, "fork"), "processes fork on Unix alone")
+class Forked(unittest.TestCase):
+    """Children of a process that has used the library: an error at once, and no end that waits for ever."""
+
+    def child(self, code, timeout=30):
+        """What a process prints whose child runs `code`; both have to end in time."""
+        program = f"""
+import multiprocessing, os, sys
+import numpy as np, softpatch
+image = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+context = softpatch.Context()
+detector = context.fit([image] * 4, crop=64, resize=64, coreset_ratio=0.25)
+stream = detector.stream()
+stream.submit(image)
+def worker(_):
+    return detector.score(image).score
+{code}
+"""
+        environment = {**os.environ, "PYTHONPATH": os.path.dirname(softpatch.__file__), "PYTHONWARNINGS": "ignore"}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=timeout + 60
+        )
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+        return done.stdout
+
+    # The parent waits for its child for half a minute at most.
+    WAIT = """
+import time
+for _ in range(1500):
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    if ended:
+        print("status", status)
+        break
+    time.sleep(0.02)
+else:
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+    print("it hangs")
+print("parent", detector.score(image).score >= 0)
+"""
+
+    def test_every_call_says_so(self):
+        said = self.child(
+            """
+pid = os.fork()
+if pid == 0:
+    calls = [
+        lambda: softpatch.adapters(), lambda: softpatch.Context(), lambda: context.info, lambda: context.load(b"x"),
+        lambda: context.fit([image]), lambda: detector.info, lambda: detector.to_bytes(), lambda: detector.save("x"),
+        lambda: detector.score(image), lambda: detector.stream(), lambda: stream.submit(image), lambda: stream.wait(),
+        lambda: stream.in_flight(), lambda: next(stream.scores([image])),
+    ]
+    for call in calls:
+        try:
+            call()
+            print("no error")
+        except softpatch.ForkedError as error:
+            assert error.code == 19 and "spawn" in str(error) and "forked" in str(error), error
+    for one in (stream, detector, context):
+        one.close()
+    print("refused", flush=True)
+    os._exit(0)
+"""
+            + self.WAIT
+        )
+        self.assertEqual(said, "refused\nstatus 0\nparent True\n")
+
+    def test_a_child_ends_as_it_likes(self):
+        for end in ("os._exit(0)", "sys.exit(0)", "del stream, detector, context; sys.exit(0)"):
+            said = self.child(f"pid = os.fork()\nif pid == 0:\n    {end}\n{self.WAIT}")
+            self.assertEqual(said, "status 0\nparent True\n", end)
+
+    def test_workers_that_fork_pass_the_error_on(self):
+        said = self.child(
+            """
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    try:
+        pool.map_async(worker, [1, 2]).get(30)
+    except softpatch.ForkedError as error:
+        print(error.code)
+"""
+        )
+        self.assertEqual(said, "19\n")
 
 
 if __name__ == "__main__":

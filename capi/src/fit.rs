@@ -1,7 +1,7 @@
 //! Fitting from a folder or from images in memory, with progress and cancellation.
 
 use crate::context::{Context, softpatch_context};
-use crate::fit_options::{fit_options, softpatch_fit_options};
+use crate::fit_options::{fit_options, folder_options, softpatch_fit_options};
 use crate::handles;
 use crate::memory::{slice, text, write};
 use crate::model::{Loaded, softpatch_detector};
@@ -12,6 +12,10 @@ use softpatch::data::{ImageSource, OwnedImage, TrainSet};
 use softpatch::detector::{FitEvent, FitJob, FitOptions, Stage};
 use std::borrow::Cow;
 use std::ffi::{c_char, c_void};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// Images through the backbone; counted in images.
@@ -65,13 +69,49 @@ impl Watcher {
     }
 }
 
+fn cancelled() -> Failure {
+    Failure::new(SOFTPATCH_CANCELLED, "the progress callback cancelled the fit")
+}
+
+/// Settles the significant bits of `paths` on another thread, so that the caller hears of it and may cancel.
+fn settle_bits(options: &mut FitOptions, paths: &[PathBuf], watcher: &Watcher) -> Result<(), Failure> {
+    let start = (SOFTPATCH_STAGE_FEATURES, 0, paths.len() as u64);
+    let stop = AtomicBool::new(false);
+    let said = std::thread::scope(|scope| {
+        let (sender, receiver) = channel();
+        let stop = &stop;
+        scope.spawn(move || {
+            let go_on = |_| match stop.load(Ordering::Relaxed) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            };
+            sender.send(options.settle_bits(paths, go_on))
+        });
+        loop {
+            match receiver.recv_timeout(HEARTBEAT) {
+                Ok(said) => return said.map_err(Failure::from),
+                Err(RecvTimeoutError::Timeout) if watcher.tell(start) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    stop.store(true, Ordering::Relaxed);
+                    return Err(cancelled());
+                }
+                // It panicked, which the scope passes on.
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            }
+        }
+    })?;
+    if let Some(text) = said {
+        tracing::warn!("{text}");
+    }
+    Ok(())
+}
+
 fn fit(
     context: &Context,
     source: impl ImageSource + Send + 'static,
     options: &FitOptions,
     watcher: &Watcher,
 ) -> Result<Loaded, Failure> {
-    let cancelled = || Failure::new(SOFTPATCH_CANCELLED, "the progress callback cancelled the fit");
     let mut last = (SOFTPATCH_STAGE_FEATURES, 0, source.len() as u64);
     if !watcher.tell(last) {
         return Err(cancelled());
@@ -110,8 +150,9 @@ fn fit(
     Ok(Loaded::new(detector))
 }
 
-/// Learns what normal looks like from the images in a folder (`folder/train` where that exists, else all
-/// below `folder`), a few of which may be defective.
+/// Learns what normal looks like from the images in a folder, a few of which may be defective: the training
+/// images of a data set in a known layout, or all of a folder of images. `SOFTPATCH_CHOICE` where nothing says
+/// which of them are good; `layout`, `take` and `all` of the options say so.
 ///
 /// `options` may be null for the defaults, `progress` may be null; `user_data` is passed to it. A fit that
 /// the callback cancels returns `SOFTPATCH_CANCELLED` within half a second; what it was computing ends in the
@@ -130,10 +171,19 @@ pub unsafe extern "C" fn softpatch_fit_folder(
         unsafe { write(detector, 0, "detector") }?;
         let context = handles::get::<Context>(context)?;
         // SAFETY: as above.
-        let (folder, options) = unsafe { (text(folder, "folder")?, fit_options(options, context.memory)?) };
-        let decode = options.decode();
-        let source = TrainSet::open(folder)?.source(decode);
-        let made = fit(&context, source, &options, &Watcher { callback: progress, user_data })?;
+        let (folder, (mut options, open)) =
+            unsafe { (text(folder, "folder")?, folder_options(options, context.memory)?) };
+        let set = TrainSet::open_with(folder, &open)?;
+        for note in &set.notes {
+            tracing::warn!("{note}");
+        }
+        for line in set.left_out.to_string().lines() {
+            tracing::warn!("left out: {line}");
+        }
+        let watcher = Watcher { callback: progress, user_data };
+        settle_bits(&mut options, &set.paths, &watcher)?;
+        let source = set.source(options.decode());
+        let made = fit(&context, source, &options, &watcher)?;
         // SAFETY: as above.
         unsafe { write(detector, handles::insert(made), "detector") }
     })

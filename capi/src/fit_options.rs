@@ -1,8 +1,11 @@
 //! Settings of a fit.
 
-use crate::memory::{read_sized, write_sized};
+use crate::memory::{optional_text, read_sized, write_sized};
 use crate::status::{Failure, guard, softpatch_status};
+use softpatch::data::{Layout, OpenOptions};
 use softpatch::detector::{Choice, Compat, Discriminator, Embedding, FitOptions, Precision};
+use std::ffi::c_char;
+use std::mem::offset_of;
 
 /// Local outlier factor against the patches at the same position.
 pub const SOFTPATCH_DISCRIMINATOR_LOF: u32 = 0;
@@ -67,11 +70,28 @@ pub struct softpatch_fit_options {
     pub exif: u32,
     /// How the backbone stores weights and activations: one of `SOFTPATCH_PRECISION_*`.
     pub precision: u32,
+    /// Significant bits of samples in 16-bit files, as cameras of 10, 12 and 14 bit leave them: 8 to 16, or 0
+    /// for what the files' own tags say, else what all files of the folder show. Images in memory have it in
+    /// their format; the model records the setting for whoever scores files with it.
+    pub bits: u32,
+    /// 1: all images of the folder are good, whatever its folders are called; masks never count; else 0. For
+    /// `softpatch_fit_folder`, as are `layout` and `take`.
+    pub all: u32,
+    /// The sample value that becomes black in files of 16 or 32 bit, where `white` is above it.
+    pub black: f64,
+    /// The sample value that becomes white, for floating point and integers of 32 bit, which have no usual
+    /// range; of 16 bit, too. Equal to `black`: not stated.
+    pub white: f64,
+    /// Name of the folder's layout, e.g. "visa"; null: it is recognised by what is there.
+    pub layout: *const c_char,
+    /// Folders whose images are good, by name or by path below the folder, one a line; null: their names say
+    /// so.
+    pub take: *const c_char,
 }
 
 /// The sizes that the struct has had. Whoever adds fields at its end adds here the offset of the first of
 /// them.
-const SIZES: [usize; 1] = [size_of::<softpatch_fit_options>()];
+const SIZES: [usize; 2] = [offset_of!(softpatch_fit_options, bits), size_of::<softpatch_fit_options>()];
 
 /// A setting as a field of the struct.
 trait Field: Sized {
@@ -146,18 +166,21 @@ macro_rules! fields {
             softpatch_fit_options {
                 struct_size: size_of::<softpatch_fit_options>(),
                 $($field: defaults.$field.to_c(),)*
+                all: 0,
+                layout: std::ptr::null(),
+                take: std::ptr::null(),
             }
         }
 
         fn from_c(c: &softpatch_fit_options, memory: u64) -> Result<FitOptions, Failure> {
-            Ok(FitOptions { $($field: Field::from_c(c.$field, stringify!($field))?,)* memory, bits: 0, black: 0.0, white: 0.0 })
+            Ok(FitOptions { $($field: Field::from_c(c.$field, stringify!($field))?,)* memory })
         }
     };
 }
 
 fields! {
     tau coreset_ratio seed discriminator lof_k soft_weights projection resize crop batch embedding
-    embedding_dim compat exif precision
+    embedding_dim compat exif precision bits black white
 }
 
 /// Fills `options`, of `size` bytes (`sizeof *options`), with the published defaults.
@@ -176,13 +199,42 @@ pub(crate) unsafe fn fit_options(
     options: *const softpatch_fit_options,
     memory: u64,
 ) -> Result<FitOptions, Failure> {
-    let o = if options.is_null() {
-        defaults()
-    } else {
-        // SAFETY: passed on.
-        unsafe { read_sized(options, &SIZES, defaults(), "options") }?
+    // SAFETY: passed on.
+    unsafe { read(options) }.and_then(|c| checked(&c, memory))
+}
+
+/// The same with how the folder is opened.
+///
+/// # Safety
+/// As [`fit_options`], and the texts in it are null or end with a zero byte.
+pub(crate) unsafe fn folder_options(
+    options: *const softpatch_fit_options,
+    memory: u64,
+) -> Result<(FitOptions, OpenOptions), Failure> {
+    // SAFETY: passed on, here and below.
+    let c = unsafe { read(options) }?;
+    let layout = unsafe { optional_text(c.layout, "layout") }?;
+    let take = unsafe { optional_text(c.take, "take") }?.unwrap_or_default();
+    let open = OpenOptions {
+        layout: layout.map(str::parse::<Layout>).transpose()?,
+        take: take.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect(),
+        all: Field::from_c(c.all, "all")?,
     };
-    let options = from_c(&o, memory)?;
+    Ok((checked(&c, memory)?, open))
+}
+
+/// # Safety
+/// As [`fit_options`].
+unsafe fn read(options: *const softpatch_fit_options) -> Result<softpatch_fit_options, Failure> {
+    if options.is_null() {
+        return Ok(defaults());
+    }
+    // SAFETY: passed on.
+    unsafe { read_sized(options, &SIZES, defaults(), "options") }
+}
+
+fn checked(c: &softpatch_fit_options, memory: u64) -> Result<FitOptions, Failure> {
+    let options = from_c(c, memory)?;
     options.validate()?;
     Ok(options)
 }
@@ -219,8 +271,11 @@ mod tests {
 
     #[test]
     fn settings_come_through() {
-        let changed =
-            FitOptions::official().discriminator(Discriminator::None).precision(Precision::F16).exif(true);
+        let changed = FitOptions::official()
+            .discriminator(Discriminator::None)
+            .precision(Precision::F16)
+            .exif(true)
+            .bits(12);
         for options in [FitOptions::default(), changed] {
             let c = softpatch_fit_options {
                 lof_k: options.lof_k,
@@ -228,6 +283,7 @@ mod tests {
                 compat: options.compat.to_c(),
                 precision: options.precision.to_c(),
                 exif: options.exif.to_c(),
+                bits: options.bits,
                 ..defaults()
             };
             assert_eq!(from_c(&c, options.memory).ok(), Some(options));
@@ -237,5 +293,32 @@ mod tests {
         assert_eq!(failure.text, "discriminator is 4, it must be 0 to 3");
         let wrong = softpatch_fit_options { exif: 2, ..defaults() };
         assert_eq!(from_c(&wrong, 0).err().unwrap().text, "exif is 2, it must be 0 or 1");
+    }
+
+    #[test]
+    fn a_folder_is_opened_as_told() {
+        // SAFETY: the texts are C's, here and below.
+        let open = |c: &softpatch_fit_options| unsafe { folder_options(c, 0) }.map(|both| both.1);
+        assert_eq!(open(&defaults()).ok(), Some(OpenOptions::default()));
+        let (layout, take) = (c"visa".as_ptr(), c"OK\nhalf, done/n.i.O.\n".as_ptr());
+        let told = softpatch_fit_options { layout, take, all: 1, ..defaults() };
+        let take = vec!["OK".to_owned(), "half, done/n.i.O.".to_owned()];
+        assert_eq!(open(&told).ok(), Some(OpenOptions { layout: Some(Layout::Visa), take, all: true }));
+        for wrong in [
+            softpatch_fit_options { layout: c"vista".as_ptr(), ..defaults() },
+            softpatch_fit_options { take: c"\xff".as_ptr(), ..defaults() },
+            softpatch_fit_options { all: 2, ..defaults() },
+            softpatch_fit_options { bits: 7, ..defaults() },
+            softpatch_fit_options { black: 2.0, white: 1.0, ..defaults() },
+        ] {
+            assert_eq!(
+                open(&wrong).err().map(|e| e.code),
+                Some(crate::SOFTPATCH_INVALID_ARGUMENT),
+                "{wrong:?}"
+            );
+        }
+        // A program that was built with an earlier header has a shorter struct, and the defaults.
+        let old = softpatch_fit_options { struct_size: SIZES[0], ..told };
+        assert_eq!(open(&old).ok(), Some(OpenOptions::default()));
     }
 }

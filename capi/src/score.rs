@@ -20,6 +20,42 @@ pub const SOFTPATCH_BGR8: u32 = 3;
 pub const SOFTPATCH_RGBA8: u32 = 4;
 /// Blue, green, red, alpha; alpha is ignored.
 pub const SOFTPATCH_BGRA8: u32 = 5;
+/// Grey of 10 bit in two bytes in native order: 0 to 1023 becomes 0 to 255. A larger value is
+/// `SOFTPATCH_INVALID_IMAGE`, here and in the next two.
+pub const SOFTPATCH_GRAY10: u32 = 6;
+/// Grey of 12 bit in two bytes in native order: 0 to 4095.
+pub const SOFTPATCH_GRAY12: u32 = 7;
+/// Grey of 14 bit in two bytes in native order: 0 to 16383.
+pub const SOFTPATCH_GRAY14: u32 = 8;
+/// GigE Vision's Mono10Packed: two pixels in three bytes, their upper 8 bits in the first and the third, the
+/// lower two in bits 0 and 1, and 4 and 5, of the second. Rows of packed formats begin with a byte of their
+/// own; of an odd width two bytes are the last.
+pub const SOFTPATCH_MONO10_PACKED: u32 = 9;
+/// GigE Vision's Mono12Packed: two pixels in three bytes, their upper 8 bits in the first and the third, the
+/// lower four in the lower and the upper half of the second.
+pub const SOFTPATCH_MONO12_PACKED: u32 = 10;
+/// GenICam's Mono10p: four pixels in five bytes, lowest bits first, without gaps.
+pub const SOFTPATCH_MONO10P: u32 = 11;
+/// GenICam's Mono12p: two pixels in three bytes, lowest bits first, without gaps.
+pub const SOFTPATCH_MONO12P: u32 = 12;
+/// Red, green, blue of two bytes each in native order.
+pub const SOFTPATCH_RGB16: u32 = 13;
+/// Blue, green, red of two bytes each in native order, as OpenCV has it.
+pub const SOFTPATCH_BGR16: u32 = 14;
+/// Red, green, blue, alpha of two bytes each in native order; alpha is ignored.
+pub const SOFTPATCH_RGBA16: u32 = 15;
+/// Blue, green, red, alpha of two bytes each in native order; alpha is ignored.
+pub const SOFTPATCH_BGRA16: u32 = 16;
+/// Bayer mosaic of one byte a pixel, rows R G R G over G B G B (GenICam's BayerRG8, OpenCV's BayerRGGB), two
+/// by two pixels at least. The two colours that a pixel lacks are the means of its nearest neighbours that
+/// have them, halves rounded up; at the border the mosaic is mirrored.
+pub const SOFTPATCH_BAYER_RG8: u32 = 17;
+/// Bayer mosaic of one byte a pixel, rows G R G R over B G B G.
+pub const SOFTPATCH_BAYER_GR8: u32 = 18;
+/// Bayer mosaic of one byte a pixel, rows G B G B over R G R G.
+pub const SOFTPATCH_BAYER_GB8: u32 = 19;
+/// Bayer mosaic of one byte a pixel, rows B G B G over G R G R.
+pub const SOFTPATCH_BAYER_BG8: u32 = 20;
 
 /// No map.
 pub const SOFTPATCH_MAP_NONE: u32 = 0;
@@ -52,8 +88,7 @@ pub struct softpatch_image {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// One of `SOFTPATCH_GRAY8`, `SOFTPATCH_GRAY16`, `SOFTPATCH_RGB8`, `SOFTPATCH_BGR8`, `SOFTPATCH_RGBA8`,
-    /// `SOFTPATCH_BGRA8`.
+    /// `SOFTPATCH_GRAY8` or another of the constants beside it.
     pub format: u32,
     /// For later use: 0.
     pub reserved: u32,
@@ -81,15 +116,10 @@ impl softpatch_image {
     /// # Safety
     /// `pixels` is null or good for `size` bytes for the lifetime.
     pub(crate) unsafe fn borrow<'a>(&self, what: &str) -> Result<Image<'a>, Failure> {
-        let format = match self.format {
-            SOFTPATCH_GRAY8 => PixelFormat::Gray8,
-            SOFTPATCH_GRAY16 => PixelFormat::Gray16,
-            SOFTPATCH_RGB8 => PixelFormat::Rgb8,
-            SOFTPATCH_BGR8 => PixelFormat::Bgr8,
-            SOFTPATCH_RGBA8 => PixelFormat::Rgba8,
-            SOFTPATCH_BGRA8 => PixelFormat::Bgra8,
-            other => return Err(Failure::argument(format!("{what}: format is {other}, it must be 0 to 5"))),
-        };
+        let format = PixelFormat::ALL.get(self.format as usize).copied().ok_or_else(|| {
+            let last = PixelFormat::ALL.len() - 1;
+            Failure::argument(format!("{what}: format is {}, it must be 0 to {last}", self.format))
+        })?;
         if self.reserved != 0 {
             return Err(Failure::argument(format!("{what}: reserved is {}, it must be 0", self.reserved)));
         }
@@ -97,8 +127,7 @@ impl softpatch_image {
         check(pixels, &format!("{what}: pixels"))?;
         // SAFETY: passed on.
         let bytes = unsafe { slice(pixels, self.size, what) }?;
-        let row = (self.width as usize).checked_mul(format.bytes());
-        let stride = if self.stride == 0 { row.unwrap_or(0) } else { self.stride };
+        let stride = if self.stride == 0 { format.row_bytes(self.width) } else { self.stride };
         Image::new(bytes, self.width, self.height, stride, format)
             .map_err(|e| Failure::new(SOFTPATCH_INVALID_IMAGE, format!("{what}: {e}")))
     }
@@ -287,4 +316,41 @@ unsafe fn score(
         };
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers of the header are those by which formats are looked up.
+    #[test]
+    fn formats_have_their_numbers() {
+        let number = |format| match format {
+            PixelFormat::Gray8 => SOFTPATCH_GRAY8,
+            PixelFormat::Gray16 => SOFTPATCH_GRAY16,
+            PixelFormat::Rgb8 => SOFTPATCH_RGB8,
+            PixelFormat::Bgr8 => SOFTPATCH_BGR8,
+            PixelFormat::Rgba8 => SOFTPATCH_RGBA8,
+            PixelFormat::Bgra8 => SOFTPATCH_BGRA8,
+            PixelFormat::Gray10 => SOFTPATCH_GRAY10,
+            PixelFormat::Gray12 => SOFTPATCH_GRAY12,
+            PixelFormat::Gray14 => SOFTPATCH_GRAY14,
+            PixelFormat::Mono10Packed => SOFTPATCH_MONO10_PACKED,
+            PixelFormat::Mono12Packed => SOFTPATCH_MONO12_PACKED,
+            PixelFormat::Mono10p => SOFTPATCH_MONO10P,
+            PixelFormat::Mono12p => SOFTPATCH_MONO12P,
+            PixelFormat::Rgb16 => SOFTPATCH_RGB16,
+            PixelFormat::Bgr16 => SOFTPATCH_BGR16,
+            PixelFormat::Rgba16 => SOFTPATCH_RGBA16,
+            PixelFormat::Bgra16 => SOFTPATCH_BGRA16,
+            PixelFormat::BayerRg8 => SOFTPATCH_BAYER_RG8,
+            PixelFormat::BayerGr8 => SOFTPATCH_BAYER_GR8,
+            PixelFormat::BayerGb8 => SOFTPATCH_BAYER_GB8,
+            PixelFormat::BayerBg8 => SOFTPATCH_BAYER_BG8,
+            other => panic!("{other:?} has no number in C"),
+        };
+        for (at, format) in PixelFormat::ALL.iter().enumerate() {
+            assert_eq!(number(*format), at as u32, "{format:?}");
+        }
+    }
 }

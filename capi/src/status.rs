@@ -1,6 +1,7 @@
 //! Status codes, the last error of a thread, and the border that no panic crosses.
 
 use softpatch::Error;
+use softpatch::low_level::process;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -45,6 +46,13 @@ pub const SOFTPATCH_EMPTY: softpatch_status = 16;
 /// Something in the library broke: please report it.
 pub const SOFTPATCH_INTERNAL: softpatch_status = 17;
 
+/// Nothing says which images of a folder are good: name the layout, the folders to take, or take all.
+pub const SOFTPATCH_CHOICE: softpatch_status = 18;
+/// This process was forked from one that had used the library. The driver's threads did not come along, so
+/// that every function does nothing but say this, those that free, too. Start workers by spawn or exec, or
+/// fork before the first call.
+pub const SOFTPATCH_FORKED: softpatch_status = 19;
+
 /// Why a call failed.
 pub(crate) struct Failure {
     pub code: softpatch_status,
@@ -69,8 +77,9 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = match error {
             Error::Io { .. } => SOFTPATCH_IO,
-            Error::Image { .. } => SOFTPATCH_IMAGE_FILE,
+            Error::Image { .. } | Error::BadImages { .. } => SOFTPATCH_IMAGE_FILE,
             Error::Dataset { .. } => SOFTPATCH_DATASET,
+            Error::Choice { .. } => SOFTPATCH_CHOICE,
             Error::InvalidImage(_) => SOFTPATCH_INVALID_IMAGE,
             Error::InvalidOption(_) | Error::Metric(_) => SOFTPATCH_INVALID_ARGUMENT,
             Error::Model { .. } => SOFTPATCH_MODEL,
@@ -89,12 +98,14 @@ thread_local! {
     static LAST: RefCell<(softpatch_status, CString)> = RefCell::default();
 }
 
-/// Runs the body of an exported function: a failure or a panic becomes a code and the thread's last error.
+/// Runs the body of an exported function: a failure or a panic becomes a code and the thread's last error. In
+/// a forked process it does not run: locks may be shut for ever, and all that is dropped waits for threads.
 pub(crate) fn guard(body: impl FnOnce() -> Result<(), Failure>) -> softpatch_status {
-    let failure = match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(Ok(())) => return SOFTPATCH_OK,
-        Ok(Err(failure)) => failure,
-        Err(panic) => {
+    let alone = process::check().map_err(|e| Failure::new(SOFTPATCH_FORKED, e.to_string()));
+    let failure = match alone.map(|()| catch_unwind(AssertUnwindSafe(body))) {
+        Ok(Ok(Ok(()))) => return SOFTPATCH_OK,
+        Ok(Ok(Err(failure))) | Err(failure) => failure,
+        Ok(Err(panic)) => {
             let failure = Error::from_panic(&*panic).into();
             // What a panic carries may panic again when dropped; it is a text in practice.
             std::mem::forget(panic);
@@ -148,6 +159,8 @@ pub extern "C" fn softpatch_status_name(status: softpatch_status) -> *const c_ch
         SOFTPATCH_PENDING => c"pending",
         SOFTPATCH_EMPTY => c"empty",
         SOFTPATCH_INTERNAL => c"internal error",
+        SOFTPATCH_CHOICE => c"choice of images",
+        SOFTPATCH_FORKED => c"forked process",
         _ => c"unknown status",
     };
     name.as_ptr()

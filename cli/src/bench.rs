@@ -3,8 +3,10 @@
 use crate::common::backbone::BackboneArgs;
 use crate::common::device::DeviceArgs;
 use crate::common::failure::{Failure, Outcome};
+use crate::common::images::OnError;
 use crate::common::output::print;
 use crate::common::progress::Bars;
+use crate::common::set::{FolderArgs, OnErrorArgs, TakeArgs, end, settle_bits};
 use crate::common::settings::{Given, Scope};
 use crate::common::sizes::human_bytes;
 use softpatch::data::{Dataset, NoiseProtocol};
@@ -25,6 +27,12 @@ use std::time::Instant;
 pub struct Args {
     /// Folder of the data set.
     dataset: PathBuf,
+    #[command(flatten)]
+    folder: FolderArgs,
+    #[command(flatten)]
+    take: TakeArgs,
+    #[command(flatten)]
+    on_error: OnErrorArgs,
     /// Folder for the results; made where it is not there.
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
@@ -70,7 +78,10 @@ impl Scope for InBench {
     const LEFT_OUT: &'static [&'static str] = &["discriminator", "soft-weights", "seed"];
     const ALIAS: Option<(&'static str, &'static str)> = Some(("coreset-ratio", "ratio"));
     const HELP: &'static [(&'static str, &'static str)] = &[
-        ("exif", "Turn images as their EXIF orientation says (masks are not turned)"),
+        (
+            "exif",
+            "Turn images as their EXIF orientation says, and masks that were drawn on the pixels as stored",
+        ),
         (
             "memory",
             "Memory, device and host together, for the features of a category and for each fit, e.g. 800MB \
@@ -91,26 +102,32 @@ impl Args {
             self.protocol.iter().map(|p| protocol_of(p)).collect::<Result<_, _>>().map_err(usage)?;
         let decode = fit.decode();
         let (noise, seeds, splits) = (self.noise.clone(), self.seeds, self.splits.clone());
-        let options = BenchOptions { methods, noise, protocols, seeds, fit, decode, splits };
+        let skip_bad = self.on_error.on_error == OnError::Skip;
+        let options = BenchOptions { methods, noise, protocols, seeds, fit, decode, skip_bad, splits };
         options.validate().map_err(usage)?;
         Ok(options)
     }
 }
 
 pub fn run(args: &Args, quiet: bool) -> Outcome {
-    let options = args.options()?;
+    let mut options = args.options()?;
     let (dataset, out) = (&args.dataset, &args.out);
-    let set = open_set(dataset, &args.category)?;
+    let bars = Bars::new(quiet);
+    let set = open_set(dataset, &args.category, (&args.folder, &args.take), &bars)?;
+    let paths: Vec<PathBuf> = (set.categories.iter())
+        .flat_map(|c| c.train.iter().chain(c.test.items.iter().map(|i| &i.path)).cloned())
+        .collect();
+    settle_bits(&mut options.fit, &paths, &bars)?;
+    options.decode = options.fit.decode();
     std::fs::create_dir_all(out).map_err(|e| softpatch::Error::io(out, "making the folder", e))?;
     let device = args.device.open()?;
     let backbone = args.backbone.open()?;
     let categories = &set.categories;
-    let bars = Bars::new(quiet);
     let total =
         options.conditions().len() * options.seeds as usize * options.methods.len() * categories.len();
     let count = categories.len();
     let plural = if count == 1 { "y" } else { "ies" };
-    bars.notice(&format!("layout of {}: {count} categor{plural}, {total} cells", set.layout));
+    bars.notice(&format!("layout of {}: {count} categor{plural}, {total} cells", set.layout.title()));
     let mut number = 0;
     let started = Instant::now();
     let bench = Bench { device: &device, backbone: &backbone, categories, out, options: &options };
@@ -123,16 +140,28 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     summary.write(out, &format!("{name}: anomaly detection over noise"))?;
     summary.notes.iter().for_each(|note| bars.notice(note));
     let text = format!("{}\n{}", summary.markdown(), footer(&summary, &device, started));
-    print(&text)
+    print(&text)?;
+    end(summary.skipped, "the figures are of the set")
 }
 
-/// A data set, or of it the categories that are named.
-pub fn open_set(path: &Path, categories: &[String]) -> Outcome<Dataset> {
-    let set = Dataset::open(path)?;
-    if categories.is_empty() {
-        return Ok(set);
+/// A data set, or of it the categories that are named; says what is left out.
+pub fn open_set(
+    path: &Path,
+    categories: &[String],
+    (folder, take): (&FolderArgs, &TakeArgs),
+    progress: &dyn Progress,
+) -> Outcome<Dataset> {
+    let mut set = Dataset::open_with(path, &folder.options(take))?;
+    if !categories.is_empty() {
+        set = set.only(categories).map_err(|e| Failure::Usage(e.to_string()))?;
     }
-    set.only(categories).map_err(|e| Failure::Usage(e.to_string()))
+    for category in &set.categories {
+        let notes = category.notes.iter().chain(&category.test.notes).cloned();
+        let notes = notes.chain(category.test.missing_masks());
+        notes.for_each(|note| progress.notice(&format!("{}: {note}", category.name)));
+    }
+    folder.say(path, &set.left_out, progress)?;
+    Ok(set)
 }
 
 /// One finished cell in a line.

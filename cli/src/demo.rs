@@ -3,6 +3,7 @@
 use crate::common::backbone::embedded;
 use crate::common::device::DeviceArgs;
 use crate::common::failure::Outcome;
+use crate::common::images::OnError;
 use crate::common::output::print;
 use crate::common::progress::{Bars, bar};
 use crate::eval::{Scored, figure, score_set};
@@ -157,7 +158,7 @@ fn fit_and_score(
     let bars = Bars::new(quiet);
     let detector = Detector::fit(device, &embedded()?, &train, &options, &bars)?;
     detector.save(&out.join(format!("{discriminator}.safetensors")))?;
-    let scored = score_set(&detector, TestSet::open(set)?, &bars)?;
+    let scored = score_set(&detector, TestSet::open(set)?, OnError::Stop, &bars)?;
     bars.finish();
     Ok((detector, scored))
 }

@@ -2,30 +2,40 @@
 
 use crate::common::backbone::{WeightsArgs, open_model};
 use crate::common::device::DeviceArgs;
-use crate::common::failure::Outcome;
+use crate::common::failure::{Outcome, print_error};
+use crate::common::images::{Files, OnError};
 use crate::common::output::{print, print_json};
 use crate::common::progress::Bars;
-use rayon::prelude::*;
+use crate::common::set::{FolderArgs, OnErrorArgs, TakeArgs, end};
 use serde::Serialize;
-use softpatch::data::TestSet;
+use softpatch::Error;
+use softpatch::data::{ImageSource, TestSet};
 use softpatch::detector::{Detector, Progress, Score, Want};
-use softpatch::eval::load_mask;
-use softpatch::eval::{Item, Map, Report, evaluate};
+use softpatch::eval::{Item, Map, Masks, Report, evaluate};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Measure a model on labelled images: AUROC, AUPRO, average precision, F1.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "DATASET has the layout of MVTec AD: test/good/, test/<defect>/, and masks in \
-         ground_truth/<defect>/. Defects without masks count in the image figures only. With --json, one \
-         object: `all` and `defects.<name>` hold images, defects, image_auroc, image_ap, image_f1, \
-         pixel_auroc, pixel_ap, pixel_f1, aupro (numbers from 0 to 1, or null) and notes; each defect is \
-         measured against all good images.")]
+#[command(
+    after_help = "DATASET is a category of a data set in its published layout, or a plain folder with good/ and \
+         a folder per kind of defect (`softpatch data DATASET` shows what is taken for what). Defects without \
+         masks count in the image figures only. With --json, one object: `all` and `defects.<name>` hold \
+         images, defects, image_auroc, image_ap, image_f1, pixel_auroc, pixel_ap, pixel_f1, aupro (numbers \
+         from 0 to 1, or null) and notes; each defect is measured against all good images. Exit status 1 \
+         where there are no good images or no defects, 3 where images could not be used."
+)]
 pub struct Args {
     /// Model file made by `softpatch fit`.
     model: PathBuf,
-    /// Folder with test/ and ground_truth/.
+    /// Folder of the data set.
     dataset: PathBuf,
+    #[command(flatten)]
+    folder: FolderArgs,
+    #[command(flatten)]
+    take: TakeArgs,
+    #[command(flatten)]
+    on_error: OnErrorArgs,
     /// One JSON document instead of a table.
     #[arg(long)]
     json: bool,
@@ -40,6 +50,8 @@ pub struct Scored {
     pub set: TestSet,
     pub scores: Vec<Score>,
     pub masks: Vec<Option<Vec<bool>>>,
+    /// Images and masks that could not be used.
+    pub skipped: usize,
 }
 
 /// The figures of a test set, and of each kind of defect against all good images.
@@ -52,41 +64,88 @@ pub struct Figures {
 }
 
 pub fn run(args: &Args, quiet: bool) -> Outcome {
-    let set = TestSet::open(&args.dataset)?;
-    let detector = open_model(&args.model, &args.weights, &args.device)?;
     let bars = Bars::new(quiet);
-    let scored = score_set(&detector, set, &bars)?;
+    let set = TestSet::open_with(&args.dataset, &args.folder.options(&args.take))?;
+    args.folder.say(&args.dataset, &set.left_out, &bars)?;
+    let detector = open_model(&args.model, &args.weights, &args.device)?;
+    let scored = score_set(&detector, set, args.on_error.on_error, &bars)?;
     bars.finish();
-    let figures = scored.figures()?;
+    let mut figures = scored.figures()?;
+    figures.all.notes.extend(scored.set.notes.iter().cloned());
+    figures.all.notes.extend(scored.set.missing_masks());
+    let empty = scored.empty_class(&args.dataset);
     if args.json {
-        return print_json(&figures);
+        print_json(&figures)?;
+    } else {
+        print(&table(&figures))?;
+        for note in &figures.all.notes {
+            bars.notice(note);
+        }
     }
-    print(&table(&figures))?;
-    for note in &figures.all.notes {
-        bars.notice(note);
+    if let Some(error) = empty {
+        return Err(error.into());
     }
-    Ok(())
+    end(scored.skipped, "the figures are of the set")
 }
 
 /// Scores a test set and reads its masks.
-pub fn score_set(detector: &Detector, set: TestSet, progress: &dyn Progress) -> Outcome<Scored> {
+pub fn score_set(detector: &Detector, mut set: TestSet, on_error: OnError, bars: &Bars) -> Outcome<Scored> {
     let options = &detector.info().options;
-    // Before the long work: a mask that cannot be read is said at once.
-    let masks = set
-        .items
-        .par_iter()
-        .map(|item| item.mask.as_ref().map(|mask| load_mask(mask, options.resize, options.crop)).transpose())
-        .collect::<softpatch::Result<Vec<_>>>()?;
-    let source = set.source(options.decode());
-    let mut scores = Vec::with_capacity(set.items.len());
-    detector.score_source(&source, Want::Maps, progress, |_, score| {
-        scores.push(score);
+    // Before the long work: masks that cannot be read are said at once.
+    let (decode, resize, crop) = (options.decode(), options.resize, options.crop);
+    let mut masks = Masks::load(&set.items, &decode, resize, crop);
+    if on_error == OnError::Stop {
+        let images: Vec<&Path> = set.items.iter().map(|i| i.path.as_path()).collect();
+        masks = masks.require(&images, &decode)?;
+    }
+    masks.bad.iter().for_each(|error| bars.suspend(|| print_error(error)));
+    set.notes.append(&mut masks.notes);
+    let mut skipped = masks.bad.len();
+    let files = Files::new(set.items.iter().map(|i| i.path.clone()).collect(), options, false, on_error);
+    let (mut scores, mut kept) = (Vec::with_capacity(files.len()), Vec::with_capacity(files.len()));
+    detector.score_source(&files, Want::Maps, bars, |index, score| {
+        let error = files.take_error(index);
+        kept.push(error.is_none());
+        match error {
+            Some(error) => bars.suspend(|| print_error(&error)),
+            None => scores.push(score),
+        }
         Ok(())
     })?;
-    Ok(Scored { set, scores, masks })
+    skipped += kept.iter().filter(|kept| !**kept).count();
+    let mut left = kept.iter();
+    set.items.retain(|_| left.next() == Some(&true));
+    let masks = set.items.iter().map(|i| masks.pixels.get(i.mask.as_ref()?).cloned()).collect();
+    Ok(Scored { set, scores, masks, skipped })
 }
 
 impl Scored {
+    /// What is missing where there are only good images, or only defects: then most figures are not defined.
+    fn empty_class(&self, root: &Path) -> Option<Error> {
+        let defects = self.set.items.iter().filter(|i| i.is_defect()).count();
+        let missing = match defects {
+            0 => "defect",
+            n if n == self.set.items.len() => "good test",
+            _ => return None,
+        };
+        let mut folders: Vec<String> =
+            self.set.items.iter().filter_map(|i| Some(i.path.parent()?.display().to_string())).collect();
+        folders.sort();
+        folders.dedup();
+        folders.truncate(8);
+        Some(Error::Dataset {
+            path: root.to_owned(),
+            reason: format!(
+                "the image figures are not defined: no {missing} images found in {}; all {} test images are {}, \
+                 in {}. `softpatch data` shows what is taken for what",
+                root.display(),
+                self.set.items.len(),
+                if defects == 0 { "good" } else { "defects" },
+                folders.join(", ")
+            ),
+        })
+    }
+
     /// All figures.
     pub fn figures(&self) -> Outcome<Figures> {
         let items: Vec<Item<'_>> = (self.set.items.iter().zip(&self.scores).zip(&self.masks))

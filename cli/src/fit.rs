@@ -7,9 +7,10 @@ use crate::common::failure::Outcome;
 use crate::common::interrupt::catch_interrupts;
 use crate::common::output::{check_output_file, print};
 use crate::common::progress::Bars;
+use crate::common::set::{FolderArgs, OnErrorArgs, TakeArgs, end, settle_bits, skipping};
 use crate::common::sizes::human_bytes;
-use softpatch::data::TrainSet;
-use softpatch::detector::Detector;
+use softpatch::data::{FileSource, TrainSet};
+use softpatch::detector::{Detector, Progress};
 use softpatch::low_level::gpu::Device;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -18,8 +19,10 @@ use std::time::Instant;
 /// Learn what normal looks like from a folder of images and write a model file.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "DIR is a plain folder of images (all below it are used), or a category in the layout of \
-         MVTec AD, of which train/ is used. PNG, JPEG, BMP, TIFF and WebP are read."
+    after_help = "DIR is a folder of good images, or a category of a data set in its published layout, of which \
+         the training images are used (`softpatch data DIR` shows which). Where nothing says which images \
+         are good, the folders are named and --take or --all decides. PNG, JPEG, BMP, TIFF, WebP, GIF and PNM are read. \
+         Exit status 3: fitted, but for images that could not be used."
 )]
 pub struct Args {
     /// Folder of training images.
@@ -27,6 +30,12 @@ pub struct Args {
     /// Model file to write; its folder must exist.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    #[command(flatten)]
+    folder: FolderArgs,
+    #[command(flatten)]
+    take: TakeArgs,
+    #[command(flatten)]
+    on_error: OnErrorArgs,
     #[command(flatten)]
     fit: FitArgs,
     #[command(flatten)]
@@ -36,18 +45,24 @@ pub struct Args {
 }
 
 pub fn run(args: Args, quiet: bool) -> Outcome {
-    let Settings { fit: options, device } = args.fit.settings(args.device)?;
-    let set = TrainSet::open(&args.dir)?;
+    let Settings { fit: mut options, device } = args.fit.settings(args.device)?;
+    let bars = Bars::new(quiet);
+    let set = TrainSet::open_with(&args.dir, &args.folder.options(&args.take))?;
+    set.notes.iter().for_each(|note| bars.notice(note));
+    args.folder.say(&args.dir, &set.left_out, &bars)?;
     check_output_file(&args.output)?;
+    catch_interrupts(quiet);
+    settle_bits(&mut options, &set.paths, &bars)?;
     let backbone = args.backbone.open()?;
     let device = device.open()?;
-    let source = set.source(options.decode());
-    let bars = Bars::new(quiet);
     let started = Instant::now();
-    catch_interrupts();
-    let detector = Detector::fit(&device, &backbone, &source, &options, &bars)?;
+    let (detector, skipped) = skipping(set.paths, args.on_error.on_error, &bars, |paths| {
+        let source = FileSource::new(paths.to_vec(), options.decode());
+        Detector::fit(&device, &backbone, &source, &options, &bars)
+    })?;
     detector.save(&args.output)?;
-    print(&summary(&args.output.display().to_string(), &detector, &device, &bars, started))
+    print(&summary(&args.output.display().to_string(), &detector, &device, &bars, started))?;
+    end(skipped, "the model was made")
 }
 
 /// What a fit made, in a few lines.
@@ -67,7 +82,7 @@ fn summary(name: &str, detector: &Detector, device: &Device, bars: &Bars, starte
     line("bank", format!("{} rows of {} values", info.rows, info.dim));
     line(
         "threshold",
-        info.threshold.map_or("none (it takes more training images)".into(), |t| format!("{t:.4}")),
+        info.threshold.map_or("none (scores come without a verdict)".into(), |t| format!("{t:.4}")),
     );
     let stages =
         bars.times().iter().map(|(s, t)| format!("{} {:.1}", s.name(), t.as_secs_f64())).collect::<Vec<_>>();

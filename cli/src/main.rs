@@ -2,6 +2,7 @@
 
 mod bench;
 mod common;
+mod data;
 mod demo;
 mod devices;
 mod doctor;
@@ -24,7 +25,8 @@ use std::process::ExitCode;
     version,
     about,
     arg_required_else_help = true,
-    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped by ctrl-c."
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but for images that cannot be used, 130 \
+                  stopped by ctrl-c."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -42,6 +44,7 @@ enum Command {
     Fit(fit::Args),
     Score(score::Args),
     Eval(eval::Args),
+    Data(data::Args),
     Synth(synth::Args),
     Devices(devices::Args),
     Doctor(doctor::Args),
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Fit(args) => fit::run(args, quiet),
         Command::Score(args) => score::run(&args, quiet),
         Command::Eval(args) => eval::run(&args, quiet),
+        Command::Data(args) => data::run(&args),
         Command::Synth(args) => synth::run(args, quiet),
         Command::Devices(args) => devices::run(&args),
         Command::Doctor(args) => doctor::run(&args),

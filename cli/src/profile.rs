@@ -7,6 +7,7 @@ use crate::common::device::DeviceArgs;
 use crate::common::failure::Outcome;
 use crate::common::output::print;
 use crate::common::progress::Bars;
+use crate::common::set::{FolderArgs, TakeArgs, settle_bits};
 use crate::common::sizes::human_bytes;
 use softpatch::data::{FileSource, ImageSource};
 use softpatch::detector::{Backbone, Detector};
@@ -22,6 +23,8 @@ use std::time::Instant;
 pub struct Args {
     /// Folder of the data set.
     dataset: PathBuf,
+    #[command(flatten)]
+    folder: FolderArgs,
     /// This category instead of the first.
     #[arg(long, value_name = "NAME")]
     category: Option<String>,
@@ -41,8 +44,9 @@ pub struct Args {
 const TIMED: usize = 50;
 
 pub fn run(args: Args, quiet: bool) -> Outcome {
-    let Settings { fit, device } = args.fit.settings(args.device)?;
-    let set = open_set(&args.dataset, args.category.as_slice())?;
+    let Settings { mut fit, device } = args.fit.settings(args.device)?;
+    let bars = Bars::new(quiet);
+    let set = open_set(&args.dataset, args.category.as_slice(), (&args.folder, &TakeArgs::default()), &bars)?;
     let backbone = match &args.made_up_weights {
         Some(name) => {
             let network = architecture(name)?;
@@ -52,9 +56,10 @@ pub fn run(args: Args, quiet: bool) -> Outcome {
     };
     let device = device.open()?;
     let category = &set.categories[0];
-    let bars = Bars::new(quiet);
+    category.require_test()?;
+    settle_bits(&mut fit, category.require_train()?, &bars)?;
     let decode = fit.decode();
-    let train = FileSource::new(category.train.clone(), decode.clone());
+    let train = FileSource::new(category.require_train()?.to_vec(), decode.clone());
     let started = Instant::now();
     let detector = Detector::fit(&device, &backbone, &train, &fit, &bars)?;
     let fitted = started.elapsed();

@@ -5,7 +5,13 @@ using System.Runtime.InteropServices;
 
 namespace Softpatch;
 
-public enum PixelFormat : uint { Gray8 = 0, Gray16 = 1, Rgb8 = 2, Bgr8 = 3, Rgba8 = 4, Bgra8 = 5 }
+/// What each is, softpatch.h says.
+public enum PixelFormat : uint
+{
+    Gray8 = 0, Gray16 = 1, Rgb8 = 2, Bgr8 = 3, Rgba8 = 4, Bgra8 = 5, Gray10 = 6, Gray12 = 7, Gray14 = 8,
+    Mono10Packed = 9, Mono12Packed = 10, Mono10p = 11, Mono12p = 12, Rgb16 = 13, Bgr16 = 14, Rgba16 = 15,
+    Bgra16 = 16, BayerRg8 = 17, BayerGr8 = 18, BayerGb8 = 19, BayerBg8 = 20,
+}
 
 public enum MapKind : uint { None = 0, Grid = 1, Crop = 2, Source = 3 }
 
@@ -63,6 +69,12 @@ public struct FitOptions
     public Compat Compat;
     public uint Exif;
     public Precision Precision;
+    public uint Bits;
+    internal uint All;
+    public double Black;
+    public double White;
+    internal IntPtr Layout;
+    internal IntPtr Take;
 
     public static FitOptions Default
     {
@@ -72,6 +84,17 @@ public struct FitOptions
             return options;
         }
     }
+}
+
+/// Which images of a folder are good, where it does not tell itself.
+public sealed class FolderOptions
+{
+    /// Name of the layout, e.g. "visa"; null: it is recognised by what is there.
+    public string? Layout;
+    /// Folders whose images are good, by name or by path below the folder.
+    public string[] Take = Array.Empty<string>();
+    /// All images are good, whatever the folders are called.
+    public bool All;
 }
 
 /// How to make a context; texts are null where the library is to choose.
@@ -201,8 +224,10 @@ public sealed class Detector : IDisposable
     internal ulong Id => id;
 
     /// Learns what normal looks like from the images in a folder, a few of which may be defective.
-    public static Detector Fit(Context context, string folder, in FitOptions options, Progress? progress = null)
+    public static Detector Fit(
+        Context context, string folder, FitOptions options, Progress? progress = null, FolderOptions? open = null)
     {
+        open ??= new FolderOptions();
         Exception? thrown = null;
         // No exception may cross the native border.
         int Watch(IntPtr user, Stage stage, ulong done, ulong total)
@@ -218,7 +243,20 @@ public sealed class Detector : IDisposable
             }
         }
         NativeProgress? watch = progress is null ? null : Watch;
-        var status = Native.softpatch_fit_folder(context.Id, folder, options, watch, IntPtr.Zero, out var made);
+        options.All = open.All ? 1u : 0u;
+        options.Layout = Marshal.StringToCoTaskMemUTF8(open.Layout);
+        options.Take = Marshal.StringToCoTaskMemUTF8(open.Take.Length == 0 ? null : string.Join('\n', open.Take));
+        int status;
+        ulong made;
+        try
+        {
+            status = Native.softpatch_fit_folder(context.Id, folder, options, watch, IntPtr.Zero, out made);
+        }
+        finally
+        {
+            Marshal.FreeCoTaskMem(options.Layout);
+            Marshal.FreeCoTaskMem(options.Take);
+        }
         GC.KeepAlive(watch);
         if (thrown is not null) ExceptionDispatchInfo.Capture(thrown).Throw();
         Native.Check(status);

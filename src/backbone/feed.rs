@@ -12,8 +12,6 @@ use std::sync::Arc;
 
 /// Words of pixels on the device at once: 16 MiB. Larger images go up in strips of rows.
 const UPLOAD_WORDS: usize = 4 << 20;
-/// Longest side of a resized image: its table of taps is made whole, for the few that the crop keeps.
-const LONGEST: u32 = 1 << 20;
 /// Source sizes whose tables are kept.
 const GEOMETRIES: usize = 64;
 /// Recorded ways that are kept.
@@ -101,6 +99,13 @@ impl Feed {
         })
     }
 
+    /// Whether [`Feed::push`] will take an image of this width and height, as a function that outlives this
+    /// borrow.
+    pub fn check(&self) -> impl Fn(u32, u32) -> Result<()> + Sync + use<> {
+        let (resize, crop) = (self.resize, self.crop);
+        move |width, height| resize_shorter_side_geometry(width, height, resize, crop).map(drop)
+    }
+
     fn prepare(&mut self, width: u32, height: u32) -> Result<()> {
         if self.geometries.contains_key(&(width, height)) {
             return Ok(());
@@ -110,12 +115,6 @@ impl Feed {
             self.plans.clear();
         }
         let geometry = resize_shorter_side_geometry(width, height, self.resize, self.crop)?;
-        if geometry.width.max(geometry.height) > LONGEST {
-            return Err(Error::InvalidOption(format!(
-                "an image of {width}x{height} is too long and thin: resized, it would be {}x{}",
-                geometry.width, geometry.height
-            )));
-        }
         let (rows, first_column, columns_used) =
             axis(&self.device, &resize_table(width, geometry.width), geometry.left, self.crop)?;
         let (columns, first_row, rows_used) =

@@ -2,10 +2,14 @@
 
 use super::{Image, OwnedImage, PixelFormat};
 use crate::{Error, Result};
-use image::{DynamicImage, GrayImage, ImageBuffer, Luma, RgbImage, RgbaImage};
+use image::{DynamicImage, GrayImage, ImageBuffer, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 
 /// Grey of 16 bit.
 type Gray16Image = ImageBuffer<Luma<u16>, Vec<u16>>;
+/// Colour of 16 bit.
+type Rgb16Image = ImageBuffer<Rgb<u16>, Vec<u16>>;
+/// Colour of 16 bit with alpha.
+type Rgba16Image = ImageBuffer<Rgba<u16>, Vec<u16>>;
 
 /// As [`decode_file`](super::decode_file) makes it of a file with these pixels.
 pub(super) fn to_rgb8(image: DynamicImage) -> Result<OwnedImage, String> {
@@ -128,6 +132,30 @@ impl<'a> TryFrom<&'a RgbaImage> for Image<'a> {
     }
 }
 
+impl<'a> TryFrom<&'a Rgb16Image> for Image<'a> {
+    type Error = Error;
+
+    /// # Errors
+    /// [`Error::InvalidImage`] where there is no pixel.
+    fn try_from(image: &'a Rgb16Image) -> Result<Self> {
+        let (bytes, stride) = (bytemuck::cast_slice(image.as_raw()), image.width() as usize * 6);
+        Self::new(bytes, image.width(), image.height(), stride, PixelFormat::Rgb16)
+    }
+}
+
+impl<'a> TryFrom<&'a Rgba16Image> for Image<'a> {
+    type Error = Error;
+
+    /// Alpha is ignored.
+    ///
+    /// # Errors
+    /// [`Error::InvalidImage`] where there is no pixel.
+    fn try_from(image: &'a Rgba16Image) -> Result<Self> {
+        let (bytes, stride) = (bytemuck::cast_slice(image.as_raw()), image.width() as usize * 8);
+        Self::new(bytes, image.width(), image.height(), stride, PixelFormat::Rgba16)
+    }
+}
+
 impl<'a> TryFrom<&'a DynamicImage> for Image<'a> {
     type Error = Error;
 
@@ -135,13 +163,15 @@ impl<'a> TryFrom<&'a DynamicImage> for Image<'a> {
     ///
     /// # Errors
     /// [`Error::InvalidImage`] where there is no pixel, and for kinds that no [`PixelFormat`] stands for:
-    /// grey with alpha, colour of 16 bit, floating point.
+    /// grey with alpha, floating point.
     fn try_from(image: &'a DynamicImage) -> Result<Self> {
         match image {
             DynamicImage::ImageLuma8(i) => i.try_into(),
             DynamicImage::ImageLuma16(i) => i.try_into(),
             DynamicImage::ImageRgb8(i) => i.try_into(),
             DynamicImage::ImageRgba8(i) => i.try_into(),
+            DynamicImage::ImageRgb16(i) => i.try_into(),
+            DynamicImage::ImageRgba16(i) => i.try_into(),
             other => Err(Error::InvalidImage(format!(
                 "{:?} pixels cannot be borrowed; make an OwnedImage of them",
                 other.color()

@@ -1,36 +1,8 @@
 //! Pixels in memory.
 
+use super::PixelFormat;
+use super::bayer::demosaic;
 use crate::{Error, Result};
-
-/// Order and depth of the values of a pixel. 16-bit values are in native byte order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum PixelFormat {
-    /// One byte of grey.
-    Gray8,
-    /// Two bytes of grey, scaled to 8 bit by dividing by 257 (rounded).
-    Gray16,
-    /// Red, green, blue.
-    Rgb8,
-    /// Blue, green, red.
-    Bgr8,
-    /// Red, green, blue, alpha; alpha is ignored.
-    Rgba8,
-    /// Blue, green, red, alpha; alpha is ignored.
-    Bgra8,
-}
-
-impl PixelFormat {
-    /// Bytes per pixel.
-    pub const fn bytes(self) -> usize {
-        match self {
-            Self::Gray8 => 1,
-            Self::Gray16 => 2,
-            Self::Rgb8 | Self::Bgr8 => 3,
-            Self::Rgba8 | Self::Bgra8 => 4,
-        }
-    }
-}
 
 /// A borrowed image: rows of pixels, `stride` bytes apart. Images of the `image` crate, version 0.25, become
 /// one by `TryFrom`.
@@ -63,7 +35,8 @@ impl<'a> Image<'a> {
     /// Borrows `height` rows of `width` pixels, `stride` bytes apart.
     ///
     /// # Errors
-    /// [`Error::InvalidImage`] where a side is 0, `stride` is smaller than a row, or `pixels` is too short.
+    /// [`Error::InvalidImage`] where a side is 0 (1 for a Bayer mosaic), `stride` is smaller than a row,
+    /// `pixels` is too short, or a value of 10, 12 or 14 bit is larger than those have.
     pub fn new(
         pixels: &'a [u8],
         width: u32,
@@ -74,7 +47,12 @@ impl<'a> Image<'a> {
         if width == 0 || height == 0 {
             return Err(Error::InvalidImage(format!("{width}x{height} has no pixels")));
         }
-        let row = width as usize * format.bytes();
+        if format.red().is_some() && width.min(height) < 2 {
+            return Err(Error::InvalidImage(format!(
+                "{width}x{height} is no Bayer mosaic: it takes two rows and two columns at least"
+            )));
+        }
+        let row = format.row_bytes(width);
         if stride < row {
             return Err(Error::InvalidImage(format!(
                 "stride {stride} is smaller than a row of {width} pixels of {format:?} ({row} bytes)"
@@ -88,7 +66,26 @@ impl<'a> Image<'a> {
                 pixels.len()
             )));
         }
-        Ok(Self { pixels, width, height, stride, format })
+        let image = Self { pixels, width, height, stride, format };
+        match format.largest().and_then(|largest| image.beyond(largest)) {
+            None => Ok(image),
+            Some((x, y, value)) => Err(Error::InvalidImage(format!(
+                "column {x} of row {y} is {value}, {format:?} has values up to {}; give the format of the \
+                 camera's number of bits, values in this machine's byte order",
+                format.largest().unwrap_or_default()
+            ))),
+        }
+    }
+
+    /// Column, row and value of the first pixel of two bytes above `largest`, which is a power of two less 1.
+    fn beyond(&self, largest: u16) -> Option<(usize, u32, u16)> {
+        let values = |y| {
+            let (pairs, _) = self.row(y).as_chunks();
+            pairs.iter().map(|pair| u16::from_ne_bytes(*pair))
+        };
+        // All bits of a row at once: as fast as memory is.
+        let y = (0..self.height).find(|y| values(*y).fold(0, |all, v| all | v) > largest)?;
+        values(y).enumerate().find(|(_, v)| *v > largest).map(|(x, v)| (x, y, v))
     }
 
     /// Width in pixels.
@@ -112,7 +109,7 @@ impl<'a> Image<'a> {
     /// Where the row lies outside the image.
     pub fn row(&self, y: u32) -> &'a [u8] {
         assert!(y < self.height, "row {y} of {}", self.height);
-        &self.pixels[y as usize * self.stride..][..self.width as usize * self.format.bytes()]
+        &self.pixels[y as usize * self.stride..][..self.format.row_bytes(self.width)]
     }
 
     /// A copy in 8-bit RGB.
@@ -131,20 +128,14 @@ impl<'a> Image<'a> {
     /// # Panics
     /// Where the row or a column lies outside the image; callers are inside the crate.
     pub(crate) fn pack_row(&self, y: u32, x0: u32, out: &mut [u32]) {
-        let bytes = self.format.bytes();
-        let start = y as usize * self.stride + x0 as usize * bytes;
-        let row = &self.pixels[start..start + out.len() * bytes];
-        let rgb = |r: u8, g: u8, b: u8| u32::from(r) | u32::from(g) << 8 | u32::from(b) << 16;
-        for (o, p) in out.iter_mut().zip(row.chunks_exact(bytes)) {
-            *o = match self.format {
-                PixelFormat::Gray8 => rgb(p[0], p[0], p[0]),
-                PixelFormat::Gray16 => {
-                    let v = ((u32::from(u16::from_ne_bytes([p[0], p[1]])) + 128) / 257) as u8;
-                    rgb(v, v, v)
-                }
-                PixelFormat::Rgb8 | PixelFormat::Rgba8 => rgb(p[0], p[1], p[2]),
-                PixelFormat::Bgr8 | PixelFormat::Bgra8 => rgb(p[2], p[1], p[0]),
-            };
+        match self.format.red() {
+            None => self.format.unpack(self.row(y), x0 as usize, out),
+            Some(red) => {
+                let last = self.height - 1;
+                let above = if y == 0 { 1 } else { y - 1 };
+                let below = if y == last { last - 1 } else { y + 1 };
+                demosaic(red, [above, y, below].map(|y| self.row(y)), y, x0 as usize, out);
+            }
         }
     }
 }
@@ -215,7 +206,30 @@ impl Frame {
 
     /// Borrows the pixels.
     pub fn as_image(&self) -> Image<'_> {
-        let stride = self.width as usize * self.format.bytes();
+        let stride = self.format.row_bytes(self.width);
         Image { pixels: &self.pixels, width: self.width, height: self.height, stride, format: self.format }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the feed takes of a row, which is what the crop sees.
+    #[test]
+    fn a_part_of_a_row_is_that_of_the_whole() {
+        let pixels: Vec<u8> = (0..1024_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 30) as u8).collect();
+        for &format in PixelFormat::ALL {
+            let image = Image::new(&pixels, 11, 4, 96, format).unwrap();
+            for y in 0..4 {
+                let mut whole = [0; 11];
+                image.pack_row(y, 0, &mut whole);
+                for (from, to) in [(1, 11), (2, 3), (5, 9), (10, 11)] {
+                    let mut part = vec![0; to - from];
+                    image.pack_row(y, from as u32, &mut part);
+                    assert_eq!(part, whole[from..to], "{format:?}, row {y}, columns {from} to {to}");
+                }
+            }
+        }
     }
 }

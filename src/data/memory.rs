@@ -156,4 +156,7 @@ impl<S: ImageSource> ImageSource for Named<S> {
     fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>> {
         self.source.load(index)
     }
+    fn notes(&self) -> Vec<String> {
+        self.source.notes()
+    }
 }

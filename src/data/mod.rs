@@ -1,34 +1,44 @@
 //! Folder layouts, decoding, noise protocols, and the procedural set.
 
 mod affine;
+mod bayer;
 mod bits;
 mod convert;
 mod decode;
 pub(crate) mod encode;
+mod file_source;
 mod folder;
 mod image;
 mod layouts;
+mod left_out;
 mod levels;
 pub(crate) mod list;
+mod list_files;
+pub(crate) mod mask_file;
 mod memory;
 mod noise;
+mod pixel_format;
 mod split_csv;
 pub mod synth;
+mod test_set;
 
 pub use affine::Affine;
 pub use bits::{SeenBits, find_bits};
 pub use decode::{
-    DecodeOptions, FileSource, IMAGE_EXTENSIONS, Kind, Note, Picture, SNIFF_BYTES, decode_bytes, decode_file,
-    decode_with_notes, inspect_file, list_images, sniff,
+    DecodeOptions, IMAGE_EXTENSIONS, Kind, Note, Picture, SNIFF_BYTES, decode_bytes, decode_file,
+    decode_with_notes, inspect_file, sniff,
 };
-#[allow(unused_imports, reason = "for readers of masks")]
-pub(crate) use decode::{Samples, decode_samples};
-pub use folder::{TestItem, TestSet, TrainSet};
-pub use image::{Frame, Image, OwnedImage, PixelFormat};
-pub use layouts::{Category, Dataset, Layout};
+pub use file_source::FileSource;
+pub use folder::TrainSet;
+pub use image::{Frame, Image, OwnedImage};
+pub use layouts::{Category, Dataset, Layout, OpenOptions};
+pub use left_out::{Left, LeftOut, Reason};
 pub use levels::Levels;
+pub use list_files::{Listing, list_images, why_left_out};
 pub use memory::{Images, MemorySource, Named, Pixels};
 pub use noise::{NoiseProtocol, Split, SplitSource, TrainEntry, split};
+pub use pixel_format::PixelFormat;
+pub use test_set::{TestItem, TestSet};
 
 use crate::Result;
 use std::borrow::Cow;
@@ -45,4 +55,8 @@ pub trait ImageSource: Sync {
     fn name(&self, index: usize) -> String;
     /// Decodes image `index`.
     fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>>;
+    /// What a user should know of how the images that were loaded so far were read, a line for each topic.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

@@ -1,8 +1,9 @@
 //! Noisy training sets for experiments: defect images put among the normal ones as if they were normal.
 
 use super::affine::Affine;
-use super::decode::{DecodeOptions, decode_file};
-use super::folder::{TestItem, TestSet};
+use super::decode::DecodeOptions;
+use super::file_source::FileNotes;
+use super::test_set::{TestItem, TestSet};
 use super::{ImageSource, OwnedImage};
 use crate::{Error, Result};
 use rand::{Rng, SeedableRng};
@@ -117,12 +118,13 @@ pub fn split(
 pub struct SplitSource {
     entries: Vec<TrainEntry>,
     options: DecodeOptions,
+    notes: FileNotes,
 }
 
 impl SplitSource {
     /// The images of `split.train`, in that order.
     pub fn new(split: &Split, options: DecodeOptions) -> Self {
-        Self { entries: split.train.clone(), options }
+        Self { entries: split.train.clone(), options, notes: FileNotes::default() }
     }
 }
 
@@ -136,10 +138,13 @@ impl ImageSource for SplitSource {
     }
     fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>> {
         let entry = &self.entries[index];
-        let image = decode_file(&entry.path, &self.options)?;
+        let image = self.notes.decode(&entry.path, &self.options)?;
         match &entry.augment {
             Some(affine) => affine.apply(&image).map(Cow::Owned),
             None => Ok(Cow::Owned(image)),
         }
+    }
+    fn notes(&self) -> Vec<String> {
+        self.notes.lines()
     }
 }

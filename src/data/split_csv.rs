@@ -1,9 +1,9 @@
 //! Splits as CSV files, so that an experiment can be run again on the very same images.
 
 use super::affine::Affine;
-use super::folder::TestItem;
 use super::list::{self, wrong, wrong_line};
 use super::noise::{Split, TrainEntry};
+use super::test_set::TestItem;
 use crate::Result;
 use std::path::{Path, PathBuf};
 

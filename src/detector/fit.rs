@@ -196,6 +196,7 @@ pub(crate) fn build(
             kept: denoised.kept.len() as u64,
             lof_k: denoised.lof_k,
             threshold: None,
+            no_threshold: None,
             made_by: concat!("softpatch ", env!("CARGO_PKG_VERSION")).to_owned(),
         },
         bank: MemoryBank {
@@ -240,9 +241,12 @@ fn calibrate(
         }
     }
     progress.update(Stage::Calibrate, total, total);
-    model.info.threshold = robust_threshold(&model.train_scores);
-    if model.info.threshold.is_none() {
-        progress.notice("too few training images for a threshold; scores come without a verdict");
+    match robust_threshold(&model.train_scores) {
+        Ok(threshold) => model.info.threshold = Some(threshold),
+        Err(why) => {
+            progress.notice(&format!("no threshold, so scores come without a verdict: {why}"));
+            model.info.no_threshold = Some(why);
+        }
     }
     Ok(())
 }

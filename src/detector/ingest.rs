@@ -10,19 +10,76 @@ use rayon::prelude::*;
 use std::borrow::Cow;
 
 /// Decodes `source` in batches of `batch` on other threads, one batch ahead, and hands them to `f` in order.
+/// `check` refuses sizes that the caller has no use for.
+///
+/// # Errors
+/// Those of `f`; [`Error::BadImages`] with every image that does not load or pass the check, for which the
+/// images after the first such one are looked at, too. Images in batches before it have gone to `f`. At the end
+/// `progress` hears what the source has to say of its images.
 pub(super) fn decode_ahead<'s>(
     source: &'s dyn ImageSource,
     batch: usize,
+    check: &(dyn Fn(u32, u32) -> Result<()> + Sync),
+    progress: &dyn Progress,
     mut f: impl FnMut(usize, &[Cow<'s, OwnedImage>]) -> Result<()>,
 ) -> Result<()> {
+    let total = source.len();
+    let one = |i: usize| -> Result<Cow<'s, OwnedImage>> {
+        let image = source.load(i)?;
+        check(image.width, image.height).map_err(|e| unsuitable(e, source.name(i)))?;
+        Ok(image)
+    };
+    let several = |start: usize| -> Vec<Result<Cow<'s, OwnedImage>>> {
+        (start..(start + batch).min(total)).into_par_iter().map(one).collect()
+    };
     let load = |&start: &usize, images: &mut Vec<Cow<'s, OwnedImage>>| {
-        let range = start..(start + batch).min(source.len());
-        let loaded: Vec<_> = range.into_par_iter().map(|i| source.load(i)).collect();
-        // Of several bad images the first is named.
+        let loaded = several(start);
+        if loaded.iter().any(Result::is_err) {
+            return Err(Error::BadImages { total, bad: errors(start, loaded)? });
+        }
         *images = loaded.into_iter().collect::<Result<_>>()?;
         Ok(())
     };
-    read_ahead((0..source.len()).step_by(batch), load, |start, images| f(start, images))
+    let read = read_ahead((0..total).step_by(batch), load, |start, images| f(start, images));
+    let Err(Error::BadImages { mut bad, .. }) = read else {
+        source.notes().iter().for_each(|note| progress.notice(note));
+        return read;
+    };
+    // Nothing will come of the rest; one run names all that is wrong with it.
+    let first = bad.first().map_or(total, |(i, _)| i / batch * batch);
+    for start in (first + batch..total).step_by(batch) {
+        if progress.cancelled() {
+            return Err(Error::Cancelled);
+        }
+        bad.extend(errors(start, several(start))?);
+    }
+    Err(Error::BadImages { total, bad })
+}
+
+/// What is wrong with images of a batch that begins with number `start`; an error that is about no image comes
+/// first.
+fn errors<T>(start: usize, loaded: Vec<Result<T>>) -> Result<Vec<(usize, Error)>> {
+    let mut bad = Vec::new();
+    for (slot, image) in loaded.into_iter().enumerate() {
+        match image {
+            Ok(_) => {}
+            Err(e @ (Error::Cancelled | Error::Device(_) | Error::Internal(_))) => return Err(e),
+            Err(e) => bad.push((start + slot, e)),
+        }
+    }
+    Ok(bad)
+}
+
+/// An error about the size of an image, with its name.
+fn unsuitable(error: Error, name: String) -> Error {
+    match error {
+        Error::InvalidOption(reason) => Error::Image {
+            path: name.into(),
+            reason,
+            remedy: "Leave the image out, or choose another resize and crop",
+        },
+        other => other,
+    }
 }
 
 /// Runs every image of `source` through the backbone and hands out the embeddings `[count][positions][dim]`,
@@ -36,7 +93,8 @@ pub(crate) fn embed(
 ) -> Result<()> {
     let (batch, images) = (extractor.batch() as usize, source.len() as u64);
     progress.update(Stage::Features, 0, images);
-    decode_ahead(source, batch, |start, loaded| {
+    let check = feed.check();
+    decode_ahead(source, batch, &check, progress, |start, loaded| {
         if progress.cancelled() {
             return Err(Error::Cancelled);
         }
@@ -61,14 +119,7 @@ pub(super) fn run_backbone(
     feed.take();
     let input = extractor.input().clone();
     for (slot, image) in images.iter().enumerate() {
-        feed.push(image, &input, slot as u32).map_err(|e| match e {
-            Error::InvalidOption(reason) => Error::Image {
-                path: name(slot).into(),
-                reason,
-                remedy: "Leave the image out, or choose another resize and crop",
-            },
-            other => other,
-        })?;
+        feed.push(image, &input, slot as u32).map_err(|e| unsuitable(e, name(slot)))?;
     }
     let mut plans = vec![extractor.plan(images.len() as u32)?];
     plans.extend(after);

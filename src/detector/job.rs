@@ -3,6 +3,7 @@
 use super::{Backbone, Detector, Progress, Stage};
 use crate::data::ImageSource;
 use crate::gpu::Device;
+use crate::process::{self, OfProcess};
 use crate::settings::FitOptions;
 use crate::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -47,7 +48,8 @@ impl Progress for Reporter {
     }
 }
 
-/// A fit that runs on its own thread. Dropping it cancels it and waits for the step in progress.
+/// A fit that runs on its own thread. Dropping it cancels it and waits for the step in progress. In a process
+/// that is forked meanwhile it is finished, with an error.
 ///
 /// ```
 /// # #[cfg(feature = "embedded-weights")] {
@@ -76,16 +78,17 @@ impl Progress for Reporter {
 /// ```
 #[derive(Debug)]
 pub struct FitJob {
-    events: Receiver<FitEvent>,
+    events: OfProcess<Receiver<FitEvent>>,
     cancelled: Arc<AtomicBool>,
-    worker: Option<JoinHandle<Result<Detector>>>,
+    worker: OfProcess<Option<JoinHandle<Result<Detector>>>>,
 }
 
 impl FitJob {
     /// Starts a fit, as [`Detector::fit`] does.
     ///
     /// # Errors
-    /// [`Error::Limit`] where the system gives no thread; what the fit itself says comes from
+    /// [`Error::Limit`] where the system gives no thread, [`Error::Device`] where the device is that of the
+    /// process which this one was forked from; what the fit itself says comes from
     /// [`FitJob::wait`].
     pub fn start(
         device: &Device,
@@ -93,6 +96,7 @@ impl FitJob {
         source: impl ImageSource + Send + 'static,
         options: &FitOptions,
     ) -> Result<Self> {
+        process::check()?;
         let (sender, events) = channel();
         let cancelled = Arc::new(AtomicBool::new(false));
         let reporter = Reporter { events: sender, cancelled: cancelled.clone() };
@@ -105,17 +109,17 @@ impl FitJob {
             .name("softpatch-fit".into())
             .spawn(work)
             .map_err(|e| Error::Limit(format!("no thread for the fit: {e}")))?;
-        Ok(Self { events, cancelled, worker: Some(worker) })
+        Ok(Self { events: OfProcess::new(events), cancelled, worker: OfProcess::new(Some(worker)) })
     }
 
     /// The next event, waiting for it up to `timeout`; `None` where none came, or the fit is over.
     pub fn next_event(&self, timeout: Duration) -> Option<FitEvent> {
-        self.events.recv_timeout(timeout).ok()
+        if process::is_forked() { None } else { self.events.recv_timeout(timeout).ok() }
     }
 
     /// Whether [`FitJob::wait`] will return at once.
     pub fn is_finished(&self) -> bool {
-        self.worker.as_ref().is_none_or(JoinHandle::is_finished)
+        process::is_forked() || self.worker.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Asks the fit to stop. It ends with [`Error::Cancelled`] after the step in progress (a batch of images,
@@ -129,6 +133,7 @@ impl FitJob {
     /// # Errors
     /// As [`Detector::fit`]; [`Error::Internal`] where it panicked.
     pub fn wait(mut self) -> Result<Detector> {
+        process::check()?;
         match self.worker.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
             Some(Err(panic)) => Err(Error::from_panic(&*panic)),
@@ -139,6 +144,9 @@ impl FitJob {
 
 impl Drop for FitJob {
     fn drop(&mut self) {
+        if process::is_forked() {
+            return;
+        }
         self.cancel();
         if let Some(worker) = self.worker.take() {
             // Its result is not wanted any more.

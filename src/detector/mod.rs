@@ -30,18 +30,20 @@ pub(crate) use ingest::embed;
 pub(crate) use patch_scorer::{Batch, PatchScorer};
 pub(crate) use projection::Projection;
 
-use crate::Result;
 pub use crate::backbone::Precision;
 pub use crate::backbone::{Backbone, BackboneInfo};
 use crate::cases::{Entry, Then, Use, of_use};
 use crate::data::{Image, ImageSource};
 use crate::gpu::Device;
 pub use crate::model::{Model, ModelInfo, VERSION};
+use crate::{Result, process};
 use score::Scorer;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A fitted model on a device. `Send + Sync`; calls from several threads take turns on the device.
+///
+/// It belongs to its process, as its [`Device`] does: start workers by spawn or exec, not by fork.
 ///
 /// ```
 /// # #[cfg(feature = "embedded-weights")] {
@@ -93,6 +95,7 @@ impl Detector {
         options: &FitOptions,
         progress: &dyn Progress,
     ) -> Result<Self> {
+        process::check()?;
         let (model, scorer) = fit::fit(device, backbone, source, options, progress)?;
         Ok(Self { model, device: device.clone(), scorer: Mutex::new(scorer) })
     }
@@ -120,6 +123,7 @@ impl Detector {
     /// # Errors
     /// [`crate::Error::Model`] where the model was made with another backbone.
     pub fn new(device: &Device, backbone: &Backbone, mut model: Model) -> Result<Self> {
+        process::check()?;
         let scorer = Scorer::of_model(device, backbone, &mut model)?;
         Ok(Self { model, device: device.clone(), scorer: Mutex::new(scorer) })
     }
@@ -129,6 +133,7 @@ impl Detector {
     /// # Errors
     /// As [`Model::load`] and [`Detector::new`]; the message names the file.
     pub fn load(device: &Device, backbone: &Backbone, path: &Path) -> Result<Self> {
+        process::check()?;
         Self::new(device, backbone, Model::load(path)?).map_err(|e| match e {
             crate::Error::Model { reason, .. } => crate::Error::Model { path: path.to_owned(), reason },
             other => other,
@@ -143,23 +148,25 @@ impl Detector {
         self.model.save(path)
     }
 
-    fn scorer(&self) -> MutexGuard<'_, Scorer> {
-        self.scorer.lock().unwrap_or_else(PoisonError::into_inner)
+    fn scorer(&self) -> Result<MutexGuard<'_, Scorer>> {
+        // In a forked process, whoever holds the lock may not be there.
+        process::check()?;
+        Ok(self.scorer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Submits a batch, for [`Detector::finish`].
     fn begin(&self, images: &[Image<'_>]) -> Result<u64> {
-        self.scorer().begin(images, Want::Maps, &|slot| format!("image {slot}"))
+        self.scorer()?.begin(images, Want::Maps, &|slot| format!("image {slot}"))
     }
 
     /// Waits for the scores of a batch.
     fn finish(&self, ticket: u64) -> Result<Vec<Score>> {
-        self.scorer().finish(ticket)
+        self.scorer()?.finish(ticket)
     }
 
     /// Images that [`Detector::begin`] takes at most.
-    fn most(&self) -> usize {
-        self.scorer().most()
+    fn most(&self) -> Result<usize> {
+        Ok(self.scorer()?.most())
     }
 
     /// Scores images in memory, in order, with their maps.
@@ -168,7 +175,7 @@ impl Detector {
     /// [`crate::Error::InvalidOption`] where an image is too small for the crop, [`crate::Error::Device`]
     /// where the device failed.
     pub fn score(&self, images: &[Image<'_>]) -> Result<Vec<Score>> {
-        self.scorer().score(images, Want::Maps)
+        self.scorer()?.score(images, Want::Maps)
     }
 
     /// [`Detector::score`] of one image.
@@ -176,7 +183,7 @@ impl Detector {
     /// # Errors
     /// As [`Detector::score`].
     pub fn score_one(&self, image: &Image<'_>) -> Result<Score> {
-        let mut scores = self.scorer().score(std::slice::from_ref(image), Want::Maps)?;
+        let mut scores = self.scorer()?.score(std::slice::from_ref(image), Want::Maps)?;
         scores.pop().ok_or_else(|| crate::Error::Internal("an image without a score".into()))
     }
 
@@ -185,7 +192,7 @@ impl Detector {
     /// # Errors
     /// As [`Detector::score`].
     pub fn score_without_maps(&self, images: &[Image<'_>]) -> Result<Vec<Score>> {
-        self.scorer().score(images, Want::Scores)
+        self.scorer()?.score(images, Want::Scores)
     }
 
     /// Scores every image of a source in order, decoding on other threads; `f` gets each score with its
@@ -200,7 +207,7 @@ impl Detector {
         progress: &dyn Progress,
         f: impl FnMut(usize, Score) -> Result<()>,
     ) -> Result<()> {
-        self.scorer().score_source(source, want, progress, f)
+        self.scorer()?.score_source(source, want, progress, f)
     }
 
     /// Time of every dispatch that scoring `images` (one batch at most) takes, from GPU timestamps, in order.
@@ -208,7 +215,7 @@ impl Detector {
     /// # Errors
     /// As [`Detector::score`]; [`crate::Error::Device`] where the adapter offers no timestamps.
     pub fn profile(&self, images: &[Image<'_>]) -> Result<Profile> {
-        self.scorer().profile(images)
+        self.scorer()?.profile(images)
     }
 
     /// What the model was made from and how.

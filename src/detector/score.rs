@@ -231,7 +231,8 @@ impl Scorer {
         };
         let mut flying = None;
         let mut stopped = false;
-        let streamed = decode_ahead(source, batch, |start, loaded| {
+        let check = self.feed.check();
+        let streamed = decode_ahead(source, batch, &check, progress, |start, loaded| {
             if progress.cancelled() {
                 return Err(Error::Cancelled);
             }

@@ -2,6 +2,7 @@
 
 use super::{Detector, Score};
 use crate::data::{Frame, Image};
+use crate::process::{self, OfProcess};
 use crate::{Error, Result};
 use std::borrow::Borrow;
 use std::collections::VecDeque;
@@ -73,6 +74,8 @@ impl State {
 
 struct Shared {
     detector: Arc<Detector>,
+    /// Images of a batch at most.
+    most: usize,
     limit: usize,
     state: Mutex<State>,
     submitted: Condvar,
@@ -87,7 +90,6 @@ impl Shared {
     /// The worker: takes what waits, up to a batch, and submits it before it waits for the batch before, so
     /// that packing one goes on while the device works on the other; hands the results over in order.
     fn work(&self) {
-        let most = self.detector.most();
         let mut flying: Option<(Vec<Waiting>, u64)> = None;
         loop {
             let mut state = self.state();
@@ -95,7 +97,7 @@ impl Shared {
                 state = self.submitted.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             let closed = state.closed;
-            let count = if closed { 0 } else { state.queue.len().min(most) };
+            let count = if closed { 0 } else { state.queue.len().min(self.most) };
             let batch: Vec<Waiting> = state.queue.drain(..count).collect();
             state.busy += count;
             drop(state);
@@ -154,7 +156,8 @@ fn caught<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
 /// At most `limit` frames are in flight, counting results not yet taken; past it [`Stream::submit`] says
 /// [`Busy`]. Nothing is dropped and nothing overtakes. A worker thread scores whatever waits, several frames
 /// at a time where several wait, and packs the next while the device is busy. Dropping the stream drops
-/// frames that wait, and waits for those being scored.
+/// frames that wait, and waits for those being scored. In a process that was forked after the stream was made
+/// no frame is taken in, and whoever waits for one gets an [`Error::Device`] in its place.
 ///
 /// ```no_run
 /// use softpatch::data::{Frame, Image, PixelFormat};
@@ -177,7 +180,7 @@ fn caught<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
 /// ```
 pub struct Stream {
     shared: Arc<Shared>,
-    worker: Option<JoinHandle<()>>,
+    worker: OfProcess<Option<JoinHandle<()>>>,
 }
 
 impl std::fmt::Debug for Stream {
@@ -191,12 +194,13 @@ impl Stream {
     ///
     /// # Errors
     /// [`Error::InvalidOption`] where `limit` is 0 or over 4096, [`Error::Limit`] where the system gives no
-    /// thread.
+    /// thread, [`Error::Device`] where the detector is that of the process which this one was forked from.
     pub fn new(detector: Arc<Detector>, limit: usize) -> Result<Self> {
         if !(1..=4096).contains(&limit) {
             return Err(Error::InvalidOption(format!("{limit} frames in flight, it must be 1 to 4096")));
         }
         let shared = Arc::new(Shared {
+            most: detector.most()?,
             detector,
             limit,
             state: Mutex::default(),
@@ -208,7 +212,7 @@ impl Stream {
             .name("softpatch-stream".into())
             .spawn(move || theirs.work())
             .map_err(|e| Error::Limit(format!("no thread for the stream: {e}")))?;
-        Ok(Self { shared, worker: Some(worker) })
+        Ok(Self { shared, worker: OfProcess::new(Some(worker)) })
     }
 
     /// Copies `frame` into the queue and returns at once.
@@ -216,6 +220,9 @@ impl Stream {
     /// # Errors
     /// [`Busy`] at the limit; the frame was not copied then.
     pub fn submit(&self, frame: &Image<'_>) -> Result<Ticket, Busy> {
+        if process::is_forked() {
+            return Err(Busy { limit: self.shared.limit });
+        }
         let since = Instant::now();
         let mut state = self.shared.state();
         if state.in_flight() >= self.shared.limit || state.closed {
@@ -254,6 +261,11 @@ impl Stream {
     /// As [`Stream::wait`], but the result is taken only where `take` agrees after a look at it; else it
     /// stays the oldest, and [`Waited::Pending`] comes back.
     pub fn wait_if(&self, timeout: Duration, mut take: impl FnMut(&Finished) -> bool) -> Waited {
+        if let Err(error) = process::check() {
+            let finished =
+                Finished { ticket: Ticket::MAX, size: [0; 2], latency: Duration::ZERO, score: Err(error) };
+            return if take(&finished) { Waited::Finished(finished) } else { Waited::Pending };
+        }
         let state = self.shared.state();
         let (mut state, _) = self
             .shared
@@ -271,6 +283,9 @@ impl Stream {
     /// Takes a frame back that still waits: no result will come for it. `false` where it is being scored, is
     /// done, or was never submitted.
     pub fn discard(&self, ticket: Ticket) -> bool {
+        if process::is_forked() {
+            return false;
+        }
         let mut state = self.shared.state();
         let Some(at) = state.queue.iter().position(|w| w.ticket == ticket) else { return false };
         let frame = state.queue.remove(at).map(|w| w.frame);
@@ -280,7 +295,7 @@ impl Stream {
 
     /// Frames that were submitted and whose results were not taken.
     pub fn in_flight(&self) -> usize {
-        self.shared.state().in_flight()
+        if process::is_forked() { 0 } else { self.shared.state().in_flight() }
     }
 
     /// Frames that may be in flight.
@@ -295,6 +310,9 @@ impl Stream {
 
     /// Takes no more frames, drops those that wait, and wakes every waiting thread.
     pub fn close(&self) {
+        if process::is_forked() {
+            return;
+        }
         let mut state = self.shared.state();
         state.closed = true;
         state.queue.clear();
@@ -310,12 +328,15 @@ impl Stream {
         I: IntoIterator,
         I::Item: Borrow<Frame>,
     {
-        Scores { stream: self, frames: frames.into_iter(), held: None }
+        Scores { stream: self, frames: frames.into_iter(), held: None, ended: false }
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
+        if process::is_forked() {
+            return;
+        }
         self.close();
         if let Some(worker) = self.worker.take() {
             // Its panics were caught one by one.
@@ -331,6 +352,8 @@ pub struct Scores<'a, I: Iterator> {
     frames: I,
     /// Did not fit yet.
     held: Option<I::Item>,
+    /// Whether the only result that a forked process gets was given.
+    ended: bool,
 }
 
 impl<I> Iterator for Scores<'_, I>
@@ -341,6 +364,9 @@ where
     type Item = Finished;
 
     fn next(&mut self) -> Option<Finished> {
+        if std::mem::replace(&mut self.ended, process::is_forked()) {
+            return None;
+        }
         while let Some(frame) = self.held.take().or_else(|| self.frames.next()) {
             if self.stream.submit(&frame.borrow().as_image()).is_err() {
                 self.held = Some(frame);

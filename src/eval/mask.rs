@@ -1,49 +1,270 @@
 //! Ground-truth masks in the geometry of the anomaly maps.
 
-use crate::Result;
-use crate::data::{DecodeOptions, decode_file, list_images};
+use crate::data::mask_file::{Marks, read_marks, stored_size, turned};
+use crate::data::{DecodeOptions, TestItem, decode_file, list_images};
 use crate::steps::input::geometry::resize_shorter_side_geometry;
 use crate::steps::input::pixels::{check_len, cut, resize_gray};
-use std::path::Path;
+use crate::{Error, Result};
+use image::metadata::Orientation;
+use rayon::prelude::*;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 
-/// Reads a mask and brings it to the geometry of a preprocessed image, see [`crop_mask`]: `crop * crop`
-/// values, row by row, true for defect pixels. A mask of colour takes the largest channel. A folder stands
-/// for the union of all masks in it, as MVTec LOCO has them.
+/// A mask in the geometry of an anomaly map.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mask {
+    /// `crop * crop` values, row by row, true for defect pixels.
+    pub pixels: Vec<bool>,
+    /// What a reader of the figures should know: the threshold of a grey-scale mask.
+    pub notes: Vec<String>,
+}
+
+/// Reads the mask of an image and brings it to the geometry of the preprocessed image, see [`crop_mask`].
+///
+/// Any value but 0 marks a defect: 255, a class number, a colour of a palette; where alpha varies, only what
+/// is not transparent counts. A grey-scale mask has a threshold, half of its range, which
+/// [`Mask::notes`] says. A folder stands for the union of all masks in it, as MVTec LOCO has them.
+///
+/// The mask has the size of the image, or any other of the same aspect. Where `options` turn the image as
+/// EXIF says, a mask that was drawn on the pixels as stored is turned with it.
 ///
 /// # Errors
-/// Those of [`decode_file`] and [`crop_mask`].
-pub fn load_mask(path: impl AsRef<Path>, resize: u32, crop: u32) -> Result<Vec<bool>> {
-    let path = path.as_ref();
-    if path.is_dir() {
-        let mut union = vec![false; crop as usize * crop as usize];
-        for part in list_images(path)? {
-            for (pixel, marked) in union.iter_mut().zip(load_mask(part, resize, crop)?) {
-                *pixel |= marked;
+/// [`Error::Image`] where mask or image cannot be read, and where their aspects differ; those of
+/// [`crop_mask`]; [`Error::Dataset`] where `mask` is a folder without images.
+pub fn load_mask(
+    mask: impl AsRef<Path>,
+    image: impl AsRef<Path>,
+    options: &DecodeOptions,
+    resize: u32,
+    crop: u32,
+) -> Result<Mask> {
+    let (path, image) = (mask.as_ref(), image.as_ref());
+    let stored = stored_size(image, options)?;
+    if !path.is_dir() {
+        return drawn(path, image, stored, options)?.crop(resize, crop);
+    }
+    let mut whole: Vec<Drawn> = Vec::new();
+    let parts = list_images(path)?.images;
+    if parts.is_empty() {
+        let reason = format!("looked for the masks of {}, and there is none", image.display());
+        return Err(Error::Dataset { path: path.to_owned(), reason });
+    }
+    for part in parts {
+        let part = drawn(&part, image, stored, options)?;
+        // Before they are resized: where two regions touch, no gap comes in between.
+        match whole.iter_mut().find(|other| other.size == part.size && !other.soft && !part.soft) {
+            Some(other) => other.grey.iter_mut().zip(&part.grey).for_each(|(a, b)| *a = (*a).max(*b)),
+            None => whole.push(part),
+        }
+    }
+    let mut union = Mask { pixels: vec![false; crop as usize * crop as usize], notes: Vec::new() };
+    for part in whole {
+        let part = part.crop(resize, crop)?;
+        union.notes.extend(part.notes);
+        for (pixel, marked) in union.pixels.iter_mut().zip(part.pixels) {
+            *pixel |= marked;
+        }
+    }
+    Ok(union)
+}
+
+/// The masks of a test set.
+#[derive(Debug, Default)]
+pub struct Masks {
+    /// By the path of the mask: `crop * crop` values, true for defect pixels.
+    pub pixels: HashMap<PathBuf, Vec<bool>>,
+    /// What is wrong with each mask that [`load_mask`] refuses.
+    pub bad: Vec<Error>,
+    /// What a reader of the figures should know: the threshold of grey-scale masks.
+    pub notes: Vec<String>,
+}
+
+impl Masks {
+    /// Reads the masks of all items, in parallel. That of an image whose own size cannot be read is not among
+    /// them, nor is it bad: whoever loads the image says what is wrong.
+    pub fn load(items: &[TestItem], options: &DecodeOptions, resize: u32, crop: u32) -> Self {
+        let paths: BTreeMap<&PathBuf, &PathBuf> =
+            items.iter().filter_map(|i| Some((i.mask.as_ref()?, &i.path))).collect();
+        let paths: Vec<(&PathBuf, &PathBuf)> = paths.into_iter().collect();
+        let load = |(mask, image): &(&PathBuf, &PathBuf)| load_mask(mask, image, options, resize, crop);
+        let read: Vec<_> = paths.par_iter().map(load).collect();
+        let (mut masks, mut grey) = (Self::default(), Vec::new());
+        for ((path, image), mask) in paths.into_iter().zip(read) {
+            match mask {
+                Ok(mask) => {
+                    grey.extend(mask.notes);
+                    masks.pixels.insert(path.clone(), mask.pixels);
+                }
+                Err(Error::Image { path, .. } | Error::Io { path, .. }) if path == *image => {}
+                Err(error) => masks.bad.push(error),
             }
         }
-        return Ok(union);
+        if let Some(first) = grey.first() {
+            let more = grey.len() - 1;
+            let more = if more > 0 { format!("; so are {more} other masks") } else { String::new() };
+            masks.notes.push(format!("{first}{more}"));
+        }
+        masks
     }
-    let image = decode_file(path, &DecodeOptions::default())?;
-    let grey: Vec<u8> = image.pixels.chunks_exact(3).map(|p| p[0].max(p[1]).max(p[2])).collect();
-    crop_mask(&grey, image.width, image.height, resize, crop)
+
+    /// Refuses bad masks, and with them names every one of `images` that does not decode.
+    ///
+    /// # Errors
+    /// [`Error::BadImages`] where there is a bad mask.
+    pub fn require(self, images: &[&Path], options: &DecodeOptions) -> Result<Self> {
+        if self.bad.is_empty() {
+            return Ok(self);
+        }
+        let total = images.len() + self.pixels.len() + self.bad.len();
+        let images: Vec<Error> =
+            images.par_iter().filter_map(|image| decode_file(image, options).err()).collect();
+        Err(Error::BadImages { total, bad: self.bad.into_iter().chain(images).enumerate().collect() })
+    }
+}
+
+/// A mask as it was drawn.
+struct Drawn {
+    /// 255 where a hard mask marks a defect.
+    grey: Vec<u8>,
+    size: [u32; 2],
+    soft: bool,
+    notes: Vec<String>,
+}
+
+impl Drawn {
+    fn crop(self, resize: u32, crop: u32) -> Result<Mask> {
+        let pixels = crop_grey(&self.grey, self.size, [resize, crop], self.soft)?;
+        Ok(Mask { pixels, notes: self.notes })
+    }
+}
+
+fn drawn(
+    path: &Path,
+    image: &Path,
+    stored: (u32, u32, Orientation),
+    options: &DecodeOptions,
+) -> Result<Drawn> {
+    let mut marks = read_marks(path, options)?;
+    let (width, height, orientation) = stored;
+    let is_turned = options.exif_orientation && orientation != Orientation::NoTransforms;
+    let shown = if is_turned && swaps_sides(orientation) { (height, width) } else { (width, height) };
+    if is_turned
+        && fits(&marks, (width, height))
+        && stored_size(path, options)?.2 == Orientation::NoTransforms
+    {
+        marks = turned(marks, orientation)?;
+    }
+    if !fits(&marks, shown) {
+        return Err(Error::Image {
+            path: path.to_owned(),
+            reason: format!(
+                "a mask of {}x{} is not that of an image of {}x{} ({})",
+                marks.width,
+                marks.height,
+                shown.0,
+                shown.1,
+                image.display()
+            ),
+            remedy: "Scale the mask as the image was scaled, cut it as the image was cut, or, where the \
+                     image is turned by its EXIF orientation, turn on the setting exif",
+        });
+    }
+    let largest = marks.values.iter().copied().max().unwrap_or(0);
+    let soft = is_soft(&marks.values, marks.width, marks.lossy);
+    let mut notes = Vec::new();
+    if soft {
+        notes.push(format!(
+            "{} is grey-scale: from {} on, half of its range, it marks a defect",
+            path.display(),
+            range(largest).div_ceil(2)
+        ));
+    }
+    let grey = to_grey(&marks.values, largest, soft);
+    Ok(Drawn { grey, size: [marks.width, marks.height], soft, notes })
+}
+
+fn swaps_sides(orientation: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
+}
+
+/// Whether a mask has the aspect of an image of `(width, height)`: one side, computed from the other, differs
+/// by what rounding a size explains, a pixel of the smaller of the two pictures.
+fn fits(mask: &Marks, (width, height): (u32, u32)) -> bool {
+    let [mw, mh, w, h] = [mask.width, mask.height, width, height].map(f64::from);
+    (mw * h / w - mh).abs() <= 1.0f64.max(mh / h) && (mh * w / h - mw).abs() <= 1.0f64.max(mw / w)
+}
+
+/// What a grey-scale mask marks wholly: white of 8 or of 16 bit where it comes near (resampling may miss it
+/// by an eighth), else the largest value that it has.
+fn range(largest: u16) -> u16 {
+    match largest {
+        224..=255 => 255,
+        0xe000.. => u16::MAX,
+        other => other,
+    }
+}
+
+/// Values to 0..=255: what is marked is 255 in a hard mask.
+fn to_grey(values: &[u16], largest: u16, soft: bool) -> Vec<u8> {
+    let range = u32::from(range(largest));
+    let grey = |&v: &u16| if soft { ((u32::from(v) * 255 + range / 2) / range).min(255) as u8 } else { 255 };
+    values.iter().map(|v| if *v == 0 { 0 } else { grey(v) }).collect()
+}
+
+/// Whether a mask is grey-scale: it has values between 0 and the largest that are steps of a ramp. Class
+/// numbers stand in areas of one value; the steps of a blurred or scaled border lead up to the largest value,
+/// so that most of them have a larger one beside them. Values below 128 are class numbers in any case: no
+/// program draws masks in dark grey alone. JPEG blurs every border, and leaves areas just off 0 and off the
+/// largest value, which is seen in a converted file, too.
+fn is_soft(values: &[u16], width: u32, lossy: bool) -> bool {
+    /// More distinct values just off the extremes than classes would have.
+    const NOISE: usize = 16;
+    let largest = values.iter().copied().max().unwrap_or(0);
+    let between = |v: u16| v > 0 && v < largest;
+    if largest < 128 || !values.iter().any(|&v| between(v)) {
+        return false;
+    }
+    if lossy {
+        return true;
+    }
+    let (width, height) = (width as usize, values.len() / width.max(1) as usize);
+    let (mut count, mut rising, mut extreme) = (0usize, 0usize, 0usize);
+    let mut distinct = vec![false; usize::from(largest)];
+    for (i, &v) in values.iter().enumerate().filter(|(_, v)| between(**v)) {
+        let (x, y) = (i % width, i / width);
+        let (columns, rows) =
+            (x.saturating_sub(1)..=(x + 1).min(width - 1), y.saturating_sub(1)..=(y + 1).min(height - 1));
+        let mut around = rows.flat_map(|y| columns.clone().map(move |x| values[y * width + x]));
+        rising += usize::from(around.any(|other| other > v));
+        extreme += usize::from(v.min(largest - v) <= largest / 8);
+        distinct[usize::from(v)] = true;
+        count += 1;
+    }
+    let distinct = distinct.into_iter().filter(|&there| there).count();
+    2 * rising >= count || (distinct > NOISE && 10 * extreme >= 9 * count)
 }
 
 /// Brings a defect mask `[h][w]` to `[crop][crop]`, by the geometry of the image: true for defect pixels.
 ///
-/// A hard mask (0 and one other value, or class numbers below 128) is first brought to 0 and 255, and a pixel
-/// is a defect where its resized value is still 255: all that it covers was marked, as in the published
-/// evaluation, which truncates to whole numbers. A soft mask (other grey values) is a defect where the
-/// resized value is at least half of 255.
+/// A hard mask (0 and one other value, or class numbers) is first brought to 0 and 255, and a pixel is a
+/// defect where its resized value is still 255: all that it covers was marked, as in the published
+/// evaluation, which truncates to whole numbers. A grey-scale mask, whose values are steps of a ramp, is a
+/// defect where the resized value is at least half of 255.
 ///
 /// # Errors
 /// As [`resize_shorter_side_geometry`]; [`crate::Error::InvalidImage`] where `gray` is not of `w * h` bytes.
 pub fn crop_mask(gray: &[u8], w: u32, h: u32, resize: u32, crop: u32) -> Result<Vec<bool>> {
-    let geometry = resize_shorter_side_geometry(w, h, resize, crop)?;
     check_len(gray, w, h, 1)?;
-    let largest = gray.iter().copied().max().unwrap_or(0);
-    let hard = largest < 128 || gray.iter().all(|&v| v == 0 || v == largest);
-    let gray: Vec<u8> = gray.iter().map(|&v| if hard && v != 0 { 255 } else { v }).collect();
-    let resized = resize_gray(&gray, w, h, geometry.width, geometry.height);
-    let threshold = if hard { 255 } else { 128 };
+    let values: Vec<u16> = gray.iter().map(|&v| u16::from(v)).collect();
+    let soft = is_soft(&values, w, false);
+    let largest = values.iter().copied().max().unwrap_or(0);
+    crop_grey(&to_grey(&values, largest, soft), [w, h], [resize, crop], soft)
+}
+
+fn crop_grey(grey: &[u8], [w, h]: [u32; 2], [resize, crop]: [u32; 2], soft: bool) -> Result<Vec<bool>> {
+    let geometry = resize_shorter_side_geometry(w, h, resize, crop)?;
+    let resized = resize_gray(grey, w, h, geometry.width, geometry.height);
+    let threshold = if soft { 128 } else { 255 };
     Ok(cut(&resized, 1, geometry, crop).into_iter().map(|v| v >= threshold).collect())
 }

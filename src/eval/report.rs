@@ -74,8 +74,8 @@ pub fn evaluate(items: &[Item<'_>]) -> Result<Report> {
     let mut report = Report { images: items.len(), defects, ..Report::default() };
 
     if defects == 0 || defects == items.len() {
-        let missing = if defects == 0 { "defect" } else { "normal" };
-        report.notes.push(format!("no image figures: there is no {missing} image"));
+        let missing = if defects == 0 { "defect" } else { "good" };
+        report.notes.push(format!("the image figures are not defined: there is no {missing} image"));
     } else {
         let ranking = Ranking::of(&scores, &labels)?;
         report.image_auroc = Some(ranking.auroc());
@@ -88,12 +88,21 @@ pub fn evaluate(items: &[Item<'_>]) -> Result<Report> {
     let unknown = items.iter().filter(|i| !known(i)).count();
     let any = |value: bool| maps.iter().any(|m| m.mask.map_or(!value, |mask| mask.contains(&value)));
     if !any(true) || !any(false) {
-        let missing = if any(false) { "defect pixel in any mask" } else { "normal pixel in any map" };
-        report.notes.push(format!("no pixel figures: there is no {missing}"));
+        let missing = match any(false) {
+            true if defects > 0 && unknown == defects => "mask of any defect image",
+            true if defects > 0 => "defect pixel in any mask, of what the crop shows",
+            true => "defect image",
+            false => "normal pixel in any map",
+        };
+        report.notes.push(format!("the pixel figures are not defined: there is no {missing}"));
         return Ok(report);
     }
     if unknown > 0 {
-        report.notes.push(format!("the pixel figures leave out {unknown} defect images without a mask"));
+        let known = items.len() - unknown;
+        report.notes.push(format!(
+            "the pixel figures are of {known} of {} images: {unknown} of {defects} defect images have no mask",
+            items.len()
+        ));
     }
     let pixels = PixelRanking::of(&maps)?;
     report.pixel_auroc = Some(pixels.ranking.auroc());

@@ -6,6 +6,7 @@ use super::kernel::Kernel;
 use super::options::Rewrite;
 use super::tested::{SelfTest, Tested};
 use super::tuning::Tuning;
+use crate::process::{self, OfProcess};
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,6 +31,9 @@ pub(super) struct Shared {
 
 /// A GPU (or a CPU driver) that runs the kernels. Cheap to clone; clones share the device. `Send + Sync`.
 ///
+/// A device belongs to its process: in one that was forked later, where the driver's threads are missing, all
+/// that uses a device is [`Error::Device`], and dropping leaves things to the end of the process.
+///
 /// ```
 /// use softpatch::{Device, DeviceOptions, adapters};
 /// for adapter in adapters() {
@@ -43,7 +47,7 @@ pub(super) struct Shared {
 /// # Ok::<(), softpatch::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Device(pub(super) Arc<Shared>);
+pub struct Device(pub(super) Arc<OfProcess<Shared>>);
 
 impl std::fmt::Debug for Device {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -59,7 +63,7 @@ impl Device {
     /// [`Error::InvalidOption`] where a size is out of its range.
     pub fn with_tuning(&self, tuning: Tuning) -> Result<Self> {
         tuning.validate()?;
-        Ok(Self(Arc::new(Shared {
+        Ok(Self::of(Shared {
             wgpu: self.0.wgpu.clone(),
             queue: self.0.queue.clone(),
             caps: self.0.caps.clone(),
@@ -71,7 +75,11 @@ impl Device {
             live_bytes: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),
             created: AtomicU64::new(0),
-        })))
+        }))
+    }
+
+    pub(super) fn of(shared: Shared) -> Self {
+        Self(Arc::new(OfProcess::new(shared)))
     }
 
     /// The tile sizes in use.
@@ -87,7 +95,7 @@ impl Device {
     /// The cases of kernels that gave right answers here; none where kernels are used untried. `kernels`
     /// stands for the text of all kernels.
     pub(crate) fn tested(&self, kernels: &str) -> Option<&Tested> {
-        let Shared { self_test, caps, tuning, .. } = &*self.0;
+        let Shared { self_test, caps, tuning, .. } = &**self.0;
         self_test.as_ref().map(|test| test.tested(caps, tuning, kernels))
     }
 
@@ -142,18 +150,20 @@ impl Device {
     /// Waits until all submitted work is done.
     ///
     /// # Errors
-    /// [`Error::Device`] where the device was lost.
+    /// [`Error::Device`] where the device was lost, or is another process's.
     pub fn wait(&self) -> Result<()> {
         self.poll(wgpu::PollType::wait_indefinitely())
     }
 
     pub(super) fn poll(&self, until: wgpu::PollType) -> Result<()> {
+        process::check()?;
         let polled = self.0.wgpu.poll(until);
         polled.map(|_| ()).map_err(|e| Error::Device(format!("waiting for the device: {e}")))
     }
 
     /// Runs `f` and turns a validation or out-of-memory error that wgpu raises in it into [`Error::Device`].
     pub(super) fn scoped<T>(&self, what: &str, f: impl FnOnce() -> T) -> Result<T> {
+        process::check()?;
         let memory = self.0.wgpu.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = self.0.wgpu.push_error_scope(wgpu::ErrorFilter::Validation);
         let value = f();

@@ -7,7 +7,7 @@ use super::coop;
 use super::device::{Device, Shared};
 use super::options::DeviceOptions;
 use super::tested::SelfTest;
-use crate::{Error, Result};
+use crate::{Error, Result, process};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -15,8 +15,10 @@ impl Device {
     /// Opens an adapter.
     ///
     /// # Errors
-    /// [`Error::Device`] where no adapter is found, none fits the name, or the driver refuses.
+    /// [`Error::Device`] where no adapter is found, none fits the name, the driver refuses, or this process was
+    /// forked from one that had used the library.
     pub fn open(options: &DeviceOptions) -> Result<Self> {
+        process::enter()?;
         let adapter = adapter::choose(options)?;
         let disabled = Disabled::from_env()?;
         let wanted = wgpu::Features::TIMESTAMP_QUERY
@@ -67,11 +69,13 @@ impl Device {
     /// Features that were not requested when the device was made (timestamps, subgroups, f16, words of 64
     /// bits) are not used, nor are cooperative matrices.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        // In a forked process, what the device is used for says so.
+        let _ = process::enter();
         // A misspelt name in the environment is an error of `open` alone.
         let disabled = Disabled::from_env().unwrap_or_default();
         // Which cooperative matrices there are only the adapter tells, and that the application has.
         let options = DeviceOptions::default();
-        Self(Arc::new(Self::shared(device, queue, &options, &disabled)))
+        Self::of(Self::shared(device, queue, &options, &disabled))
     }
 
     fn build(
@@ -91,7 +95,7 @@ impl Device {
                 "cooperative matrices have a side of 8 or 16, and 16, 32 or 64 lanes".into(),
             ));
         }
-        Ok(Self(Arc::new(Self::shared(device, queue, options, disabled))))
+        Ok(Self::of(Self::shared(device, queue, options, disabled)))
     }
 
     fn shared(

@@ -5,6 +5,7 @@ use super::readback::Submission;
 use super::tensor::Tensor;
 use super::timestamps::Timestamps;
 use crate::Result;
+use crate::process::OfProcess;
 
 /// One step of a plan.
 pub(super) enum Step {
@@ -39,7 +40,7 @@ impl Step {
 /// Recorded work with its bind groups and parameters: submitting it allocates nothing but an encoder.
 pub struct Plan {
     pub(super) device: Device,
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: OfProcess<Vec<Step>>,
     // The bind groups hold the buffers; these hold the accounting of their memory.
     pub(super) _tensors: Vec<Tensor>,
 }

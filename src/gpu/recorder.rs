@@ -5,6 +5,7 @@ use super::kernel::{Kernel, Kind};
 use super::plan::{Plan, Step};
 use super::readback::Readback;
 use super::tensor::Tensor;
+use crate::process::OfProcess;
 use crate::{Error, Result};
 use std::sync::Arc;
 
@@ -183,7 +184,7 @@ impl Recorder {
             }
             built
         })?;
-        Ok(Plan { device, steps, _tensors: kept })
+        Ok(Plan { device, steps: OfProcess::new(steps), _tensors: kept })
     }
 
     /// [`Recorder::finish`] and one [`Plan::submit`].

@@ -1,14 +1,15 @@
 //! Typed views of device buffers.
 
 use super::device::{Device, Shared};
+use crate::process::OfProcess;
 use crate::{Error, Result};
 use std::sync::{Arc, atomic::Ordering};
 
 /// A buffer, counted for as long as it lives.
 pub(super) struct Allocation {
-    pub buffer: wgpu::Buffer,
+    pub buffer: OfProcess<wgpu::Buffer>,
     pub bytes: u64,
-    owner: Arc<Shared>,
+    owner: Arc<OfProcess<Shared>>,
 }
 
 impl Allocation {
@@ -25,7 +26,7 @@ impl Allocation {
         device.count_created(1);
         let live = shared.live_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         shared.peak_bytes.fetch_max(live, Ordering::Relaxed);
-        Ok(Self { buffer, bytes, owner: shared.clone() })
+        Ok(Self { buffer: OfProcess::new(buffer), bytes, owner: shared.clone() })
     }
 }
 

@@ -214,6 +214,23 @@ static void fits(softpatch_context context) {
     FIT(options.compat = 2, ARG);
     FIT(options.exif = 2, ARG);
     FIT(options.precision = 2, ARG);
+    FIT(options.bits = 7, ARG);
+    FIT(options.bits = 17, ARG);
+    FIT(options.black = 1, ARG);
+    FIT((options.bits = 12, options.white = 1), ARG);
+#define FOLDER(change, code)                                                                                 \
+    do {                                                                                                     \
+        EXPECT(softpatch_fit_options_init(&options, size), SOFTPATCH_OK);                                    \
+        change;                                                                                              \
+        made = 1;                                                                                            \
+        EXPECT(softpatch_fit_folder(context, ".", &options, never, NULL, &made), code);                      \
+        CHECK(made == 0);                                                                                    \
+    } while (0)
+    FOLDER(options.all = 2, ARG);
+    FOLDER(options.layout = "no layout", ARG);
+    FOLDER(options.layout = NOT_UTF8, ARG);
+    FOLDER(options.take = NOT_UTF8, ARG);
+    FOLDER(options.take = "no/such/folder", SOFTPATCH_DATASET);
     two[0] = two[1] = image;
     two[1].size--;
     EXPECT(softpatch_fit_images(context, two, 2, NULL, never, NULL, &made), IMG);
@@ -314,7 +331,9 @@ static void images(softpatch_context context, softpatch_detector good, softpatch
     WRONG((image.width = image.height = UINT32_MAX, image.format = SOFTPATCH_RGBA8), IMG);
     WRONG(image.format = SOFTPATCH_RGB8, IMG);
     WRONG(image.format = SOFTPATCH_GRAY16, IMG);
-    WRONG(image.format = 6, ARG);
+    WRONG(image.format = SOFTPATCH_GRAY12, IMG);
+    WRONG((image.format = SOFTPATCH_BAYER_RG8, image.height = 1), IMG);
+    WRONG(image.format = SOFTPATCH_BAYER_BG8 + 1, ARG);
     WRONG(image.reserved = 1, ARG);
     CHECK(ticket == 7);
     image = frame();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// those on lower floors; rooms of one floor do not know each other.
 const FLOORS: &[&[&str]] = &[
     &["error"],
-    &["ahead", "files", "shapes"],
+    &["ahead", "files", "process", "shapes"],
     &["gpu", "spool"],
     &["data", "steps"],
     &["reference", "backbone", "report", "bank"],

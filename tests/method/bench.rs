@@ -73,6 +73,10 @@ impl Progress for Stopping<'_> {
     }
 }
 
+fn mask_of(mask: &Path, image: &Path) -> Vec<bool> {
+    load_mask(mask, image, &DecodeOptions::default(), 64, 64).unwrap().pixels
+}
+
 fn run(set: &Dataset, out: &Path, options: &BenchOptions) -> Summary {
     let bench = Bench {
         device: &direct().1,
@@ -221,7 +225,7 @@ fn compare(set: &Dataset, out: &Path, options: &BenchOptions) {
             })
             .unwrap();
         let masks: Vec<Option<Vec<bool>>> =
-            split.test.iter().map(|i| i.mask.as_ref().map(|m| load_mask(m, 64, 64).unwrap())).collect();
+            split.test.iter().map(|i| i.mask.as_ref().map(|m| mask_of(m, &i.path))).collect();
         let items: Vec<Item<'_>> = (split.test.iter().zip(&scores).zip(&masks))
             .map(|((item, score), mask)| Item {
                 score: score.score,
@@ -335,7 +339,7 @@ fn spade_and_padim_equal_their_references() {
     crate::common::assert_close("padim", &scores(&summary.cells[1]), &padim, 0.0, 1e-3);
     // SPADE's map has a score of its own: its pixel figures must be those of the reference.
     let masks: Vec<Option<Vec<bool>>> =
-        category.test.items.iter().map(|i| i.mask.as_ref().map(|m| load_mask(m, 64, 64).unwrap())).collect();
+        category.test.items.iter().map(|i| i.mask.as_ref().map(|m| mask_of(m, &i.path))).collect();
     let items: Vec<Item<'_>> = (category.test.items.iter().zip(&spade_maps).zip(&masks))
         .map(|((item, scores), mask)| Item {
             score: 0.0,

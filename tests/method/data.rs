@@ -232,13 +232,14 @@ fn listing_is_sorted_recursive_and_safe() {
     }
     let got: Vec<_> = list_images(root)
         .unwrap()
+        .images
         .iter()
         .map(|p| p.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/"))
         .filter(|p| p != "dangling.png")
         .collect();
     assert_eq!(got, ["a b.jpg", "b sub/größe/画像 1.tif", "b sub/x.webp", "z.PNG"]);
     #[cfg(unix)]
-    assert!(list_images(root).unwrap().contains(&root.join("dangling.png")));
+    assert!(list_images(root).unwrap().images.contains(&root.join("dangling.png")));
 
     let absent = list_images(root.join("absent")).unwrap_err().to_string();
     assert!(absent.contains("no such folder"), "{absent}");

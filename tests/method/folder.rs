@@ -1,9 +1,11 @@
-//! Folder layouts and masks.
+//! What fitting and testing take of a folder, and what they leave out.
 
+use crate::tree::{Tree, take};
 use softpatch::Error;
-use softpatch::data::{DecodeOptions, ImageSource, TestSet, TrainSet};
-use softpatch::eval::load_mask;
-use std::path::{Path, PathBuf};
+use softpatch::data::{
+    DecodeOptions, ImageSource, Layout, OpenOptions, Reason, TestSet, TrainSet, list_images,
+};
+use std::path::Path;
 
 fn touch(root: &Path, names: &[&str]) {
     for name in names {
@@ -33,7 +35,7 @@ fn a_category_is_understood() {
         &[
             "train/good/001.png",
             "train/good/000.png",
-            "train/later/000.jpg",
+            "train/good/later/000.jpg",
             "test/good/000.png",
             "test/scratch, deep/000.png",
             "test/scratch, deep/001.png",
@@ -48,8 +50,8 @@ fn a_category_is_understood() {
     );
     let train = TrainSet::open(root).unwrap();
     let names: Vec<_> = train.paths.iter().map(|p| relative(root, p)).collect();
-    assert_eq!(names, ["train/good/000.png", "train/good/001.png", "train/later/000.jpg"]);
-    assert_eq!(train.root, root.join("train"));
+    assert_eq!(names, ["train/good/000.png", "train/good/001.png", "train/good/later/000.jpg"]);
+    assert_eq!(train.root, root);
     assert_eq!(train.source(DecodeOptions::default()).len(), 3);
 
     let test = TestSet::open(root).unwrap();
@@ -102,6 +104,7 @@ fn wrong_folders_say_what_was_looked_for() {
             "empty/notes.txt",
             "no_train/test/good/0.png",
             "all/bottle/train/good/0.png",
+            "all/can/train/good/0.png",
             "loose/test/0.png",
         ],
     );
@@ -116,54 +119,154 @@ fn wrong_folders_say_what_was_looked_for() {
     assert!(train("empty").contains("looked for images (png, jpg"));
     assert!(train("hollow").contains("looked for images"));
     assert!(test("hollow").contains("looked for images"));
-    assert!(test("empty").contains("looked for the folder test/"));
+    assert!(train("empty").contains("1 file that is no image"));
     assert!(train("no_train").contains("looked for the folder train/"));
     let message = train("all");
     assert!(message.contains("folder of categories") && message.contains("bottle"), "{message}");
     assert!(test("loose").contains("Move it to test/good/"));
 }
 
-fn mask_file(dir: &Path, width: u32, height: u32, value: impl Fn(u32, u32) -> u8) -> PathBuf {
-    let path = dir.join("mask.png");
-    let pixel = |x, y| image::Luma([if (3 * x + 2 * y) % 97 < 55 { value(x, y) } else { 0 }]);
-    image::GrayImage::from_fn(width, height, pixel).save(&path).unwrap();
-    path
-}
-
 #[test]
-fn masks_equal_pillow_and_torchvision() {
-    let dir = tempfile::tempdir().unwrap();
-    let golden: serde_json::Value = serde_json::from_str(include_str!("../golden/masks.json")).unwrap();
-    for case in golden["cases"].as_array().unwrap() {
-        let number = |key: &str| case[key].as_u64().unwrap() as u32;
-        let soft = case["soft"].as_bool().unwrap();
-        let value = |x, y| if soft { ((x * 5 + y * 3) % 256) as u8 } else { 255 };
-        let path = mask_file(dir.path(), number("width"), number("height"), value);
-        let got = load_mask(path, number("resize"), number("crop")).unwrap();
-        let got: String = got.iter().map(|&d| if d { '1' } else { '0' }).collect();
-        assert_eq!(got, case["defect"].as_str().unwrap(), "{case}");
+fn fitting_asks_before_it_takes_what_may_not_be_good() {
+    let all = OpenOptions { all: true, ..OpenOptions::default() };
+    // Good parts and defects by the words of their names.
+    let tree =
+        Tree::new().pictures(&["train/ok_front/0.png", "train/ok_front/1.png", "train/def_front/2.png"]);
+    tree.asks(&["def_front/ (1), ok_front/ (2)", "--take ok_front takes its 2 images", "--all takes all 3"]);
+    assert_eq!(tree.fitted(&take(&["ok_front"])), ["train/ok_front/0.png", "train/ok_front/1.png"]);
+    assert_eq!(tree.fitted(&take(&["train/ok_front/"])).len(), 2);
+    assert_eq!(tree.fitted(&all).len(), 3);
+    let set = TrainSet::open_with(tree.root(), &take(&["ok_front"])).unwrap();
+    assert_eq!(tree.left(&set.left_out), [("train/def_front/2.png".to_owned(), Reason::NotTaken)]);
+
+    for (names, words) in [
+        (vec!["a/0.png", "b/1.png"], "a/ (1), b/ (1)"),
+        (vec!["train/good/0.png", "train/scratch/1.png"], "--take good"),
+        (vec!["train/OK/0.png", "train/NG/1.png"], "NG/ (1), OK/ (1)"),
+        (vec!["train/good/0.png", "train/1.png"], "1 images in the folder itself"),
+        (vec!["defects/0.png", "1.png"], "defects/ (1)"),
+        (vec!["NG/0.png"], "NG/ (1)"),
+    ] {
+        let tree = Tree::new().pictures(&names);
+        tree.asks(&[words, "--all"]);
+        assert_eq!(tree.fitted(&all).len(), names.len());
+    }
+    for names in [
+        ["monday/0.png", "1.png"],
+        ["train/good/0.png", "train/good/sub/1.png"],
+        ["train/0.png", "train/1.png"],
+        ["train/roll 7/0.png", "train/roll 7/1.png"],
+        ["good/0.png", "OK/1.png"],
+        ["car.png", "car_label_big.png"],
+    ] {
+        assert_eq!(Tree::new().pictures(&names).fitted(&OpenOptions::default()).len(), 2, "{names:?}");
     }
 }
 
 #[test]
-fn class_numbers_and_any_one_value_are_hard_masks() {
-    let dir = tempfile::tempdir().unwrap();
-    let load =
-        |value: &dyn Fn(u32, u32) -> u8| load_mask(mask_file(dir.path(), 90, 60, value), 20, 16).unwrap();
-    let want = load(&|_, _| 255);
-    assert!(want.contains(&true) && want.contains(&false));
-    assert_eq!(load(&|_, _| 1), want);
-    assert_eq!(load(&|_, _| 200), want);
-    assert_eq!(load(&|x, _| 1 + (x % 3) as u8), want);
-    assert!(!load(&|_, _| 0).contains(&true));
+fn fitting_never_takes_masks() {
+    let all = OpenOptions { all: true, ..OpenOptions::default() };
+    let tree = Tree::new().pictures(&["a.png", "b.png"]).masks(&["a_mask.png", "GT/b.png"]);
+    tree.asks(&["masks of defects"]);
+    assert_eq!(tree.fitted(&all), ["a.png", "b.png"]);
+    let tree = Tree::new().pictures(&["train/good/a.png"]).blank(&["train/good/a_GT.bmp"]);
+    tree.asks(&["masks of defects"]);
+    // Without a partner it is an image, whatever its name is; a photograph is one beside a partner, too.
+    let tree =
+        Tree::new().pictures(&["train/good/car_label.png", "train/good/b.png", "train/good/b_label.png"]);
+    assert_eq!(tree.fitted(&OpenOptions::default()).len(), 3);
 }
 
 #[test]
-fn mask_settings_are_checked() {
-    let dir = tempfile::tempdir().unwrap();
-    for (resize, crop) in [(20, 0), (20, 21), (0, 0)] {
-        let mask = mask_file(dir.path(), 90, 60, |_, _| 255);
-        assert!(matches!(load_mask(mask, resize, crop), Err(Error::InvalidOption(_))), "{resize} {crop}");
+fn folders_opened_by_themselves() {
+    let tree = Tree::new()
+        .pictures(&["p/train/good/0.png", "p/test/good/1.png", "p/test/dent/2.png"])
+        .masks(&["p/ground_truth/dent/2_mask.png"]);
+    let open = |name: &str| TrainSet::open(tree.root().join(name));
+    assert_eq!(open("p/train").unwrap().layout, Layout::Images);
+    assert_eq!(open("p/test/good").unwrap().paths.len(), 1);
+    for (name, word) in [("p/test", "split"), ("p/test/dent", "test images"), ("p/ground_truth", "masks")] {
+        let message = open(name).unwrap_err().to_string();
+        assert!(message.contains(word), "{name}: {message}");
     }
-    assert!(matches!(load_mask("absent.png", 20, 16), Err(Error::Image { .. })));
+}
+
+#[test]
+fn files_are_images_by_content_and_the_rest_is_named() {
+    let tree = Tree::new()
+        .pictures(&["a/0.jfif", "a/1.jpe", "a/2.dib", "a/3", "a/4.dat", "a/5.png"])
+        .files(&["a/text.jpg", "a/empty.tif"], b"")
+        .files(&["a/phone.heic"], b"\0\0\0\x18ftypheic\0\0\0\0")
+        .files(&["a/Thumbs.db", "a/notes", "a/paper.pdf", "a/BMW.txt"], b"BMW and %PDF-")
+        .pictures(&[
+            "a/.hidden.png",
+            "a/._0.png",
+            ".thumbnails/0.png",
+            "a/@eaDir/0.jpg/t.jpg",
+            "lost+found/x.png",
+        ])
+        .pictures(&["__MACOSX/a/0.png", "a/.Trash-1000/0.png", "thumbs/0.png"]);
+    let listing = list_images(tree.root()).unwrap();
+    let images: Vec<_> = listing.images.iter().map(|p| tree.inside(p)).collect();
+    let expected = ["0.jfif", "1.jpe", "2.dib", "3", "4.dat", "5.png", "empty.tif", "phone.heic", "text.jpg"];
+    assert_eq!(images, expected.map(|name| format!("a/{name}")));
+    let counts = listing.left_out.counts();
+    let expected =
+        [(Reason::Thumbnail, 2), (Reason::SystemFolder, 4), (Reason::Hidden, 2), (Reason::NotAnImage, 4)];
+    assert_eq!(counts.into_iter().collect::<Vec<_>>(), expected);
+    let text = listing.left_out.to_string();
+    assert!(text.contains("4 files that are no images: such as") && text.lines().count() == 4, "{text}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_links_lead_to_counts_once() {
+    use std::os::unix::fs::symlink;
+    let tree = Tree::new()
+        .pictures(&["train/good/0.png", "train/good/1.png", "test/good/2.png", "test/dent/3.png"])
+        .masks(&["ground_truth/dent/3.png"]);
+    let at = |name: &str| tree.path(name);
+    std::fs::hard_link(at("train/good/0.png"), at("train/good/a.png")).unwrap();
+    symlink(at("train/good/1.png"), at("train/good/0 link.png")).unwrap();
+    symlink(at("train/good"), at("train/good/loop")).unwrap();
+    symlink(at("test/dent"), at("test/bend")).unwrap();
+    symlink(at("ground_truth/dent"), at("ground_truth/bend")).unwrap();
+    symlink(at("gone"), at("train/good/gone.png")).unwrap();
+    // What is tested may be fitted on elsewhere: it is one image in each.
+    symlink(at("train/good/0.png"), at("test/good/0.png")).unwrap();
+    let set = tree.set();
+    let category = &set.categories[0];
+    assert_eq!(tree.train(category), ["train/good/0.png", "train/good/1.png", "train/good/gone.png"]);
+    let kind = |name: &str| format!("test/{name}/3.png {name} ground_truth/{name}/3.png");
+    assert_eq!(tree.test(category), [kind("bend"), "test/good/0.png -".into(), "test/good/2.png -".into()]);
+    let left: Vec<_> = (set.left_out.paths.iter())
+        .filter(|left| left.reason == Reason::Duplicate)
+        .map(|left| (tree.inside(&left.path), left.same_as.as_ref().map(|p| tree.inside(p))))
+        .collect();
+    let pair = |path: &str, same: &str| (path.to_owned(), Some(same.to_owned()));
+    let expected = [
+        pair("test/dent", "test/bend"),
+        pair("train/good/0 link.png", "train/good/1.png"),
+        pair("train/good/a.png", "train/good/0.png"),
+        pair("train/good/loop", "train/good"),
+    ];
+    assert_eq!(left, expected);
+}
+
+#[test]
+fn what_is_in_no_place_of_a_layout_is_named() {
+    let tree = Tree::new()
+        .pictures(&["train/good/0.png", "test/good/1.png", "test/dent/2.png", "old/3.png", "4.png"])
+        .masks(&["ground_truth/dent/9_mask.png"]);
+    let set = TestSet::open(tree.root()).unwrap();
+    let expected = [
+        ("4.png", Reason::Outside),
+        ("ground_truth/dent/9_mask.png", Reason::LoneMask),
+        ("old/3.png", Reason::Outside),
+    ];
+    assert_eq!(tree.left(&set.left_out), expected.map(|(path, reason)| (path.to_owned(), reason)));
+    let missing = set.missing_masks().unwrap();
+    for word in ["1 of 1 defect images", "2.png", "ground_truth/dent/2_mask.*"] {
+        assert!(missing.contains(word), "{missing}");
+    }
 }

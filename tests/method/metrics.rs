@@ -156,11 +156,11 @@ fn a_report_says_what_it_leaves_out() {
     ])
     .unwrap();
     assert_eq!((report.image_auroc, report.pixel_auroc, report.aupro), (Some(1.0), Some(1.0), Some(1.0)));
-    assert_eq!(report.notes, ["the pixel figures leave out 1 defect images without a mask"]);
+    assert_eq!(report.notes, ["the pixel figures are of 2 of 3 images: 1 of 2 defect images have no mask"]);
 
     let report = evaluate(&[item(0.0, false, Some(normal)), item(2.0, true, Some(unmasked))]).unwrap();
     assert_eq!((report.image_f1, report.pixel_f1, report.aupro), (Some(1.0), None, None));
-    assert!(report.notes[0].contains("no defect pixel"), "{:?}", report.notes);
+    assert!(report.notes[0].contains("no mask of any defect image"), "{:?}", report.notes);
 
     let report = evaluate(&[item(0.0, false, None)]).unwrap();
     assert_eq!((report.image_auroc, report.pixel_auroc, report.notes.len()), (None, None, 2));

@@ -20,7 +20,7 @@ fn sets(train: usize, good: usize, defects: usize) -> (Vec<PathBuf>, TestSet) {
         TestItem { path: format!("test/{i}.png").into(), defect, mask }
     };
     let train = (0..train).map(|i| format!("train/{i}.png").into()).collect();
-    (train, TestSet { items: (0..good + defects).map(item).collect() })
+    (train, TestSet { items: (0..good + defects).map(item).collect(), ..Default::default() })
 }
 
 fn noise(split: &Split) -> Vec<&TrainEntry> {

@@ -105,7 +105,7 @@ impl Scores {
 
 /// Manifests of other Vulkan drivers: those of $SOFTPATCH_TEST_DRIVERS, and SwiftShader where browsers bring
 /// it along.
-fn drivers() -> Vec<PathBuf> {
+pub fn drivers() -> Vec<PathBuf> {
     let named = std::env::var_os("SOFTPATCH_TEST_DRIVERS");
     let mut found: Vec<PathBuf> = named.iter().flat_map(std::env::split_paths).collect();
     let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();

@@ -2,6 +2,7 @@
 //! run them.
 
 use crate::root;
+use softpatch::data::PixelFormat;
 use softpatch::detector::{SETTINGS, Values};
 
 fn read(path: &str) -> String {
@@ -67,7 +68,8 @@ fn every_setting_is_in_every_language() {
         (read("include/softpatch.h"), read("examples/csharp/Softpatch.cs"), read("tools/softpatch.py"));
     assert!(read("include/softpatch.hpp").contains("inline softpatch_fit_options fit_options()"));
     let mut in_c = fields(&header, "softpatch_fit_options");
-    in_c.retain(|field| field != "structsize");
+    // How a folder is opened is no setting of a model.
+    in_c.retain(|field| !["structsize", "layout", "take", "all"].contains(&field.as_str()));
     let mut names: Vec<_> = SETTINGS.iter().map(|s| plain(s.name)).collect();
     // A budget is a context's.
     names.retain(|name| name != "memory");
@@ -95,5 +97,33 @@ fn every_setting_is_in_every_language() {
             "{}",
             setting.name
         );
+    }
+}
+
+/// Formats of pixels and status codes have the header's numbers in C# and Python, too.
+#[test]
+fn formats_have_the_headers_numbers() {
+    let (header, sharp, python) =
+        (read("include/softpatch.h"), read("examples/csharp/Softpatch.cs"), read("tools/softpatch.py"));
+    let declared = sharp.split("public enum PixelFormat : uint").nth(1).unwrap().split('}').next().unwrap();
+    let named = python.split("FORMATS = {").nth(1).unwrap().split('}').next().unwrap();
+    for (number, format) in PixelFormat::ALL.iter().enumerate() {
+        let name = plain(&format!("{format:?}"));
+        let constant = header.lines().find_map(|line| {
+            let (constant, value) = line.strip_prefix("#define SOFTPATCH_")?.split_once(' ')?;
+            (plain(constant) == name).then(|| value.to_owned())
+        });
+        assert_eq!(constant, Some(number.to_string()), "{name} in the header");
+        let count = |text: &str, entry: String| {
+            text.split([',', '{', '\n']).filter(|part| plain(part).replace([' ', '"'], "") == entry).count()
+        };
+        assert_eq!(count(declared, format!("{name}={number}")), 1, "{name} in C#");
+        assert_eq!(count(named, format!("{name}:{number}")), 1, "{name} in Python");
+    }
+    for (name, number) in
+        [("BUSY", 14), ("PENDING", 15), ("EMPTY", 16), ("CANCELLED", 13), ("CHOICE", 18), ("FORKED", 19)]
+    {
+        assert!(header.contains(&format!("#define SOFTPATCH_{name} {number}\n")), "{name}");
+        assert!(python.contains(&format!("{name} = {number}\n")), "{name} in Python");
     }
 }

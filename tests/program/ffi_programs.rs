@@ -1,6 +1,8 @@
 //! Programs in C, C++, C# and Python on the shared library: built, run, and their output checked. What the
 //! machine has no tool for is skipped with a line.
 
+#[cfg(unix)]
+use crate::agreement::drivers;
 use crate::common::serial;
 use crate::root;
 use softpatch::data::OwnedImage;
@@ -137,6 +139,7 @@ fn c_programs_run() {
     assert_eq!(run(Command::new(&fixed).arg("score").args([&model, &image])), said);
     interrupt(place, &program);
     misuse(place, &model);
+    forked(place, &model);
     cpp_program(place, &model);
     csharp_program(place, &model);
 }
@@ -188,6 +191,20 @@ fn misuse(place: &Place, model: &Path) {
     assert!(said.contains("every misuse got its error code"));
 }
 
+/// `tests/c/forked.c` on every driver there is: what hangs in a fork is a driver's threads.
+#[cfg(unix)]
+fn forked(place: &Place, model: &Path) {
+    let program = build(place, "cc", "tests/c/forked.c", &["-std=c99"], true);
+    let told = |command: &mut Command| {
+        assert!(run(command.arg(model)).contains("every child was told, and ended"));
+    };
+    told(&mut Command::new(&program));
+    for manifest in drivers() {
+        let path = &manifest;
+        told(Command::new(&program).env("VK_DRIVER_FILES", path).env("VK_ICD_FILENAMES", path));
+    }
+}
+
 #[cfg(unix)]
 const MISUSE: &str = "tests/c/misuse.c";
 
@@ -228,15 +245,17 @@ fn valgrind_finds_nothing() {
     }
 }
 
-/// A new function must come with its misuse.
+/// A new function must come with its misuse, and with its call in a forked process.
 #[test]
 fn every_function_is_misused() {
     let header = std::fs::read_to_string(root().join("include/softpatch.h")).unwrap();
-    let source = std::fs::read_to_string(root().join("tests/c/misuse.c")).unwrap();
     let names = functions(&header);
     assert!(names.len() > 20, "{names:?}");
-    for name in names {
-        assert!(source.contains(&format!("{name}(")), "{name} is not in tests/c/misuse.c");
+    for program in ["tests/c/misuse.c", "tests/c/forked.c"] {
+        let source = std::fs::read_to_string(root().join(program)).unwrap();
+        for name in &names {
+            assert!(source.contains(&format!("{name}(")), "{name} is not in {program}");
+        }
     }
 }
 

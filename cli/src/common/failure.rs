@@ -7,6 +7,9 @@ use std::process::ExitCode;
 /// Exit status of a program that ctrl-c ended.
 pub const EXIT_INTERRUPTED: u8 = 130;
 
+/// Exit status of a program that did all but what could not be read.
+pub const EXIT_LEFT_OUT: u8 = 3;
+
 /// Why a subcommand ends early.
 #[derive(Debug)]
 pub enum Failure {
@@ -20,6 +23,8 @@ pub enum Failure {
     ReaderGone,
     /// The work failed and all is said.
     Reported,
+    /// The work is done but for some images, which are named: exit status 3.
+    LeftOut,
 }
 
 /// How a subcommand ends.
@@ -61,6 +66,7 @@ pub fn exit(outcome: Outcome) -> ExitCode {
             ExitCode::FAILURE
         }
         Err(Failure::Reported) => ExitCode::FAILURE,
+        Err(Failure::LeftOut) => ExitCode::from(EXIT_LEFT_OUT),
     }
 }
 

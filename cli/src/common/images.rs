@@ -1,6 +1,6 @@
 //! Image files on their way into the library.
 
-use softpatch::data::{DecodeOptions, ImageSource, OwnedImage, decode_file};
+use softpatch::data::{FileSource, ImageSource, OwnedImage};
 use softpatch::detector::FitOptions;
 use softpatch::report::center_crop;
 use softpatch::{Error, Result};
@@ -9,15 +9,24 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// What becomes of images that cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnError {
+    /// Nothing is done, all of them are named, and the exit status is 1.
+    Stop,
+    /// They are named and left out, and the exit status is 3.
+    Skip,
+}
+
 /// Files that are scored whatever state they are in: one that does not decode is noted and stood in for by a
-/// single grey pixel, whose score the caller throws away.
+/// single grey pixel, whose score the caller throws away. With [`OnError::Stop`] it is an error.
 pub struct Files {
-    pub paths: Vec<PathBuf>,
-    decode: DecodeOptions,
+    source: FileSource,
     resize: u32,
     crop: u32,
     /// Whether what the detector sees of each image is kept for [`Files::take_view`].
     keep_views: bool,
+    on_error: OnError,
     damaged: Mutex<BTreeMap<usize, Error>>,
     views: Mutex<HashMap<usize, OwnedImage>>,
 }
@@ -27,9 +36,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Files {
-    pub fn new(paths: Vec<PathBuf>, options: &FitOptions, keep_views: bool) -> Self {
-        let (decode, resize, crop) = (options.decode(), options.resize, options.crop);
-        Self { paths, decode, resize, crop, keep_views, damaged: Mutex::default(), views: Mutex::default() }
+    pub fn new(paths: Vec<PathBuf>, options: &FitOptions, keep_views: bool, on_error: OnError) -> Self {
+        let (source, resize, crop) = (FileSource::new(paths, options.decode()), options.resize, options.crop);
+        let (damaged, views) = (Mutex::default(), Mutex::default());
+        Self { source, resize, crop, keep_views, on_error, damaged, views }
+    }
+
+    /// Whether there is something for [`Files::take_view`].
+    pub fn keeps_views(&self) -> bool {
+        self.keep_views
+    }
+
+    /// The files.
+    pub fn paths(&self) -> &[PathBuf] {
+        self.source.paths()
     }
 
     /// The error of image `index`, once.
@@ -43,9 +63,8 @@ impl Files {
     }
 
     fn read(&self, index: usize) -> Result<OwnedImage> {
-        let path = &self.paths[index];
-        let image = decode_file(path, &self.decode)?;
-        check_shape(path, &image, self.resize, self.crop)?;
+        let image = self.source.load(index)?.into_owned();
+        check_shape(&self.paths()[index], &image, self.resize, self.crop)?;
         if self.keep_views {
             let view = center_crop(&image, self.resize, self.crop)?;
             lock(&self.views).insert(index, view);
@@ -56,18 +75,26 @@ impl Files {
 
 impl ImageSource for Files {
     fn len(&self) -> usize {
-        self.paths.len()
+        self.source.len()
     }
 
     fn name(&self, index: usize) -> String {
-        self.paths[index].display().to_string()
+        self.source.name(index)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.source.notes()
     }
 
     fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>> {
-        Ok(Cow::Owned(self.read(index).unwrap_or_else(|error| {
-            lock(&self.damaged).insert(index, error);
-            OwnedImage { width: 1, height: 1, pixels: vec![127; 3] }
-        })))
+        let image = match self.read(index) {
+            Err(error) if self.on_error == OnError::Skip => {
+                lock(&self.damaged).insert(index, error);
+                OwnedImage { width: 1, height: 1, pixels: vec![127; 3] }
+            }
+            other => other?,
+        };
+        Ok(Cow::Owned(image))
     }
 }
 

@@ -8,12 +8,14 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// From now on ctrl-c ends the job that [`Bars`] watches after the step in progress, so that a file is
 /// written whole or not at all; a second one ends the program at once.
-pub fn catch_interrupts() {
-    let caught = ctrlc::set_handler(|| {
+pub fn catch_interrupts(quiet: bool) {
+    let caught = ctrlc::set_handler(move || {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
             std::process::exit(EXIT_INTERRUPTED.into());
         }
-        eprintln!("note: stopping after this step; ctrl-c again stops at once");
+        if !quiet {
+            eprintln!("note: stopping after this step; ctrl-c again stops at once");
+        }
     });
     if let Err(error) = caught {
         tracing::debug!("ctrl-c ends the program at once: {error}");

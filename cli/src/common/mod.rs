@@ -9,5 +9,6 @@ pub mod images;
 pub mod interrupt;
 pub mod output;
 pub mod progress;
+pub mod set;
 pub mod settings;
 pub mod sizes;

@@ -11,6 +11,14 @@ pub fn print(text: &str) -> Outcome {
     Ok(out.flush()?)
 }
 
+/// A record as a line of CSV (RFC 4180).
+pub fn csv_line(fields: impl IntoIterator<Item: AsRef<[u8]>>) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    // Memory takes what is written to it, and texts stay texts.
+    let _ = writer.write_record(fields);
+    String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default()
+}
+
 /// A JSON document and a line end.
 pub fn print_json(value: &impl serde::Serialize) -> Outcome {
     let text = serde_json::to_string_pretty(value).map_err(|e| Failure::Output(e.into()))?;

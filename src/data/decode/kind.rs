@@ -145,7 +145,7 @@ fn svg(b: &[u8]) -> bool {
 }
 
 /// Kinds without a magic number, by the name's suffix.
-pub(super) fn by_suffix(path: &std::path::Path) -> Option<Kind> {
+pub(in crate::data) fn by_suffix(path: &std::path::Path) -> Option<Kind> {
     let suffix = path.extension()?.to_str()?.to_ascii_lowercase();
     let name = match suffix.as_str() {
         "tga" => "TGA",

@@ -12,21 +12,24 @@ mod raster;
 mod samples;
 mod tiff;
 
-use super::{ImageSource, Levels, OwnedImage};
+use super::{Levels, OwnedImage};
 use crate::{Error, Result};
 use kind::Container;
 use raster::{Fault, Raster};
-use std::borrow::Cow;
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+pub(super) use kind::by_suffix;
 pub use kind::{Kind, SNIFF_BYTES, sniff};
 pub use picture::{Note, Picture};
 pub(crate) use samples::Samples;
 
-/// Extensions that [`list_images`] takes for images, in lower case; case does not matter in file names. What
-/// is inside a file is found out from its content, never from its extension.
-pub const IMAGE_EXTENSIONS: &[&str] = &["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp"];
+/// Extensions that [`list_images`](super::list_images) takes for images whatever is inside, in lower case;
+/// case does not matter in file names. What is inside a file is found out from its content, never from its
+/// extension.
+pub const IMAGE_EXTENSIONS: &[&str] = &[
+    "png", "jpg", "jpeg", "jfif", "jpe", "bmp", "dib", "tif", "tiff", "webp", "gif", "pbm", "pgm", "ppm",
+    "pnm", "qoi",
+];
 
 const CONVERT: &str = "Convert it to a PNG, TIFF or ordinary JPEG file with 8 or 16 bit per channel";
 const DAMAGED: &str = "The file is damaged or was cut off: copy or export it again, or leave it out";
@@ -132,7 +135,6 @@ pub fn inspect_file(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<P
 ///
 /// # Errors
 /// As [`decode_file`]; besides, floating point and integers of 32 bit are refused.
-#[allow(dead_code, reason = "for readers of masks")]
 pub(crate) fn decode_samples(path: &Path, options: &DecodeOptions) -> Result<Samples> {
     let raster = guarded(path, || raster(path, &read(path, options)?, options))?;
     Samples::new(raster).map_err(|fault| error(path, fault, options))
@@ -221,86 +223,6 @@ impl Container {
             Self::Tiff => tiff::decode(bytes, max_pixels),
             Self::WebP => library::webp(bytes, max_pixels),
         }
-    }
-}
-
-/// Image files (by extension, [`IMAGE_EXTENSIONS`]) in `dir` and all folders below it, sorted by path.
-///
-/// Files and folders whose name begins with a dot are skipped. Links are followed; a folder that is reached
-/// twice is listed once, so links that form a loop do no harm.
-///
-/// # Errors
-/// [`Error::Dataset`] where `dir` is missing or not a folder, [`Error::Io`] where a folder cannot be read. A
-/// folder without images is no error here.
-pub fn list_images(dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
-    let dir = dir.as_ref();
-    if !dir.is_dir() {
-        let reason =
-            if dir.exists() { "a folder is needed, this is a file" } else { "there is no such folder" };
-        return Err(Error::Dataset { path: dir.to_owned(), reason: reason.to_owned() });
-    }
-    let mut images = Vec::new();
-    let mut seen = HashSet::new();
-    let mut open = vec![dir.to_owned()];
-    while let Some(dir) = open.pop() {
-        if !seen.insert(dir.canonicalize().map_err(|e| Error::io(&dir, "reading", e))?) {
-            continue;
-        }
-        let mut folders = Vec::new();
-        for entry in std::fs::read_dir(&dir).map_err(|e| Error::io(&dir, "listing", e))? {
-            let entry = entry.map_err(|e| Error::io(&dir, "listing", e))?;
-            let path = entry.path();
-            if entry.file_name().as_encoded_bytes().starts_with(b".") {
-                continue;
-            }
-            if path.is_dir() {
-                folders.push(path);
-            } else if has_image_extension(&path) {
-                images.push(path); // a dangling link too: decoding it says so, leaving it out would not
-            }
-        }
-        // The first in order is opened first, whatever order the file system has.
-        folders.sort_unstable_by(|a, b| b.cmp(a));
-        open.append(&mut folders);
-    }
-    images.sort_unstable();
-    Ok(images)
-}
-
-fn has_image_extension(path: &Path) -> bool {
-    path.extension()
-        .and_then(|e| e.to_str())
-        .is_some_and(|e| IMAGE_EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)))
-}
-
-/// Image files, decoded when they are asked for.
-#[derive(Clone, Debug)]
-pub struct FileSource {
-    paths: Vec<PathBuf>,
-    options: DecodeOptions,
-}
-
-impl FileSource {
-    /// The files in `paths`, in that order.
-    pub fn new(paths: Vec<PathBuf>, options: DecodeOptions) -> Self {
-        Self { paths, options }
-    }
-
-    /// The files.
-    pub fn paths(&self) -> &[PathBuf] {
-        &self.paths
-    }
-}
-
-impl ImageSource for FileSource {
-    fn len(&self) -> usize {
-        self.paths.len()
-    }
-    fn name(&self, index: usize) -> String {
-        self.paths[index].display().to_string()
-    }
-    fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>> {
-        decode_file(&self.paths[index], &self.options).map(Cow::Owned)
     }
 }
 

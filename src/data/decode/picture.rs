@@ -27,7 +27,7 @@ pub struct Picture {
     /// What the pixels alone do not say.
     pub notes: Vec<Note>,
     /// EXIF orientation, 1 to 8; 0 where there is none.
-    pub(super) orientation: u8,
+    pub(crate) orientation: u8,
 }
 
 impl Picture {

@@ -3,7 +3,6 @@
 use super::raster::{Colour, Data, Raster, Read, unsupported};
 
 /// Samples of a file as stored: no levels, no palette, alpha kept.
-#[allow(dead_code, reason = "for readers of masks")]
 pub(crate) struct Samples {
     /// Pixels in a row.
     pub width: u32,
@@ -13,8 +12,6 @@ pub(crate) struct Samples {
     pub channels: u32,
     /// `[height][width][channels]`.
     pub values: Vec<u16>,
-    /// Bits of a sample that can be set, 1 to 16.
-    pub bits: u32,
     /// Whether the values are indices into a palette.
     pub palette: bool,
     /// Whether the last channel is alpha.
@@ -25,7 +22,6 @@ impl Samples {
     pub(super) fn new(raster: Raster) -> Read<Self> {
         let channels = raster.channels() as u32;
         let palette = matches!(raster.colour, Colour::Palette(_));
-        let bits = raster.picture.tagged_bits.unwrap_or(raster.picture.bits);
         let values = match raster.data {
             Data::U8(v) => v.into_iter().map(u16::from).collect(),
             Data::U16(v) => v,
@@ -35,6 +31,6 @@ impl Samples {
             }
         };
         let (width, height) = (raster.picture.width, raster.picture.height);
-        Ok(Self { width, height, channels, values, bits, palette, alpha: raster.alpha })
+        Ok(Self { width, height, channels, values, palette, alpha: raster.alpha })
     }
 }

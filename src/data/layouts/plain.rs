@@ -1,43 +1,118 @@
-//! A plain folder: `good/` (or `normal/`, `ok/`) beside one folder for each kind of defect, masks in
-//! `ground_truth/<defect>/` or `masks/<defect>/` under the image's stem, with `_mask` or without. Every fifth
-//! good image is for testing.
+//! A plain folder: `good/` (or `normal/`, `OK/`, ...) beside one folder for each kind of defect, masks in
+//! `ground_truth/<defect>/`, `masks/<defect>/` or as [`Masks`] finds them. Every fifth good image is for
+//! testing. And images without labels, in one folder or in several: all of them to fit on, where nothing
+//! speaks against it.
 
-use super::{
-    Category, Layout, TestItem, beside, category, fail, hold_out, images, name_of, stem, subfolders,
-};
-use crate::Result;
-use crate::data::list_images;
-use std::path::{Path, PathBuf};
+use super::category::Problem;
+use super::choose::choose;
+use super::draft::{Draft, counts_as_good, is_taken, kind_of};
+use super::layout::OpenOptions;
+use super::masks::Masks;
+use super::names::{GOOD_EXAMPLES, Split, is_bad, is_container, is_good, is_mask_folder, split_of};
+use super::tree::Folder;
+use crate::data::left_out::Reason;
+use std::path::Path;
 
-const GOOD: [&str; 3] = ["good", "normal", "ok"];
-const MASKS: [&str; 2] = ["ground_truth", "masks"];
-
-fn good_folder(root: &Path) -> Option<PathBuf> {
-    GOOD.iter().map(|name| root.join(name)).find(|f| f.is_dir())
+/// Whether a folder of good images lies beside others, that of masks among them.
+pub(super) fn fits(folder: &Folder<'_>, options: &OpenOptions) -> bool {
+    let folders = folder.folders();
+    let direct = |folders: &[(String, Folder<'_>)]| {
+        folders.len() > 1 && folders.iter().any(|(name, _)| counts_as_good(name, options))
+    };
+    let images: Vec<_> = folders.iter().filter(|(name, _)| !is_mask_folder(name)).collect();
+    match images.as_slice() {
+        // `images/good`, `images/dent` beside `masks/dent`.
+        [(name, inner)] if images.len() < folders.len() && is_container(name) => direct(&inner.folders()),
+        _ => direct(&folders),
+    }
 }
 
-pub(super) fn fits(root: &Path) -> bool {
-    good_folder(root).is_some()
+pub(super) fn open<'a>(root: &Path, folder: &Folder<'a>, options: &OpenOptions) -> Draft<'a> {
+    let mut draft = Draft::new(folder.name(), &folder.path);
+    let (images, masks) = Masks::split(folder);
+    let (mut good, mut defects) = (Vec::new(), Vec::new());
+    for picture in images {
+        match kind_of(folder, picture) {
+            None => draft.left.push((picture, Reason::Outside)),
+            Some(kind) if counts_as_good(kind, options) => good.push(picture),
+            Some(kind) => defects.push((picture, kind.to_owned())),
+        }
+    }
+    if named(folder).iter().rev().take(1).any(|name| split_of(name).is_some()) && !options.all {
+        let reason = "this is the folder of a split: its good images are for testing. Name the folder of the \
+                      training images, or the one above; --all fits on all good images here (elsewhere than \
+                      on the command line: `all`)";
+        draft.no_train = Some(Problem { path: folder.path.clone(), reason: reason.to_owned(), choice: true });
+        draft.good(good);
+    } else if options.all {
+        draft.notes.push("all good images are taken, none is held out for testing".to_owned());
+        draft.train.extend(good);
+    } else if !options.take.is_empty() {
+        let (taken, rest): (Vec<_>, Vec<_>) = good.into_iter().partition(|p| is_taken(p, root, options));
+        draft.train.extend(taken);
+        draft.good(rest);
+    } else {
+        draft.hold_out(good);
+    }
+    if defects.is_empty() {
+        draft.no_test = Some(Problem {
+            path: folder.path.clone(),
+            reason: "there are good images, and no folder of defects beside them to test on".to_owned(),
+            choice: false,
+        });
+    }
+    draft.defects(masks, defects);
+    draft
 }
 
-pub(super) fn open(root: &Path) -> Result<Category> {
-    let Some(folder) = good_folder(root) else { return Err(fail(root, "there is no folder good/")) };
-    let (train, mut items) = hold_out(images(&folder, Layout::Plain)?);
-    for kind in subfolders(root)? {
-        let name = name_of(&kind);
-        if kind == folder || MASKS.contains(&name.as_str()) {
-            continue;
-        }
-        for path in list_images(&kind)? {
-            let mask = MASKS.iter().find_map(|masks| {
-                let dir = root.join(masks).join(&name);
-                ["_mask", ""].iter().find_map(|suffix| beside(&dir, &stem(&path), suffix))
-            });
-            items.push(TestItem { path, defect: Some(name.clone()), mask });
-        }
+/// A folder whose images have no labels.
+pub(super) fn open_images<'a>(root: &Path, folder: &Folder<'a>, options: &OpenOptions) -> Draft<'a> {
+    let mut draft = Draft::new(folder.name(), &folder.path);
+    let (images, masks) = Masks::split(folder);
+    draft.masks_of(&masks);
+    let against = against(folder, masks.all().next().is_some());
+    choose(&mut draft, root, folder, images, against.as_deref(), options);
+    draft.no_test = Some(Problem {
+        path: folder.path.clone(),
+        reason: format!(
+            "these are images without labels, and no data set that is known here: looked for train/ and \
+             test/ (MVTec AD and alike) here and in the folders below, split_csv/1cls.csv or Data/Images/ \
+             (VisA), kos01/ (KolektorSDD), MT_Free/ (magnetic tile), and good/ ({GOOD_EXAMPLES}) beside \
+             folders of defects (plain folder); found {}",
+            folder.describe()
+        ),
+        choice: false,
+    });
+    draft
+}
+
+/// What the folder itself, by its names and masks, says against fitting on all its images.
+fn against(folder: &Folder<'_>, masks: bool) -> Option<String> {
+    if masks {
+        return Some("there are masks of defects among the files".to_owned());
     }
-    if !items.iter().any(TestItem::is_defect) {
-        return Err(fail(root, "there are good images, and no folder of defects beside them to test on"));
+    let names = named(folder);
+    let [.., above, own] = names.as_slice() else { return None };
+    let quoted = |what: &str| Some(format!("the folder's name says that it holds {what}"));
+    if is_bad(own) {
+        return quoted("defects");
     }
-    category(name_of(root), train, items, root)
+    if is_mask_folder(own) || is_mask_folder(above) {
+        return quoted("masks");
+    }
+    let is_test = |name: &str| split_of(name).is_some_and(|split| split != Split::Train);
+    if (is_test(own) || is_test(above)) && !is_good(own) {
+        return quoted("test images");
+    }
+    None
+}
+
+/// The last two names of the folder's path, without those that say nothing.
+fn named(folder: &Folder<'_>) -> Vec<String> {
+    let path = folder.path.canonicalize().unwrap_or_else(|_| folder.path.clone());
+    let mut names: Vec<String> = path.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    while names.len() > 2 && names.last().is_some_and(|name| is_container(name)) {
+        names.pop();
+    }
+    names
 }

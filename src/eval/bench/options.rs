@@ -22,6 +22,8 @@ pub struct BenchOptions {
     pub fit: FitOptions,
     /// How images are decoded; whether they are turned is noted in the cells' settings.
     pub decode: DecodeOptions,
+    /// Leave images out that cannot be used, with a note each, instead of stopping.
+    pub skip_bad: bool,
     /// Folder with the lists of splits to use, instead of drawing them; named as those that a run writes.
     pub splits: Option<PathBuf>,
 }
@@ -36,6 +38,7 @@ impl Default for BenchOptions {
             seeds: 1,
             fit: FitOptions::default(),
             decode: DecodeOptions::default(),
+            skip_bad: false,
             splits: None,
         }
     }

@@ -1,22 +1,21 @@
 //! The harness: which cells there are, which are missing, and one feature pass for those.
 
 use super::cell::{Cell, CellImage, CellSettings, Condition, protocol_name};
+use super::notes::{Noted, leave_out};
 use super::options::BenchOptions;
 use super::store::{Store, key};
 use crate::data::{
     Category, ImageSource, NoiseProtocol, OwnedImage, Split, SplitSource, TestItem, TrainEntry, decode_file,
     split,
 };
-use crate::detector::{Backbone, Progress, Stage};
-use crate::eval::load_mask;
-use crate::eval::{Item, Map, evaluate};
+use crate::detector::{Backbone, Progress};
+use crate::eval::{Item, Map, Masks, evaluate};
 use crate::gpu::Device;
 use crate::methods::{Method, Scored, Task as Given};
 use crate::report::center_crop;
 use crate::report::{overlay, write_png};
 use crate::settings::FitOptions;
 use crate::{Error, Result};
-use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -34,6 +33,8 @@ pub struct Summary {
     pub images: usize,
     /// Seconds of the feature passes.
     pub feature_seconds: f64,
+    /// Images and masks that could not be used.
+    pub skipped: usize,
     /// What was left out or repeated, and why.
     pub notes: Vec<String>,
 }
@@ -91,30 +92,67 @@ impl Bench<'_> {
         mut done: impl FnMut(&Cell, bool),
     ) -> Result<Summary> {
         self.options.validate()?;
+        for category in self.categories {
+            category.require_train()?;
+            category.require_test()?;
+        }
         for folder in ["cells", "splits"] {
             let folder = self.out.join(folder);
             std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, "making the folder", e))?;
         }
-        let mut summary = Summary::default();
+        let (mut summary, mut skipped) = (Summary::default(), Vec::new());
         for category in self.categories {
-            let (tasks, files) = self.tasks(category, &mut summary.notes)?;
-            let missing: HashSet<PathBuf> =
-                tasks.iter().flat_map(|t| t.missing.iter().map(|(_, _, file)| file.clone())).collect();
-            if !missing.is_empty() {
-                self.category(category, &tasks, open, progress, &mut summary, &mut done)?;
-            }
-            for (file, settings) in files {
-                // Read back even where it was just computed, so that a run and its continuation see the same
-                // numbers.
-                let cell = Cell::read(&file, &settings)
-                    .ok_or_else(|| Error::io(&file, "reading", std::io::ErrorKind::NotFound.into()))?;
-                if !missing.contains(&file) {
-                    done(&cell, false);
+            let mut category = category.clone();
+            let (noted, masks) = (summary.notes.len(), summary.skipped);
+            loop {
+                match self.all_cells(&category, open, progress, &mut summary, &mut done) {
+                    Err(Error::BadImages { total, bad }) if self.options.skip_bad => {
+                        if !leave_out(&mut category, &bad) {
+                            // A list of images names them, or they have no path.
+                            return Err(Error::BadImages { total, bad });
+                        }
+                        category.require_train()?;
+                        category.require_test()?;
+                        // What was noted of the splits, it notes again.
+                        summary.notes.truncate(noted);
+                        summary.skipped = masks;
+                        skipped.extend(bad.iter().map(|(_, e)| format!("{}: skipped: {e}", category.name)));
+                    }
+                    other => break other?,
                 }
-                summary.cells.push(cell);
             }
         }
+        summary.skipped += skipped.len();
+        summary.notes.extend(skipped);
         Ok(summary)
+    }
+
+    /// Computes the missing cells of a category and takes in all of them.
+    fn all_cells(
+        &self,
+        category: &Category,
+        open: &Open<'_>,
+        progress: &dyn Progress,
+        summary: &mut Summary,
+        done: &mut impl FnMut(&Cell, bool),
+    ) -> Result<()> {
+        let (tasks, files) = self.tasks(category, &mut summary.notes)?;
+        let missing: HashSet<PathBuf> =
+            tasks.iter().flat_map(|t| t.missing.iter().map(|(_, _, file)| file.clone())).collect();
+        if !missing.is_empty() {
+            self.category(category, &tasks, open, progress, summary, done)?;
+        }
+        for (file, settings) in files {
+            // Read back even where it was just computed, so that a run and its continuation see the same
+            // numbers.
+            let cell = Cell::read(&file, &settings)
+                .ok_or_else(|| Error::io(&file, "reading", std::io::ErrorKind::NotFound.into()))?;
+            if !missing.contains(&file) {
+                done(&cell, false);
+            }
+            summary.cells.push(cell);
+        }
+        Ok(())
     }
 
     /// The splits of a category with the cells that are missing, and the files of all its cells.
@@ -182,7 +220,7 @@ impl Bench<'_> {
             return Split::read_csv(folder.join(name));
         }
         let protocol = condition.protocol.unwrap_or(NoiseProtocol::Overlap);
-        split(&category.train, &category.test, condition.noise, protocol, seed)
+        split(category.require_train()?, category.require_test()?, condition.noise, protocol, seed)
     }
 
     fn category(
@@ -202,9 +240,17 @@ impl Bench<'_> {
                     entries.push(TrainEntry { is_noise: false, ..entry });
                 }
             }
-            tested.extend(task.split.test.iter().filter(|i| i.is_defect() && i.mask.is_some()));
+            tested.extend(task.split.test.iter().filter(|i| i.is_defect()).cloned());
         }
-        let masks = self.masks(&tested)?;
+        let (fit, decode) = (&self.options.fit, &self.options.decode);
+        let mut masks = Masks::load(&tested, decode, fit.resize, fit.crop);
+        if !self.options.skip_bad {
+            let images: Vec<&Path> = entries.iter().map(|e| e.path.as_path()).collect();
+            masks = masks.require(&images, decode)?;
+        }
+        summary.skipped += masks.bad.len();
+        summary.notes.extend(masks.bad.iter().map(|e| format!("{}: skipped: {e}", category.name)));
+        summary.notes.append(&mut masks.notes);
         let began = Instant::now();
         let source = open(&entries);
         let budget = (self.out, self.options.fit.memory);
@@ -240,7 +286,7 @@ impl Bench<'_> {
                 let noted = Noted { progress, notes: RefCell::default() };
                 let scored = method.implementation().score(&mut given, &fit, &noted)?;
                 let notes = noted.notes.into_inner();
-                let mut cell = self.measure(task, settings, &scored, notes, &masks, file)?;
+                let mut cell = self.measure(task, settings, &scored, notes, &masks.pixels, file)?;
                 cell.seconds = began.elapsed().as_secs_f64();
                 cell.write(file)?;
                 summary.computed += 1;
@@ -248,12 +294,6 @@ impl Bench<'_> {
             }
         }
         Ok(())
-    }
-
-    fn masks(&self, items: &[&TestItem]) -> Result<HashMap<PathBuf, Vec<bool>>> {
-        let paths: HashSet<&PathBuf> = items.iter().filter_map(|i| i.mask.as_ref()).collect();
-        let fit = &self.options.fit;
-        paths.into_par_iter().map(|path| Ok((path.clone(), load_mask(path, fit.resize, fit.crop)?))).collect()
     }
 
     /// Figures and examples of a scored test set.
@@ -323,24 +363,6 @@ impl Bench<'_> {
             names.push(name);
         }
         Ok(names)
-    }
-}
-
-/// Keeps notices as notes.
-struct Noted<'a> {
-    progress: &'a dyn Progress,
-    notes: RefCell<Vec<String>>,
-}
-
-impl Progress for Noted<'_> {
-    fn update(&self, stage: Stage, done: u64, total: u64) {
-        self.progress.update(stage, done, total);
-    }
-    fn notice(&self, message: &str) {
-        self.notes.borrow_mut().push(message.to_owned());
-    }
-    fn cancelled(&self) -> bool {
-        self.progress.cancelled()
     }
 }
 

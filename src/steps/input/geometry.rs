@@ -2,6 +2,9 @@
 
 use crate::{Error, Result};
 
+/// Longest side of a resized image: a table of taps is made for all of it, of which the crop keeps a few.
+const LONGEST: u64 = 1 << 20;
+
 /// Size after the resize and where the crop starts in it, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
@@ -22,7 +25,7 @@ pub struct Geometry {
 ///
 /// # Errors
 /// [`Error::InvalidOption`] where a size is 0, the crop is larger than the resized image (torchvision would
-/// pad), or the resized image has a side of more than `i32::MAX` pixels.
+/// pad), or the resized image has a side of more than 2^20 pixels.
 pub fn resize_shorter_side_geometry(w: u32, h: u32, resize: u32, crop: u32) -> Result<Geometry> {
     if w == 0 || h == 0 || resize == 0 || crop == 0 {
         return Err(Error::InvalidOption(format!(
@@ -35,9 +38,10 @@ pub fn resize_shorter_side_geometry(w: u32, h: u32, resize: u32, crop: u32) -> R
         )));
     }
     let long = u64::from(resize) * u64::from(w.max(h)) / u64::from(w.min(h));
-    if long > i32::MAX as u64 {
+    if long > LONGEST {
         return Err(Error::InvalidOption(format!(
-            "image {w}x{h} has no size when its shorter side becomes {resize}: the longer one would be {long}"
+            "an image of {w}x{h} is too long and thin: its shorter side becomes {resize}, and the longer one would be \
+             {long}"
         )));
     }
     let (width, height) = if w <= h { (resize, long as u32) } else { (long as u32, resize) };

@@ -1,10 +1,15 @@
 //! The program as a user runs it: bad input, odd input, output formats, exit statuses.
 
 mod adapter;
+mod bad;
+mod data;
 mod fit;
+mod layouts;
 mod score;
 mod sets;
 mod usage;
+#[cfg(unix)]
+mod watch;
 
 use crate::common::serial;
 use softpatch::data::OwnedImage;

@@ -58,7 +58,7 @@ fn a_damaged_image_does_not_stop_the_others() {
     fill(&images, 3);
     std::fs::write(images.join("001.png"), b"").unwrap();
     let output = run(["score", arg(&fitted().model()), arg(&images), "--json"]);
-    fails(&output, 1, &["001.png", "the file is empty", "1 of 3 images could not be read"]);
+    fails(&output, 3, &["001.png", "the file is empty", "1 of 3 images could not be read"]);
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(document["images"].as_array().unwrap().len(), 2);
     assert_eq!(document["errors"].as_array().unwrap().len(), 1);

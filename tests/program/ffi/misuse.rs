@@ -125,7 +125,9 @@ fn every_misuse_gets_an_error_code() {
     wrong(|i| i.width = 0, SOFTPATCH_INVALID_IMAGE);
     wrong(|i| i.height = u32::MAX, SOFTPATCH_INVALID_IMAGE);
     wrong(|i| i.width = u32::MAX, SOFTPATCH_INVALID_IMAGE);
-    wrong(|i| i.format = 6, SOFTPATCH_INVALID_ARGUMENT);
+    wrong(|i| i.format = SOFTPATCH_BAYER_BG8 + 1, SOFTPATCH_INVALID_ARGUMENT);
+    // Bytes of grey are no 10-bit values.
+    wrong(|i| (i.format, i.width) = (SOFTPATCH_GRAY10, i.width / 2), SOFTPATCH_INVALID_IMAGE);
     wrong(|i| i.size = usize::MAX, SOFTPATCH_INVALID_ARGUMENT);
     let short = SOFTPATCH_BUFFER_TOO_SMALL;
     fails(unsafe { softpatch_score(det, &image, 2, map.as_mut_ptr(), 16, &mut result) }, short);
@@ -154,6 +156,8 @@ fn every_misuse_gets_an_error_code() {
         |c: &mut softpatch_fit_options| c.compat = 2,
         |c: &mut softpatch_fit_options| c.exif = 2,
         |c: &mut softpatch_fit_options| c.precision = 2,
+        |c: &mut softpatch_fit_options| c.bits = 7,
+        |c: &mut softpatch_fit_options| (c.bits, c.white) = (12, 1.0),
     ] {
         let mut c = c_options();
         change(&mut c);

@@ -4,6 +4,9 @@
 
 mod cancel;
 mod cost;
+mod folder;
+#[cfg(unix)]
+mod forked;
 mod misuse;
 mod same_bits;
 mod stream;

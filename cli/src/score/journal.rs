@@ -1,0 +1,240 @@
+//! What a watch has done, so that it goes on where it stopped: a text file beside the results.
+//!
+//! A line a file: its size, its time of change, the system's number for it, the length of the results once its
+//! line was in them, and its path below the watched folder as JSON. A file's results are on the disk before its
+//! line here is. What a stop in between leaves is cut off at the next start, and the file is scored again: no
+//! file is in the results twice, and none is missing.
+
+use softpatch::{Error, Result};
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+const HEADER: &str = "softpatch watch journal, version 1\n";
+
+/// Content of a file that arrived, as far as the system tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Stamp {
+    pub size: u64,
+    /// Nanoseconds since 1970.
+    pub changed: u128,
+    /// What stays when a file is renamed; 0 where the system has no such thing.
+    pub number: u64,
+}
+
+impl Stamp {
+    pub fn of(meta: &Metadata) -> Self {
+        #[cfg(unix)]
+        let number = std::os::unix::fs::MetadataExt::ino(meta);
+        #[cfg(not(unix))]
+        let number = 0;
+        let changed = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+        Self { size: meta.len(), changed: changed.map_or(0, |t| t.as_nanos()), number }
+    }
+}
+
+/// A file with its line for the results.
+pub struct Done {
+    /// Below the watched folder.
+    pub path: PathBuf,
+    pub stamp: Stamp,
+    pub line: String,
+}
+
+/// The files that are done, and the results.
+pub struct Journal {
+    file: File,
+    path: PathBuf,
+    results: File,
+    results_path: PathBuf,
+    length: u64,
+    by_path: HashSet<(String, u64, u128)>,
+    by_number: HashSet<Stamp>,
+}
+
+impl Journal {
+    /// Opens `results` and the journal beside it, or makes them; `header` is the results' first line. Cuts off
+    /// what a stop left half done.
+    pub fn open(results: &Path, header: &str) -> Result<Self> {
+        let mut name = results.as_os_str().to_owned();
+        name.push(".journal");
+        let path = PathBuf::from(name);
+        let fail = |path: &Path, action| {
+            let path = path.to_owned();
+            move |e: std::io::Error| Error::io(&path, action, e)
+        };
+        let open = |path: &Path| {
+            let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+            options.map_err(fail(path, "opening"))
+        };
+        let mut file = open(&path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::InvalidOption(format!(
+                    "another watch writes to {}: give each its own --results",
+                    results.display()
+                )));
+            }
+            // Some network file systems have no locks.
+            Err(TryLockError::Error(e)) => tracing::debug!("{}: no lock: {e}", path.display()),
+        }
+        let mut out = open(results)?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(fail(&path, "reading"))?;
+        let length = out.metadata().map_err(fail(results, "reading"))?.len();
+        let mut journal = Self {
+            file,
+            path: path.clone(),
+            results_path: results.to_owned(),
+            length,
+            by_path: HashSet::new(),
+            by_number: HashSet::new(),
+            results: out.try_clone().map_err(fail(results, "opening"))?,
+        };
+        if text.is_empty() {
+            if length > 0 {
+                return Err(Error::InvalidOption(format!(
+                    "{} is there already, without its journal {}: nothing says which files are in it. Name \
+                     another file for --results, or move this one away",
+                    results.display(),
+                    path.display()
+                )));
+            }
+            journal.file.write_all(HEADER.as_bytes()).map_err(fail(&path, "writing"))?;
+        } else {
+            let whole = text.rfind('\n').map_or(0, |at| at + 1);
+            let written = journal.read(&text[..whole]).ok_or_else(|| Error::Dataset {
+                path: path.clone(),
+                reason:
+                    "this is no journal of a watch, or of another version; name another file for --results"
+                        .into(),
+            })?;
+            journal.file.set_len(whole as u64).map_err(fail(&path, "writing"))?;
+            journal.file.seek(SeekFrom::End(0)).map_err(fail(&path, "writing"))?;
+            if let Some(written) = written.filter(|w| *w < length) {
+                out.set_len(written).map_err(fail(results, "cutting off a line without its journal"))?;
+                journal.length = written;
+            }
+        }
+        out.seek(SeekFrom::End(0)).map_err(fail(results, "writing"))?;
+        if journal.length == 0 {
+            journal.append(header)?;
+        }
+        Ok(journal)
+    }
+
+    /// Takes in the lines; the length of the results after the last, `None` inside where there is none.
+    #[allow(clippy::option_option, reason = "no journal, a journal without lines, and one with")]
+    fn read(&mut self, text: &str) -> Option<Option<u64>> {
+        let mut written = None;
+        for line in text.strip_prefix(HEADER)?.lines() {
+            let mut parts = line.splitn(5, ' ');
+            let mut number = || parts.next()?.parse::<u128>().ok();
+            let (size, changed) = (u64::try_from(number()?).ok()?, number()?);
+            let (inode, length) = (u64::try_from(number()?).ok()?, u64::try_from(number()?).ok()?);
+            let path: String = serde_json::from_str(parts.next()?).ok()?;
+            self.remember(path, Stamp { size, changed, number: inode });
+            written = Some(length);
+        }
+        Some(written)
+    }
+
+    fn remember(&mut self, path: String, stamp: Stamp) {
+        self.by_path.insert((path, stamp.size, stamp.changed));
+        if stamp.number != 0 {
+            self.by_number.insert(stamp);
+        }
+    }
+
+    /// How many files are done.
+    pub fn len(&self) -> usize {
+        self.by_path.len()
+    }
+
+    /// Whether the file is in the results, under this name or one that it had before.
+    pub fn has(&self, path: &Path, stamp: Stamp) -> bool {
+        self.by_number.contains(&stamp)
+            || self.by_path.contains(&(path.to_string_lossy().into_owned(), stamp.size, stamp.changed))
+    }
+
+    fn append(&mut self, text: &str) -> Result<()> {
+        let fail = |e| Error::io(&self.results_path, "writing", e);
+        self.results.write_all(text.as_bytes()).map_err(fail)?;
+        self.length += text.len() as u64;
+        Ok(())
+    }
+
+    /// Adds the results' lines of files, and says here that they are done.
+    pub fn add(&mut self, files: &[Done]) -> Result<()> {
+        let mut entries = String::new();
+        for Done { path, stamp: Stamp { size, changed, number }, line } in files {
+            self.append(line)?;
+            let quoted = serde_json::Value::from(path.to_string_lossy());
+            let _ = writeln!(entries, "{size} {changed} {number} {} {quoted}", self.length);
+        }
+        self.results.sync_data().map_err(|e| Error::io(&self.results_path, "writing", e))?;
+        self.file
+            .write_all(entries.as_bytes())
+            .and_then(|()| self.file.sync_data())
+            .map_err(|e| Error::io(&self.path, "writing", e))?;
+        for file in files {
+            self.remember(file.path.to_string_lossy().into_owned(), file.stamp);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn done(path: &str, n: u64, line: &str) -> Done {
+        Done { path: path.into(), stamp: stamp(n), line: line.into() }
+    }
+
+    fn stamp(n: u64) -> Stamp {
+        Stamp { size: n, changed: u128::from(n) + 7, number: n }
+    }
+
+    #[test]
+    fn every_file_is_in_the_results_once_over_restarts() {
+        let folder = tempfile::tempdir().unwrap();
+        let results = folder.path().join("r.csv");
+        let beside = folder.path().join("r.csv.journal");
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+        {
+            let mut journal = Journal::open(&results, "path,score\n").unwrap();
+            let two = [done("a b.png", 1, "a b.png,1\n"), done("ü\n\".png", 2, "x,2\n")];
+            journal.add(&two).unwrap();
+            // Two at a time is one too many.
+            let second = Journal::open(&results, "path,score\n").err().unwrap().to_string();
+            assert!(second.contains("another watch"), "{second}");
+        }
+        // Stopped after the results' line, before the journal's; and in the middle of the journal's.
+        let (whole, journaled) = (read(&results), read(&beside));
+        for (more, torn) in [("half a li", ""), ("c.png,3\n", ""), ("c.png,3\n", "3 10 3 2")] {
+            std::fs::write(&results, whole.clone() + more).unwrap();
+            std::fs::write(&beside, journaled.clone() + torn).unwrap();
+            let mut journal = Journal::open(&results, "path,score\n").unwrap();
+            assert_eq!((journal.len(), read(&results)), (2, whole.clone()));
+            assert!(
+                journal.has(Path::new("ü\n\".png"), stamp(2)) && !journal.has(Path::new("c.png"), stamp(3))
+            );
+            // The same file under another name, and another file under the same name.
+            assert!(journal.has(Path::new("moved.png"), stamp(1)));
+            assert!(!journal.has(Path::new("a b.png"), stamp(9)));
+            journal.add(&[done("c.png", 3, "c.png,3\n")]).unwrap();
+            assert_eq!(read(&results), whole.clone() + "c.png,3\n");
+        }
+        std::fs::remove_file(&beside).unwrap();
+        let lost = Journal::open(&results, "path,score\n").err().unwrap().to_string();
+        assert!(lost.contains("without its journal"), "{lost}");
+        std::fs::write(&beside, "something else\n").unwrap();
+        let other = Journal::open(&results, "path,score\n").err().unwrap().to_string();
+        assert!(other.contains("no journal of a watch"), "{other}");
+    }
+}

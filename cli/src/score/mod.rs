@@ -1,0 +1,263 @@
+//! `softpatch score`.
+
+mod arrivals;
+mod heatmaps;
+mod journal;
+mod rows;
+mod watch;
+
+pub use heatmaps::map_range;
+
+use crate::common::backbone::{WeightsArgs, open_model};
+use crate::common::device::DeviceArgs;
+use crate::common::failure::{Failure, Outcome, print_error};
+use crate::common::images::{Files, OnError};
+use crate::common::output::{print, print_json};
+use crate::common::progress::Bars;
+use crate::common::set::{FolderArgs, TakeArgs};
+use heatmaps::{create_folder, plan_heatmaps, write_heatmap};
+use rows::{Damaged, Format, Row, count};
+use serde::Serialize;
+use softpatch::Error;
+use softpatch::data::{Dataset, Layout, Listing};
+use softpatch::detector::{Detector, Want};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+/// Score images with a model: how far each is from normal, and where.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = FORMATS)]
+pub struct Args {
+    /// Model file made by `softpatch fit`.
+    model: PathBuf,
+    /// Images, or folders of which all images are taken; masks of a data set are left out.
+    #[arg(required_unless_present = "watch", value_name = "IMAGE|DIR")]
+    images: Vec<PathBuf>,
+    /// Score the images that are in this folder or arrive in it, each once and as a whole, until ctrl-c.
+    #[arg(long, value_name = "DIR", conflicts_with = "images", requires = "results")]
+    watch: Option<PathBuf>,
+    /// With --watch: CSV file that gets a line per image. FILE.journal beside it says which images are in it,
+    /// so that a watch that is started again goes on.
+    #[arg(long, value_name = "FILE", requires = "watch")]
+    results: Option<PathBuf>,
+    /// Write every image with its anomaly map laid over it as a PNG into this folder.
+    #[arg(long, value_name = "DIR")]
+    heatmaps: Option<PathBuf>,
+    /// One JSON document instead of a table; with --watch one object per line.
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// CSV with a header instead of a table.
+    #[arg(long)]
+    csv: bool,
+    /// What to do where an image cannot be used.
+    #[arg(long, value_name = "WHAT", default_value = "skip", conflicts_with = "watch")]
+    on_error: OnError,
+    #[command(flatten)]
+    folder: FolderArgs,
+    #[command(flatten)]
+    weights: WeightsArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+const FORMATS: &str = "\
+Score: the largest distance of a patch from what is normal, 0 or more. An image is anomalous where its score
+passes the model's threshold.
+
+--json prints one object:
+  model      path of the model file
+  threshold  number, or null where the model has none
+  images     array in order of scoring, one object per image:
+               path, score (number), anomalous (true, false, or null without a threshold),
+               peak ([x, y] of the map's largest value, in pixels of the crop), heatmap (path or null)
+  errors     array, one object for each image that could not be read: path, error
+--csv prints the columns path,score,anomalous,heatmap, as in RFC 4180.
+
+--watch DIR --results FILE prints the same lines as images arrive, with --json an object of `images` or `errors`
+per line. FILE has the columns path,score,anomalous,heatmap,error. An image has its turn once whoever wrote it
+closed it or renamed it into place, where the system says so (Linux, local disks); else once it has stayed the
+same for two seconds. Names that begin with a dot or end with .tmp, .part or alike are on their way and wait for
+their last name. A file that is changed is a new one; one that is renamed is not.
+
+Heatmaps keep their place below the folder that was named, so images of one name in two folders do not
+collide.
+
+An image that cannot be read is reported on standard error, the others are scored, and the exit status is 3;
+with --on-error stop all such images are named, and the exit status is 1.";
+
+#[derive(Serialize)]
+struct Document {
+    model: String,
+    threshold: Option<f32>,
+    images: Vec<Row>,
+    errors: Vec<Damaged>,
+}
+
+impl Args {
+    fn format(&self) -> Format {
+        match (self.csv, self.json) {
+            (true, _) => Format::Csv,
+            (false, true) => Format::Json,
+            (false, false) => Format::Table,
+        }
+    }
+}
+
+pub fn run(args: &Args, quiet: bool) -> Outcome {
+    if let (Some(folder), Some(results)) = (&args.watch, &args.results) {
+        return watch::run(args, folder, results, quiet);
+    }
+    let bars = Bars::new(quiet);
+    let paths = collect(args, &bars)?;
+    let heatmaps = match &args.heatmaps {
+        Some(out) => Some(plan_heatmaps(out, &args.images, &paths)?),
+        None => None,
+    };
+    let detector = open_model(&args.model, &args.weights, &args.device)?;
+    if let Some(out) = &args.heatmaps {
+        create_folder(out)?;
+    }
+    let info = detector.info();
+    let format = args.format();
+    let width = paths.iter().map(|p| p.display().to_string().chars().count()).max().unwrap_or(0).clamp(4, 70);
+    let files = Files::new(paths, &info.options, heatmaps.is_some(), args.on_error);
+    let mut document = Document {
+        model: args.model.display().to_string(),
+        threshold: info.threshold,
+        images: Vec::new(),
+        errors: Vec::new(),
+    };
+    print_header(format, width)?;
+    let place = |index: usize| heatmaps.as_ref().map(|targets| targets[index].clone());
+    score_files(&detector, &files, format, &bars, place, |scored| {
+        match scored {
+            Scored::Row(row) => {
+                match format {
+                    Format::Table => bars.suspend(|| print(&row.line(width)))?,
+                    Format::Csv => bars.suspend(|| print(&row.csv()))?,
+                    Format::Json => {}
+                }
+                document.images.push(row);
+            }
+            Scored::Damaged(damaged, error) => {
+                bars.suspend(|| print_error(&error));
+                document.errors.push(damaged);
+            }
+        }
+        Ok(())
+    })?;
+    if format == Format::Json {
+        print_json(&document)?;
+    }
+    if format == Format::Table && !quiet {
+        eprintln!("{}", summary(&detector, &document.images));
+    }
+    if document.errors.is_empty() {
+        return Ok(());
+    }
+    let all = count(document.errors.len() + document.images.len(), "image");
+    eprintln!("error: {} of {all} could not be read", document.errors.len());
+    Err(Failure::LeftOut)
+}
+
+fn print_header(format: Format, width: usize) -> Outcome {
+    match format {
+        Format::Table => print(&format!("{:<width$}  {:>9}  verdict\n", "path", "score")),
+        Format::Csv => print("path,score,anomalous,heatmap\n"),
+        Format::Json => Ok(()),
+    }
+}
+
+/// `12 images scored, 3 anomalous (threshold 2.1)`.
+fn summary(detector: &Detector, rows: &[Row]) -> String {
+    let info = detector.info();
+    let anomalous = rows.iter().filter(|r| r.anomalous == Some(true)).count();
+    let threshold = match (info.threshold, &info.no_threshold) {
+        (Some(t), _) => format!("threshold {t:.4}"),
+        (None, Some(why)) => format!("no verdict, as the model has no threshold: {why}"),
+        (None, None) => "no verdict, as the model has no threshold".to_owned(),
+    };
+    format!("{} scored, {anomalous} anomalous ({threshold})", count(rows.len(), "image"))
+}
+
+/// What became of a file.
+enum Scored {
+    Row(Row),
+    Damaged(Damaged, Error),
+}
+
+/// Scores files in order and hands out what became of each; `place` says where the heatmap of each goes.
+fn score_files(
+    detector: &Detector,
+    files: &Files,
+    format: Format,
+    bars: &Bars,
+    place: impl Fn(usize) -> Option<PathBuf>,
+    mut f: impl FnMut(Scored) -> Outcome,
+) -> Outcome {
+    let info = detector.info();
+    // Nobody sees the map in lines of text.
+    let want = if format == Format::Json || files.keeps_views() { Want::Maps } else { Want::Scores };
+    let mut stopped = None;
+    let scored = detector.score_source(files, want, bars, |index, score| {
+        let path = files.paths()[index].display().to_string();
+        let scored = match files.take_error(index) {
+            Some(error) => Scored::Damaged(Damaged { path, error: error.to_string() }, error),
+            None => {
+                let heatmap = match (place(index), files.take_view(index)) {
+                    (Some(target), Some(view)) => {
+                        write_heatmap(&target, &view, &score, info)?;
+                        Some(target.display().to_string())
+                    }
+                    _ => None,
+                };
+                Scored::Row(Row::new(path, &score, heatmap))
+            }
+        };
+        f(scored).map_err(|failure| {
+            stopped = Some(failure);
+            Error::Cancelled
+        })
+    });
+    bars.finish();
+    match stopped {
+        Some(failure) => Err(failure),
+        None => Ok(scored?),
+    }
+}
+
+/// The images that the arguments name, each once; says what is left out of folders.
+fn collect(args: &Args, bars: &Bars) -> Outcome<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    let mut seen = HashSet::new();
+    for argument in &args.images {
+        let found = if argument.is_dir() {
+            let Listing { images, left_out } = list(argument, &args.folder)?;
+            args.folder.say(argument, &left_out, bars)?;
+            images
+        } else if argument.exists() {
+            vec![argument.clone()]
+        } else {
+            return Err(Failure::Failed(Error::Image {
+                path: argument.clone(),
+                reason: "there is no such file or folder".into(),
+                remedy: "Check the path",
+            }));
+        };
+        paths.extend(found.into_iter().filter(|path| seen.insert(path.clone())));
+    }
+    Ok(paths)
+}
+
+/// All images of a folder, without the masks of the set that it may be.
+fn list(folder: &Path, options: &FolderArgs) -> Outcome<Listing> {
+    let mut options = options.options(&TakeArgs::default());
+    match Dataset::open_with(folder, &options) {
+        // A set that lacks a label has images to score all the same.
+        Err(_) if options.layout.is_none() => {
+            options.layout = Some(Layout::Images);
+            Ok(Dataset::open_with(folder, &options)?.all)
+        }
+        other => Ok(other?.all),
+    }
+}

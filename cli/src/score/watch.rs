@@ -1,0 +1,325 @@
+//! `softpatch score --watch`: images that arrive in a folder.
+
+use super::arrivals::{Arrivals, Arrived, News, is_on_its_way};
+use super::heatmaps::{Heatmaps, create_folder};
+use super::journal::{Done, Journal, Stamp};
+use super::rows::{Damaged, Format, count};
+use super::{Args, Scored, print_header, score_files};
+use crate::common::backbone::open_model;
+use crate::common::failure::{Failure, Outcome, print_error};
+use crate::common::images::{Files, OnError};
+use crate::common::interrupt::{catch_interrupts, interrupted};
+use crate::common::output::{check_output_file, print};
+use crate::common::progress::Bars;
+use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
+use notify::{Event, EventKind, RecursiveMode, Watcher};
+use softpatch::Error;
+use softpatch::data::{ImageSource, why_left_out};
+use softpatch::detector::{Detector, Progress};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+const HEADER: &str = "path,score,anomalous,heatmap,error\n";
+
+/// How often ctrl-c and the clock are looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How often the folder is listed at least, for systems that do not say what happens in it. A listing takes no
+/// more than one twentieth of the time.
+const LISTING: Duration = Duration::from_secs(1);
+
+/// Columns that paths take in the table.
+const WIDTH: usize = 40;
+
+/// A folder that is watched.
+struct Watch<'a> {
+    args: &'a Args,
+    folder: &'a Path,
+    /// The same as some systems name it.
+    real: PathBuf,
+    detector: Detector,
+    journal: Journal,
+    heatmaps: Option<Heatmaps>,
+    arrivals: Arrivals,
+    /// Files that are no images, as they were seen.
+    others: HashSet<(PathBuf, Stamp)>,
+    /// Files that take long, which was said.
+    slow: HashSet<PathBuf>,
+    /// What was said of how files are read.
+    noted: HashSet<String>,
+    bars: Bars,
+    scored: usize,
+    anomalous: usize,
+    damaged: usize,
+}
+
+pub fn run(args: &Args, folder: &Path, results: &Path, quiet: bool) -> Outcome {
+    if !folder.is_dir() {
+        let reason =
+            if folder.exists() { "a folder is needed, this is a file" } else { "there is no such folder" };
+        return Err(Error::Dataset { path: folder.to_owned(), reason: reason.into() }.into());
+    }
+    check_output_file(results)?;
+    let heatmaps = match &args.heatmaps {
+        Some(out) => Some(Heatmaps::new(out, &[folder.to_owned()])?),
+        None => None,
+    };
+    // Before the folder is listed, so that nothing falls in between.
+    let (sender, news) = channel();
+    let mut watcher = notify::recommended_watcher(move |event| {
+        // The other side is gone at the end.
+        let _ = sender.send(event);
+    })
+    .map_err(|e| cannot_watch(folder, &e))?;
+    let bars = Bars::new(quiet);
+    if let Err(e) = watcher.watch(folder, RecursiveMode::Recursive) {
+        // Too many folders for the system, or a file system that says nothing: listing does it, too.
+        bars.notice(&format!("{}; the folder is listed every second instead", cannot_watch(folder, &e)));
+    }
+    let journal = Journal::open(results, HEADER)?;
+    let detector = open_model(&args.model, &args.weights, &args.device)?;
+    if let Some(out) = &args.heatmaps {
+        create_folder(out)?;
+    }
+    catch_interrupts(quiet);
+    if journal.len() > 0 {
+        bars.notice(&format!("{} in {} already", count(journal.len(), "file"), results.display()));
+    }
+    print_header(args.format(), WIDTH)?;
+    let closes = cfg!(any(target_os = "linux", target_os = "android"));
+    let (others, slow, noted) = (HashSet::new(), HashSet::new(), HashSet::new());
+    let (scored, anomalous, damaged) = (0, 0, 0);
+    let arrivals = Arrivals::new(closes);
+    let real = folder.canonicalize().map_err(|e| Error::io(folder, "reading", e))?;
+    Watch {
+        args,
+        folder,
+        real,
+        detector,
+        journal,
+        heatmaps,
+        arrivals,
+        others,
+        slow,
+        noted,
+        bars,
+        scored,
+        anomalous,
+        damaged,
+    }
+    .until_stopped(&news)
+}
+
+fn cannot_watch(folder: &Path, error: &notify::Error) -> Error {
+    Error::io(folder, "watching", std::io::Error::other(error.to_string()))
+}
+
+impl Watch<'_> {
+    fn until_stopped(mut self, news: &Receiver<notify::Result<Event>>) -> Outcome {
+        let mut next_listing = Instant::now();
+        while !interrupted() {
+            let mut relist = false;
+            match news.recv_timeout(TICK) {
+                Ok(event) => {
+                    relist |= self.hear(event);
+                    while let Ok(event) = news.try_recv() {
+                        relist |= self.hear(event);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                // The watcher ended: the listings go on.
+                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
+            }
+            let now = Instant::now();
+            if relist || now >= next_listing {
+                self.list(now)?;
+                next_listing = Instant::now() + LISTING.max(now.elapsed() * 20);
+            }
+            for path in self.arrivals.slow(now) {
+                if self.slow.insert(path.to_owned()) {
+                    self.bars.notice(&format!("{}: somebody still writes it", path.display()));
+                }
+            }
+            let ready = self.arrivals.ready(Instant::now());
+            self.score(ready)?;
+        }
+        self.bars.notice(&format!(
+            "{} scored, {} anomalous, {} could not be read; {} other files",
+            count(self.scored, "image"),
+            self.anomalous,
+            self.damaged,
+            self.others.len()
+        ));
+        if self.damaged > 0 { Err(Failure::LeftOut) } else { Ok(()) }
+    }
+
+    /// Takes in what the system says; whether the folder has to be listed now.
+    fn hear(&mut self, event: notify::Result<Event>) -> bool {
+        let Ok(event) = event else {
+            self.arrivals.forget_news();
+            return true;
+        };
+        if event.need_rescan() {
+            self.arrivals.forget_news();
+            return true;
+        }
+        let news = match event.kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => News::Whole,
+            EventKind::Modify(ModifyKind::Name(RenameMode::From)) | EventKind::Remove(_) => News::Gone,
+            EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) => News::Whole,
+            EventKind::Create(_) | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => News::Written,
+            EventKind::Modify(ModifyKind::Name(_)) => return true,
+            _ => return false,
+        };
+        let now = Instant::now();
+        let mut relist = false;
+        for path in &event.paths {
+            if path.is_dir() {
+                // What is in a new folder may have been there before anybody looked at it.
+                relist = true;
+            } else if let Some(path) = self.candidate(path) {
+                let stamp = std::fs::metadata(&path).ok().filter(|m| m.is_file()).map(|m| Stamp::of(&m));
+                if stamp.is_none_or(|stamp| !self.is_done(&path, stamp)) {
+                    self.arrivals.heard(&path, news, stamp, now);
+                }
+            }
+        }
+        relist
+    }
+
+    /// A path of the system as one below the folder, where it is to be looked at.
+    fn candidate(&self, path: &Path) -> Option<PathBuf> {
+        let inside = path.strip_prefix(self.folder).or_else(|_| path.strip_prefix(&self.real)).ok()?;
+        (!is_on_its_way(inside)).then(|| self.folder.join(inside))
+    }
+
+    fn is_done(&self, path: &Path, stamp: Stamp) -> bool {
+        let inside = path.strip_prefix(self.folder).unwrap_or(path);
+        self.journal.has(inside, stamp) || self.others.contains(&(path.to_owned(), stamp))
+    }
+
+    /// Looks at all that is in the folder.
+    fn list(&mut self, now: Instant) -> Outcome {
+        let listing = std::fs::read_dir(self.folder);
+        listing.map_err(|e| Error::io(self.folder, "listing", e))?;
+        let mut seen = HashSet::new();
+        let mut open = vec![self.folder.to_owned()];
+        while let Some(folder) = open.pop() {
+            // A folder in it may go at any time, and links may form a loop.
+            let Ok(real) = folder.canonicalize() else { continue };
+            let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+            if !seen.insert(real) {
+                continue;
+            }
+            for entry in entries.flatten() {
+                let path = entry.path();
+                let Ok(meta) = std::fs::metadata(&path) else { continue };
+                let stamp = Stamp::of(&meta);
+                if meta.is_dir() {
+                    open.push(path);
+                } else if meta.is_file() && !is_on_its_way(&path) && !self.is_done(&path, stamp) {
+                    self.arrivals.seen(&path, stamp, now);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Scores files that are whole.
+    fn score(&mut self, ready: Vec<Arrived>) -> Outcome {
+        let mut files = Vec::new();
+        for file in ready {
+            // Since it was seen, it may have become another, or have been done under another name.
+            let stamp = std::fs::metadata(&file.path).ok().filter(|m| m.is_file()).map(|m| Stamp::of(&m));
+            match stamp {
+                Some(stamp) if self.is_done(&file.path, stamp) => {}
+                Some(stamp) if stamp != file.stamp => self.arrivals.seen(&file.path, stamp, Instant::now()),
+                Some(stamp) if why_left_out(self.folder, &file.path).is_some() => {
+                    self.others.insert((file.path, stamp));
+                }
+                Some(_) => files.push(file),
+                None => {}
+            }
+        }
+        for some in files.chunks(self.detector.info().options.batch as usize) {
+            if interrupted() {
+                break;
+            }
+            self.score_some(some)?;
+        }
+        Ok(())
+    }
+
+    fn score_some(&mut self, some: &[Arrived]) -> Outcome {
+        let (format, heatmaps) = (self.args.format(), &mut self.heatmaps);
+        let paths: Vec<PathBuf> = some.iter().map(|file| file.path.clone()).collect();
+        let targets = heatmaps.as_mut().map(|h| paths.iter().map(|p| h.place(p)).collect::<Vec<_>>());
+        let options = &self.detector.info().options;
+        let files = Files::new(paths, options, targets.is_some(), OnError::Skip);
+        let mut outcomes = Vec::new();
+        // No bar a batch: lines come as images do.
+        let silent = Bars::new(true);
+        let place = |index: usize| targets.as_ref().map(|targets| targets[index].clone());
+        score_files(&self.detector, &files, format, &silent, place, |scored| {
+            outcomes.push(scored);
+            Ok(())
+        })?;
+        for note in files.notes() {
+            // Of each sort the first.
+            let sort = note.rsplit(": ").next().unwrap_or_default().to_owned();
+            if self.noted.insert(sort) {
+                self.bars.notice(&note);
+            }
+        }
+        let mut done = Vec::new();
+        let mut shown = Vec::new();
+        for (file, scored) in some.iter().zip(outcomes) {
+            let now = std::fs::metadata(&file.path).ok().map(|m| Stamp::of(&m));
+            if let Some(stamp) = now.filter(|now| *now != file.stamp) {
+                // Somebody wrote to it while it was read.
+                self.arrivals.seen(&file.path, stamp, Instant::now());
+                continue;
+            }
+            let line = match &scored {
+                Scored::Row(row) => row.csv_of_watch(),
+                // Gone before it was read.
+                Scored::Damaged(..) if now.is_none() => continue,
+                Scored::Damaged(..) if !file.last_chance => {
+                    self.arrivals.put_back(file.clone());
+                    continue;
+                }
+                Scored::Damaged(damaged, _) => damaged.csv_of_watch(),
+            };
+            let path = file.path.strip_prefix(self.folder).unwrap_or(&file.path).to_owned();
+            done.push(Done { path, stamp: file.stamp, line });
+            shown.push(scored);
+        }
+        self.journal.add(&done)?;
+        shown.into_iter().try_for_each(|scored| self.show(scored, format))
+    }
+
+    fn show(&mut self, scored: Scored, format: Format) -> Outcome {
+        match scored {
+            Scored::Row(row) => {
+                self.scored += 1;
+                self.anomalous += usize::from(row.anomalous == Some(true));
+                match format {
+                    Format::Table => print(&row.line(WIDTH)),
+                    Format::Csv => print(&row.csv()),
+                    Format::Json => print(&json_line(&row)),
+                }
+            }
+            Scored::Damaged(damaged, error) => {
+                self.damaged += 1;
+                print_error(&error);
+                if format == Format::Json { print(&json_line::<Damaged>(&damaged)) } else { Ok(()) }
+            }
+        }
+    }
+}
+
+fn json_line<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default() + "\n"
+}
