@@ -98,6 +98,35 @@ fn a_file_cut_anywhere_is_refused_or_whole() {
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// Bytes changed at random: pixels or an error, and no decoder that breaks down.
+#[test]
+fn damage_is_an_error_or_a_picture() {
+    let options =
+        |case: &Case| DecodeOptions { max_pixels: 1 << 20, exif_orientation: true, ..case.options() };
+    let mut random = 0x9e37_79b9_u64;
+    let mut next = move |below: usize| {
+        // xorshift64
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random >> 11) as usize % below
+    };
+    for case in &cases() {
+        for _ in 0..40 {
+            let mut bytes = case.file.clone();
+            for _ in 0..=next(3) {
+                // Headers are where damage leads astray.
+                let at = if next(2) == 0 { next(bytes.len().min(96)) } else { next(bytes.len()) };
+                bytes[at] = next(256) as u8;
+            }
+            match decode_bytes(&case.name, &bytes, &options(case)) {
+                Ok(image) => assert!(image.as_image().is_ok(), "{}", case.name),
+                Err(e) => assert!(!e.to_string().contains("broke down"), "{}: {e}", case.name),
+            }
+        }
+    }
+}
+
 #[test]
 fn headers_and_notes_agree_with_the_pixels() {
     let dir = tempfile::tempdir().unwrap();

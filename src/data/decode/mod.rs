@@ -32,7 +32,7 @@ pub const IMAGE_EXTENSIONS: &[&str] = &[
     "pnm", "qoi",
 ];
 
-const CONVERT: &str = "Convert it to a PNG, JPEG, BMP, TIFF or WebP file with 8 or 16 bit per channel";
+const CONVERT: &str = "Convert it to a PNG, TIFF or ordinary JPEG file with 8 or 16 bit per channel";
 const DAMAGED: &str = "The file is damaged or was cut off: copy or export it again, or leave it out";
 
 /// How files are decoded.
@@ -54,17 +54,22 @@ impl Default for DecodeOptions {
     }
 }
 
-/// Decodes a PNG, JPEG, BMP, TIFF or WebP file to 8-bit RGB.
+/// Decodes an image file to 8-bit RGB: JPEG, PNG, BMP, TIFF and BigTIFF, WebP, GIF, QOI, PBM, PGM, PPM, PAM. The
+/// content counts, not the name.
 ///
-/// Grey is repeated in the three channels, palettes are resolved, alpha is ignored (dropped, not blended),
-/// 16-bit values become `(v + 128) / 257`. Colour profiles and gamma are not applied. Of a file with several
-/// images the first is taken. TIFF with a palette, with grey and alpha, or with samples of 32 bit is refused.
-/// A file cut off before its last pixel is refused; damage in the middle of a file only where its format can
-/// tell, which JPEG mostly cannot.
+/// Grey is repeated in the three channels, palettes are resolved, alpha is ignored (dropped, not blended), CMYK
+/// becomes RGB without a profile. Samples of more than 8 bit become 8 as [`DecodeOptions::levels`] says, at first
+/// `(v + 128) / 257` for 16. Colour profiles and gamma are not applied. Of several pages or frames the first is
+/// taken. [`decode_with_notes`] says what of this was done.
+///
+/// A file cut off before its last pixel is refused, whatever ends it; damage in the middle of a file where its
+/// format can tell.
 ///
 /// # Errors
-/// [`Error::Image`] where the file is missing, empty, a folder, not an image, of an unsupported kind
-/// (floating point among them), cut off, or larger than `max_pixels`; [`Error::Io`] where it cannot be read.
+/// [`Error::Image`] where the file is missing, empty, a folder, not an image, of an unsupported kind (which is
+/// named), cut off, or larger than `max_pixels`, and where the levels do not fit its samples: floating point
+/// and integers of 32 bit need a range, and a value past [`Levels::Bits`] is an error. [`Error::Io`] where it
+/// cannot be read.
 pub fn decode_file(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<OwnedImage> {
     let path = path.as_ref();
     decode_bytes(path, &read(path, options)?, options)

@@ -100,10 +100,17 @@ impl Page<'_> {
             let shown = chunk_width.min(width - left);
             for (y, row) in bytes.chunks_exact(stride).take(rows.min(height - top)).enumerate() {
                 let start = ((top + y) * width + left) * layout.samples;
-                for x in 0..shown {
-                    for s in 0..per_pixel {
-                        let bits = self.bits(row, x * per_pixel + s);
-                        out[start + x * layout.samples + plane + s] = make(bits);
+                let count = shown * per_pixel;
+                if planes == 1 && layout.bits == 8 {
+                    let bytes = row[..count].iter();
+                    out[start..][..count].iter_mut().zip(bytes).for_each(|(to, &b)| *to = make(b.into()));
+                } else if planes == 1 {
+                    for (i, to) in out[start..][..count].iter_mut().enumerate() {
+                        *to = make(self.bits(row, i));
+                    }
+                } else {
+                    for x in 0..shown {
+                        out[start + x * layout.samples + plane] = make(self.bits(row, x));
                     }
                 }
             }
@@ -117,6 +124,10 @@ impl Page<'_> {
         let bits = self.layout.bits as usize;
         if bits.is_multiple_of(8) {
             let bytes = &row[index * bits / 8..][..bits / 8];
+            if let &[a, b] = bytes {
+                let joined = if self.file.big_endian { u16::from_be_bytes } else { u16::from_le_bytes };
+                return joined([a, b]).into();
+            }
             let join = |value: u64, &byte: &u8| value << 8 | u64::from(byte);
             return if self.file.big_endian {
                 bytes.iter().fold(0, join)
