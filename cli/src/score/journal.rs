@@ -115,7 +115,18 @@ impl Journal {
             })?;
             journal.file.set_len(whole as u64).map_err(fail(&path, "writing"))?;
             journal.file.seek(SeekFrom::End(0)).map_err(fail(&path, "writing"))?;
-            if let Some(written) = written.filter(|w| *w < length) {
+            // Without a line here, all of the results is half done.
+            let written = written.unwrap_or(0);
+            if written > length || !ends_a_line(&mut out, written).map_err(fail(results, "reading"))? {
+                return Err(Error::InvalidOption(format!(
+                    "{} was changed since its journal {} was written: lines of {} files may be missing. Move both \
+                     away, or name another file for --results",
+                    results.display(),
+                    path.display(),
+                    journal.len()
+                )));
+            }
+            if written < length {
                 out.set_len(written).map_err(fail(results, "cutting off a line without its journal"))?;
                 journal.length = written;
             }
@@ -188,6 +199,15 @@ impl Journal {
     }
 }
 
+/// Whether a line ends before byte `at`.
+fn ends_a_line(file: &mut File, at: u64) -> std::io::Result<bool> {
+    let Some(before) = at.checked_sub(1) else { return Ok(true) };
+    let mut last = [0];
+    file.seek(SeekFrom::Start(before))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,6 +218,20 @@ mod tests {
 
     fn stamp(n: u64) -> Stamp {
         Stamp { size: n, changed: u128::from(n) + 7, number: n }
+    }
+
+    #[test]
+    fn a_stop_before_the_first_line_of_the_journal_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let results = folder.path().join("r.csv");
+        drop(Journal::open(&results, "path,score\n").unwrap());
+        for left in ["", "path,sc", "path,score\n", "path,score\na.png,1\n", "path,score\na.png,1\nb.p"] {
+            std::fs::write(&results, left).unwrap();
+            let mut journal = Journal::open(&results, "path,score\n").unwrap();
+            assert_eq!(journal.len(), 0);
+            journal.add(&[]).unwrap();
+            assert_eq!(std::fs::read_to_string(&results).unwrap(), "path,score\n", "{left}");
+        }
     }
 
     #[test]
@@ -230,7 +264,16 @@ mod tests {
             journal.add(&[done("c.png", 3, "c.png,3\n")]).unwrap();
             assert_eq!(read(&results), whole.clone() + "c.png,3\n");
         }
+        // Lines that the journal knows were taken away, or others put in their place.
+        for changed in ["", "path,score\n", "path;score\r\na b.png;1\r\nx;2\r\nmore\r\n\"\"\"\""] {
+            std::fs::write(&results, changed).unwrap();
+            let error = Journal::open(&results, "path,score\n").err().unwrap().to_string();
+            assert!(error.contains("was changed") && read(&results) == changed, "{error}");
+        }
+        std::fs::remove_file(&results).unwrap();
+        assert!(Journal::open(&results, "path,score\n").is_err());
         std::fs::remove_file(&beside).unwrap();
+        std::fs::write(&results, &whole).unwrap();
         let lost = Journal::open(&results, "path,score\n").err().unwrap().to_string();
         assert!(lost.contains("without its journal"), "{lost}");
         std::fs::write(&beside, "something else\n").unwrap();
