@@ -63,7 +63,7 @@ pub fn run(args: &Args, folder: &Path, results: &Path, quiet: bool) -> Outcome {
     }
     check_output_file(results)?;
     let heatmaps = match &args.heatmaps {
-        Some(out) => Some(Heatmaps::new(out, &[folder.to_owned()])?),
+        Some(out) => Some(Heatmaps::new(out, &[folder.to_owned()])?.keeping()),
         None => None,
     };
     // Before the folder is listed, so that nothing falls in between.
