@@ -92,7 +92,11 @@ pub fn plan_heatmaps(out: &Path, arguments: &[PathBuf], paths: &[PathBuf]) -> Ou
 fn absolute(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     path.components().fold(PathBuf::new(), |mut whole, part| {
-        if part == Component::ParentDir { _ = whole.pop() } else { whole.push(part) }
+        if part == Component::ParentDir {
+            _ = whole.pop()
+        } else {
+            whole.push(part)
+        }
         whole
     })
 }

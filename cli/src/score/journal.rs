@@ -161,6 +161,11 @@ impl Journal {
         }
     }
 
+    /// The journal's own file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// How many files are done.
     pub fn len(&self) -> usize {
         self.by_path.len()
@@ -168,8 +173,7 @@ impl Journal {
 
     /// Whether the file is in the results, under this name or one that it had before.
     pub fn has(&self, path: &Path, stamp: Stamp) -> bool {
-        self.by_number.contains(&stamp)
-            || self.by_path.contains(&(path.to_string_lossy().into_owned(), stamp.size, stamp.changed))
+        self.by_number.contains(&stamp) || self.by_path.contains(&(text_of(path), stamp.size, stamp.changed))
     }
 
     fn append(&mut self, text: &str) -> Result<()> {
@@ -184,7 +188,7 @@ impl Journal {
         let mut entries = String::new();
         for Done { path, stamp: Stamp { size, changed, number }, line } in files {
             self.append(line)?;
-            let quoted = serde_json::Value::from(path.to_string_lossy());
+            let quoted = serde_json::Value::from(text_of(path));
             let _ = writeln!(entries, "{size} {changed} {number} {} {quoted}", self.length);
         }
         self.results.sync_data().map_err(|e| Error::io(&self.results_path, "writing", e))?;
@@ -193,10 +197,16 @@ impl Journal {
             .and_then(|()| self.file.sync_data())
             .map_err(|e| Error::io(&self.path, "writing", e))?;
         for file in files {
-            self.remember(file.path.to_string_lossy().into_owned(), file.stamp);
+            self.remember(text_of(&file.path), file.stamp);
         }
         Ok(())
     }
+}
+
+/// A path as text, which no other path has: one that is no UTF-8 with its bytes in hexadecimal.
+fn text_of(path: &Path) -> String {
+    let hex = || path.as_os_str().as_encoded_bytes().iter().map(|b| format!("{b:02x}")).collect::<String>();
+    path.to_str().map_or_else(|| format!("\u{fffd}{}", hex()), str::to_owned)
 }
 
 /// Whether a line ends before byte `at`.
@@ -232,6 +242,22 @@ mod tests {
             journal.add(&[]).unwrap();
             assert_eq!(std::fs::read_to_string(&results).unwrap(), "path,score\n", "{left}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_are_no_text_are_not_one_name() {
+        use std::os::unix::ffi::OsStrExt;
+        let path = |bytes: &[u8]| PathBuf::from(std::ffi::OsStr::from_bytes(bytes));
+        let folder = tempfile::tempdir().unwrap();
+        let results = folder.path().join("r.csv");
+        // Copies of one file keep its size and time.
+        let other = Stamp { number: 2, ..stamp(1) };
+        let mut journal = Journal::open(&results, "path\n").unwrap();
+        journal.add(&[Done { path: path(b"\xff.png"), ..done("", 1, "x\n") }]).unwrap();
+        drop(journal);
+        let journal = Journal::open(&results, "path\n").unwrap();
+        assert!(journal.has(&path(b"\xff.png"), other) && !journal.has(&path(b"\xfe.png"), other));
     }
 
     #[test]
