@@ -75,7 +75,7 @@ fn says_good(folder: &Folder<'_>, picture: &Picture) -> bool {
 
 /// What speaks against images that were taken by the name of a folder around them: folders of defects in it,
 /// which nobody named.
-fn bad_inside(taken: &[&Picture], options: &OpenOptions) -> Option<String> {
+pub(super) fn bad_inside(taken: &[&Picture], options: &OpenOptions) -> Option<String> {
     let is_named = |name: &str| options.take.iter().any(|take| last_part(take).eq_ignore_ascii_case(name));
     let bad = |p: &Picture| p.folders.iter().rev().find(|name| is_bad(name) && !is_named(name)).cloned();
     let bad: Vec<String> = taken.iter().filter_map(|p| bad(p)).collect();

@@ -111,7 +111,7 @@ fn names_of_files_and_of_folders_inside_speak_too() {
         fill(&days.join(day).join("NG"), 1);
     }
     fails(&fit(&days, &model, &[]), 1, &["name one of its 2", "2026-11-24"]);
-    fails(&fit(&days, &model, &["--take", "2026-11-24"]), 1, &["2 of the 8", "NG/"]);
+    fails(&fit(&days, &model, &["--take", "2026-11-24"]), 1, &["of the 4 images to take, 1 lie", "NG/"]);
     assert!(!model.exists());
     for take in ["OK", "ok"] {
         succeeds(&fit(&days, &model, &["--take", take]));
