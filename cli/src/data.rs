@@ -15,7 +15,7 @@ use std::path::PathBuf;
 #[command(
     after_help = "Of images only headers are read; labels are decoded where they decide whether an image is \
              good. With --json, one object: layout (name), evidence, categories, and left_out, a list of \
-             path, reason (outside, not_taken, unreadable, duplicate, train_defect, validation, \
+             path, reason (outside, not_taken, unreadable, duplicate, train_defect, named_defect, validation, \
              other_sensor, lone_mask, mask, thumbnail, system_folder, hidden, not_an_image) and, of a \
              duplicate, same_as. Each of categories has name, root, train (number of images to fit on), good \
              (good test images), defects (by kind: images, masks), fit and eval (null, or why there is \
@@ -137,11 +137,21 @@ impl<'a> Part<'a> {
             good: category.test.items.iter().filter(|item| !item.is_defect()).count(),
             defects,
             fit: category.require_train().err().map(|e| e.to_string()),
-            eval: category.require_test().err().map(|e| e.to_string()),
+            eval: category.require_test().err().map(|e| e.to_string()).or_else(|| no_figures(category)),
             looked_for: &category.test.looked_for,
             pictures: Pictures::of(category),
             notes: category.notes.iter().chain(&category.test.notes).collect(),
         }
+    }
+}
+
+/// Why the image figures of a category are not defined.
+fn no_figures(category: &Category) -> Option<String> {
+    let items = &category.test.items;
+    match items.iter().filter(|item| item.is_defect()).count() {
+        0 => Some(format!("there are {} good test images and no defects", items.len())),
+        n if n == items.len() => Some(format!("there are {n} defects and no good test images")),
+        _ => None,
     }
 }
 
@@ -176,8 +186,8 @@ fn text(args: &Args, layout: Layout, evidence: &str, parts: &[Part<'_>], set: &D
             Some(why) => line("  eval", &format!("nothing: {why}")),
             None => line("  eval", &tested(part)),
         }
-        let bench = if part.fit.is_none() && part.eval.is_none() { "both" } else { "nothing: it takes both" };
-        line("  bench", bench);
+        let both = part.fit.is_none() && part.eval.is_none();
+        line("  bench", if both { "both" } else { "nothing: it takes what fit and eval take" });
         if !part.looked_for.is_empty() {
             line("  masks", &format!("looked for {}", part.looked_for.join(", ")));
         }

@@ -51,7 +51,8 @@ impl TrainSet {
     ///
     /// # Errors
     /// As [`Dataset::open`] and [`Category::require_train`](super::Category::require_train);
-    /// [`Error::Dataset`](crate::Error::Dataset) where `dir` holds several categories, naming one.
+    /// [`Error::Dataset`](crate::Error::Dataset) where `dir` holds several categories, naming one, and the caller
+    /// does not say what to take of all of them.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(dir, &OpenOptions::default())
     }
@@ -62,14 +63,19 @@ impl TrainSet {
     /// As [`open`](Self::open).
     pub fn open_with(dir: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
         let set = Dataset::open_with(&dir, options)?;
-        let category = set.one()?;
-        Ok(Self {
-            paths: category.require_train()?.to_vec(),
-            root: dir.as_ref().to_owned(),
-            layout: set.layout,
-            notes: category.notes.clone(),
-            left_out: set.left_out.clone(),
-        })
+        // Folders by date or by camera, each with good parts and others: the caller says what is good in all.
+        let several = set.categories.len() > 1 && (options.all || !options.take.is_empty());
+        let categories = if several { set.categories.as_slice() } else { std::slice::from_ref(set.one()?) };
+        let (mut paths, mut notes) = (Vec::new(), Vec::new());
+        for category in categories {
+            paths.extend_from_slice(category.require_train()?);
+            notes.extend(category.notes.iter().map(|note| match several {
+                true => format!("{}: {note}", category.name),
+                false => note.clone(),
+            }));
+        }
+        let (root, layout) = (dir.as_ref().to_owned(), set.layout);
+        Ok(Self { paths, root, layout, notes, left_out: set.left_out.clone() })
     }
 
     /// The images, decoded when asked for.

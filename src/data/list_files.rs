@@ -120,8 +120,30 @@ pub(super) fn walk(dir: &Path, place: &dyn Fn(&Path) -> Option<u8>) -> Result<Wa
         open.extend(folders.into_iter().map(|path| (path, inside.clone())));
     }
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    files = without_thumbnails(files, &mut left_out);
     left_out.paths.sort_unstable();
     Ok(Walked { files, left_out })
+}
+
+/// Leaves out the small copies that programs put beside their pictures: `x_thumb.jpg` beside `x.png`.
+fn without_thumbnails(files: Vec<Found>, left_out: &mut LeftOut) -> Vec<Found> {
+    let stem = |path: &Path| {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+        path.with_file_name(stem)
+    };
+    let stems: HashSet<PathBuf> = files.iter().map(|found| stem(&found.path)).collect();
+    let is_thumbnail = |found: &Found| {
+        let whole = stem(&found.path);
+        let name = whole.file_name().unwrap_or_default().to_string_lossy();
+        let ends = ["_thumb", "-thumb", ".thumb", "_thumbnail", "-thumbnail"].iter();
+        let starts = ["thumb_", "thumb-", "thumbnail_", "tn_"].iter();
+        let of =
+            ends.filter_map(|end| name.strip_suffix(end)).chain(starts.filter_map(|s| name.strip_prefix(s)));
+        of.into_iter().any(|of| !of.is_empty() && stems.contains(&whole.with_file_name(of)))
+    };
+    let (thumbnails, files): (Vec<Found>, Vec<Found>) = files.into_iter().partition(is_thumbnail);
+    thumbnails.into_iter().for_each(|found| left_out.add(found.path, Reason::Thumbnail));
+    files
 }
 
 /// Each file once, in the order given; of several paths to one file the first that is no symbolic link.

@@ -115,7 +115,18 @@ impl Journal {
             })?;
             journal.file.set_len(whole as u64).map_err(fail(&path, "writing"))?;
             journal.file.seek(SeekFrom::End(0)).map_err(fail(&path, "writing"))?;
-            if let Some(written) = written.filter(|w| *w < length) {
+            // Without a line here, all of the results is half done.
+            let written = written.unwrap_or(0);
+            if written > length || !ends_a_line(&mut out, written).map_err(fail(results, "reading"))? {
+                return Err(Error::InvalidOption(format!(
+                    "{} was changed since its journal {} was written: lines of {} files may be missing. Move both \
+                     away, or name another file for --results",
+                    results.display(),
+                    path.display(),
+                    journal.len()
+                )));
+            }
+            if written < length {
                 out.set_len(written).map_err(fail(results, "cutting off a line without its journal"))?;
                 journal.length = written;
             }
@@ -150,6 +161,11 @@ impl Journal {
         }
     }
 
+    /// The journal's own file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// How many files are done.
     pub fn len(&self) -> usize {
         self.by_path.len()
@@ -157,8 +173,7 @@ impl Journal {
 
     /// Whether the file is in the results, under this name or one that it had before.
     pub fn has(&self, path: &Path, stamp: Stamp) -> bool {
-        self.by_number.contains(&stamp)
-            || self.by_path.contains(&(path.to_string_lossy().into_owned(), stamp.size, stamp.changed))
+        self.by_number.contains(&stamp) || self.by_path.contains(&(text_of(path), stamp.size, stamp.changed))
     }
 
     fn append(&mut self, text: &str) -> Result<()> {
@@ -173,7 +188,7 @@ impl Journal {
         let mut entries = String::new();
         for Done { path, stamp: Stamp { size, changed, number }, line } in files {
             self.append(line)?;
-            let quoted = serde_json::Value::from(path.to_string_lossy());
+            let quoted = serde_json::Value::from(text_of(path));
             let _ = writeln!(entries, "{size} {changed} {number} {} {quoted}", self.length);
         }
         self.results.sync_data().map_err(|e| Error::io(&self.results_path, "writing", e))?;
@@ -182,10 +197,25 @@ impl Journal {
             .and_then(|()| self.file.sync_data())
             .map_err(|e| Error::io(&self.path, "writing", e))?;
         for file in files {
-            self.remember(file.path.to_string_lossy().into_owned(), file.stamp);
+            self.remember(text_of(&file.path), file.stamp);
         }
         Ok(())
     }
+}
+
+/// A path as text, which no other path has: one that is no UTF-8 with its bytes in hexadecimal.
+fn text_of(path: &Path) -> String {
+    let hex = || path.as_os_str().as_encoded_bytes().iter().map(|b| format!("{b:02x}")).collect::<String>();
+    path.to_str().map_or_else(|| format!("\u{fffd}{}", hex()), str::to_owned)
+}
+
+/// Whether a line ends before byte `at`.
+fn ends_a_line(file: &mut File, at: u64) -> std::io::Result<bool> {
+    let Some(before) = at.checked_sub(1) else { return Ok(true) };
+    let mut last = [0];
+    file.seek(SeekFrom::Start(before))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
 }
 
 #[cfg(test)]
@@ -198,6 +228,36 @@ mod tests {
 
     fn stamp(n: u64) -> Stamp {
         Stamp { size: n, changed: u128::from(n) + 7, number: n }
+    }
+
+    #[test]
+    fn a_stop_before_the_first_line_of_the_journal_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let results = folder.path().join("r.csv");
+        drop(Journal::open(&results, "path,score\n").unwrap());
+        for left in ["", "path,sc", "path,score\n", "path,score\na.png,1\n", "path,score\na.png,1\nb.p"] {
+            std::fs::write(&results, left).unwrap();
+            let mut journal = Journal::open(&results, "path,score\n").unwrap();
+            assert_eq!(journal.len(), 0);
+            journal.add(&[]).unwrap();
+            assert_eq!(std::fs::read_to_string(&results).unwrap(), "path,score\n", "{left}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_are_no_text_are_not_one_name() {
+        use std::os::unix::ffi::OsStrExt;
+        let path = |bytes: &[u8]| PathBuf::from(std::ffi::OsStr::from_bytes(bytes));
+        let folder = tempfile::tempdir().unwrap();
+        let results = folder.path().join("r.csv");
+        // Copies of one file keep its size and time.
+        let other = Stamp { number: 2, ..stamp(1) };
+        let mut journal = Journal::open(&results, "path\n").unwrap();
+        journal.add(&[Done { path: path(b"\xff.png"), ..done("", 1, "x\n") }]).unwrap();
+        drop(journal);
+        let journal = Journal::open(&results, "path\n").unwrap();
+        assert!(journal.has(&path(b"\xff.png"), other) && !journal.has(&path(b"\xfe.png"), other));
     }
 
     #[test]
@@ -230,7 +290,16 @@ mod tests {
             journal.add(&[done("c.png", 3, "c.png,3\n")]).unwrap();
             assert_eq!(read(&results), whole.clone() + "c.png,3\n");
         }
+        // Lines that the journal knows were taken away, or others put in their place.
+        for changed in ["", "path,score\n", "path;score\r\na b.png;1\r\nx;2\r\nmore\r\n\"\"\"\""] {
+            std::fs::write(&results, changed).unwrap();
+            let error = Journal::open(&results, "path,score\n").err().unwrap().to_string();
+            assert!(error.contains("was changed") && read(&results) == changed, "{error}");
+        }
+        std::fs::remove_file(&results).unwrap();
+        assert!(Journal::open(&results, "path,score\n").is_err());
         std::fs::remove_file(&beside).unwrap();
+        std::fs::write(&results, &whole).unwrap();
         let lost = Journal::open(&results, "path,score\n").err().unwrap().to_string();
         assert!(lost.contains("without its journal"), "{lost}");
         std::fs::write(&beside, "something else\n").unwrap();

@@ -34,7 +34,7 @@ pub struct Args {
     #[arg(required_unless_present = "watch", value_name = "IMAGE|DIR")]
     images: Vec<PathBuf>,
     /// Score the images that are in this folder or arrive in it, each once and as a whole, until ctrl-c.
-    #[arg(long, value_name = "DIR", conflicts_with = "images", requires = "results")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["images", "layout", "strict"], requires = "results")]
     watch: Option<PathBuf>,
     /// With --watch: CSV file that gets a line per image. FILE.journal beside it says which images are in it,
     /// so that a watch that is started again goes on.
@@ -106,6 +106,9 @@ impl Args {
 pub fn run(args: &Args, quiet: bool) -> Outcome {
     if let (Some(folder), Some(results)) = (&args.watch, &args.results) {
         return watch::run(args, folder, results, quiet);
+    }
+    if args.results.is_some() {
+        return Err(Failure::Usage("--results goes with --watch; --csv prints the same lines".into()));
     }
     let bars = Bars::new(quiet);
     let paths = collect(args, &bars)?;

@@ -53,9 +53,11 @@ impl Row {
         csv_line(self.fields().into_iter().chain([String::new()]))
     }
 
-    /// A line of the table, whose paths take `width` columns.
+    /// A line of the table, whose paths take `width` columns. Line ends and what steers a terminal are escaped.
     pub fn line(&self, width: usize) -> String {
-        format!("{:<width$}  {:>9.4}  {}\n", self.path, self.score, self.verdict())
+        let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+        let path: String = self.path.chars().map(escaped).collect();
+        format!("{path:<width$}  {:>9.4}  {}\n", self.score, self.verdict())
     }
 }
 
@@ -83,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn csv_quotes_what_needs_it() {
+    fn odd_names_stay_in_their_field() {
         let row = |path: &str| Row {
             path: path.into(),
             score: 0.5,
@@ -92,6 +94,7 @@ mod tests {
             heatmap: None,
         };
         assert_eq!(row("a.png").csv(), "a.png,0.5,true,\n");
+        assert_eq!(row("a\n\u{1b}ü.png").line(5), "a\\n\\u{1b}ü.png     0.5000  anomalous\n");
         assert_eq!(row("a,\"b\".png").csv_of_watch(), "\"a,\"\"b\"\".png\",0.5,true,,\n");
     }
 }

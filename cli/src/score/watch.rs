@@ -39,6 +39,8 @@ struct Watch<'a> {
     folder: &'a Path,
     /// The same as some systems name it.
     real: PathBuf,
+    /// Files of the watch itself, which may lie in the folder.
+    own: Vec<PathBuf>,
     detector: Detector,
     journal: Journal,
     heatmaps: Option<Heatmaps>,
@@ -63,7 +65,7 @@ pub fn run(args: &Args, folder: &Path, results: &Path, quiet: bool) -> Outcome {
     }
     check_output_file(results)?;
     let heatmaps = match &args.heatmaps {
-        Some(out) => Some(Heatmaps::new(out, &[folder.to_owned()])?),
+        Some(out) => Some(Heatmaps::new(out, &[folder.to_owned()])?.keeping()),
         None => None,
     };
     // Before the folder is listed, so that nothing falls in between.
@@ -93,10 +95,12 @@ pub fn run(args: &Args, folder: &Path, results: &Path, quiet: bool) -> Outcome {
     let (scored, anomalous, damaged) = (0, 0, 0);
     let arrivals = Arrivals::new(closes);
     let real = folder.canonicalize().map_err(|e| Error::io(folder, "reading", e))?;
+    let own = [results, journal.path()].iter().filter_map(|p| p.canonicalize().ok()).collect();
     Watch {
         args,
         folder,
         real,
+        own,
         detector,
         journal,
         heatmaps,
@@ -192,7 +196,13 @@ impl Watch<'_> {
     /// A path of the system as one below the folder, where it is to be looked at.
     fn candidate(&self, path: &Path) -> Option<PathBuf> {
         let inside = path.strip_prefix(self.folder).or_else(|_| path.strip_prefix(&self.real)).ok()?;
-        (!is_on_its_way(inside)).then(|| self.folder.join(inside))
+        let path = self.folder.join(inside);
+        (!is_on_its_way(inside) && !self.is_own(&path)).then_some(path)
+    }
+
+    fn is_own(&self, path: &Path) -> bool {
+        let name = path.file_name();
+        self.own.iter().any(|own| own.file_name() == name && path.canonicalize().is_ok_and(|p| p == *own))
     }
 
     fn is_done(&self, path: &Path, stamp: Stamp) -> bool {
@@ -219,7 +229,11 @@ impl Watch<'_> {
                 let stamp = Stamp::of(&meta);
                 if meta.is_dir() {
                     open.push(path);
-                } else if meta.is_file() && !is_on_its_way(&path) && !self.is_done(&path, stamp) {
+                } else if meta.is_file()
+                    && !is_on_its_way(&path)
+                    && !self.is_own(&path)
+                    && !self.is_done(&path, stamp)
+                {
                     self.arrivals.seen(&path, stamp, now);
                 }
             }

@@ -2,9 +2,9 @@
 //! one kind, and else nobody knows but the caller.
 
 use super::category::Problem;
-use super::draft::{Draft, is_taken, kind_of};
+use super::draft::{Draft, is_taken, kind_of, last_part};
 use super::layout::OpenOptions;
-use super::names::{is_good, leaning};
+use super::names::{file_speaks_of_defect, is_bad, is_good, leaning};
 use super::tree::{Folder, Picture};
 use crate::data::left_out::Reason;
 use std::collections::BTreeMap;
@@ -34,9 +34,18 @@ pub(super) fn choose<'a>(
             });
             return draft.undecided.extend(rest);
         }
+        if let Some(reason) = bad_inside(&taken, options) {
+            draft.no_train = Some(Problem { path: folder.path.clone(), reason, choice: true });
+            draft.undecided.extend(taken);
+            return draft.undecided.extend(rest);
+        }
         draft.train.extend(taken);
         return draft.left.extend(rest.into_iter().map(|p| (p, Reason::NotTaken)));
     }
+    let speaks = |p: &&Picture| !says_good(folder, p) && file_speaks_of_defect(&p.stem());
+    let named = images.iter().filter(|p| speaks(p)).count();
+    let all_named = (named > 0 && named == images.len()).then_some("the names of all files speak of defects");
+    let against = against.or(all_named);
     let mut kinds: BTreeMap<Option<&str>, usize> = BTreeMap::new();
     images.iter().for_each(|p| *kinds.entry(kind_of(folder, p)).or_default() += 1);
     let names: Vec<&str> = kinds.keys().copied().flatten().collect();
@@ -50,11 +59,33 @@ pub(super) fn choose<'a>(
                 .notes
                 .push(format!("all {} images below {place} are taken for good, as asked", images.len()));
         }
+        let (named, images): (Vec<_>, Vec<_>) = images.into_iter().partition(|p| !options.all && speaks(p));
+        draft.left.extend(named.into_iter().map(|p| (p, Reason::NamedDefect)));
         return draft.train.extend(images);
     }
     draft.no_train =
         Some(Problem { path: folder.path.clone(), reason: question(&kinds, against), choice: true });
     draft.undecided.extend(images);
+}
+
+/// Whether the folder of an image says that it is good.
+fn says_good(folder: &Folder<'_>, picture: &Picture) -> bool {
+    kind_of(folder, picture).is_some_and(is_good)
+}
+
+/// What speaks against images that were taken by the name of a folder around them: folders of defects in it,
+/// which nobody named.
+fn bad_inside(taken: &[&Picture], options: &OpenOptions) -> Option<String> {
+    let is_named = |name: &str| options.take.iter().any(|take| last_part(take).eq_ignore_ascii_case(name));
+    let bad = |p: &Picture| p.folders.iter().rev().find(|name| is_bad(name) && !is_named(name)).cloned();
+    let bad: Vec<String> = taken.iter().filter_map(|p| bad(p)).collect();
+    let first = bad.first()?;
+    Some(format!(
+        "of the {} images to take, {} lie in folders called after defects, such as {first}/; name the folders of \
+         good images in it",
+        taken.len(),
+        bad.len()
+    ))
 }
 
 /// What is there, what would be taken, and how to decide.

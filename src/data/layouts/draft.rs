@@ -120,17 +120,35 @@ pub(super) fn kind_of<'p>(folder: &Folder<'_>, picture: &'p Picture) -> Option<&
 
 /// Whether a kind is good by its name, or because the caller says so.
 pub(super) fn counts_as_good(kind: &str, options: &OpenOptions) -> bool {
-    is_good(kind) || options.take.iter().any(|t| Path::new(t).file_name().is_some_and(|n| *n == *kind))
+    is_good(kind) || options.take.iter().any(|take| same(last_part(take), kind))
 }
 
-/// Whether the caller named one of an image's folders, by name or by path below the root.
+/// Whether the caller named one of an image's folders, by name or by path: from the root down, or absolute.
 pub(super) fn is_taken(picture: &Picture, root: &Path, options: &OpenOptions) -> bool {
-    let below: PathBuf = picture.folders.iter().collect();
     options.take.iter().any(|take| {
         let take = Path::new(take.trim_end_matches(['/', '\\']));
-        let take = take.strip_prefix(root).unwrap_or(take);
-        let take: PathBuf =
-            take.components().filter(|c| !matches!(c, std::path::Component::CurDir)).collect();
-        below.starts_with(&take) || picture.folders.iter().any(|name| Path::new(name) == take)
+        let real = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+        let take = take.strip_prefix(root).or_else(|_| take.strip_prefix(real)).unwrap_or(take);
+        let take: Vec<String> = (take.components())
+            .filter(|c| !matches!(c, std::path::Component::CurDir))
+            .map(|c| c.as_os_str().to_string_lossy().into_owned())
+            .collect();
+        let starts = picture.folders.len() >= take.len()
+            && picture.folders.iter().zip(&take).all(|(have, want)| same(have, want));
+        match take.as_slice() {
+            [name] => picture.folders.iter().any(|have| same(have, name)),
+            _ => starts,
+        }
     })
+}
+
+/// The name of the folder that the caller takes.
+pub(super) fn last_part(take: &str) -> &str {
+    let take = take.trim_end_matches(['/', '\\']);
+    take.rsplit(['/', '\\']).next().unwrap_or(take)
+}
+
+/// Names of folders, in any letter case.
+fn same(a: &str, b: &str) -> bool {
+    a.to_lowercase() == b.to_lowercase()
 }

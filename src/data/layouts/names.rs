@@ -56,6 +56,27 @@ pub(super) fn leaning(name: &str) -> Option<bool> {
     (good != bad).then_some(good)
 }
 
+/// Whether the words of a file's name say that it shows a defect: `NG_001`, `part-7 defekt`. Words that are as
+/// often about places or partners (`pos`, `ko`, ...) do not count here.
+pub(super) fn file_speaks_of_defect(stem: &str) -> bool {
+    const OTHER: [&str; 12] = [
+        "pos",
+        "positive",
+        "positives",
+        "ko",
+        "wada",
+        "wady",
+        "vada",
+        "vady",
+        "mala",
+        "malas",
+        "malo",
+        "wrong",
+    ];
+    let is_other = |word: &str| OTHER.contains(&word.to_lowercase().as_str());
+    leaning(stem) == Some(false) && !stem.split(|c: char| !c.is_alphabetic()).any(is_other)
+}
+
 /// Whether a folder is called after ground-truth masks.
 pub(super) fn is_mask_folder(name: &str) -> bool {
     MASKS.contains(&plain(name).as_str())
@@ -194,6 +215,16 @@ mod tests {
         }
         for name in ["front", "good_and_bad", "2024-11-27"] {
             assert_eq!(leaning(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_files() {
+        for stem in ["NG_000", "part_0_defekt", "12-bad", "不良_3"] {
+            assert!(file_speaks_of_defect(stem), "{stem}");
+        }
+        for stem in ["pos_3", "000", "good_12", "defect_free_7", "kong_2", "IMG_1200"] {
+            assert!(!file_speaks_of_defect(stem), "{stem}");
         }
     }
 

@@ -8,7 +8,9 @@ use super::choose::choose;
 use super::draft::{Draft, counts_as_good, is_taken, kind_of};
 use super::layout::OpenOptions;
 use super::masks::Masks;
-use super::names::{GOOD_EXAMPLES, Split, is_bad, is_container, is_good, is_mask_folder, split_of};
+use super::names::{
+    GOOD_EXAMPLES, Split, is_bad, is_container, is_good, is_mask_folder, is_surely_mask_folder, split_of,
+};
 use super::tree::Folder;
 use crate::data::left_out::Reason;
 use std::path::Path;
@@ -70,15 +72,17 @@ pub(super) fn open_images<'a>(root: &Path, folder: &Folder<'a>, options: &OpenOp
     let mut draft = Draft::new(folder.name(), &folder.path);
     let (images, masks) = Masks::split(folder);
     draft.masks_of(&masks);
-    let against = against(folder, masks.all().next().is_some());
+    let masked = images.iter().filter(|p| masks.find(p).is_some()).count();
+    let with_masks = masks.all().next().is_some().then(|| {
+        format!("there are masks of defects among the files: {masked} of {} images have one", images.len())
+    });
+    let against = with_masks.or_else(|| against(folder));
     choose(&mut draft, root, folder, images, against.as_deref(), options);
     draft.no_test = Some(Problem {
         path: folder.path.clone(),
         reason: format!(
-            "these are images without labels, and no data set that is known here: looked for train/ and \
-             test/ (MVTec AD and alike) here and in the folders below, split_csv/1cls.csv or Data/Images/ \
-             (VisA), kos01/ (KolektorSDD), MT_Free/ (magnetic tile), and good/ ({GOOD_EXAMPLES}) beside \
-             folders of defects (plain folder); found {}",
+            "these are images without labels: testing takes a folder of good images ({GOOD_EXAMPLES}) beside folders \
+             of defects, train/ and test/, or another published layout (--layout names them); found {}",
             folder.describe()
         ),
         choice: false,
@@ -86,11 +90,8 @@ pub(super) fn open_images<'a>(root: &Path, folder: &Folder<'a>, options: &OpenOp
     draft
 }
 
-/// What the folder itself, by its names and masks, says against fitting on all its images.
-fn against(folder: &Folder<'_>, masks: bool) -> Option<String> {
-    if masks {
-        return Some("there are masks of defects among the files".to_owned());
-    }
+/// What the names of the folder itself and of those around it say against fitting on all its images.
+fn against(folder: &Folder<'_>) -> Option<String> {
     let names = named(folder);
     let [.., above, own] = names.as_slice() else { return None };
     let quoted = |what: &str| Some(format!("the folder's name says that it holds {what}"));
@@ -104,7 +105,14 @@ fn against(folder: &Folder<'_>, masks: bool) -> Option<String> {
     if (is_test(own) || is_test(above)) && !is_good(own) {
         return quoted("test images");
     }
-    None
+    // `images/` beside `masks/`, opened itself.
+    let path = folder.path.canonicalize().unwrap_or_else(|_| folder.path.clone());
+    let is_loose = path.file_name().is_some_and(|name| is_container(&name.to_string_lossy()));
+    let around = path.parent().filter(|_| is_loose && !is_good(own) && split_of(own).is_none())?;
+    let beside =
+        std::fs::read_dir(around).ok()?.flatten().map(|e| e.file_name().to_string_lossy().into_owned());
+    let masks = beside.filter(|name| is_surely_mask_folder(name)).find(|name| around.join(name).is_dir())?;
+    Some(format!("there are masks of defects beside it, in {masks}/"))
 }
 
 /// The last two names of the folder's path, without those that say nothing.

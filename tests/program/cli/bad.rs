@@ -89,6 +89,56 @@ fn nobody_fits_on_what_may_be_a_defect() {
 }
 
 #[test]
+fn names_of_files_and_of_folders_inside_speak_too() {
+    let _guard = serial();
+    let dir = tempfile::tempdir().unwrap();
+    let model = dir.path().join("m.safetensors");
+    let images = || Model::load(&model).unwrap().info.images.len();
+    // Defects by the names of files.
+    let flat = dir.path().join("flat");
+    fill(&flat, 4);
+    std::fs::rename(flat.join("003.png"), flat.join("NG_003.png")).unwrap();
+    let (_, notes) = succeeds(&fit(&flat, &model, &[]));
+    assert!(images() == 3 && notes.contains("1 image named after a defect") && notes.contains("NG_003.png"));
+    succeeds(&fit(&flat, &model, &["--all"]));
+    assert_eq!(images(), 4);
+    std::fs::remove_file(&model).unwrap();
+    fails(&fit(&flat, &model, &["--strict"]), 1, &["NG_003.png"]);
+    // A folder for each day, with good parts and others in each.
+    let days = dir.path().join("days");
+    for day in ["2026-11-24", "2026-11-25"] {
+        fill(&days.join(day).join("OK"), 3);
+        fill(&days.join(day).join("NG"), 1);
+    }
+    fails(&fit(&days, &model, &[]), 1, &["name one of its 2", "2026-11-24"]);
+    fails(&fit(&days, &model, &["--take", "2026-11-24"]), 1, &["2 of the 8", "NG/"]);
+    assert!(!model.exists());
+    for take in ["OK", "ok"] {
+        succeeds(&fit(&days, &model, &["--take", take]));
+        assert_eq!(images(), 6, "{take}");
+    }
+    let one = days.join("2026-11-25");
+    succeeds(&fit(&one, &model, &["--take", arg(&one.join("OK"))]));
+    assert_eq!(images(), 3);
+    // Masks beside the folder that was opened.
+    let split = dir.path().join("split");
+    fill(&split.join("images"), 3);
+    fill(&split.join("masks"), 1);
+    fails(&fit(&split.join("images"), &model, &[]), 1, &["masks of defects beside it", "masks/"]);
+    fails(&fit(&split, &model, &[]), 1, &["1 of 3 images have one"]);
+    // Small copies that a program put beside its pictures.
+    let small = dir.path().join("small");
+    fill(&small, 3);
+    std::fs::copy(small.join("000.png"), small.join("000_thumb.png")).unwrap();
+    let (_, notes) = succeeds(&fit(&small, &model, &[]));
+    assert!(images() == 3 && notes.contains("1 thumbnail"), "{notes}");
+    // A slip of the keyboard costs no picture.
+    fails(&fit(&small, &small.join("000.png"), &[]), 2, &["000.png is an image that is there"]);
+    #[cfg(unix)]
+    fails(&fit(&small, Path::new("/dev/null"), &[]), 2, &["a device or a pipe"]);
+}
+
+#[test]
 fn what_is_left_out_is_said_and_an_error_where_it_is_asked_for() {
     let _guard = serial();
     let dir = tempfile::tempdir().unwrap();

@@ -16,16 +16,13 @@ struct Watching {
 
 impl Watching {
     fn start(folder: &Path, results: &Path) -> Self {
+        Self::start_with(folder, results, &["--quiet"])
+    }
+
+    fn start_with(folder: &Path, results: &Path, more: &[&str]) -> Self {
         let child = program()
-            .args([
-                "score",
-                arg(&fitted().model()),
-                "--watch",
-                arg(folder),
-                "--results",
-                arg(results),
-                "--quiet",
-            ])
+            .args(["score", arg(&fitted().model()), "--watch", arg(folder), "--results", arg(results)])
+            .args(more)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -127,6 +124,33 @@ fn what_arrives_is_scored_once_and_as_a_whole() {
 }
 
 #[test]
+fn a_watch_does_not_look_at_its_own_files() {
+    let _guard = serial();
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, results, maps) =
+        (dir.path().join("in"), dir.path().join("in/r.csv"), dir.path().join("maps"));
+    fill(&folder, 1);
+    for count in [1, 2] {
+        std::fs::write(
+            folder.join("000.png"),
+            softpatch::report::png_bytes(&part(None, 60 + count as u64)).unwrap(),
+        )
+        .unwrap();
+        let mut watching = Watching::start_with(&folder, &results, &["--heatmaps", arg(&maps)]);
+        watching.wait(count);
+        // For longer than files take to settle.
+        std::thread::sleep(Duration::from_millis(2500));
+        let (code, said) = watching.stop();
+        assert!(code == Some(0) && said.contains("; 0 other files"), "{said}");
+    }
+    // The second content under one name has a heatmap of its own.
+    assert_eq!(
+        softpatch::data::list_images(&maps).unwrap().images,
+        [maps.join("000-2.png"), maps.join("000.png")]
+    );
+}
+
+#[test]
 fn a_watch_says_what_it_needs() {
     let _guard = serial();
     let dir = tempfile::tempdir().unwrap();
@@ -138,6 +162,8 @@ fn a_watch_says_what_it_needs() {
     std::fs::create_dir(&folder).unwrap();
     fails(&watch(&["--results", arg(&results), arg(&folder)]), 2, &["cannot be used with"]);
     fails(&watch(&["--results", arg(&dir.path().join("no/r.csv"))]), 1, &["there is no folder"]);
+    fails(&watch(&["--results", arg(&results), "--strict"]), 2, &["cannot be used with"]);
+    fails(&run(["score", arg(&model), arg(&folder), "--results", arg(&results)]), 2, &["--watch"]);
     std::fs::write(&results, "mine\n").unwrap();
     fails(&watch(&["--results", arg(&results)]), 1, &["without its journal", "move this one away"]);
     assert_eq!(std::fs::read_to_string(&results).unwrap(), "mine\n");
