@@ -175,11 +175,21 @@ class ForkedError(SoftpatchError):
 _KINDS = {CANCELLED: Cancelled, CHOICE: ChoiceError, FORKED: ForkedError}
 
 
+def _open(path):
+    """The library as it is, from a path or by a name that the system looks for."""
+    told = "set SOFTPATCH_LIBRARY to the library's path; packaging/install.sh PREFIX builds and installs it in PREFIX/lib"
+    try:
+        return c.CDLL(path)
+    except OSError as error:
+        raise ImportError(f"softpatch's library cannot be loaded ({error}): {told}") from None
+
+
 def _load():
     name = {"win32": "softpatch.dll", "darwin": "libsoftpatch.dylib"}.get(sys.platform, "libsoftpatch.so")
     beside = Path(__file__).with_name(name)
     path = os.environ.get("SOFTPATCH_LIBRARY") or (str(beside) if beside.exists() else None)
-    library = c.CDLL(path or ctypes.util.find_library("softpatch") or name)
+    path = path or ctypes.util.find_library("softpatch") or name
+    library = _open(path)
     handle, status, out = c.c_uint64, c.c_int32, c.POINTER
     image, result, size = out(_Image), out(_Result), c.c_size_t
     text = [c.c_char_p, size, out(size)]
@@ -210,7 +220,9 @@ def _load():
         "stream_free": (status, [handle]),
     }
     for name, (returns, takes) in signatures.items():
-        function = getattr(library, f"softpatch_{name}")
+        function = getattr(library, f"softpatch_{name}", None)
+        if function is None:
+            raise ImportError(f"{path}: has no softpatch_{name}; it is not softpatch's library, or not that of this module")
         function.restype, function.argtypes = returns, takes
     if library.softpatch_abi_version() != ABI_VERSION:
         raise ImportError(f"{path}: interface {library.softpatch_abi_version()}, this module is for {ABI_VERSION}")

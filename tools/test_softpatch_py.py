@@ -177,6 +177,24 @@ class Softpatch(unittest.TestCase):
             tickets = [stream.submit(frames[0]) for _ in range(4)]
             self.assertEqual(tickets, [30, 31, 32, None])
 
+    def test_a_missing_library_says_what_to_do(self):
+        def said(library):
+            paths = {"PYTHONPATH": os.path.dirname(softpatch.__file__), "SOFTPATCH_LIBRARY": library}
+            command = [sys.executable, "-c", "import softpatch"]
+            done = subprocess.run(command, env={**os.environ, **paths}, capture_output=True, text=True)
+            self.assertEqual(done.returncode, 1)
+            return done.stderr.strip().splitlines()[-1]
+
+        with tempfile.TemporaryDirectory() as folder:
+            text = said(os.path.join(folder, "libsoftpatch.so"))
+        for word in ("ImportError", "libsoftpatch.so", "set SOFTPATCH_LIBRARY", "packaging/install.sh PREFIX"):
+            self.assertIn(word, text)
+        # One that is another library, here NumPy's.
+        other = sys.modules["numpy._core._multiarray_umath"].__file__
+        text = said(other)
+        self.assertIn("ImportError", text)
+        self.assertIn(os.path.basename(other), text)
+
     def test_errors(self):
         with self.assertRaises(softpatch.Cancelled):
             self.context.fit([image(0)] * 4, progress=lambda *_: False, crop=64)
