@@ -20,6 +20,7 @@ behind, and calls in the child raise ForkedError. Call multiprocessing.set_start
 import ctypes as c
 import ctypes.util
 import json
+import numbers
 import os
 import sys
 from pathlib import Path
@@ -64,6 +65,8 @@ NAMED = {
     "compat": {"none": 0, "official": 1},
     "precision": {"f32": 0, "f16": 1},
 }
+# Those that are on or off.
+FLAGS = ("soft_weights", "exif")
 STAGES = ("features", "denoise", "coreset", "calibrate")
 MAPS = {None: 0, "grid": 1, "crop": 2, "source": 3}
 ABI_VERSION = 2
@@ -251,9 +254,52 @@ def _text(name, handle):
 
 
 def _named(setting, name):
-    if name not in NAMED[setting]:
+    if not isinstance(name, str) or name not in NAMED[setting]:
         raise ValueError(f"{setting} is {name!r}; there are {', '.join(NAMED[setting])}")
     return NAMED[setting][name]
+
+
+def _whole(setting, value, kind=c.c_uint32, takes="a whole number"):
+    """A whole number that `kind` has room for; ctypes would cut it without a word."""
+    bits = 8 * c.sizeof(kind)
+    low, high = (0, 2**bits - 1) if kind(-1).value > 0 else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    if not isinstance(value, (numbers.Integral, np.bool_)):
+        raise TypeError(f"{setting} is {value!r}; it takes {takes}")
+    if not low <= int(value) <= high:
+        raise ValueError(f"{setting} is {value!r}; it takes {low} to {high}")
+    return int(value)
+
+
+def _flag(setting, value):
+    return _whole(setting, value, takes="True or False")
+
+
+def _real(setting, value):
+    if not isinstance(value, numbers.Real):
+        raise TypeError(f"{setting} is {value!r}; it takes a number")
+    return float(value)
+
+
+def _string(setting, value, takes="a string"):
+    if not isinstance(value, str):
+        raise TypeError(f"{setting} is {value!r}; it takes {takes}")
+    return value.encode()
+
+
+def _strings(setting, value, kinds=str):
+    """A list of strings, or one of them."""
+    values = [value] if isinstance(value, kinds) else value
+    values = list(values) if hasattr(values, "__iter__") and not isinstance(values, (str, bytes)) else [None]
+    for one in values:
+        if not isinstance(one, kinds):
+            raise TypeError(f"{setting} is {value!r}; it takes a string or a list of strings")
+    return [os.fsencode(one) for one in values]
+
+
+def _map_kind(map):
+    if map is not None and not isinstance(map, str) or map not in MAPS:
+        raise ValueError(f"map is {map!r}; there are {', '.join(repr(m) for m in MAPS)}")
+    return MAPS[map]
 
 
 def adapters():
@@ -272,9 +318,11 @@ class Frame:
     with the buffer protocol; rows begin `stride` bytes apart, 0 for no gaps."""
 
     def __init__(self, pixels, width, height, format, stride=0):
-        if format not in FORMATS:
+        if not isinstance(format, str) or format not in FORMATS:
             raise ValueError(f"format is {format!r}; there are {', '.join(FORMATS)}")
         self._pixels = np.frombuffer(pixels, np.uint8)
+        width, height = _whole("width", width), _whole("height", height)
+        stride = _whole("stride", stride, c.c_size_t)
         self._image = (self._pixels.size, stride, width, height, FORMATS[format], 0)
 
 
@@ -374,19 +422,19 @@ class Context(_Owner):
     ):
         options = _ContextOptions()
         _call("context_options_init", c.byref(options), c.sizeof(options))
-        if isinstance(adapter, int):
-            options.adapter_index = adapter
+        if isinstance(adapter, numbers.Integral):
+            options.adapter_index = _whole("adapter", adapter, c.c_int32)
         elif adapter is not None:
-            options.adapter_name = adapter.encode()
-        options.power = int(low_power)
+            options.adapter_name = _string("adapter", adapter, "a number or a part of a name")
+        options.power = _flag("low_power", low_power)
         if memory_budget is not None:
-            options.memory_budget = memory_budget
+            options.memory_budget = _whole("memory_budget", memory_budget, c.c_uint64, "a number of bytes")
         if weights is not None:
             options.weights_path = os.fsencode(weights)
         if architecture is not None:
-            options.architecture = architecture.encode()
+            options.architecture = _string("architecture", architecture)
         if layers is not None:
-            options.layers = ",".join(layers).encode()
+            options.layers = b",".join(_strings("layers", layers))
         if cache_folder is not None:
             options.cache_folder = os.fsencode(cache_folder)
         options.no_self_test = int(not self_test)
@@ -407,18 +455,27 @@ class Context(_Owner):
         nothing says which images are good, ChoiceError says what is there."""
         options = _FitOptions()
         _call("fit_options_init", c.byref(options), c.sizeof(options))
-        known = {name for name, _ in _FitOptions._fields_} - {"struct_size", "layout", "take", "all"}
+        known = dict(_FitOptions._fields_[1:])
         for name, value in settings.items():
             if name not in known:
-                raise TypeError(f"no setting {name}; there are {', '.join(sorted(known))}")
-            setattr(options, name, _named(name, value) if name in NAMED else value)
+                raise TypeError(f"no setting {name}; there are {', '.join(sorted([*known, 'order', 'progress']))}")
+            if name in NAMED:
+                number = _named(name, value)
+            elif name in FLAGS:
+                number = _flag(name, value)
+            elif known[name] is c.c_double:
+                number = _real(name, value)
+            else:
+                number = _whole(name, value, known[name])
+            setattr(options, name, number)
         if "crop" in settings and "resize" not in settings:
-            options.resize = settings["crop"] * 8 // 7
+            options.resize = options.crop * 8 // 7
         if layout is not None:
-            options.layout = layout.encode()
-        names = [take] if isinstance(take, (str, os.PathLike)) else take
-        options.take = b"\n".join(os.fsencode(name) for name in names) or None
-        options.all = int(all)
+            options.layout = _string("layout", layout)
+        options.take = b"\n".join(_strings("take", take, (str, bytes, os.PathLike))) or None
+        options.all = _flag("all", all)
+        if progress is not None and not callable(progress):
+            raise TypeError(f"progress is {progress!r}; it takes a function (stage, done, total)")
         thrown = []
 
         def watch(_, stage, done, total):
@@ -479,14 +536,14 @@ class Detector(_Owner):
 
     def _map(self, kind, width, height):
         w, h = c.c_uint32(), c.c_uint32()
-        _call("map_size", self._id, MAPS[kind], width, height, c.byref(w), c.byref(h))
+        _call("map_size", self._id, _map_kind(kind), width, height, c.byref(w), c.byref(h))
         return np.empty((h.value, w.value), np.float32)
 
     def _bits(self, bits):
         """Those that the model was fitted with, unless others are given."""
         if bits is None and self._model_bits is None:
             self._model_bits = self.info["options"].get("bits", 0)
-        return self._model_bits if bits is None else bits
+        return self._model_bits if bits is None else _whole("bits", bits)
 
     def score(self, images, map=None, order="rgb", bits=None):
         """Scores an image or a list of images. `map` is None, "grid", "crop" or "source"; `bits` of arrays of uint16 are
@@ -522,8 +579,9 @@ class Stream(_Owner):
     def __init__(self, detector, limit, map, order, bits):
         self._detector, self._kind, self._order, self._sizes = detector, map, order, {}
         self._bits = detector._bits(bits)
+        _map_kind(map)
         made = c.c_uint64()
-        _call("stream_create", detector._id, limit, c.byref(made))
+        _call("stream_create", detector._id, _whole("limit", limit, c.c_size_t), c.byref(made))
         self._id = made.value
         self._next = 0
 

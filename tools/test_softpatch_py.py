@@ -177,6 +177,41 @@ class Softpatch(unittest.TestCase):
             tickets = [stream.submit(frames[0]) for _ in range(4)]
             self.assertEqual(tickets, [30, 31, 32, None])
 
+    def refused(self, error, call, *words):
+        """The call raises the error, whose text has all these words."""
+        with self.assertRaises(error) as caught:
+            call()
+        for word in words:
+            self.assertIn(word, str(caught.exception))
+
+    def test_wrong_settings_are_named(self):
+        def fit(**settings):
+            return lambda: self.context.fit([image(0)] * 4, **settings)
+
+        maps = ("map is 'full'", "None", "'grid'", "'crop'", "'source'")
+        self.refused(ValueError, lambda: self.detector.score(image(0), map="full"), *maps)
+        self.refused(ValueError, lambda: self.detector.stream(map="full"), *maps)
+        known = {name for name, _ in softpatch._FitOptions._fields_} - {"struct_size"} | {"order", "progress"}
+        self.refused(TypeError, fit(crops=3), "no setting crops", *known)
+        wrong = {"coreset_ratio": "0.1", "tau": None, "crop": "64", "batch": 1.5, "exif": "yes", "soft_weights": "no"}
+        wrong |= {"layout": 3, "take": 5, "all": "yes", "progress": 3}
+        for name, value in wrong.items():
+            self.refused(TypeError, fit(**{name: value}), f"{name} is {value!r}; it takes ")
+        self.refused(TypeError, fit(take=["fine", 5]), "take is ")
+        # Not cut to what the field has room for.
+        for name, value in {"seed": -1, "crop": 2**32 + 64, "lof_k": -1}.items():
+            self.refused(ValueError, fit(**{name: value}), f"{name} is {value}; it takes 0 to ")
+        self.refused(ValueError, fit(embedding=["pooled"]), "embedding is ['pooled']", "concat")
+        wrong = {"memory_budget": "2GiB", "adapter": 1.5, "layers": 3, "low_power": "no", "architecture": 3}
+        for name, value in wrong.items():
+            self.refused(TypeError, lambda: softpatch.Context(**{name: value}), f"{name} is {value!r}; it takes ")
+        self.refused(TypeError, lambda: self.detector.stream(limit="4"), "limit is '4'")
+        self.refused(TypeError, lambda: self.detector.score(image(0), bits="12"), "bits is '12'")
+        self.refused(TypeError, lambda: softpatch.Frame(b"", "3", 1, "gray8"), "width is '3'")
+        numbers = {"crop": np.uint8(64), "resize": np.int64(64), "coreset_ratio": np.float32(0.25), "exif": np.True_}
+        self.assertEqual(fit(**numbers)().info["options"]["coreset-ratio"], 0.25)
+        self.assertEqual(fit(crop=np.uint8(64), coreset_ratio=0.25)().info["options"]["resize"], 73)
+
     def test_a_missing_library_says_what_to_do(self):
         def said(library):
             paths = {"PYTHONPATH": os.path.dirname(softpatch.__file__), "SOFTPATCH_LIBRARY": library}
