@@ -7,7 +7,8 @@
     with detector.stream(limit=4) as stream:
         for score in stream.scores(frames): ...
 
-An image is an array [height, width] (grey) or [height, width, 3 or 4] of uint8 or uint16; `order="bgr"` for OpenCV's.
+An image is an array [height, width] (grey) or [height, width, 3 or 4] of uint8 or uint16, or what np.asarray makes one of,
+such as PIL.Image.open("a.png"); `order="bgr"` for OpenCV's.
 `bits=10`, 12 or 14 for arrays of uint16 with as many significant bits, the lower ones; `order="bayer_rg"`, "bayer_gr",
 "bayer_gb" or "bayer_bg" for a Bayer mosaic [height, width] of uint8 whose first row begins with these colours. Rows may have
 gaps (slices work); other layouts are copied. The library is found through the environment variable SOFTPATCH_LIBRARY, next to
@@ -336,16 +337,69 @@ def _narrowed(array, bits):
     return ((array.astype(np.uint32) * 255 + most // 2) // most).astype(np.uint8)
 
 
-def _view(image, order, bits):
+_IMAGE = "an image is an array [height, width] or [height, width, 3 or 4] of uint8 or uint16"
+_READ = "read a file by np.asarray(PIL.Image.open(path)), or give PIL.Image.open(path) itself"
+# Modes of Pillow whose arrays are pictures; those of others have numbers of colours, inks or single bits.
+_MODES = ("L", "RGB", "RGBA", "RGBX", "I;16", "I;16L", "I;16B", "I;16N")
+
+
+def _pillow(image):
+    """Whether it is an image of Pillow, which need not be installed."""
+    module = sys.modules.get("PIL.Image")
+    return module is not None and isinstance(image, module.Image)
+
+
+def _single(images):
+    """Whether it is one image, or meant as one, rather than several: lists, and arrays of four axes."""
+    if isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike)) or not hasattr(images, "__iter__"):
+        return True
+    array = any(hasattr(type(images), name) for name in ("__array__", "__array_interface__"))
+    return array and len(getattr(images, "shape", ())) < 4
+
+
+def _several(images, what):
+    """Images one after the other; where they have to be several, three axes may be those of grey ones."""
+    shape = getattr(images, "shape", ())
+    grey = hasattr(images, "__iter__") and len(shape) == 3 and shape[-1] > 4
+    if _single(images) and not grey:
+        kind = f"an array {tuple(shape)}" if shape else _called(images)
+        raise TypeError(f"{what} is {kind}; it takes a list of images; {_READ}")
+    return images
+
+
+def _called(image):
+    return repr(image) if image is None or isinstance(image, (str, os.PathLike)) else f"of type {type(image).__name__}"
+
+
+def _array(image, what):
+    """What NumPy makes of an image, which errors call `what`."""
+    if image is None:
+        raise TypeError(f"{what} is None, which cv2.imread gives for a file that is missing or that it cannot read; {_IMAGE}")
+    if isinstance(image, (str, bytes, bytearray, os.PathLike)):
+        raise TypeError(f"{what} is {_called(image)}; {_IMAGE}; {_READ}")
+    if _pillow(image) and image.mode not in _MODES:
+        deep = image.mode[0] in "IF"
+        told = "bring its array to uint8 or uint16" if deep else 'convert it: image.convert("RGB")'
+        raise ValueError(f"{what} is of Pillow's mode {image.mode!r}; {told}")
+    try:
+        array = np.asarray(image)
+    except Exception as error:
+        raise ValueError(f"{what} cannot be read as an array: {error}") from error
+    if array.ndim == 0:
+        raise TypeError(f"{what} is {_called(image)}; {_IMAGE}; {_READ}")
+    return array
+
+
+def _view(image, order, bits, what="the image"):
     """The image and the array that owns its pixels, which must outlive it. `bits` are those of uint16; 0: all."""
     if isinstance(image, Frame):
         return _Image(image._pixels.ctypes.data, *image._image), image._pixels
-    array = np.asarray(image)
+    array = _array(image, what)
     colours = {2: "gray", 3: {3: "", 4: "a"}.get(array.shape[-1])}.get(array.ndim)
     if colours is None or array.dtype.name not in ("uint8", "uint16"):
-        raise ValueError(
-            f"an image is an array [h, w] or [h, w, 3 or 4] of uint8 or uint16; not {array.shape} of {array.dtype}"
-        )
+        raise ValueError(f"{what} is {array.shape} of {array.dtype}; {_IMAGE}")
+    if order == "bgr" and _pillow(image):
+        order = "rgb"  # whatever the order of the others
     if order not in ORDERS:
         raise ValueError(f"order is {order!r}; there are {', '.join(ORDERS)}")
     if order.startswith("bayer") and (colours, array.itemsize) != ("gray", 1):
@@ -447,7 +501,7 @@ class Context(_Owner):
         return _text("context_info_json", self._id)
 
     def fit(self, images, progress=None, order="rgb", layout=None, take=(), all=False, **settings):
-        """Fits on a folder or on a list of arrays. `progress(stage, done, total)` cancels by returning False; settings are
+        """Fits on a folder or on a list of images. `progress(stage, done, total)` cancels by returning False; settings are
         those of softpatch_fit_options.
 
         Of a folder: `layout` names its layout, None recognises it; `take` lists the folders whose images are good, by name
@@ -492,7 +546,8 @@ class Context(_Owner):
                 path = os.fsencode(images)
                 _call("fit_folder", self._id, path, c.byref(options), callback, None, c.byref(made))
             else:
-                views = [_view(i, order, options.bits) for i in images]
+                several = enumerate(_several(images, "images"))
+                views = [_view(image, order, options.bits, f"images[{i}]") for i, image in several]
                 array = (_Image * len(views))(*(v for v, _ in views))
                 _call("fit_images", self._id, array, len(views), c.byref(options), callback, None, c.byref(made))
         except Cancelled:
@@ -546,10 +601,14 @@ class Detector(_Owner):
         return self._model_bits if bits is None else _whole("bits", bits)
 
     def score(self, images, map=None, order="rgb", bits=None):
-        """Scores an image or a list of images. `map` is None, "grid", "crop" or "source"; `bits` of arrays of uint16 are
-        those of the fit unless given."""
-        single = isinstance(images, (np.ndarray, Frame))
-        views = [_view(i, order, self._bits(bits)) for i in ([images] if single else images)]
+        """Scores an image, or images in a list or an array of four axes. `map` is None, "grid", "crop" or "source"; `bits` of
+        arrays of uint16 are those of the fit unless given."""
+        kind, bits = _map_kind(map), self._bits(bits)
+        single = _single(images)
+        if single:
+            views = [_view(images, order, bits)]
+        else:
+            views = [_view(image, order, bits, f"images[{i}]") for i, image in enumerate(images)]
         count = len(views)
         maps = [self._map(map, v.width, v.height) for v, _ in views]
         results = (_Result * count)()
@@ -558,7 +617,7 @@ class Detector(_Owner):
             self._id,
             (_Image * count)(*(v for v, _ in views)),
             count,
-            MAPS[map],
+            kind,
             (_Floats * count)(*(m.ctypes.data_as(_Floats) for m in maps)),
             (c.c_size_t * count)(*(m.size for m in maps)),
             results,
@@ -587,7 +646,10 @@ class Stream(_Owner):
 
     def submit(self, frame):
         """The frame's ticket, or None where the stream is busy: it was not taken in."""
-        view, owner = _view(frame, self._order, self._bits)
+        return self._submit(frame, "the frame")
+
+    def _submit(self, frame, what):
+        view, owner = _view(frame, self._order, self._bits, what)
         ticket = c.c_uint64()
         try:
             _call("stream_submit", self._id, c.byref(view), c.byref(ticket))
@@ -624,12 +686,22 @@ class Stream(_Owner):
         return count.value
 
     def scores(self, frames):
-        """Scores of all frames, in order, keeping the stream full."""
-        frames = iter(frames)
-        held = next(frames, None)
+        """Scores of all frames, in order, keeping the stream full. What is no image is an error that names the frame's
+        number, from 0, once the frames before it have their scores."""
+        frames = enumerate(_several(frames, "frames"))
+        held, wrong = next(frames, None), None
         while held is not None or self.in_flight():
-            while held is not None and self.submit(held) is not None:
-                held = next(frames, None)
-            score = self.wait()
+            while held is not None:
+                number, frame = held
+                try:
+                    if self._submit(frame, f"frame {number}") is None:
+                        break
+                    held = next(frames, None)
+                except (TypeError, ValueError) as error:
+                    held, wrong = None, error
+            # Where the first frame is wrong there is nothing to wait for.
+            score = self.wait() if self.in_flight() else None
             if score is not None:
                 yield score
+        if wrong is not None:
+            raise wrong
