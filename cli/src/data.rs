@@ -15,7 +15,7 @@ use std::path::PathBuf;
 #[command(
     after_help = "Of images only headers are read; labels are decoded where they decide whether an image is \
              good. With --json, one object: layout (name), evidence, categories, and left_out, a list of \
-             path, reason (outside, not_taken, unreadable, duplicate, train_defect, validation, \
+             path, reason (outside, not_taken, unreadable, duplicate, train_defect, named_defect, validation, \
              other_sensor, lone_mask, mask, thumbnail, system_folder, hidden, not_an_image) and, of a \
              duplicate, same_as. Each of categories has name, root, train (number of images to fit on), good \
              (good test images), defects (by kind: images, masks), fit and eval (null, or why there is \

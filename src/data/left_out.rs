@@ -19,6 +19,8 @@ pub enum Reason {
     Duplicate,
     /// A defect among the training images, by its label.
     TrainDefect,
+    /// An image whose file is called after a defect, among others that are not.
+    NamedDefect,
     /// An image of the validation split, which nothing here needs.
     Validation,
     /// Depth and the like beside `rgb/`.
@@ -60,6 +62,7 @@ impl Reason {
             Self::Unreadable => ("unreadable file", "unreadable files"),
             Self::Duplicate => ("duplicate through a link", "duplicates through links"),
             Self::TrainDefect => ("defect among the training images", "defects among the training images"),
+            Self::NamedDefect => ("image named after a defect", "images named after defects"),
             Self::Validation => ("validation image", "validation images"),
             Self::OtherSensor => ("file of another sensor", "files of other sensors"),
             Self::LoneMask => ("mask of no image", "masks of no image"),

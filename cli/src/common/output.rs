@@ -33,21 +33,21 @@ pub fn check_output_file(path: &Path) -> Outcome {
     if path.is_dir() {
         return Err(fail(ErrorKind::IsADirectory.into()));
     }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
     let refuse = |what: &str| {
         Err(Failure::Usage(format!("{} is {what}; name a new file for the output", path.display())))
     };
     match std::fs::metadata(path) {
         Ok(meta) if !meta.is_file() => return refuse("a device or a pipe"),
         // A wrong name must not cost a picture.
-        Ok(_) if softpatch::data::why_left_out("", path).is_none() => {
+        Ok(_) if softpatch::data::why_left_out(folder, path).is_none() => {
             return refuse("an image that is there");
         }
         _ => {}
     }
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
     if !folder.is_dir() {
         let e = std::io::Error::new(ErrorKind::NotFound, format!("there is no folder {}", folder.display()));
         return Err(fail(e));

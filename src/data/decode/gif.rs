@@ -17,11 +17,10 @@ pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Read<Raster> {
     check_size(picture.width, picture.height, max_pixels)?;
     let (width, height) = (picture.width as usize, picture.height as usize);
     let global = decoder.global_palette().map(<[u8]>::to_vec);
-    let ground = decoder.bg_color().unwrap_or(0) as u8;
     let frame = decoder.read_next_frame().map_err(fault)?.ok_or_else(cut)?;
     let palette = frame.palette.clone().or(global).ok_or_else(|| damaged("its palette is missing"))?;
-    // What the frame does not cover shows the background.
-    let mut values = vec![frame.transparent.unwrap_or(ground); width * height];
+    // What the frame does not cover is transparent; Pillow shows the first colour where none is.
+    let mut values = vec![frame.transparent.unwrap_or(0); width * height];
     let (left, top) = (usize::from(frame.left), usize::from(frame.top));
     let (w, h) = (usize::from(frame.width), usize::from(frame.height));
     if left + w > width || top + h > height || frame.buffer.len() != w * h {

@@ -42,17 +42,10 @@ pub(super) fn choose<'a>(
         draft.train.extend(taken);
         return draft.left.extend(rest.into_iter().map(|p| (p, Reason::NotTaken)));
     }
-    let named = images.iter().filter(|p| !says_good(folder, p) && file_speaks_of_defect(&p.stem()));
-    let named: Vec<&&Picture> = named.collect();
-    let names = named.first().map(|first| {
-        format!(
-            "the names of {} of {} files speak of defects, such as {}",
-            named.len(),
-            images.len(),
-            first.name()
-        )
-    });
-    let against = against.map(str::to_owned).or(names);
+    let speaks = |p: &&Picture| !says_good(folder, p) && file_speaks_of_defect(&p.stem());
+    let named = images.iter().filter(|p| speaks(p)).count();
+    let all_named = (named > 0 && named == images.len()).then_some("the names of all files speak of defects");
+    let against = against.or(all_named);
     let mut kinds: BTreeMap<Option<&str>, usize> = BTreeMap::new();
     images.iter().for_each(|p| *kinds.entry(kind_of(folder, p)).or_default() += 1);
     let names: Vec<&str> = kinds.keys().copied().flatten().collect();
@@ -66,13 +59,12 @@ pub(super) fn choose<'a>(
                 .notes
                 .push(format!("all {} images below {place} are taken for good, as asked", images.len()));
         }
+        let (named, images): (Vec<_>, Vec<_>) = images.into_iter().partition(|p| !options.all && speaks(p));
+        draft.left.extend(named.into_iter().map(|p| (p, Reason::NamedDefect)));
         return draft.train.extend(images);
     }
-    draft.no_train = Some(Problem {
-        path: folder.path.clone(),
-        reason: question(&kinds, against.as_deref()),
-        choice: true,
-    });
+    draft.no_train =
+        Some(Problem { path: folder.path.clone(), reason: question(&kinds, against), choice: true });
     draft.undecided.extend(images);
 }
 
@@ -83,7 +75,7 @@ fn says_good(folder: &Folder<'_>, picture: &Picture) -> bool {
 
 /// What speaks against images that were taken by the name of a folder around them: folders of defects in it,
 /// which nobody named.
-fn bad_inside(taken: &[&Picture], options: &OpenOptions) -> Option<String> {
+pub(super) fn bad_inside(taken: &[&Picture], options: &OpenOptions) -> Option<String> {
     let is_named = |name: &str| options.take.iter().any(|take| last_part(take).eq_ignore_ascii_case(name));
     let bad = |p: &Picture| p.folders.iter().rev().find(|name| is_bad(name) && !is_named(name)).cloned();
     let bad: Vec<String> = taken.iter().filter_map(|p| bad(p)).collect();

@@ -4,7 +4,7 @@
 //! speaks against it.
 
 use super::category::Problem;
-use super::choose::choose;
+use super::choose::{bad_inside, choose};
 use super::draft::{Draft, counts_as_good, is_taken, kind_of};
 use super::layout::OpenOptions;
 use super::masks::Masks;
@@ -46,6 +46,9 @@ pub(super) fn open<'a>(root: &Path, folder: &Folder<'a>, options: &OpenOptions) 
                       on the command line: `all`)";
         draft.no_train = Some(Problem { path: folder.path.clone(), reason: reason.to_owned(), choice: true });
         draft.good(good);
+    } else if let Some(reason) = bad_inside(&good, options) {
+        draft.no_train = Some(Problem { path: folder.path.clone(), reason, choice: true });
+        draft.undecided.extend(good);
     } else if options.all {
         draft.notes.push("all good images are taken, none is held out for testing".to_owned());
         draft.train.extend(good);

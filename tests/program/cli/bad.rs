@@ -98,15 +98,20 @@ fn names_of_files_and_of_folders_inside_speak_too() {
     let flat = dir.path().join("flat");
     fill(&flat, 4);
     std::fs::rename(flat.join("003.png"), flat.join("NG_003.png")).unwrap();
-    fails(&fit(&flat, &model, &[]), 1, &["1 of 4 files speak of defects", "NG_003.png", "--all"]);
+    let (_, notes) = succeeds(&fit(&flat, &model, &[]));
+    assert!(images() == 3 && notes.contains("1 image named after a defect") && notes.contains("NG_003.png"));
+    succeeds(&fit(&flat, &model, &["--all"]));
+    assert_eq!(images(), 4);
+    std::fs::remove_file(&model).unwrap();
+    fails(&fit(&flat, &model, &["--strict"]), 1, &["NG_003.png"]);
     // A folder for each day, with good parts and others in each.
     let days = dir.path().join("days");
     for day in ["2026-11-24", "2026-11-25"] {
         fill(&days.join(day).join("OK"), 3);
         fill(&days.join(day).join("NG"), 1);
     }
-    fails(&fit(&days, &model, &[]), 1, &["folder of 2 categories", "2026-11-24"]);
-    fails(&fit(&days, &model, &["--take", "2026-11-24"]), 1, &["2 of the 8", "NG/"]);
+    fails(&fit(&days, &model, &[]), 1, &["name one of its 2", "2026-11-24"]);
+    fails(&fit(&days, &model, &["--take", "2026-11-24"]), 1, &["of the 4 images to take, 1 lie", "NG/"]);
     assert!(!model.exists());
     for take in ["OK", "ok"] {
         succeeds(&fit(&days, &model, &["--take", take]));
