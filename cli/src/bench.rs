@@ -144,7 +144,9 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     let name = dataset.file_name().unwrap_or(dataset.as_os_str()).to_string_lossy();
     summary.write(out, &format!("{name}: anomaly detection over noise"))?;
     summary.notes.iter().for_each(|note| bars.notice(note));
-    let text = format!("{}\n{}", summary.markdown(), footer(&summary, &device, started));
+    let report = out.join("report.html");
+    let footer = footer(&summary, &device, started);
+    let text = format!("{}\n{footer}{}\n", summary.markdown(), report.display());
     print(&text)?;
     end(summary.skipped, "the figures are of the set")
 }

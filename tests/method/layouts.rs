@@ -189,7 +189,7 @@ fn a_plain_folder_and_what_is_none() {
     assert_eq!(tree.test(&sets[0]), ["dent/a.png dent ground_truth/dent/a_mask.png", "good/4.png -"]);
     let message =
         Tree::new().pictures(&["x/y.png"]).set().categories[0].require_test().unwrap_err().to_string();
-    for word in ["train/", "split_csv/1cls.csv", "good/", "x/ (1)"] {
+    for word in ["train/ and test/", "good, ok", "--layout", "x/ (1)"] {
         assert!(message.contains(word), "{message}");
     }
     assert!(Dataset::open("no/such").unwrap_err().to_string().contains("no such folder"));

@@ -91,8 +91,9 @@ pub fn print_error(error: &softpatch::Error) {
 /// What to do about errors that do not say so themselves.
 fn remedy(error: &softpatch::Error) -> Option<&'static str> {
     match error {
-        softpatch::Error::Io { source, .. } => match source.kind() {
-            ErrorKind::NotFound => Some("check the path; folders for output must exist"),
+        softpatch::Error::Io { source, action, .. } => match source.kind() {
+            ErrorKind::NotFound if action.contains("writ") => Some("folders for output must exist"),
+            ErrorKind::NotFound => Some("check the path"),
             ErrorKind::PermissionDenied => Some("check who may read or write it"),
             ErrorKind::StorageFull => Some("free some space or write elsewhere"),
             ErrorKind::IsADirectory => Some("name a file, this is a folder"),

@@ -68,6 +68,11 @@ impl Arrivals {
         Self { pending: HashMap::new(), closes }
     }
 
+    /// Files that were seen and not handed out.
+    pub fn len(&self) -> usize {
+        self.pending.len()
+    }
+
     /// A file is there with this content.
     pub fn seen(&mut self, path: &Path, stamp: Stamp, now: Instant) {
         match self.pending.get_mut(path) {

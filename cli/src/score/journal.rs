@@ -1,6 +1,6 @@
 //! What a watch has done, so that it goes on where it stopped: a text file beside the results.
 //!
-//! A line a file: its size, its time of change, the system's number for it, the length of the results once its
+//! The first line says by which model. Then a line a file: its size, its time of change, the system's number for it, the length of the results once its
 //! line was in them, and its path below the watched folder as JSON. A file's results are on the disk before its
 //! line here is. What a stop in between leaves is cut off at the next start, and the file is scored again: no
 //! file is in the results twice, and none is missing.
@@ -13,7 +13,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-const HEADER: &str = "softpatch watch journal, version 1\n";
+const HEADER: &str = "softpatch watch journal, version 1, model ";
 
 /// Content of a file that arrived, as far as the system tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,9 +56,9 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens `results` and the journal beside it, or makes them; `header` is the results' first line. Cuts off
-    /// what a stop left half done.
-    pub fn open(results: &Path, header: &str) -> Result<Self> {
+    /// Opens `results` and the journal beside it, or makes them; `header` is the results' first line, `model`
+    /// tells the model from others. Cuts off what a stop left half done.
+    pub fn open(results: &Path, header: &str, model: &str) -> Result<Self> {
         let mut name = results.as_os_str().to_owned();
         name.push(".journal");
         let path = PathBuf::from(name);
@@ -104,8 +104,17 @@ impl Journal {
                     path.display()
                 )));
             }
-            journal.file.write_all(HEADER.as_bytes()).map_err(fail(&path, "writing"))?;
+            journal
+                .file
+                .write_all(format!("{HEADER}{model}\n").as_bytes())
+                .map_err(fail(&path, "writing"))?;
         } else {
+            if text.strip_prefix(HEADER).is_some_and(|rest| rest.lines().next() != Some(model)) {
+                return Err(Error::InvalidOption(format!(
+                    "{} has the scores of another model, which are not comparable: name another file for --results",
+                    results.display()
+                )));
+            }
             let whole = text.rfind('\n').map_or(0, |at| at + 1);
             let written = journal.read(&text[..whole]).ok_or_else(|| Error::Dataset {
                 path: path.clone(),
@@ -142,7 +151,7 @@ impl Journal {
     #[allow(clippy::option_option, reason = "no journal, a journal without lines, and one with")]
     fn read(&mut self, text: &str) -> Option<Option<u64>> {
         let mut written = None;
-        for line in text.strip_prefix(HEADER)?.lines() {
+        for line in text.strip_prefix(HEADER)?.lines().skip(1) {
             let mut parts = line.splitn(5, ' ');
             let mut number = || parts.next()?.parse::<u128>().ok();
             let (size, changed) = (u64::try_from(number()?).ok()?, number()?);
@@ -234,10 +243,10 @@ mod tests {
     fn a_stop_before_the_first_line_of_the_journal_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let results = folder.path().join("r.csv");
-        drop(Journal::open(&results, "path,score\n").unwrap());
+        drop(Journal::open(&results, "path,score\n", "m").unwrap());
         for left in ["", "path,sc", "path,score\n", "path,score\na.png,1\n", "path,score\na.png,1\nb.p"] {
             std::fs::write(&results, left).unwrap();
-            let mut journal = Journal::open(&results, "path,score\n").unwrap();
+            let mut journal = Journal::open(&results, "path,score\n", "m").unwrap();
             assert_eq!(journal.len(), 0);
             journal.add(&[]).unwrap();
             assert_eq!(std::fs::read_to_string(&results).unwrap(), "path,score\n", "{left}");
@@ -253,10 +262,10 @@ mod tests {
         let results = folder.path().join("r.csv");
         // Copies of one file keep its size and time.
         let other = Stamp { number: 2, ..stamp(1) };
-        let mut journal = Journal::open(&results, "path\n").unwrap();
+        let mut journal = Journal::open(&results, "path\n", "m").unwrap();
         journal.add(&[Done { path: path(b"\xff.png"), ..done("", 1, "x\n") }]).unwrap();
         drop(journal);
-        let journal = Journal::open(&results, "path\n").unwrap();
+        let journal = Journal::open(&results, "path\n", "m").unwrap();
         assert!(journal.has(&path(b"\xff.png"), other) && !journal.has(&path(b"\xfe.png"), other));
     }
 
@@ -267,11 +276,11 @@ mod tests {
         let beside = folder.path().join("r.csv.journal");
         let read = |path: &Path| std::fs::read_to_string(path).unwrap();
         {
-            let mut journal = Journal::open(&results, "path,score\n").unwrap();
+            let mut journal = Journal::open(&results, "path,score\n", "m").unwrap();
             let two = [done("a b.png", 1, "a b.png,1\n"), done("ü\n\".png", 2, "x,2\n")];
             journal.add(&two).unwrap();
             // Two at a time is one too many.
-            let second = Journal::open(&results, "path,score\n").err().unwrap().to_string();
+            let second = Journal::open(&results, "path,score\n", "m").err().unwrap().to_string();
             assert!(second.contains("another watch"), "{second}");
         }
         // Stopped after the results' line, before the journal's; and in the middle of the journal's.
@@ -279,7 +288,7 @@ mod tests {
         for (more, torn) in [("half a li", ""), ("c.png,3\n", ""), ("c.png,3\n", "3 10 3 2")] {
             std::fs::write(&results, whole.clone() + more).unwrap();
             std::fs::write(&beside, journaled.clone() + torn).unwrap();
-            let mut journal = Journal::open(&results, "path,score\n").unwrap();
+            let mut journal = Journal::open(&results, "path,score\n", "m").unwrap();
             assert_eq!((journal.len(), read(&results)), (2, whole.clone()));
             assert!(
                 journal.has(Path::new("ü\n\".png"), stamp(2)) && !journal.has(Path::new("c.png"), stamp(3))
@@ -293,17 +302,19 @@ mod tests {
         // Lines that the journal knows were taken away, or others put in their place.
         for changed in ["", "path,score\n", "path;score\r\na b.png;1\r\nx;2\r\nmore\r\n\"\"\"\""] {
             std::fs::write(&results, changed).unwrap();
-            let error = Journal::open(&results, "path,score\n").err().unwrap().to_string();
+            let error = Journal::open(&results, "path,score\n", "m").err().unwrap().to_string();
             assert!(error.contains("was changed") && read(&results) == changed, "{error}");
         }
         std::fs::remove_file(&results).unwrap();
-        assert!(Journal::open(&results, "path,score\n").is_err());
+        assert!(Journal::open(&results, "path,score\n", "m").is_err());
+        let other = Journal::open(&results, "path,score\n", "n").err().unwrap().to_string();
+        assert!(other.contains("another model"), "{other}");
         std::fs::remove_file(&beside).unwrap();
         std::fs::write(&results, &whole).unwrap();
-        let lost = Journal::open(&results, "path,score\n").err().unwrap().to_string();
+        let lost = Journal::open(&results, "path,score\n", "m").err().unwrap().to_string();
         assert!(lost.contains("without its journal"), "{lost}");
         std::fs::write(&beside, "something else\n").unwrap();
-        let other = Journal::open(&results, "path,score\n").err().unwrap().to_string();
+        let other = Journal::open(&results, "path,score\n", "m").err().unwrap().to_string();
         assert!(other.contains("no journal of a watch"), "{other}");
     }
 }

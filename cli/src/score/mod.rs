@@ -40,7 +40,8 @@ pub struct Args {
     /// so that a watch that is started again goes on.
     #[arg(long, value_name = "FILE", requires = "watch")]
     results: Option<PathBuf>,
-    /// Write every image with its anomaly map laid over it as a PNG into this folder.
+    /// Write the part of every image that is looked at, with its anomaly map laid over it, as a PNG of --crop
+    /// pixels into this folder; the line is the threshold.
     #[arg(long, value_name = "DIR")]
     heatmaps: Option<PathBuf>,
     /// One JSON document instead of a table; with --watch one object per line.
@@ -76,7 +77,7 @@ passes the model's threshold.
 --watch DIR --results FILE prints the same lines as images arrive, with --json an object of `images` or `errors`
 per line. FILE has the columns path,score,anomalous,heatmap,error. An image has its turn once whoever wrote it
 closed it or renamed it into place, where the system says so (Linux, local disks); else once it has stayed the
-same for two seconds. Names that begin with a dot or end with .tmp, .part or alike are on their way and wait for
+same for two seconds, and a file that looks cut short for thirty. Names that begin with a dot or end with .tmp, .part or alike are on their way and wait for
 their last name. A file that is changed is a new one; one that is renamed is not.
 
 Heatmaps keep their place below the folder that was named, so images of one name in two folders do not

@@ -13,6 +13,7 @@ use crate::common::output::{check_output_file, print};
 use crate::common::progress::Bars;
 use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{Event, EventKind, RecursiveMode, Watcher};
+use sha2::{Digest, Sha256};
 use softpatch::Error;
 use softpatch::data::{ImageSource, why_left_out};
 use softpatch::detector::{Detector, Progress};
@@ -80,8 +81,9 @@ pub fn run(args: &Args, folder: &Path, results: &Path, quiet: bool) -> Outcome {
         // Too many folders for the system, or a file system that says nothing: listing does it, too.
         bars.notice(&format!("{}; the folder is listed every second instead", cannot_watch(folder, &e)));
     }
-    let journal = Journal::open(results, HEADER)?;
     let detector = open_model(&args.model, &args.weights, &args.device)?;
+    let model = std::fs::read(&args.model).map_err(|e| Error::io(&args.model, "reading", e))?;
+    let journal = Journal::open(results, HEADER, &format!("{:x}", Sha256::digest(model)))?;
     if let Some(out) = &args.heatmaps {
         create_folder(out)?;
     }
@@ -148,6 +150,10 @@ impl Watch<'_> {
             }
             let ready = self.arrivals.ready(Instant::now());
             self.score(ready)?;
+        }
+        if self.arrivals.len() > 0 {
+            let text = count(self.arrivals.len(), "file");
+            self.bars.notice(&format!("{text} not scored, as nobody has closed them or they look cut short"));
         }
         self.bars.notice(&format!(
             "{} scored, {} anomalous, {} could not be read; {} other files",
