@@ -96,8 +96,13 @@ impl Args {
         let usage = |e: softpatch::Error| Failure::Usage(e.to_string());
         let mut fit = FitOptions::default();
         self.fit.apply(&mut fit)?;
-        let methods: Vec<Method> =
-            self.methods.iter().map(|m| m.parse()).collect::<Result<_, _>>().map_err(usage)?;
+        let mut methods: Vec<Method> = Vec::new();
+        for name in &self.methods {
+            let method = name.parse().map_err(usage)?;
+            if !methods.contains(&method) {
+                methods.push(method);
+            }
+        }
         let protocols: Vec<NoiseProtocol> =
             self.protocol.iter().map(|p| protocol_of(p)).collect::<Result<_, _>>().map_err(usage)?;
         let decode = fit.decode();

@@ -137,21 +137,11 @@ impl<'a> Part<'a> {
             good: category.test.items.iter().filter(|item| !item.is_defect()).count(),
             defects,
             fit: category.require_train().err().map(|e| e.to_string()),
-            eval: category.require_test().err().map(|e| e.to_string()).or_else(|| no_figures(category)),
+            eval: category.require_both().err().map(|e| e.to_string()),
             looked_for: &category.test.looked_for,
             pictures: Pictures::of(category),
             notes: category.notes.iter().chain(&category.test.notes).collect(),
         }
-    }
-}
-
-/// Why the image figures of a category are not defined.
-fn no_figures(category: &Category) -> Option<String> {
-    let items = &category.test.items;
-    match items.iter().filter(|item| item.is_defect()).count() {
-        0 => Some(format!("there are {} good test images and no defects", items.len())),
-        n if n == items.len() => Some(format!("there are {n} defects and no good test images")),
-        _ => None,
     }
 }
 

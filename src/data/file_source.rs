@@ -75,6 +75,11 @@ impl FileNotes {
                     Note::Depth(bits) if *bits > 14 => return None,
                     brightest => brightest,
                 },
+                // Two bits fewer, as the next depth of cameras has them.
+                Note::Largest { .. } => match files.values().max()? {
+                    Note::Largest { sample, white } if *sample > white / 4 => return None,
+                    brightest => brightest,
+                },
                 other => other,
             };
             let more = match files.len() - 1 {

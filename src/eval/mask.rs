@@ -75,7 +75,7 @@ pub struct Masks {
     pub pixels: HashMap<PathBuf, Vec<bool>>,
     /// What is wrong with each mask that [`load_mask`] refuses.
     pub bad: Vec<Error>,
-    /// What a reader of the figures should know: the threshold of grey-scale masks.
+    /// What a reader of the figures should know: the threshold of grey-scale masks, masks that seem inverted.
     pub notes: Vec<String>,
 }
 
@@ -88,11 +88,12 @@ impl Masks {
         let paths: Vec<(&PathBuf, &PathBuf)> = paths.into_iter().collect();
         let load = |(mask, image): &(&PathBuf, &PathBuf)| load_mask(mask, image, options, resize, crop);
         let read: Vec<_> = paths.par_iter().map(load).collect();
-        let (mut masks, mut grey) = (Self::default(), Vec::new());
+        let (mut masks, mut grey, mut inverted) = (Self::default(), Vec::new(), Vec::new());
         for ((path, image), mask) in paths.into_iter().zip(read) {
             match mask {
                 Ok(mask) => {
                     grey.extend(mask.notes);
+                    inverted.extend(is_around(&mask.pixels, crop as usize).then_some(path));
                     masks.pixels.insert(path.clone(), mask.pixels);
                 }
                 Err(Error::Image { path, .. } | Error::Io { path, .. }) if path == *image => {}
@@ -103,6 +104,15 @@ impl Masks {
             let more = grey.len() - 1;
             let more = if more > 0 { format!("; so are {more} other masks") } else { String::new() };
             masks.notes.push(format!("{first}{more}"));
+        }
+        if let Some(first) = inverted.first() {
+            let more = inverted.len() - 1;
+            let more = if more > 0 { format!("; so do {more} other masks") } else { String::new() };
+            masks.notes.push(format!(
+                "{} marks most of its image and all corners, as an inverted mask does{more}: what is not 0 is a \
+                 defect",
+                first.display()
+            ));
         }
         masks
     }
@@ -120,6 +130,14 @@ impl Masks {
             images.par_iter().filter_map(|image| decode_file(image, options).err()).collect();
         Err(Error::BadImages { total, bad: self.bad.into_iter().chain(images).enumerate().collect() })
     }
+}
+
+/// Whether a mask marks most of its image, the corners among it: defects lie in the middle of things.
+fn is_around(pixels: &[bool], side: usize) -> bool {
+    let last = side.saturating_sub(1);
+    let corners = [0, last, side * last, (side * side).saturating_sub(1)];
+    corners.iter().all(|&at| pixels.get(at) == Some(&true))
+        && 2 * pixels.iter().filter(|marked| **marked).count() > pixels.len()
 }
 
 /// A mask as it was drawn.

@@ -4,8 +4,8 @@ use crate::tree::Tree;
 use image::metadata::Orientation;
 use image::{GrayImage, ImageBuffer, Luma, LumaA, RgbImage, Rgba};
 use softpatch::Error;
-use softpatch::data::{DecodeOptions, Layout};
-use softpatch::eval::{Mask, load_mask as load};
+use softpatch::data::{DecodeOptions, Layout, TestItem};
+use softpatch::eval::{Mask, Masks, load_mask as load};
 use std::path::{Path, PathBuf};
 
 /// The mask of an image of its own size.
@@ -46,6 +46,21 @@ fn class_numbers_and_any_one_value_are_hard_masks() {
     assert_eq!(load(&|_, _| 200), want);
     assert_eq!(load(&|x, _| 1 + (x % 3) as u8), want);
     assert!(!load(&|_, _| 0).contains(&true));
+}
+
+#[test]
+fn masks_that_seem_inverted_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let notes = |marks: &dyn Fn(u32, u32) -> bool| {
+        let path = dir.path().join("0_mask.png");
+        GrayImage::from_fn(40, 40, |x, y| Luma([if marks(x, y) { 255 } else { 0 }])).save(&path).unwrap();
+        let (defect, mask) = (Some("hole".to_owned()), Some(path.clone()));
+        Masks::load(&[TestItem { path, defect, mask }], &DecodeOptions::default(), 32, 32).notes
+    };
+    let hole = |x: u32, y: u32| (15..25).contains(&x) && (15..25).contains(&y);
+    assert!(notes(&hole).is_empty() && notes(&|x, _| x < 36).is_empty() && notes(&|_, _| false).is_empty());
+    let told = notes(&|x, y| !hole(x, y));
+    assert!(told.len() == 1 && told[0].contains("inverted"), "{told:?}");
 }
 
 #[test]

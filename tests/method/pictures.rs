@@ -4,7 +4,8 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 use softpatch::Error;
 use softpatch::data::{
-    DecodeOptions, Levels, OwnedImage, decode_bytes, decode_with_notes, find_bits, inspect_file,
+    DecodeOptions, FileSource, ImageSource, Levels, OwnedImage, decode_bytes, decode_with_notes, find_bits,
+    inspect_file,
 };
 use std::ops::ControlFlow;
 
@@ -137,9 +138,10 @@ fn headers_and_notes_agree_with_the_pixels() {
         let (image, notes) = decode_with_notes(&path, &case.options()).unwrap();
         assert_eq!((picture.width, picture.height), (image.width, image.height), "{}", case.name);
         if let Some(want) = case.expect["notes"].as_array() {
-            // What deep samples without tags have besides has a test of its own.
+            // What the levels and EXIF have besides has tests of its own.
+            let other = ["depth", "largest", "range", "orientation"];
             let topics = notes.iter().map(|note| note.topic());
-            let got: Vec<_> = topics.filter(|topic| *topic != "depth").collect();
+            let got: Vec<_> = topics.filter(|topic| !other.contains(topic)).collect();
             let want: Vec<_> = want.iter().map(|topic| topic.as_str().unwrap()).collect();
             assert_eq!(got, want, "{}: {notes:?}", case.name);
         }
@@ -148,6 +150,32 @@ fn headers_and_notes_agree_with_the_pixels() {
             assert_eq!(u64::from(seen.bits), bits, "{}: {seen:?}", case.name);
         }
     }
+}
+
+#[test]
+fn samples_that_do_not_fit_the_levels_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = cases();
+    let notes = |names: &[&str], levels| {
+        let paths: Vec<_> = names.iter().map(|name| dir.path().join(name)).collect();
+        for (path, name) in paths.iter().zip(names) {
+            std::fs::write(path, &all.iter().find(|case| case.name == *name).unwrap().file).unwrap();
+        }
+        let source = FileSource::new(paths, DecodeOptions { levels, ..DecodeOptions::default() });
+        (0..names.len()).for_each(|i| drop(source.load(i).unwrap()));
+        source.notes().join("\n")
+    };
+    // A model of 14 bit, that of the file's depth, and a darker file beside others.
+    assert!(notes(&["tiff-12-in-16"], Levels::Bits(14)).contains("fewer bits than the model"));
+    assert_eq!(notes(&["tiff-12-in-16"], Levels::Bits(12)), "");
+    assert_eq!(notes(&["tiff-8-in-16", "tiff-12-in-16"], Levels::Bits(12)), "");
+    assert_eq!(notes(&["png-grey-8"], Levels::Bits(12)), "");
+    // A model of floating point from 0 to 1.
+    assert!(
+        notes(&["tiff-12-in-16"], Levels::Range { black: 0.0, white: 1.0 })
+            .contains("outside black and white")
+    );
+    assert_eq!(notes(&["tiff-12-in-16"], Levels::Range { black: 0.0, white: 4095.0 }), "");
 }
 
 #[test]

@@ -95,7 +95,11 @@ fn argument<S: Scope>(setting: &'static Setting) -> Arg {
     };
     match setting.values {
         Values::Switch => arg.action(ArgAction::SetTrue),
-        _ => arg.value_name(setting.value_name).value_parser(move |text: &str| value(setting, text)),
+        // --black -1 is a value, and --tau -1 a wrong one.
+        _ => arg
+            .value_name(setting.value_name)
+            .allow_negative_numbers(true)
+            .value_parser(move |text: &str| value(setting, text)),
     }
 }
 

@@ -20,7 +20,7 @@ use rows::{Damaged, Format, Row, count};
 use serde::Serialize;
 use softpatch::Error;
 use softpatch::data::{Dataset, Layout, Listing};
-use softpatch::detector::{Detector, Want};
+use softpatch::detector::{Detector, Progress, Want};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -232,7 +232,7 @@ fn score_files(
 
 /// The images that the arguments name, each once; says what is left out of folders.
 fn collect(args: &Args, bars: &Bars) -> Outcome<Vec<PathBuf>> {
-    let mut paths = Vec::new();
+    let (mut paths, mut again) = (Vec::new(), Vec::new());
     let mut seen = HashSet::new();
     for argument in &args.images {
         let found = if argument.is_dir() {
@@ -248,7 +248,18 @@ fn collect(args: &Args, bars: &Bars) -> Outcome<Vec<PathBuf>> {
                 remedy: "Check the path",
             }));
         };
-        paths.extend(found.into_iter().filter(|path| seen.insert(path.clone())));
+        for path in found {
+            if seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())) {
+                paths.push(path);
+            } else {
+                again.push(path);
+            }
+        }
+    }
+    if let Some(first) = again.first() {
+        let such = if again.len() == 1 { "" } else { "such as " };
+        let files = count(again.len(), "file");
+        bars.notice(&format!("left out: {files} named before: {such}{}", first.display()));
     }
     Ok(paths)
 }

@@ -123,6 +123,9 @@ pub fn decode_with_notes(path: impl AsRef<Path>, options: &DecodeOptions) -> Res
         let largest = raster.largest().unwrap_or(0);
         notes.push(Note::Depth(u32::BITS - largest.leading_zeros()));
     }
+    notes.extend(raster.level_note(options.levels));
+    let turned = options.exif_orientation || !(2..=8).contains(&raster.picture.orientation);
+    notes.extend((!turned).then_some(Note::NotTurned));
     Ok((rgb8(path, raster, options)?, notes))
 }
 

@@ -70,6 +70,17 @@ pub enum Note {
     NotTurned,
     /// The place of the pixels that the header names lies in the palette; they were read behind it.
     PixelOffset,
+    /// EXIF says that the picture is to be turned or mirrored, which was not asked for.
+    NotTurned,
+    /// How near samples of more than 8 bit come to white.
+    Largest {
+        /// The largest sample.
+        sample: u32,
+        /// What is read as white.
+        white: u32,
+    },
+    /// Half of the samples or more lie below black or above white, and were cut.
+    OutOfRange,
 }
 
 impl Note {
@@ -85,6 +96,9 @@ impl Note {
             Self::Depth(_) => "depth",
             Self::NotTurned => "orientation",
             Self::PixelOffset => "pixel offset",
+            Self::NotTurned => "orientation",
+            Self::Largest { .. } => "largest",
+            Self::OutOfRange => "range",
         }
     }
 }
@@ -108,6 +122,18 @@ impl fmt::Display for Note {
             }
             Self::PixelOffset => {
                 f.write_str("the header places the pixels inside the palette; they are read behind it")
+            }
+            Self::NotTurned => f.write_str(
+                "EXIF says that it is to be turned or mirrored; it is read as stored (setting exif)",
+            ),
+            Self::Largest { sample, white } => {
+                write!(
+                    f,
+                    "no sample is above {sample} of {white}: too dark where a file has fewer bits than the model"
+                )
+            }
+            Self::OutOfRange => {
+                f.write_str("half of the samples or more lie outside black and white and are cut")
             }
         }
     }

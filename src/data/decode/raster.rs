@@ -122,6 +122,24 @@ impl Raster {
         }
     }
 
+    /// What is to be said of how samples of more than 8 bit lie in `levels`.
+    pub fn level_note(&self, levels: Levels) -> Option<Note> {
+        if matches!((&self.data, &self.colour), (Data::U8(_), _) | (_, Colour::Palette(_))) {
+            return None;
+        }
+        if let Levels::Range { black, white } = levels {
+            let outside = |v: f64| usize::from(v < black || v > white);
+            let (cut, all) = match &self.data {
+                Data::U8(_) => return None,
+                Data::U16(v) => (v.iter().map(|&v| outside(v.into())).sum::<usize>(), v.len()),
+                Data::Wide(v) => (v.iter().map(|&v| outside(v)).sum(), v.len()),
+            };
+            return (2 * cut >= all).then_some(Note::OutOfRange);
+        }
+        let Levels::Bits(bits @ 1..=16) = levels else { return None };
+        Some(Note::Largest { sample: self.largest()?, white: (1 << bits) - 1 })
+    }
+
     /// 8-bit RGB.
     pub fn into_rgb8(self, levels: Levels) -> Read<OwnedImage> {
         let (width, height) = (self.picture.width, self.picture.height);

@@ -70,4 +70,26 @@ impl Category {
             None => Ok(&self.test),
         }
     }
+
+    /// The labelled images, good ones and defects: figures of images need both.
+    ///
+    /// # Errors
+    /// As [`require_test`](Self::require_test); [`Error::Dataset`] where all images are good, or all defects.
+    pub fn require_both(&self) -> Result<&TestSet> {
+        let set = self.require_test()?;
+        let defects = set.items.iter().filter(|item| item.is_defect()).count();
+        let (all, missing) = match defects {
+            0 => ("good", "defects"),
+            n if n == set.items.len() => ("defects", "good ones"),
+            _ => return Ok(set),
+        };
+        Err(Error::Dataset {
+            path: self.root.clone(),
+            reason: format!(
+                "{}: the image figures are not defined: all {} test images are {all}, and there are no {missing}",
+                self.name,
+                set.items.len()
+            ),
+        })
+    }
 }

@@ -94,7 +94,7 @@ impl Bench<'_> {
         self.options.validate()?;
         for category in self.categories {
             category.require_train()?;
-            category.require_test()?;
+            category.require_both()?;
         }
         for folder in ["cells", "splits"] {
             let folder = self.out.join(folder);
@@ -112,7 +112,7 @@ impl Bench<'_> {
                             return Err(Error::BadImages { total, bad });
                         }
                         category.require_train()?;
-                        category.require_test()?;
+                        category.require_both()?;
                         // What was noted of the splits, it notes again.
                         summary.notes.truncate(noted);
                         summary.skipped = masks;
@@ -121,6 +121,9 @@ impl Bench<'_> {
                     other => break other?,
                 }
             }
+        }
+        if summary.cells.is_empty() {
+            return Err(Error::InvalidOption(summary.notes.join("; ")));
         }
         summary.skipped += skipped.len();
         summary.notes.extend(skipped);
@@ -168,7 +171,8 @@ impl Bench<'_> {
                 let name = list_name(&category.name, condition, seed);
                 let split = match self.split(category, condition, seed, &name) {
                     Ok(split) => split,
-                    // Too few defects to leave any for testing: the rest of the table is still worth having.
+                    // Too few defects to leave any for testing, or no list: the rest of the table is still worth
+                    // having.
                     Err(Error::InvalidOption(why)) if condition.protocol.is_some() => {
                         notes.push(format!("{}, {}: left out: {why}", category.name, condition.name()));
                         break;
@@ -217,7 +221,12 @@ impl Bench<'_> {
 
     fn split(&self, category: &Category, condition: Condition, seed: u64, name: &str) -> Result<Split> {
         if let Some(folder) = &self.options.splits {
-            return Split::read_csv(folder.join(name));
+            let list = folder.join(name);
+            // A run writes none of what it leaves out.
+            if !list.exists() {
+                return Err(Error::InvalidOption(format!("there is no list {}", list.display())));
+            }
+            return Split::read_csv(list);
         }
         let protocol = condition.protocol.unwrap_or(NoiseProtocol::Overlap);
         split(category.require_train()?, category.require_test()?, condition.noise, protocol, seed)

@@ -96,6 +96,19 @@ fn formats_are_stable_and_agree() {
 }
 
 #[test]
+fn an_image_that_is_named_twice_is_scored_once() {
+    let _guard = serial();
+    let folder = tempfile::tempdir().unwrap();
+    let good = folder.path().join("good");
+    fill(&good, 2);
+    let (first, dotted) = (good.join("000.png"), good.join("../good"));
+    let given = [arg(&good), arg(&first), arg(&dotted)];
+    let (lines, notes) = succeeds(&run(["score", "--csv", arg(&fitted().model())].iter().chain(&given)));
+    assert_eq!(lines.lines().count(), 3, "{lines}");
+    assert!(notes.contains("left out: 3 files named before: such as"), "{notes}");
+}
+
+#[test]
 fn heatmaps_of_one_name_do_not_collide() {
     let _guard = serial();
     let folder = tempfile::tempdir().unwrap();

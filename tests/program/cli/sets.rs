@@ -80,12 +80,37 @@ fn a_benchmark_is_run_once_and_timed() {
     let (times, _) = succeeds(&profile(&["--made-up-weights", "resnet18"]));
     assert!(times.contains("rows of 1024 values"), "{times}");
     fails(&profile(&["--made-up-weights", "vgg"]), 1, &["no architecture is called 'vgg'", "resnet18"]);
+    // Lists of another run; where one is missing, its part of the table is.
+    std::fs::remove_file(out.join("splits/metal_noise0.125_overlap_seed0.csv")).unwrap();
+    let (again, lists) = (folder.path().join("again"), out.join("splits"));
+    let from_lists = |lists: &Path, more: &[&str]| {
+        let given = ["-o", arg(&again), "--methods", "none,patchcore", "--splits", arg(lists)];
+        bench(&[&given, more].concat())
+    };
+    let (table, _) = succeeds(&from_lists(&lists, &[]));
+    assert!(table.contains("noise 0.125 overlap: left out: there is no list"), "{table}");
+    assert!(table.contains("1 cells, 1 of them"), "one method under two names: {table}");
+    fails(&from_lists(folder.path(), &[]), 1, &["there is no list"]);
     fails(&bench(&["-o", arg(&out), "--methods", "knn"]), 2, &["there is no method knn", "softpatch+"]);
     fails(&bench(&["-o", arg(&out), "--protocol", "twice"]), 2, &["there is no protocol twice"]);
     fails(&bench(&["-o", arg(&out), "--category", "wood"]), 2, &["no category wood", "metal"]);
     fails(&bench(&[]), 2, &["--out"]);
     for gone in ["--time", "--roofline"] {
         fails(&bench(&["-o", arg(&out), gone]), 2, &["unexpected argument", gone]);
+    }
+    // What is shown, measured and compared agree on what is missing.
+    for (gone, needle) in [("good", "good test images"), ("", "there are no defects")] {
+        let part = folder.path().join(format!("without-{gone}"));
+        for kind in ["train/good", "test/good", "test/hole"] {
+            let kept = if gone.is_empty() { kind != "test/hole" } else { kind != "test/good" };
+            if kept {
+                fill(&part.join(kind), 3);
+            }
+        }
+        fails(&run(["bench", arg(&part), "-o", arg(&again)].iter().chain(&tiny[..4])), 1, &[needle]);
+        fails(&run(["eval", arg(&fitted().model()), arg(&part)]), 1, &["not defined"]);
+        let (said, _) = succeeds(&run(["data", arg(&part)]));
+        assert!(said.contains("eval      nothing: ") && said.contains("bench     nothing"), "{said}");
     }
     let empty = folder.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
