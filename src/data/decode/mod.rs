@@ -115,9 +115,6 @@ pub fn decode_with_notes(path: impl AsRef<Path>, options: &DecodeOptions) -> Res
     let path = path.as_ref();
     let raster = guarded(path, || raster(path, &read(path, options)?, options))?;
     let mut notes = raster.picture.notes.clone();
-    if !options.exif_orientation && (2..=8).contains(&raster.picture.orientation) {
-        notes.push(Note::NotTurned);
-    }
     let is_deep = raster.picture.is_deep() && !matches!(raster.colour, raster::Colour::Palette(_));
     if options.levels == Levels::Found && is_deep && raster.picture.tagged_bits.is_none() {
         let largest = raster.largest().unwrap_or(0);

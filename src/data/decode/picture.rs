@@ -66,8 +66,6 @@ pub enum Note {
     NoEndMarker,
     /// The highest bit that a pixel of more than 8 bit has, where neither tags nor settings say what is white.
     Depth(u32),
-    /// EXIF says how to turn the picture, and it was not turned.
-    NotTurned,
     /// The place of the pixels that the header names lies in the palette; they were read behind it.
     PixelOffset,
     /// EXIF says that the picture is to be turned or mirrored, which was not asked for.
@@ -94,7 +92,6 @@ impl Note {
             Self::Cmyk => "CMYK",
             Self::NoEndMarker => "end marker",
             Self::Depth(_) => "depth",
-            Self::NotTurned => "orientation",
             Self::PixelOffset => "pixel offset",
             Self::NotTurned => "orientation",
             Self::Largest { .. } => "largest",
@@ -117,9 +114,6 @@ impl fmt::Display for Note {
                 "values take the lower {bits} of 16 bits and come out dark; the setting bits says what is white \
                  (`FitOptions::settle_bits` finds it)"
             ),
-            Self::NotTurned => {
-                f.write_str("it is read as stored, not turned as its EXIF says; the setting exif turns")
-            }
             Self::PixelOffset => {
                 f.write_str("the header places the pixels inside the palette; they are read behind it")
             }
