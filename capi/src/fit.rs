@@ -151,8 +151,8 @@ fn fit(
 }
 
 /// Learns what normal looks like from the images in a folder, a few of which may be defective: the training
-/// images of a data set in a known layout, or all of a folder of images. `SOFTPATCH_CHOICE` where nothing says
-/// which of them are good; `layout`, `take` and `all` of the options say so.
+/// images of a data set in a known layout, or all of a folder of images. `SOFTPATCH_CHOICE` where nothing
+/// says which of them are good; `layout`, `take` and `all` of the options say so.
 ///
 /// `options` may be null for the defaults, `progress` may be null; `user_data` is passed to it. A fit that
 /// the callback cancels returns `SOFTPATCH_CANCELLED` within half a second; what it was computing ends in the

@@ -20,8 +20,8 @@
 //! change: what is new to know about a model or a device comes in the JSON texts. A new setting needs no new
 //! function.
 //!
-//! **Forks**: in a process that was forked from one which had used the library, every function does nothing but
-//! return [`SOFTPATCH_FORKED`]: the driver's threads are not there.
+//! **Forks**: in a process that was forked from one which had used the library, every function does nothing
+//! but return [`SOFTPATCH_FORKED`]: the driver's threads are not there.
 //!
 //! **Panics** do not cross the border: they become [`SOFTPATCH_INTERNAL`]. A callback must return: it may
 //! neither throw an exception nor `longjmp` out.

@@ -2,9 +2,9 @@
 
 use super::pixel_format::rgb;
 
-/// Writes pixels from column `x0` on of the middle one of three neighbouring rows, the `y`-th of its image, as
-/// words `r | g << 8 | b << 16`; `red` is the column and row of red in each square of four pixels. Where the
-/// rows end, they are mirrored. Rows have two values at least.
+/// Writes pixels from column `x0` on of the middle one of three neighbouring rows, the `y`-th of its image,
+/// as words `r | g << 8 | b << 16`; `red` is the column and row of red in each square of four pixels. Where
+/// the rows end, they are mirrored. Rows have two values at least.
 pub(super) fn demosaic(red: [u32; 2], rows: [&[u8]; 3], y: u32, x0: usize, out: &mut [u32]) {
     let last = rows[1].len() - 1;
     let red_row = y % 2 == red[1];

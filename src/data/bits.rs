@@ -24,10 +24,10 @@ pub struct SeenBits {
 
 /// Finds how many bits are significant in the pictures of a set, for [`Levels::Bits`](super::Levels::Bits).
 ///
-/// Cameras store 10, 12 or 14 bit in the lower bits of 16. One answer holds for all pictures of a set, never for
-/// one of them: the most bits that tags name, and where there are none, the fewest of 8, 10, 12, 14 and 16 that
-/// hold the largest value of all. None where no file has more than 8 bit. Only such files are decoded whole, on
-/// rayon's threads. Files that cannot be read are passed over: using them says why.
+/// Cameras store 10, 12 or 14 bit in the lower bits of 16. One answer holds for all pictures of a set, never
+/// for one of them: the most bits that tags name, and where there are none, the fewest of 8, 10, 12, 14 and
+/// 16 that hold the largest value of all. None where no file has more than 8 bit. Only such files are decoded
+/// whole, on rayon's threads. Files that cannot be read are passed over: using them says why.
 ///
 /// `watch` gets the number of files that are done, from several threads, and ends the search by a break.
 ///

@@ -51,8 +51,8 @@ impl TrainSet {
     ///
     /// # Errors
     /// As [`Dataset::open`] and [`Category::require_train`](super::Category::require_train);
-    /// [`Error::Dataset`](crate::Error::Dataset) where `dir` holds several categories, naming one, and the caller
-    /// does not say what to take of all of them.
+    /// [`Error::Dataset`](crate::Error::Dataset) where `dir` holds several categories, naming one, and the
+    /// caller does not say what to take of all of them.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(dir, &OpenOptions::default())
     }

@@ -3,8 +3,8 @@
 /// What becomes 0 and 255 of samples of more than 8 bit. Samples of 8 bit and less are not touched.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Levels {
-    /// As the file's own tags say, else all values of its integers; floating point and integers of 32 bit, which
-    /// have no usual range, are refused.
+    /// As the file's own tags say, else all values of its integers; floating point and integers of 32 bit,
+    /// which have no usual range, are refused.
     #[default]
     Found,
     /// Integers have this many significant bits, the lower ones; a larger value is an error.

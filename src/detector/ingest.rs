@@ -14,8 +14,8 @@ use std::borrow::Cow;
 ///
 /// # Errors
 /// Those of `f`; [`Error::BadImages`] with every image that does not load or pass the check, for which the
-/// images after the first such one are looked at, too. Images in batches before it have gone to `f`. At the end
-/// `progress` hears what the source has to say of its images.
+/// images after the first such one are looked at, too. Images in batches before it have gone to `f`. At the
+/// end `progress` hears what the source has to say of its images.
 pub(super) fn decode_ahead<'s>(
     source: &'s dyn ImageSource,
     batch: usize,
@@ -56,8 +56,8 @@ pub(super) fn decode_ahead<'s>(
     Err(Error::BadImages { total, bad })
 }
 
-/// What is wrong with images of a batch that begins with number `start`; an error that is about no image comes
-/// first.
+/// What is wrong with images of a batch that begins with number `start`; an error that is about no image
+/// comes first.
 fn errors<T>(start: usize, loaded: Vec<Result<T>>) -> Result<Vec<(usize, Error)>> {
     let mut bad = Vec::new();
     for (slot, image) in loaded.into_iter().enumerate() {

@@ -19,8 +19,8 @@ const ROUNDING: f32 = 1024.0 * f32::EPSILON;
 /// a mean, a few contaminated training images do not move it.
 ///
 /// # Errors
-/// Why there is none: fewer than 3 scores, or more than half of them the same. Then nothing says how far normal
-/// images lie from each other; a threshold without a spread calls every new image anomalous.
+/// Why there is none: fewer than 3 scores, or more than half of them the same. Then nothing says how far
+/// normal images lie from each other; a threshold without a spread calls every new image anomalous.
 pub(super) fn robust_threshold(scores: &[f32]) -> Result<f32, String> {
     let finite: Vec<f32> = scores.iter().copied().filter(|s| s.is_finite()).collect();
     if finite.len() < 3 {

@@ -107,8 +107,8 @@ pub(super) fn choose(options: &DeviceOptions) -> Result<wgpu::Adapter> {
     Ok(all.swap_remove(chosen))
 }
 
-/// The adapter of that number, or the first with that part in its name. A number is part of a name (`4090`) only
-/// where it is larger than any machine has adapters, so that a wrong number is not another adapter.
+/// The adapter of that number, or the first with that part in its name. A number is part of a name (`4090`)
+/// only where it is larger than any machine has adapters, so that a wrong number is not another adapter.
 fn find(wanted: &str, names: &[String]) -> Option<usize> {
     match wanted.parse::<usize>() {
         Ok(index) if index < names.len() => Some(index),

@@ -15,8 +15,8 @@ impl Device {
     /// Opens an adapter.
     ///
     /// # Errors
-    /// [`Error::Device`] where no adapter is found, none fits the name, the driver refuses, or this process was
-    /// forked from one that had used the library.
+    /// [`Error::Device`] where no adapter is found, none fits the name, the driver refuses, or this process
+    /// was forked from one that had used the library.
     pub fn open(options: &DeviceOptions) -> Result<Self> {
         process::enter()?;
         let adapter = adapter::choose(options)?;

@@ -9,7 +9,8 @@ impl Device {
     /// A new buffer of `len` 4-byte words, zeroed.
     ///
     /// # Errors
-    /// [`crate::Error::Limit`] where it would not fit one binding, [`crate::Error::Device`] where memory is out.
+    /// [`crate::Error::Limit`] where it would not fit one binding, [`crate::Error::Device`] where memory is
+    /// out.
     pub fn alloc(&self, len: usize, label: &str) -> Result<Tensor> {
         Tensor::new(self, len, false, label)
     }

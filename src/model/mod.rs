@@ -30,8 +30,8 @@ pub struct ModelInfo {
     pub kept: u64,
     /// Neighbours that LOF really used (fewer than asked for where images are few); absent for others.
     pub lof_k: Option<u32>,
-    /// Suggested threshold of the image score, from the training images; absent where they do not say how much
-    /// normal images differ.
+    /// Suggested threshold of the image score, from the training images; absent where they do not say how
+    /// much normal images differ.
     pub threshold: Option<f32>,
     /// Why there is no threshold; absent where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 
 mod budget;
 mod choice;
+mod depth;
 mod options;
 mod setting;
 

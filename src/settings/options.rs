@@ -5,11 +5,8 @@
 use super::choice::{Choice, Compat, Discriminator, Embedding};
 use super::setting::{self, SettingOf, Values};
 use crate::backbone::{Patches, Precision, RESNETS};
-use crate::data::{DecodeOptions, Levels, find_bits};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 /// From a field each: the struct, [`Default`], a method of its name, and an entry of [`SETTINGS`].
 macro_rules! settings {
@@ -157,9 +154,9 @@ settings! {
     "exif" "BOOL" in Values::Switch,
     "Turn images as their EXIF orientation says";
 
-    /// Significant bits of samples in 16-bit containers, as cameras of 10, 12 and 14 bit leave them: 8 to 16, or
-    /// 0 for what the files' own tags say, else what all training images together show. Sources decode, not
-    /// the detector; a model has the number that its images were decoded with.
+    /// Significant bits of samples in 16-bit containers, as cameras of 10, 12 and 14 bit leave them: 8 to 16,
+    /// or 0 for what the files' own tags say, else what all training images together show. Sources decode,
+    /// not the detector; a model has the number that its images were decoded with.
     #[serde(skip_serializing_if = "is_zero")]
     bits: u32 = 0,
     "bits" "N" in whole(0, 16),
@@ -266,42 +263,6 @@ impl FitOptions {
             return Err(Error::InvalidOption(format!("bits is {}, it must be 0 or 8 to 16", self.bits)));
         }
         Ok(())
-    }
-
-    /// How files are decoded under these settings.
-    pub fn decode(&self) -> DecodeOptions {
-        let levels = match self.bits {
-            _ if self.white > self.black => Levels::Range { black: self.black, white: self.white },
-            0 => Levels::Found,
-            bits => Levels::Bits(bits),
-        };
-        DecodeOptions { exif_orientation: self.exif, levels, ..DecodeOptions::default() }
-    }
-
-    /// Settles [`bits`](field@Self::bits) for a set of images, where no setting says which value is white: the
-    /// same for all of them, by their tags or by their largest value. What is to be said of it; `None` where no
-    /// image is deeper than 8 bit. `watch` gets the number of files that are done, and ends the search by a break.
-    ///
-    /// # Errors
-    /// [`Error::Cancelled`] after a break.
-    pub fn settle_bits(
-        &mut self,
-        paths: &[PathBuf],
-        watch: impl Fn(usize) -> ControlFlow<()> + Sync,
-    ) -> Result<Option<String>> {
-        if self.bits > 0 || self.white > self.black {
-            return Ok(None);
-        }
-        let Some(seen) = find_bits(paths, &self.decode(), watch)? else { return Ok(None) };
-        self.bits = seen.bits;
-        let why = match seen.largest {
-            Some(largest) if !seen.from_tags => format!("no value is above {largest}"),
-            _ => "the files' tags say".to_owned(),
-        };
-        Ok(Some(format!(
-            "{} significant bits in {} images of more than 8 bit, as {why}; the setting bits decides otherwise",
-            seen.bits, seen.images
-        )))
     }
 
     /// Sets what `name` names to what a text says; see [`SettingOf::set`].

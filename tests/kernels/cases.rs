@@ -47,7 +47,8 @@ fn beyond(shader: &str, flags: &BTreeSet<&str>, device: &Device) -> Option<&'sta
     None
 }
 
-/// Devices with cooperative matrices in ordinary registers, and those of their own where the adapter has them.
+/// Devices with cooperative matrices in ordinary registers, and those of their own where the adapter has
+/// them.
 fn with_matrices() -> Vec<(String, Device)> {
     let open = |emulate_coop| {
         let options =

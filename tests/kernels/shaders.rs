@@ -1,5 +1,6 @@
-//! Every shader and variant is valid WGSL and translates to SPIR-V, MSL and HLSL, so that what no machine here can run is
-//! at least known to compile; and what a variant asks of a device stays within WebGPU's default limits.
+//! Every shader and variant is valid WGSL and translates to SPIR-V, MSL and HLSL, so that what no machine
+//! here can run is at least known to compile; and what a variant asks of a device stays within WebGPU's
+//! default limits.
 
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
@@ -155,7 +156,8 @@ fn every_file_and_entry_point_is_declared_once_and_every_flag_used() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let mut there = BTreeSet::new();
     files(&folder, "", &mut there);
-    // Declared entry points of every file, and the variants that there are of a text, those of its users for a shared one.
+    // Declared entry points of every file, and the variants that there are of a text, those of its users for
+    // a shared one.
     let mut entries: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let mut variants: BTreeMap<String, Vec<&[&str]>> = BTreeMap::new();
     for shader in shaders() {

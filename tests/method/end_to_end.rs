@@ -101,8 +101,8 @@ fn a_model_survives_disk_and_every_discriminator_works() {
     }
 }
 
-/// Files of earlier versions have no axes and no order: they score the same. Wrong ones would make the search pass
-/// over near rows, and are refused.
+/// Files of earlier versions have no axes and no order: they score the same. Wrong ones would make the search
+/// pass over near rows, and are refused.
 #[test]
 fn a_model_without_an_index_scores_the_same_and_a_wrong_index_is_refused() {
     let _guard = serial();

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 /// How a folder is read.
 #[derive(Clone, Debug, clap::Args)]
 pub struct FolderArgs {
-    /// Layout of the folder: mvtec (MPDD, too), loco, mvtec3d, btad, visa, kolektor, kolektor2, magnetic, plain
-    /// (good/ beside folders of defects), images (no labels) [default: told by what is there].
+    /// Layout of the folder: mvtec (MPDD, too), loco, mvtec3d, btad, visa, kolektor, kolektor2, magnetic,
+    /// plain (good/ beside folders of defects), images (no labels) [default: told by what is there].
     #[arg(long, value_name = "NAME")]
     pub layout: Option<Layout>,
     /// Fail where an image, or what may be one, is left out: thumbnails, hidden files, copies through links,
@@ -37,8 +37,8 @@ pub struct TakeArgs {
     /// The images of this folder are good, whatever it is called; once for each folder.
     #[arg(long, value_name = "FOLDER", conflicts_with = "all")]
     pub take: Vec<String>,
-    /// All images for training are good, whatever their folders are called; of test images without a folder of
-    /// good ones, all show defects. Masks are left out all the same.
+    /// All images for training are good, whatever their folders are called; of test images without a folder
+    /// of good ones, all show defects. Masks are left out all the same.
     #[arg(long)]
     pub all: bool,
 }
@@ -68,8 +68,8 @@ impl FolderArgs {
     }
 }
 
-/// Calls `f` with all paths; where some cannot be used and `on_error` says skip, names them and calls it again
-/// with the others. The second value is how many were skipped.
+/// Calls `f` with all paths; where some cannot be used and `on_error` says skip, names them and calls it
+/// again with the others. The second value is how many were skipped.
 pub fn skipping<T>(
     mut paths: Vec<PathBuf>,
     on_error: OnError,

@@ -1,20 +1,20 @@
 //! Which files of a watched folder are there as a whole.
 //!
 //! A file is whole once whoever wrote it closed it, or renamed it into place: the system says so where it can
-//! (inotify on a local disk). Elsewhere (network shares, macOS, Windows) it is whole once it has stayed the same
-//! for [`SETTLE`].
+//! (inotify on a local disk). Elsewhere (network shares, macOS, Windows) it is whole once it has stayed the
+//! same for [`SETTLE`].
 
 use super::journal::Stamp;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long a file must stay the same where nobody says that it was closed: the times of FAT have steps of two
-/// seconds.
+/// How long a file must stay the same where nobody says that it was closed: the times of FAT have steps of
+/// two seconds.
 pub const SETTLE: Duration = Duration::from_secs(2);
 
-/// How long a file may stay cut short, where nobody says that it was closed, before it is called damaged: a copy
-/// over a network that takes a break.
+/// How long a file may stay cut short, where nobody says that it was closed, before it is called damaged: a
+/// copy over a network that takes a break.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the system says of a file.

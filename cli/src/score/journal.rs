@@ -1,9 +1,9 @@
 //! What a watch has done, so that it goes on where it stopped: a text file beside the results.
 //!
-//! The first line says by which model. Then a line a file: its size, its time of change, the system's number for it, the length of the results once its
-//! line was in them, and its path below the watched folder as JSON. A file's results are on the disk before its
-//! line here is. What a stop in between leaves is cut off at the next start, and the file is scored again: no
-//! file is in the results twice, and none is missing.
+//! The first line says by which model. Then a line a file: its size, its time of change, the system's number
+//! for it, the length of the results once its line was in them, and its path below the watched folder as
+//! JSON. A file's results are on the disk before its line here is. What a stop in between leaves is cut off
+//! at the next start, and the file is scored again: no file is in the results twice, and none is missing.
 
 use softpatch::{Error, Result};
 use std::collections::HashSet;

@@ -53,7 +53,8 @@ impl Row {
         csv_line(self.fields().into_iter().chain([String::new()]))
     }
 
-    /// A line of the table, whose paths take `width` columns. Line ends and what steers a terminal are escaped.
+    /// A line of the table, whose paths take `width` columns. Line ends and what steers a terminal are
+    /// escaped.
     pub fn line(&self, width: usize) -> String {
         let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
         let path: String = self.path.chars().map(escaped).collect();

@@ -27,8 +27,8 @@ const HEADER: &str = "path,score,anomalous,heatmap,error\n";
 /// How often ctrl-c and the clock are looked at.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How often the folder is listed at least, for systems that do not say what happens in it. A listing takes no
-/// more than one twentieth of the time.
+/// How often the folder is listed at least, for systems that do not say what happens in it. A listing takes
+/// no more than one twentieth of the time.
 const LISTING: Duration = Duration::from_secs(1);
 
 /// Columns that paths take in the table.

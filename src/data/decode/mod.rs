@@ -54,22 +54,22 @@ impl Default for DecodeOptions {
     }
 }
 
-/// Decodes an image file to 8-bit RGB: JPEG, PNG, BMP, TIFF and BigTIFF, WebP, GIF, QOI, PBM, PGM, PPM, PAM. The
-/// content counts, not the name.
+/// Decodes an image file to 8-bit RGB: JPEG, PNG, BMP, TIFF and BigTIFF, WebP, GIF, QOI, PBM, PGM, PPM, PAM.
+/// The content counts, not the name.
 ///
-/// Grey is repeated in the three channels, palettes are resolved, alpha is ignored (dropped, not blended), CMYK
-/// becomes RGB without a profile. Samples of more than 8 bit become 8 as [`DecodeOptions::levels`] says, at first
-/// `(v + 128) / 257` for 16. Colour profiles and gamma are not applied. Of several pages or frames the first is
-/// taken. [`decode_with_notes`] says what of this was done.
+/// Grey is repeated in the three channels, palettes are resolved, alpha is ignored (dropped, not blended),
+/// CMYK becomes RGB without a profile. Samples of more than 8 bit become 8 as [`DecodeOptions::levels`] says,
+/// at first `(v + 128) / 257` for 16. Colour profiles and gamma are not applied. Of several pages or frames
+/// the first is taken. [`decode_with_notes`] says what of this was done.
 ///
-/// A file cut off before its last pixel is refused, whatever ends it; damage in the middle of a file where its
-/// format can tell.
+/// A file cut off before its last pixel is refused, whatever ends it; damage in the middle of a file where
+/// its format can tell.
 ///
 /// # Errors
-/// [`Error::Image`] where the file is missing, empty, a folder, not an image, of an unsupported kind (which is
-/// named), cut off, or larger than `max_pixels`, and where the levels do not fit its samples: floating point
-/// and integers of 32 bit need a range, and a value past [`Levels::Bits`] is an error. [`Error::Io`] where it
-/// cannot be read.
+/// [`Error::Image`] where the file is missing, empty, a folder, not an image, of an unsupported kind (which
+/// is named), cut off, or larger than `max_pixels`, and where the levels do not fit its samples: floating
+/// point and integers of 32 bit need a range, and a value past [`Levels::Bits`] is an error. [`Error::Io`]
+/// where it cannot be read.
 pub fn decode_file(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<OwnedImage> {
     let path = path.as_ref();
     decode_bytes(path, &read(path, options)?, options)
@@ -126,8 +126,8 @@ pub fn decode_with_notes(path: impl AsRef<Path>, options: &DecodeOptions) -> Res
     Ok((rgb8(path, raster, options)?, notes))
 }
 
-/// What the header of the file at `path` says. No pixels are decoded, so damage among them stays unnoticed, and
-/// of alpha it is not said whether it is constant.
+/// What the header of the file at `path` says. No pixels are decoded, so damage among them stays unnoticed,
+/// and of alpha it is not said whether it is constant.
 ///
 /// # Errors
 /// As [`decode_file`], where the header shows the cause.
@@ -196,7 +196,8 @@ pub(super) fn depth(path: &Path, options: &DecodeOptions) -> Result<Option<Depth
     })
 }
 
-/// The decoders are other people's code on untrusted bytes: a panic in one is a bad file, not the end of a run.
+/// The decoders are other people's code on untrusted bytes: a panic in one is a bad file, not the end of a
+/// run.
 fn guarded<T>(name: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(bad(name, "the decoder broke down on it", DAMAGED)))

@@ -12,8 +12,8 @@ pub struct Picture {
     pub width: u32,
     /// Rows, before any turning.
     pub height: u32,
-    /// Samples that the file stores for a pixel: 1 for grey and palettes, 3 for RGB, 4 for CMYK, one more with
-    /// alpha.
+    /// Samples that the file stores for a pixel: 1 for grey and palettes, 3 for RGB, 4 for CMYK, one more
+    /// with alpha.
     pub channels: u32,
     /// Bits of a stored sample, 1 to 64.
     pub bits: u32,
@@ -64,7 +64,8 @@ pub enum Note {
     Cmyk,
     /// The end-of-image marker is missing, all pixels are there.
     NoEndMarker,
-    /// The highest bit that a pixel of more than 8 bit has, where neither tags nor settings say what is white.
+    /// The highest bit that a pixel of more than 8 bit has, where neither tags nor settings say what is
+    /// white.
     Depth(u32),
     /// The place of the pixels that the header names lies in the palette; they were read behind it.
     PixelOffset,

@@ -242,7 +242,8 @@ pub(super) fn grey_or_palette(colours: Vec<[u8; 3]>, bits: u32) -> Colour {
     if grey { Colour::Grey } else { Colour::Palette(colours) }
 }
 
-/// Samples of 1, 2 or 4 bit, the upper ones first, of rows of `width` samples that begin every `stride` bytes.
+/// Samples of 1, 2 or 4 bit, the upper ones first, of rows of `width` samples that begin every `stride`
+/// bytes.
 pub(super) fn unpack(packed: &[u8], width: usize, bits: u32, stride: usize) -> Vec<u8> {
     let per_byte = 8 / bits as usize;
     let mut out = Vec::with_capacity(packed.len() * per_byte);

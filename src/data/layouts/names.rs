@@ -56,8 +56,8 @@ pub(super) fn leaning(name: &str) -> Option<bool> {
     (good != bad).then_some(good)
 }
 
-/// Whether the words of a file's name say that it shows a defect: `NG_001`, `part-7 defekt`. Words that are as
-/// often about places or partners (`pos`, `ko`, ...) do not count here.
+/// Whether the words of a file's name say that it shows a defect: `NG_001`, `part-7 defekt`. Words that are
+/// as often about places or partners (`pos`, `ko`, ...) do not count here.
 pub(super) fn file_speaks_of_defect(stem: &str) -> bool {
     const OTHER: [&str; 12] = [
         "pos",

@@ -49,8 +49,8 @@ pub struct Dataset {
     pub categories: Vec<Category>,
     /// What the folder holds and no category uses.
     pub left_out: LeftOut,
-    /// All its images, whatever their part in it is, and what is none: masks and the like. This is what to score
-    /// where labels are of no account.
+    /// All its images, whatever their part in it is, and what is none: masks and the like. This is what to
+    /// score where labels are of no account.
     pub all: Listing,
 }
 

@@ -1,6 +1,7 @@
 //! VisA. With the list of its one-class split, `split_csv/1cls.csv`: `object,split,label,image,mask`, paths
-//! from the root; the folder of one object follows the list beside it, too. Without a list, the whole set or one object, `candle/Data/Images/{Normal,Anomaly}` and
-//! `candle/Data/Masks/Anomaly`: every fifth normal image is for testing.
+//! from the root; the folder of one object follows the list beside it, too. Without a list, the whole set or
+//! one object, `candle/Data/Images/{Normal,Anomaly}` and `candle/Data/Masks/Anomaly`: every fifth normal
+//! image is for testing.
 
 use super::draft::{Draft, Item};
 use super::masks::Masks;
@@ -49,8 +50,8 @@ pub(super) fn open_object<'a>(folder: &Folder<'a>) -> Draft<'a> {
     draft
 }
 
-/// The objects of the list, where there is one: of all in the list, or of the one whose folder `root` is, which
-/// lies beside the list then.
+/// The objects of the list, where there is one: of all in the list, or of the one whose folder `root` is,
+/// which lies beside the list then.
 pub(super) fn open_list<'a>(root: &Path, top: &Folder<'a>) -> Result<Option<Vec<Draft<'a>>>> {
     let above = root.parent().filter(|above| root.file_name().is_some() && above.join(LIST).is_file());
     let (root, only) = match (root.join(LIST).is_file(), above) {

@@ -171,8 +171,8 @@ impl Bench<'_> {
                 let name = list_name(&category.name, condition, seed);
                 let split = match self.split(category, condition, seed, &name) {
                     Ok(split) => split,
-                    // Too few defects to leave any for testing, or no list: the rest of the table is still worth
-                    // having.
+                    // Too few defects to leave any for testing, or no list: the rest of the table is still
+                    // worth having.
                     Err(Error::InvalidOption(why)) if condition.protocol.is_some() => {
                         notes.push(format!("{}, {}: left out: {why}", category.name, condition.name()));
                         break;

@@ -1,4 +1,5 @@
-//! Random projection of the embeddings, used by the discriminators and the coreset: docs/method.md, section 4.
+//! Random projection of the embeddings, used by the discriminators and the coreset: docs/method.md, section
+//! 4.
 
 use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -19,7 +20,8 @@ pub fn projection_matrix(d: usize, r: usize, seed: u64) -> Vec<f32> {
         .collect()
 }
 
-/// PaDiM's choice: `count` of `dim` channels, drawn without replacement, ascending; all where there are no more.
+/// PaDiM's choice: `count` of `dim` channels, drawn without replacement, ascending; all where there are no
+/// more.
 pub fn random_channels(dim: usize, count: usize, seed: u64) -> Vec<usize> {
     let mut all: Vec<usize> = (0..dim).collect();
     if count < dim {

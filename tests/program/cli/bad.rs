@@ -1,4 +1,5 @@
-//! What cannot be used, what nobody said is good, and what is left out: named, counted, and in the exit status.
+//! What cannot be used, what nobody said is good, and what is left out: named, counted, and in the exit
+//! status.
 
 use super::*;
 

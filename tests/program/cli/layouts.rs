@@ -1,5 +1,5 @@
-//! The same images in every layout: `fit`, `eval`, `bench` and the C library take each for what it is, and come
-//! to the same model and the same figures.
+//! The same images in every layout: `fit`, `eval`, `bench` and the C library take each for what it is, and
+//! come to the same model and the same figures.
 
 use super::*;
 use softpatch_capi::*;

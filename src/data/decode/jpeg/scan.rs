@@ -1,7 +1,7 @@
 //! Whether a scan of a JPEG holds all that it has to.
 //!
-//! Decoders fill what is missing with grey and say nothing, whatever marker stands at the end. So the codes of
-//! a scan are walked through and counted, without making pixels of them.
+//! Decoders fill what is missing with grey and say nothing, whatever marker stands at the end. So the codes
+//! of a scan are walked through and counted, without making pixels of them.
 
 use super::frame::{Frame, Scan};
 use super::huffman::{Bits, Table};
