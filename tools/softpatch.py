@@ -7,7 +7,8 @@
     with detector.stream(limit=4) as stream:
         for score in stream.scores(frames): ...
 
-An image is an array [height, width] (grey) or [height, width, 3 or 4] of uint8 or uint16; `order="bgr"` for OpenCV's.
+An image is an array [height, width] (grey) or [height, width, 3 or 4] of uint8 or uint16, or what np.asarray makes one of,
+such as PIL.Image.open("a.png"); `order="bgr"` for OpenCV's.
 `bits=10`, 12 or 14 for arrays of uint16 with as many significant bits, the lower ones; `order="bayer_rg"`, "bayer_gr",
 "bayer_gb" or "bayer_bg" for a Bayer mosaic [height, width] of uint8 whose first row begins with these colours. Rows may have
 gaps (slices work); other layouts are copied. The library is found through the environment variable SOFTPATCH_LIBRARY, next to
@@ -20,6 +21,7 @@ behind, and calls in the child raise ForkedError. Call multiprocessing.set_start
 import ctypes as c
 import ctypes.util
 import json
+import numbers
 import os
 import sys
 from pathlib import Path
@@ -64,6 +66,8 @@ NAMED = {
     "compat": {"none": 0, "official": 1},
     "precision": {"f32": 0, "f16": 1},
 }
+# Those that are on or off.
+FLAGS = ("soft_weights", "exif")
 STAGES = ("features", "denoise", "coreset", "calibrate")
 MAPS = {None: 0, "grid": 1, "crop": 2, "source": 3}
 ABI_VERSION = 2
@@ -175,11 +179,21 @@ class ForkedError(SoftpatchError):
 _KINDS = {CANCELLED: Cancelled, CHOICE: ChoiceError, FORKED: ForkedError}
 
 
+def _open(path):
+    """The library as it is, from a path or by a name that the system looks for."""
+    told = "set SOFTPATCH_LIBRARY to the library's path; packaging/install.sh PREFIX builds and installs it in PREFIX/lib"
+    try:
+        return c.CDLL(path)
+    except OSError as error:
+        raise ImportError(f"softpatch's library cannot be loaded ({error}): {told}") from None
+
+
 def _load():
     name = {"win32": "softpatch.dll", "darwin": "libsoftpatch.dylib"}.get(sys.platform, "libsoftpatch.so")
     beside = Path(__file__).with_name(name)
     path = os.environ.get("SOFTPATCH_LIBRARY") or (str(beside) if beside.exists() else None)
-    library = c.CDLL(path or ctypes.util.find_library("softpatch") or name)
+    path = path or ctypes.util.find_library("softpatch") or name
+    library = _open(path)
     handle, status, out = c.c_uint64, c.c_int32, c.POINTER
     image, result, size = out(_Image), out(_Result), c.c_size_t
     text = [c.c_char_p, size, out(size)]
@@ -210,7 +224,9 @@ def _load():
         "stream_free": (status, [handle]),
     }
     for name, (returns, takes) in signatures.items():
-        function = getattr(library, f"softpatch_{name}")
+        function = getattr(library, f"softpatch_{name}", None)
+        if function is None:
+            raise ImportError(f"{path}: has no softpatch_{name}; it is not softpatch's library, or not that of this module")
         function.restype, function.argtypes = returns, takes
     if library.softpatch_abi_version() != ABI_VERSION:
         raise ImportError(f"{path}: interface {library.softpatch_abi_version()}, this module is for {ABI_VERSION}")
@@ -239,9 +255,52 @@ def _text(name, handle):
 
 
 def _named(setting, name):
-    if name not in NAMED[setting]:
+    if not isinstance(name, str) or name not in NAMED[setting]:
         raise ValueError(f"{setting} is {name!r}; there are {', '.join(NAMED[setting])}")
     return NAMED[setting][name]
+
+
+def _whole(setting, value, kind=c.c_uint32, takes="a whole number"):
+    """A whole number that `kind` has room for; ctypes would cut it without a word."""
+    bits = 8 * c.sizeof(kind)
+    low, high = (0, 2**bits - 1) if kind(-1).value > 0 else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    if not isinstance(value, (numbers.Integral, np.bool_)):
+        raise TypeError(f"{setting} is {value!r}; it takes {takes}")
+    if not low <= int(value) <= high:
+        raise ValueError(f"{setting} is {value!r}; it takes {low} to {high}")
+    return int(value)
+
+
+def _flag(setting, value):
+    return _whole(setting, value, takes="True or False")
+
+
+def _real(setting, value):
+    if not isinstance(value, numbers.Real):
+        raise TypeError(f"{setting} is {value!r}; it takes a number")
+    return float(value)
+
+
+def _string(setting, value, takes="a string"):
+    if not isinstance(value, str):
+        raise TypeError(f"{setting} is {value!r}; it takes {takes}")
+    return value.encode()
+
+
+def _strings(setting, value, kinds=str):
+    """A list of strings, or one of them."""
+    values = [value] if isinstance(value, kinds) else value
+    values = list(values) if hasattr(values, "__iter__") and not isinstance(values, (str, bytes)) else [None]
+    for one in values:
+        if not isinstance(one, kinds):
+            raise TypeError(f"{setting} is {value!r}; it takes a string or a list of strings")
+    return [os.fsencode(one) for one in values]
+
+
+def _map_kind(map):
+    if map is not None and not isinstance(map, str) or map not in MAPS:
+        raise ValueError(f"map is {map!r}; there are {', '.join(repr(m) for m in MAPS)}")
+    return MAPS[map]
 
 
 def adapters():
@@ -260,9 +319,11 @@ class Frame:
     with the buffer protocol; rows begin `stride` bytes apart, 0 for no gaps."""
 
     def __init__(self, pixels, width, height, format, stride=0):
-        if format not in FORMATS:
+        if not isinstance(format, str) or format not in FORMATS:
             raise ValueError(f"format is {format!r}; there are {', '.join(FORMATS)}")
         self._pixels = np.frombuffer(pixels, np.uint8)
+        width, height = _whole("width", width), _whole("height", height)
+        stride = _whole("stride", stride, c.c_size_t)
         self._image = (self._pixels.size, stride, width, height, FORMATS[format], 0)
 
 
@@ -276,16 +337,69 @@ def _narrowed(array, bits):
     return ((array.astype(np.uint32) * 255 + most // 2) // most).astype(np.uint8)
 
 
-def _view(image, order, bits):
+_IMAGE = "an image is an array [height, width] or [height, width, 3 or 4] of uint8 or uint16"
+_READ = "read a file by np.asarray(PIL.Image.open(path)), or give PIL.Image.open(path) itself"
+# Modes of Pillow whose arrays are pictures; those of others have numbers of colours, inks or single bits.
+_MODES = ("L", "RGB", "RGBA", "RGBX", "I;16", "I;16L", "I;16B", "I;16N")
+
+
+def _pillow(image):
+    """Whether it is an image of Pillow, which need not be installed."""
+    module = sys.modules.get("PIL.Image")
+    return module is not None and isinstance(image, module.Image)
+
+
+def _single(images):
+    """Whether it is one image, or meant as one, rather than several: lists, and arrays of four axes."""
+    if isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike)) or not hasattr(images, "__iter__"):
+        return True
+    array = any(hasattr(type(images), name) for name in ("__array__", "__array_interface__"))
+    return array and len(getattr(images, "shape", ())) < 4
+
+
+def _several(images, what):
+    """Images one after the other; where they have to be several, three axes may be those of grey ones."""
+    shape = getattr(images, "shape", ())
+    grey = hasattr(images, "__iter__") and len(shape) == 3 and shape[-1] > 4
+    if _single(images) and not grey:
+        kind = f"an array {tuple(shape)}" if shape else _called(images)
+        raise TypeError(f"{what} is {kind}; it takes a list of images; {_READ}")
+    return images
+
+
+def _called(image):
+    return repr(image) if image is None or isinstance(image, (str, os.PathLike)) else f"of type {type(image).__name__}"
+
+
+def _array(image, what):
+    """What NumPy makes of an image, which errors call `what`."""
+    if image is None:
+        raise TypeError(f"{what} is None, which cv2.imread gives for a file that is missing or that it cannot read; {_IMAGE}")
+    if isinstance(image, (str, bytes, bytearray, os.PathLike)):
+        raise TypeError(f"{what} is {_called(image)}; {_IMAGE}; {_READ}")
+    if _pillow(image) and image.mode not in _MODES:
+        deep = image.mode[0] in "IF"
+        told = "bring its array to uint8 or uint16" if deep else 'convert it: image.convert("RGB")'
+        raise ValueError(f"{what} is of Pillow's mode {image.mode!r}; {told}")
+    try:
+        array = np.asarray(image)
+    except Exception as error:
+        raise ValueError(f"{what} cannot be read as an array: {error}") from error
+    if array.ndim == 0:
+        raise TypeError(f"{what} is {_called(image)}; {_IMAGE}; {_READ}")
+    return array
+
+
+def _view(image, order, bits, what="the image"):
     """The image and the array that owns its pixels, which must outlive it. `bits` are those of uint16; 0: all."""
     if isinstance(image, Frame):
         return _Image(image._pixels.ctypes.data, *image._image), image._pixels
-    array = np.asarray(image)
+    array = _array(image, what)
     colours = {2: "gray", 3: {3: "", 4: "a"}.get(array.shape[-1])}.get(array.ndim)
     if colours is None or array.dtype.name not in ("uint8", "uint16"):
-        raise ValueError(
-            f"an image is an array [h, w] or [h, w, 3 or 4] of uint8 or uint16; not {array.shape} of {array.dtype}"
-        )
+        raise ValueError(f"{what} is {array.shape} of {array.dtype}; {_IMAGE}")
+    if order == "bgr" and _pillow(image):
+        order = "rgb"  # whatever the order of the others
     if order not in ORDERS:
         raise ValueError(f"order is {order!r}; there are {', '.join(ORDERS)}")
     if order.startswith("bayer") and (colours, array.itemsize) != ("gray", 1):
@@ -362,19 +476,19 @@ class Context(_Owner):
     ):
         options = _ContextOptions()
         _call("context_options_init", c.byref(options), c.sizeof(options))
-        if isinstance(adapter, int):
-            options.adapter_index = adapter
+        if isinstance(adapter, numbers.Integral):
+            options.adapter_index = _whole("adapter", adapter, c.c_int32)
         elif adapter is not None:
-            options.adapter_name = adapter.encode()
-        options.power = int(low_power)
+            options.adapter_name = _string("adapter", adapter, "a number or a part of a name")
+        options.power = _flag("low_power", low_power)
         if memory_budget is not None:
-            options.memory_budget = memory_budget
+            options.memory_budget = _whole("memory_budget", memory_budget, c.c_uint64, "a number of bytes")
         if weights is not None:
             options.weights_path = os.fsencode(weights)
         if architecture is not None:
-            options.architecture = architecture.encode()
+            options.architecture = _string("architecture", architecture)
         if layers is not None:
-            options.layers = ",".join(layers).encode()
+            options.layers = b",".join(_strings("layers", layers))
         if cache_folder is not None:
             options.cache_folder = os.fsencode(cache_folder)
         options.no_self_test = int(not self_test)
@@ -387,7 +501,7 @@ class Context(_Owner):
         return _text("context_info_json", self._id)
 
     def fit(self, images, progress=None, order="rgb", layout=None, take=(), all=False, **settings):
-        """Fits on a folder or on a list of arrays. `progress(stage, done, total)` cancels by returning False; settings are
+        """Fits on a folder or on a list of images. `progress(stage, done, total)` cancels by returning False; settings are
         those of softpatch_fit_options.
 
         Of a folder: `layout` names its layout, None recognises it; `take` lists the folders whose images are good, by name
@@ -395,18 +509,27 @@ class Context(_Owner):
         nothing says which images are good, ChoiceError says what is there."""
         options = _FitOptions()
         _call("fit_options_init", c.byref(options), c.sizeof(options))
-        known = {name for name, _ in _FitOptions._fields_} - {"struct_size", "layout", "take", "all"}
+        known = dict(_FitOptions._fields_[1:])
         for name, value in settings.items():
             if name not in known:
-                raise TypeError(f"no setting {name}; there are {', '.join(sorted(known))}")
-            setattr(options, name, _named(name, value) if name in NAMED else value)
+                raise TypeError(f"no setting {name}; there are {', '.join(sorted([*known, 'order', 'progress']))}")
+            if name in NAMED:
+                number = _named(name, value)
+            elif name in FLAGS:
+                number = _flag(name, value)
+            elif known[name] is c.c_double:
+                number = _real(name, value)
+            else:
+                number = _whole(name, value, known[name])
+            setattr(options, name, number)
         if "crop" in settings and "resize" not in settings:
-            options.resize = settings["crop"] * 8 // 7
+            options.resize = options.crop * 8 // 7
         if layout is not None:
-            options.layout = layout.encode()
-        names = [take] if isinstance(take, (str, os.PathLike)) else take
-        options.take = b"\n".join(os.fsencode(name) for name in names) or None
-        options.all = int(all)
+            options.layout = _string("layout", layout)
+        options.take = b"\n".join(_strings("take", take, (str, bytes, os.PathLike))) or None
+        options.all = _flag("all", all)
+        if progress is not None and not callable(progress):
+            raise TypeError(f"progress is {progress!r}; it takes a function (stage, done, total)")
         thrown = []
 
         def watch(_, stage, done, total):
@@ -423,7 +546,8 @@ class Context(_Owner):
                 path = os.fsencode(images)
                 _call("fit_folder", self._id, path, c.byref(options), callback, None, c.byref(made))
             else:
-                views = [_view(i, order, options.bits) for i in images]
+                several = enumerate(_several(images, "images"))
+                views = [_view(image, order, options.bits, f"images[{i}]") for i, image in several]
                 array = (_Image * len(views))(*(v for v, _ in views))
                 _call("fit_images", self._id, array, len(views), c.byref(options), callback, None, c.byref(made))
         except Cancelled:
@@ -467,20 +591,24 @@ class Detector(_Owner):
 
     def _map(self, kind, width, height):
         w, h = c.c_uint32(), c.c_uint32()
-        _call("map_size", self._id, MAPS[kind], width, height, c.byref(w), c.byref(h))
+        _call("map_size", self._id, _map_kind(kind), width, height, c.byref(w), c.byref(h))
         return np.empty((h.value, w.value), np.float32)
 
     def _bits(self, bits):
         """Those that the model was fitted with, unless others are given."""
         if bits is None and self._model_bits is None:
             self._model_bits = self.info["options"].get("bits", 0)
-        return self._model_bits if bits is None else bits
+        return self._model_bits if bits is None else _whole("bits", bits)
 
     def score(self, images, map=None, order="rgb", bits=None):
-        """Scores an image or a list of images. `map` is None, "grid", "crop" or "source"; `bits` of arrays of uint16 are
-        those of the fit unless given."""
-        single = isinstance(images, (np.ndarray, Frame))
-        views = [_view(i, order, self._bits(bits)) for i in ([images] if single else images)]
+        """Scores an image, or images in a list or an array of four axes. `map` is None, "grid", "crop" or "source"; `bits` of
+        arrays of uint16 are those of the fit unless given."""
+        kind, bits = _map_kind(map), self._bits(bits)
+        single = _single(images)
+        if single:
+            views = [_view(images, order, bits)]
+        else:
+            views = [_view(image, order, bits, f"images[{i}]") for i, image in enumerate(images)]
         count = len(views)
         maps = [self._map(map, v.width, v.height) for v, _ in views]
         results = (_Result * count)()
@@ -489,7 +617,7 @@ class Detector(_Owner):
             self._id,
             (_Image * count)(*(v for v, _ in views)),
             count,
-            MAPS[map],
+            kind,
             (_Floats * count)(*(m.ctypes.data_as(_Floats) for m in maps)),
             (c.c_size_t * count)(*(m.size for m in maps)),
             results,
@@ -510,14 +638,18 @@ class Stream(_Owner):
     def __init__(self, detector, limit, map, order, bits):
         self._detector, self._kind, self._order, self._sizes = detector, map, order, {}
         self._bits = detector._bits(bits)
+        _map_kind(map)
         made = c.c_uint64()
-        _call("stream_create", detector._id, limit, c.byref(made))
+        _call("stream_create", detector._id, _whole("limit", limit, c.c_size_t), c.byref(made))
         self._id = made.value
         self._next = 0
 
     def submit(self, frame):
         """The frame's ticket, or None where the stream is busy: it was not taken in."""
-        view, owner = _view(frame, self._order, self._bits)
+        return self._submit(frame, "the frame")
+
+    def _submit(self, frame, what):
+        view, owner = _view(frame, self._order, self._bits, what)
         ticket = c.c_uint64()
         try:
             _call("stream_submit", self._id, c.byref(view), c.byref(ticket))
@@ -554,12 +686,22 @@ class Stream(_Owner):
         return count.value
 
     def scores(self, frames):
-        """Scores of all frames, in order, keeping the stream full."""
-        frames = iter(frames)
-        held = next(frames, None)
+        """Scores of all frames, in order, keeping the stream full. What is no image is an error that names the frame's
+        number, from 0, once the frames before it have their scores."""
+        frames = enumerate(_several(frames, "frames"))
+        held, wrong = next(frames, None), None
         while held is not None or self.in_flight():
-            while held is not None and self.submit(held) is not None:
-                held = next(frames, None)
-            score = self.wait()
+            while held is not None:
+                number, frame = held
+                try:
+                    if self._submit(frame, f"frame {number}") is None:
+                        break
+                    held = next(frames, None)
+                except (TypeError, ValueError) as error:
+                    held, wrong = None, error
+            # Where the first frame is wrong there is nothing to wait for.
+            score = self.wait() if self.in_flight() else None
             if score is not None:
                 yield score
+        if wrong is not None:
+            raise wrong

@@ -1,16 +1,24 @@
 """Tests of softpatch.py: SOFTPATCH_LIBRARY=path/to/libsoftpatch.so python tools/test_softpatch_py.py"""
 
 import os
+import pathlib
 import pickle
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 import numpy as np
 import softpatch
 
+try:
+    import PIL.Image
+except ImportError:
+    PIL = None
+
 SIDE = 80
+SMALL = {"crop": 64, "resize": 64, "coreset_ratio": 0.25}
 
 
 def image(seed, side=SIDE):
@@ -176,6 +184,125 @@ class Softpatch(unittest.TestCase):
             self.assertEqual(i, len(frames) - 1)
             tickets = [stream.submit(frames[0]) for _ in range(4)]
             self.assertEqual(tickets, [30, 31, 32, None])
+
+    def refused(self, error, call, *words):
+        """The call raises the error, whose text has all these words."""
+        with self.assertRaises(error) as caught:
+            call()
+        for word in words:
+            self.assertIn(word, str(caught.exception))
+
+    def test_a_frame_that_is_none_ends_no_stream_silently(self):
+        frames, start = [image(i) for i in range(4)], time.monotonic()
+        for place in range(5):
+            with self.detector.stream(limit=2) as stream:
+                got = []
+                with self.assertRaises(TypeError) as caught:
+                    for score in stream.scores(frames[:place] + [None] + frames[place:]):
+                        got.append(score.ticket)
+                self.assertIn(f"frame {place} is None", str(caught.exception))
+                self.assertIn("cv2.imread", str(caught.exception))
+                # Those before it have their scores, and nothing is left for what comes next.
+                self.assertEqual((got, stream.in_flight()), (list(range(place)), 0))
+                self.assertEqual([s.ticket for s in stream.scores(iter(frames[:1]))], [place])
+                self.refused(TypeError, lambda: stream.submit(None), "the frame is None")
+                for wrong in (None, "a.jpg", frames[0]):
+                    self.refused(TypeError, lambda: list(stream.scores(wrong)), "frames is ", "a list of images")
+        # Nobody waits for a stream with nothing in flight, which would take a minute.
+        self.assertLess(time.monotonic() - start, 50)
+
+    def test_what_is_no_image_is_told_what_an_image_is(self):
+        score, fit = self.detector.score, lambda images: self.context.fit(images, **SMALL)
+        how = ("uint8", "[height, width]", "np.asarray(PIL.Image.open(path))")
+        for wrong in ("a.jpg", pathlib.Path("a.jpg")):
+            self.refused(TypeError, lambda: score(wrong), "a.jpg", *how)
+            self.refused(TypeError, lambda: score([image(0), wrong]), "images[1] is ", "a.jpg", *how)
+            self.refused(TypeError, lambda: fit([image(0), wrong]), "images[1] is ", "a.jpg", *how)
+        for wrong, name in ((b"\xff\xd8", "bytes"), (5, "int")):
+            self.refused(TypeError, lambda: score(wrong), name, *how)
+            self.refused(TypeError, lambda: fit(wrong), name, "a list of images")
+        self.refused(TypeError, lambda: score(None), "the image is None", "cv2.imread")
+        self.refused(TypeError, lambda: fit([image(0), None]), "images[1] is None", "cv2.imread")
+        self.refused(TypeError, lambda: fit(None), "images is None")
+        self.refused(ValueError, lambda: score([image(0), image(0) / 255]), "images[1] is (80, 80, 3) of float64")
+        # One image is not taken for a list of its rows.
+        for wrong in (image(0), image(0)[:, :, 0]):
+            self.refused(TypeError, lambda: fit(wrong), "a list of images")
+
+    def test_images_are_what_numpy_makes_an_array_of(self):
+        class Array:
+            def __array__(self, dtype=None, copy=None):
+                return image(7)
+
+        want = self.detector.score(image(7)).score
+        self.assertEqual(self.detector.score(Array()).score, want)
+        self.assertEqual([s.score for s in self.detector.score([Array()])], [want])
+        self.assertEqual([s.score for s in self.detector.score(np.stack([image(7)] * 2))], [want] * 2)
+        grey = np.stack([image(i)[:, :, 0] for i in range(4)])
+        self.assertEqual(len(self.context.fit(grey, **SMALL).info["images"]), 4)
+
+    @unittest.skipUnless(PIL, "there is no Pillow")
+    def test_images_of_pillow(self):
+        rgb = image(7)
+        picture, deep = PIL.Image.fromarray(rgb), rgb[:, :, 0].astype(np.uint16) * 257
+        want = self.detector.score(rgb, map="grid").map
+        for order in ("rgb", "bgr"):
+            np.testing.assert_array_equal(self.detector.score(picture, "grid", order).map, want)
+        for array in (rgb[:, :, 0], deep, np.dstack([rgb, rgb[:, :, 0]])):
+            got = self.detector.score([PIL.Image.fromarray(array)], "grid")[0].map
+            np.testing.assert_array_equal(got, self.detector.score(array, "grid").map)
+        pictures = [PIL.Image.fromarray(image(i)) for i in range(4)]
+        self.assertEqual(len(self.context.fit(pictures, **SMALL).info["images"]), 4)
+        # Their arrays look like grey or like RGBA, and are neither.
+        for mode in ("P", "CMYK", "YCbCr", "1"):
+            self.refused(ValueError, lambda: self.detector.score(picture.convert(mode)), repr(mode), 'convert("RGB")')
+        self.refused(ValueError, lambda: self.detector.score([picture.convert("I")]), "images[0]", "uint16")
+
+    def test_wrong_settings_are_named(self):
+        def fit(**settings):
+            return lambda: self.context.fit([image(0)] * 4, **settings)
+
+        maps = ("map is 'full'", "None", "'grid'", "'crop'", "'source'")
+        self.refused(ValueError, lambda: self.detector.score(image(0), map="full"), *maps)
+        self.refused(ValueError, lambda: self.detector.stream(map="full"), *maps)
+        known = {name for name, _ in softpatch._FitOptions._fields_} - {"struct_size"} | {"order", "progress"}
+        self.refused(TypeError, fit(crops=3), "no setting crops", *known)
+        wrong = {"coreset_ratio": "0.1", "tau": None, "crop": "64", "batch": 1.5, "exif": "yes", "soft_weights": "no"}
+        wrong |= {"layout": 3, "take": 5, "all": "yes", "progress": 3}
+        for name, value in wrong.items():
+            self.refused(TypeError, fit(**{name: value}), f"{name} is {value!r}; it takes ")
+        self.refused(TypeError, fit(take=["fine", 5]), "take is ")
+        # Not cut to what the field has room for.
+        for name, value in {"seed": -1, "crop": 2**32 + 64, "lof_k": -1}.items():
+            self.refused(ValueError, fit(**{name: value}), f"{name} is {value}; it takes 0 to ")
+        self.refused(ValueError, fit(embedding=["pooled"]), "embedding is ['pooled']", "concat")
+        wrong = {"memory_budget": "2GiB", "adapter": 1.5, "layers": 3, "low_power": "no", "architecture": 3}
+        for name, value in wrong.items():
+            self.refused(TypeError, lambda: softpatch.Context(**{name: value}), f"{name} is {value!r}; it takes ")
+        self.refused(TypeError, lambda: self.detector.stream(limit="4"), "limit is '4'")
+        self.refused(TypeError, lambda: self.detector.score(image(0), bits="12"), "bits is '12'")
+        self.refused(TypeError, lambda: softpatch.Frame(b"", "3", 1, "gray8"), "width is '3'")
+        numbers = {"crop": np.uint8(64), "resize": np.int64(64), "coreset_ratio": np.float32(0.25), "exif": np.True_}
+        self.assertEqual(fit(**numbers)().info["options"]["coreset-ratio"], 0.25)
+        self.assertEqual(fit(crop=np.uint8(64), coreset_ratio=0.25)().info["options"]["resize"], 73)
+
+    def test_a_missing_library_says_what_to_do(self):
+        def said(library):
+            paths = {"PYTHONPATH": os.path.dirname(softpatch.__file__), "SOFTPATCH_LIBRARY": library}
+            command = [sys.executable, "-c", "import softpatch"]
+            done = subprocess.run(command, env={**os.environ, **paths}, capture_output=True, text=True)
+            self.assertEqual(done.returncode, 1)
+            return done.stderr.strip().splitlines()[-1]
+
+        with tempfile.TemporaryDirectory() as folder:
+            text = said(os.path.join(folder, "libsoftpatch.so"))
+        for word in ("ImportError", "libsoftpatch.so", "set SOFTPATCH_LIBRARY", "packaging/install.sh PREFIX"):
+            self.assertIn(word, text)
+        # One that is another library, here NumPy's.
+        other = sys.modules["numpy._core._multiarray_umath"].__file__
+        text = said(other)
+        self.assertIn("ImportError", text)
+        self.assertIn(os.path.basename(other), text)
 
     def test_errors(self):
         with self.assertRaises(softpatch.Cancelled):
