@@ -4,7 +4,7 @@ use crate::tree::Tree;
 use image::metadata::Orientation;
 use image::{GrayImage, ImageBuffer, Luma, LumaA, RgbImage, Rgba};
 use softpatch::Error;
-use softpatch::data::{DecodeOptions, Layout, TestItem};
+use softpatch::data::{DecodeOptions, Layout, TestItem, decode_with_notes};
 use softpatch::eval::{Mask, Masks, load_mask as load};
 use std::path::{Path, PathBuf};
 
@@ -189,6 +189,21 @@ fn turned(path: &Path, (w, h): (u32, u32), orientation: Orientation) {
     bytes.extend(exif);
     bytes.extend(&jpeg.into_inner()[2..]);
     std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn an_image_that_is_not_turned_as_exif_says_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = dir.path().join("i.jpg");
+    let topics = |orientation, exif_orientation| {
+        turned(&image, (20, 10), orientation);
+        let options = DecodeOptions { exif_orientation, ..DecodeOptions::default() };
+        let (_, notes) = decode_with_notes(&image, &options).unwrap();
+        notes.iter().map(|note| note.topic()).collect::<Vec<_>>()
+    };
+    assert_eq!(topics(Orientation::Rotate90, false), ["orientation"]);
+    assert!(topics(Orientation::Rotate90, true).is_empty());
+    assert!(topics(Orientation::NoTransforms, false).is_empty());
 }
 
 #[test]
