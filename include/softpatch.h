@@ -449,8 +449,8 @@ softpatch_status softpatch_context_info_json(softpatch_context context,
 softpatch_status softpatch_fit_options_init(softpatch_fit_options *options, size_t size);
 
 // Learns what normal looks like from the images in a folder, a few of which may be defective: the training
-// images of a data set in a known layout, or all of a folder of images. `SOFTPATCH_CHOICE` where nothing says
-// which of them are good; `layout`, `take` and `all` of the options say so.
+// images of a data set in a known layout, or all of a folder of images. `SOFTPATCH_CHOICE` where nothing
+// says which of them are good; `layout`, `take` and `all` of the options say so.
 //
 // `options` may be null for the defaults, `progress` may be null; `user_data` is passed to it. A fit that
 // the callback cancels returns `SOFTPATCH_CANCELLED` within half a second; what it was computing ends in the
@@ -498,7 +498,8 @@ softpatch_status softpatch_detector_free(softpatch_detector detector);
 // Figures of the model.
 softpatch_status softpatch_detector_info(softpatch_detector detector, softpatch_model_info *info);
 
-// All that is known about the model (settings, backbone, training images, ...) as a JSON object.
+// All that is known about the model (settings, backbone, training images, ...) as a JSON object; after a fit,
+// `notes` is the list of what it had to say: what was left out of a folder, how files were read, ...
 //
 // Copies the text with its zero byte to `buffer` and the number of bytes to `needed`. `needed` may be null;
 // a null `buffer` with capacity 0 only asks for the number.

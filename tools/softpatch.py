@@ -21,12 +21,16 @@ behind, and calls in the child raise ForkedError. Call multiprocessing.set_start
 import ctypes as c
 import ctypes.util
 import json
+import logging
 import numbers
 import os
 import sys
 from pathlib import Path
 
 import numpy as np
+
+# What a fit has to say: images left out, significant bits, ...
+_log = logging.getLogger("softpatch")
 
 CANCELLED = 13
 BUSY = 14
@@ -554,7 +558,10 @@ class Context(_Owner):
             if thrown:
                 raise thrown[0] from None
             raise
-        return Detector(made.value)
+        detector = Detector(made.value)
+        for note in detector.info.get("notes", ()):
+            _log.warning("%s", note)
+        return detector
 
     def load(self, model):
         """A model from a path or from bytes."""

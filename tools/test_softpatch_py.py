@@ -136,7 +136,9 @@ class Softpatch(unittest.TestCase):
                         file.write(b"P5 %d %d 65535\n" % (SIDE, SIDE) + deep.tobytes())
             with self.assertRaises(softpatch.ChoiceError):
                 self.context.fit(folder, **small)
-            detector = self.context.fit(folder, take=["fine"], **small)
+            with self.assertLogs("softpatch", "WARNING") as said:
+                detector = self.context.fit(folder, take=["fine"], **small)
+            self.assertTrue(any("12 significant bits" in line for line in said.output), said.output)
             self.assertEqual(len(detector.info["images"]), 4)
             # The bits that were found are those of arrays, too.
             self.assertEqual(detector.info["options"]["bits"], 12)
@@ -342,8 +344,9 @@ class Forked(unittest.TestCase):
     def child(self, code, timeout=30):
         """What a process prints whose child runs `code`; both have to end in time."""
         program = f"""
-import multiprocessing, os, sys
+import logging, multiprocessing, os, sys
 import numpy as np, softpatch
+logging.disable()  # what the fit has to say of its images
 image = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
 context = softpatch.Context()
 detector = context.fit([image] * 4, crop=64, resize=64, coreset_ratio=0.25)

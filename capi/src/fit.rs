@@ -74,10 +74,14 @@ fn cancelled() -> Failure {
 }
 
 /// Settles the significant bits of `paths` on another thread, so that the caller hears of it and may cancel.
-fn settle_bits(options: &mut FitOptions, paths: &[PathBuf], watcher: &Watcher) -> Result<(), Failure> {
+fn settle_bits(
+    options: &mut FitOptions,
+    paths: &[PathBuf],
+    watcher: &Watcher,
+) -> Result<Option<String>, Failure> {
     let start = (SOFTPATCH_STAGE_FEATURES, 0, paths.len() as u64);
     let stop = AtomicBool::new(false);
-    let said = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let (sender, receiver) = channel();
         let stop = &stop;
         scope.spawn(move || {
@@ -99,11 +103,7 @@ fn settle_bits(options: &mut FitOptions, paths: &[PathBuf], watcher: &Watcher) -
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
             }
         }
-    })?;
-    if let Some(text) = said {
-        tracing::warn!("{text}");
-    }
-    Ok(())
+    })
 }
 
 fn fit(
@@ -111,6 +111,7 @@ fn fit(
     source: impl ImageSource + Send + 'static,
     options: &FitOptions,
     watcher: &Watcher,
+    mut notes: Vec<String>,
 ) -> Result<Loaded, Failure> {
     let mut last = (SOFTPATCH_STAGE_FEATURES, 0, source.len() as u64);
     if !watcher.tell(last) {
@@ -129,7 +130,7 @@ fn fit(
                 };
                 last = (stage, done, total);
             }
-            Some(FitEvent::Notice(text)) => tracing::warn!("{text}"),
+            Some(FitEvent::Notice(text)) => notes.push(text),
             None if job.is_finished() => break,
             _ => {}
         }
@@ -147,7 +148,8 @@ fn fit(
         Error::Cancelled => cancelled(),
         other => other.into(),
     })?;
-    Ok(Loaded::new(detector))
+    notes.iter().for_each(|note| tracing::warn!("{note}"));
+    Ok(Loaded::fitted(detector, notes))
 }
 
 /// Learns what normal looks like from the images in a folder, a few of which may be defective: the training
@@ -174,16 +176,12 @@ pub unsafe extern "C" fn softpatch_fit_folder(
         let (folder, (mut options, open)) =
             unsafe { (text(folder, "folder")?, folder_options(options, context.memory)?) };
         let set = TrainSet::open_with(folder, &open)?;
-        for note in &set.notes {
-            tracing::warn!("{note}");
-        }
-        for line in set.left_out.to_string().lines() {
-            tracing::warn!("left out: {line}");
-        }
+        let mut notes = set.notes.clone();
+        notes.extend(set.left_out.to_string().lines().map(|line| format!("left out: {line}")));
         let watcher = Watcher { callback: progress, user_data };
-        settle_bits(&mut options, &set.paths, &watcher)?;
+        notes.extend(settle_bits(&mut options, &set.paths, &watcher)?);
         let source = set.source(options.decode());
-        let made = fit(&context, source, &options, &watcher)?;
+        let made = fit(&context, source, &options, &watcher, notes)?;
         // SAFETY: as above.
         unsafe { write(detector, handles::insert(made), "detector") }
     })
@@ -213,7 +211,8 @@ pub unsafe extern "C" fn softpatch_fit_images(
             // SAFETY: as above.
             .map(|(i, image)| unsafe { image.borrow(&format!("images[{i}]")) }.map(|i| i.to_rgb8()))
             .collect::<Result<Vec<_>, _>>()?;
-        let made = fit(&context, Owned(owned), &options, &Watcher { callback: progress, user_data })?;
+        let made =
+            fit(&context, Owned(owned), &options, &Watcher { callback: progress, user_data }, Vec::new())?;
         // SAFETY: as above.
         unsafe { write(detector, handles::insert(made), "detector") }
     })

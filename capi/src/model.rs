@@ -4,7 +4,8 @@ use crate::context::{Context, softpatch_context};
 use crate::handles;
 use crate::memory::{check, copy_out, copy_text, slice, text, write};
 use crate::status::{Failure, SOFTPATCH_INTERNAL, guard, softpatch_status};
-use softpatch::detector::{Detector, Model};
+use serde::Serialize;
+use softpatch::detector::{Detector, Model, ModelInfo};
 use std::ffi::c_char;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ pub type softpatch_detector = u64;
 
 pub(crate) struct Loaded {
     pub detector: Arc<Detector>,
+    /// What the fit had to say; empty for a model that was loaded.
+    notes: Vec<String>,
 }
 
 impl handles::Handled for Loaded {
@@ -22,8 +25,21 @@ impl handles::Handled for Loaded {
 
 impl Loaded {
     pub fn new(detector: Detector) -> Self {
-        Self { detector: Arc::new(detector) }
+        Self::fitted(detector, Vec::new())
     }
+
+    pub fn fitted(detector: Detector, notes: Vec<String>) -> Self {
+        Self { detector: Arc::new(detector), notes }
+    }
+}
+
+/// A model with what its fit had to say.
+#[derive(Serialize)]
+struct Described<'a> {
+    #[serde(flatten)]
+    info: &'a ModelInfo,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
 }
 
 /// Figures of a model.
@@ -162,7 +178,8 @@ pub unsafe extern "C" fn softpatch_detector_info(
     })
 }
 
-/// All that is known about the model (settings, backbone, training images, ...) as a JSON object.
+/// All that is known about the model (settings, backbone, training images, ...) as a JSON object; after a fit,
+/// `notes` is the list of what it had to say: what was left out of a folder, how files were read, ...
 ///
 /// Copies the text with its zero byte to `buffer` and the number of bytes to `needed`. `needed` may be null;
 /// a null `buffer` with capacity 0 only asks for the number.
@@ -175,8 +192,9 @@ pub unsafe extern "C" fn softpatch_detector_info_json(
 ) -> softpatch_status {
     guard(|| {
         let loaded = handles::get::<Loaded>(detector)?;
-        let json = serde_json::to_string(loaded.detector.info())
-            .map_err(|e| Failure::new(SOFTPATCH_INTERNAL, e.to_string()))?;
+        let info = Described { info: loaded.detector.info(), notes: &loaded.notes };
+        let json =
+            serde_json::to_string(&info).map_err(|e| Failure::new(SOFTPATCH_INTERNAL, e.to_string()))?;
         // SAFETY: the caller's pointers, by the crate's contract.
         unsafe { copy_text(&json, buffer, capacity, needed) }
     })

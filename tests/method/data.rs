@@ -299,3 +299,13 @@ fn a_source_says_once_what_its_files_leave_out() {
     let said = notes(&[path], Levels::Found);
     assert!(said.len() == 1 && said[0].contains("alpha is not constant"), "{said:?}");
 }
+
+/// A DIB is a BMP without its first 14 bytes.
+#[test]
+fn a_bmp_without_its_file_header_is_the_same_picture() {
+    for picture in [pattern(7, 5), pattern(7, 5).to_luma8().into()] {
+        let bytes = encode(&picture, ImageFormat::Bmp);
+        assert_eq!(decode(&bytes[14..]).unwrap(), decode(&bytes).unwrap());
+        assert!(refused(decode(&bytes[14..60])).contains("ends too early"));
+    }
+}

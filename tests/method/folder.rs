@@ -180,12 +180,17 @@ fn fitting_never_takes_masks() {
 #[test]
 fn folders_opened_by_themselves() {
     let tree = Tree::new()
-        .pictures(&["p/train/good/0.png", "p/test/good/1.png", "p/test/dent/2.png"])
+        .pictures(&["p/train/good/0.png", "p/test/good/1.png", "p/test/dent/2.png", "p/test/hole/3.png"])
         .masks(&["p/ground_truth/dent/2_mask.png"]);
     let open = |name: &str| TrainSet::open(tree.root().join(name));
     assert_eq!(open("p/train").unwrap().layout, Layout::Images);
     assert_eq!(open("p/test/good").unwrap().paths.len(), 1);
-    for (name, word) in [("p/test", "split"), ("p/test/dent", "test images"), ("p/ground_truth", "masks")] {
+    for (name, word) in [
+        ("p/test", "split"),
+        ("p/test/dent", "holds defects"),
+        ("p/test/hole", "test images"),
+        ("p/ground_truth", "masks"),
+    ] {
         let message = open(name).unwrap_err().to_string();
         assert!(message.contains(word), "{name}: {message}");
     }

@@ -6,6 +6,7 @@ use super::picture::{Note, Picture};
 use super::raster::{
     Colour, Data, Raster, Read, check_size, cut, damaged, grey_or_palette, unpack, unsupported,
 };
+use std::borrow::Cow;
 
 struct Header {
     width: usize,
@@ -22,12 +23,30 @@ struct Header {
 
 /// What the header says.
 pub(super) fn header(bytes: &[u8]) -> Read<Picture> {
-    parse(bytes).map(|h| picture(&h))
+    read(&whole(bytes)).map(|h| picture(&h))
+}
+
+/// The file with the 14 bytes before the header that a DIB lacks.
+fn whole(bytes: &[u8]) -> Cow<'_, [u8]> {
+    match bytes.starts_with(b"BM") {
+        true => bytes.into(),
+        // Without a place of the pixels, they lie behind the palette.
+        false => [&[0; 14], bytes].concat().into(),
+    }
+}
+
+fn read(bytes: &[u8]) -> Read<Header> {
+    let mut header = parse(bytes)?;
+    if !bytes.starts_with(b"BM") {
+        header.notes.clear();
+    }
+    Ok(header)
 }
 
 /// Decodes the picture.
 pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Read<Raster> {
-    let h = parse(bytes)?;
+    let bytes = &*whole(bytes);
+    let h = read(bytes)?;
     let picture = picture(&h);
     check_size(picture.width, picture.height, max_pixels)?;
     let data = bytes.get(h.offset..).ok_or_else(cut)?;

@@ -58,6 +58,13 @@ pub fn sniff(first_bytes: &[u8]) -> Option<Kind> {
     if at(0, b"BM") && at(6, &[0, 0, 0, 0]) || at(0, b"BM") && b.get(14..18).is_some_and(is_bmp_header) {
         return read("BMP", Container::Bmp);
     }
+    // A DIB is a BMP without its first 14 bytes: size of the header, width, height, one plane, bits.
+    if at(0, &[40, 0, 0, 0])
+        && at(12, &[1, 0])
+        && b.get(14..16).is_some_and(|n| [1, 4, 8, 16, 24, 32].contains(&n[0]) && n[1] == 0)
+    {
+        return read("BMP", Container::Bmp);
+    }
     if at(0, b"RIFF") && at(8, b"WEBP") {
         return read("WebP", Container::WebP);
     }

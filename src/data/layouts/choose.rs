@@ -4,7 +4,7 @@
 use super::category::Problem;
 use super::draft::{Draft, is_taken, kind_of, last_part};
 use super::layout::OpenOptions;
-use super::names::{file_speaks_of_defect, is_bad, is_good, leaning};
+use super::names::{file_speaks_of_defect, is_bad, is_container, is_good, leaning};
 use super::tree::{Folder, Picture};
 use crate::data::left_out::Reason;
 use std::collections::BTreeMap;
@@ -34,15 +34,14 @@ pub(super) fn choose<'a>(
             });
             return draft.undecided.extend(rest);
         }
-        if let Some(reason) = bad_inside(&taken, options) {
-            draft.no_train = Some(Problem { path: folder.path.clone(), reason, choice: true });
-            draft.undecided.extend(taken);
-            return draft.undecided.extend(rest);
-        }
+        let (bad, taken): (Vec<_>, Vec<_>) = taken.into_iter().partition(|p| lies_in_bad(p, options));
+        draft.left.extend(bad.into_iter().map(|p| (p, Reason::NamedDefect)));
         draft.train.extend(taken);
         return draft.left.extend(rest.into_iter().map(|p| (p, Reason::NotTaken)));
     }
-    let speaks = |p: &&Picture| !says_good(folder, p) && file_speaks_of_defect(&p.stem());
+    let speaks = |p: &&Picture| {
+        lies_with_defects(folder, p) || !says_good(folder, p) && file_speaks_of_defect(&p.stem())
+    };
     let named = images.iter().filter(|p| speaks(p)).count();
     let all_named = (named > 0 && named == images.len()).then_some("the names of all files speak of defects");
     let against = against.or(all_named);
@@ -68,24 +67,23 @@ pub(super) fn choose<'a>(
     draft.undecided.extend(images);
 }
 
+/// Whether a folder inside the one that gives an image its kind is called after defects: `good/rejected/`.
+pub(super) fn lies_with_defects(folder: &Folder<'_>, picture: &Picture) -> bool {
+    let mut names = folder.inside(picture).iter().skip_while(|name| is_container(name));
+    names.next();
+    names.any(|name| is_bad(name))
+}
+
 /// Whether the folder of an image says that it is good.
 fn says_good(folder: &Folder<'_>, picture: &Picture) -> bool {
     kind_of(folder, picture).is_some_and(is_good)
 }
 
-/// What speaks against images that were taken by the name of a folder around them: folders of defects in it,
-/// which nobody named.
-pub(super) fn bad_inside(taken: &[&Picture], options: &OpenOptions) -> Option<String> {
+/// Whether an image lies in a folder that is called after defects, which the caller does not name: `cam1/NG/` of
+/// `cam1`.
+fn lies_in_bad(picture: &Picture, options: &OpenOptions) -> bool {
     let is_named = |name: &str| options.take.iter().any(|take| last_part(take).eq_ignore_ascii_case(name));
-    let bad = |p: &Picture| p.folders.iter().rev().find(|name| is_bad(name) && !is_named(name)).cloned();
-    let bad: Vec<String> = taken.iter().filter_map(|p| bad(p)).collect();
-    let first = bad.first()?;
-    Some(format!(
-        "of the {} images to take, {} lie in folders called after defects, such as {first}/; name the folders of \
-         good images in it",
-        taken.len(),
-        bad.len()
-    ))
+    picture.folders.iter().any(|name| is_bad(name) && !is_named(name))
 }
 
 /// What is there, what would be taken, and how to decide.

@@ -156,9 +156,10 @@ const BAD: &[&str] = &[
     "notnormal", "ko", "fail", "fails", "failed", "failure", "failures", "fault", "faults", "faulty",
     "reject", "rejects", "rejected", "scrap", "broken", "damaged", "positive", "positives", "pos",
     "nonconforming", "unacceptable", "flawed", "notclean", "notfree", "notpass", "notpassed", "nopass",
-    "wrong", "incorrect", "nio", "nichtio", "nichtinordnung", "defekt", "defekte", "fehler", "fehlerhaft",
-    "schlecht", "schlechtteil", "schlechtteile", "ausschuss", "mauvais", "defaut", "défaut", "defauts",
-    "défauts", "nonconforme", "rebut", "malo", "malos", "mala", "malas", "defecto", "defectos",
+    "wrong", "incorrect", "damage", "damages", "crack", "cracks", "cracked", "scratch", "scratches", "scratched",
+    "dent", "dents", "dented", "nio", "nichtio", "nichtinordnung", "defekt", "defekte", "fehler", "fehlerhaft",
+    "schlecht", "schlechtteil", "schlechtteile", "ausschuss", "kratzer", "riss", "risse", "bware", "mauvais", "defaut", "défaut", "defauts",
+    "défauts", "nonconforme", "rebut", "rebuts", "dañado", "dañados", "malo", "malos", "mala", "malas", "defecto", "defectos",
     "defectuoso", "noconforme", "difetto", "difetti", "difettoso", "difettosi", "scarto", "scarti",
     "cattivo", "cattivi", "ruim", "ruins", "defeito", "defeitos", "defeituoso", "wada", "wady", "vada",
     "vady", "hatali", "hatalı", "kotu", "брак", "дефект", "дефекты", "плохие", "不良", "不良品", "不良品图", "不合格",
@@ -200,7 +201,7 @@ mod tests {
         for name in ["NG", "n.i.O.", "not ok", "KO", "Abnormal", "不良", "defekt", "불량"] {
             assert!(is_bad(name) && !is_good(name), "{name}");
         }
-        for name in ["scratch", "okra", "goodyear", "front", "0", ""] {
+        for name in ["hole", "okra", "goodyear", "front", "0", ""] {
             assert!(!is_good(name) && !is_bad(name), "{name}");
         }
     }

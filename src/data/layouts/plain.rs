@@ -4,7 +4,7 @@
 //! speaks against it.
 
 use super::category::Problem;
-use super::choose::{bad_inside, choose};
+use super::choose::{choose, lies_with_defects};
 use super::draft::{Draft, counts_as_good, is_taken, kind_of};
 use super::layout::OpenOptions;
 use super::masks::Masks;
@@ -36,6 +36,11 @@ pub(super) fn open<'a>(root: &Path, folder: &Folder<'a>, options: &OpenOptions) 
     for picture in images {
         match kind_of(folder, picture) {
             None => draft.left.push((picture, Reason::Outside)),
+            Some(kind)
+                if counts_as_good(kind, options) && lies_with_defects(folder, picture) && !options.all =>
+            {
+                draft.left.push((picture, Reason::NamedDefect));
+            }
             Some(kind) if counts_as_good(kind, options) => good.push(picture),
             Some(kind) => defects.push((picture, kind.to_owned())),
         }
@@ -46,9 +51,6 @@ pub(super) fn open<'a>(root: &Path, folder: &Folder<'a>, options: &OpenOptions) 
                       on the command line: `all`)";
         draft.no_train = Some(Problem { path: folder.path.clone(), reason: reason.to_owned(), choice: true });
         draft.good(good);
-    } else if let Some(reason) = bad_inside(&good, options) {
-        draft.no_train = Some(Problem { path: folder.path.clone(), reason, choice: true });
-        draft.undecided.extend(good);
     } else if options.all {
         draft.notes.push("all good images are taken, none is held out for testing".to_owned());
         draft.train.extend(good);

@@ -51,6 +51,7 @@ fn a_folder_says_which_bits_are_significant() {
     for (name, bits) in [("twelve", 12), ("sixteen", 16)] {
         let model = info(fit(context, &folder.path().join(name), &c).unwrap());
         assert_eq!(model["options"]["bits"], bits, "{name}");
+        assert!(model["notes"].to_string().contains(&format!("{bits} significant bits")), "{model:#}");
     }
     let told = softpatch_fit_options { bits: 14, ..c };
     assert_eq!(info(fit(context, &folder.path().join("twelve"), &told).unwrap())["options"]["bits"], 14);
