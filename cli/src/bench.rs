@@ -6,7 +6,7 @@ use crate::common::failure::{Failure, Outcome};
 use crate::common::images::OnError;
 use crate::common::output::print;
 use crate::common::progress::Bars;
-use crate::common::set::{FolderArgs, OnErrorArgs, TakeArgs, end, settle_bits};
+use crate::common::set::{FolderArgs, SetArgs, TakeArgs, end, settle_bits};
 use crate::common::settings::{Given, Scope};
 use crate::common::sizes::human_bytes;
 use softpatch::data::{Dataset, NoiseProtocol};
@@ -28,11 +28,7 @@ pub struct Args {
     /// Folder of the data set.
     dataset: PathBuf,
     #[command(flatten)]
-    folder: FolderArgs,
-    #[command(flatten)]
-    take: TakeArgs,
-    #[command(flatten)]
-    on_error: OnErrorArgs,
+    set: SetArgs,
     /// Folder for the results; made where it is not there.
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
@@ -107,7 +103,7 @@ impl Args {
             self.protocol.iter().map(|p| protocol_of(p)).collect::<Result<_, _>>().map_err(usage)?;
         let decode = fit.decode();
         let (noise, seeds, splits) = (self.noise.clone(), self.seeds, self.splits.clone());
-        let skip_bad = self.on_error.on_error == OnError::Skip;
+        let skip_bad = self.set.on_error == OnError::Skip;
         let options = BenchOptions { methods, noise, protocols, seeds, fit, decode, skip_bad, splits };
         options.validate().map_err(usage)?;
         Ok(options)
@@ -118,7 +114,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     let mut options = args.options()?;
     let (dataset, out) = (&args.dataset, &args.out);
     let bars = Bars::new(quiet);
-    let set = open_set(dataset, &args.category, (&args.folder, &args.take), &bars)?;
+    let set = open_set(dataset, &args.category, (&args.set.folder, &args.set.take), &bars)?;
     let paths: Vec<PathBuf> = (set.categories.iter())
         .flat_map(|c| c.train.iter().chain(c.test.items.iter().map(|i| &i.path)).cloned())
         .collect();

@@ -6,7 +6,7 @@ use crate::common::failure::{Outcome, print_error};
 use crate::common::images::{Files, OnError};
 use crate::common::output::{print, print_json};
 use crate::common::progress::Bars;
-use crate::common::set::{FolderArgs, OnErrorArgs, TakeArgs, end};
+use crate::common::set::{SetArgs, end};
 use serde::Serialize;
 use softpatch::Error;
 use softpatch::data::{ImageSource, TestSet};
@@ -31,11 +31,7 @@ pub struct Args {
     /// Folder of the data set.
     dataset: PathBuf,
     #[command(flatten)]
-    folder: FolderArgs,
-    #[command(flatten)]
-    take: TakeArgs,
-    #[command(flatten)]
-    on_error: OnErrorArgs,
+    set: SetArgs,
     /// One JSON document instead of a table.
     #[arg(long)]
     json: bool,
@@ -65,10 +61,10 @@ pub struct Figures {
 
 pub fn run(args: &Args, quiet: bool) -> Outcome {
     let bars = Bars::new(quiet);
-    let set = TestSet::open_with(&args.dataset, &args.folder.options(&args.take))?;
-    args.folder.say(&args.dataset, &set.left_out, &bars)?;
+    let set = TestSet::open_with(&args.dataset, &args.set.options())?;
+    args.set.folder.say(&args.dataset, &set.left_out, &bars)?;
     let detector = open_model(&args.model, &args.weights, &args.device)?;
-    let scored = score_set(&detector, set, args.on_error.on_error, &bars)?;
+    let scored = score_set(&detector, set, args.set.on_error, &bars)?;
     bars.finish();
     let mut figures = scored.figures()?;
     figures.all.notes.extend(scored.set.notes.iter().cloned());

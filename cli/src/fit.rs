@@ -7,7 +7,7 @@ use crate::common::failure::Outcome;
 use crate::common::interrupt::catch_interrupts;
 use crate::common::output::{check_output_file, print};
 use crate::common::progress::Bars;
-use crate::common::set::{FolderArgs, OnErrorArgs, TakeArgs, end, settle_bits, skipping};
+use crate::common::set::{SetArgs, end, settle_bits, skipping};
 use crate::common::sizes::human_bytes;
 use softpatch::data::{FileSource, TrainSet};
 use softpatch::detector::{Detector, Progress};
@@ -31,11 +31,7 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     #[command(flatten)]
-    folder: FolderArgs,
-    #[command(flatten)]
-    take: TakeArgs,
-    #[command(flatten)]
-    on_error: OnErrorArgs,
+    set: SetArgs,
     #[command(flatten)]
     fit: FitArgs,
     #[command(flatten)]
@@ -47,16 +43,16 @@ pub struct Args {
 pub fn run(args: Args, quiet: bool) -> Outcome {
     let Settings { fit: mut options, device } = args.fit.settings(args.device)?;
     let bars = Bars::new(quiet);
-    let set = TrainSet::open_with(&args.dir, &args.folder.options(&args.take))?;
+    let set = TrainSet::open_with(&args.dir, &args.set.options())?;
     set.notes.iter().for_each(|note| bars.notice(note));
-    args.folder.say(&args.dir, &set.left_out, &bars)?;
+    args.set.folder.say(&args.dir, &set.left_out, &bars)?;
     check_output_file(&args.output)?;
     catch_interrupts(quiet);
     settle_bits(&mut options, &set.paths, &bars)?;
     let backbone = args.backbone.open()?;
     let device = device.open()?;
     let started = Instant::now();
-    let (detector, skipped) = skipping(set.paths, args.on_error.on_error, &bars, |paths| {
+    let (detector, skipped) = skipping(set.paths, args.set.on_error, &bars, |paths| {
         let source = FileSource::new(paths.to_vec(), options.decode());
         Detector::fit(&device, &backbone, &source, &options, &bars)
     })?;

@@ -2,7 +2,7 @@
 
 use crate::common::device::DeviceArgs;
 use crate::common::failure::{Failure, Outcome};
-use crate::common::output::{check_output_file, print, print_json};
+use crate::common::output::{check_output_file, csv_line, print, print_json};
 use serde_json::json;
 use softpatch::low_level::backbone::{efficientnet_lite, resnet};
 use softpatch::low_level::cases::{Entry, Scale, method, network, products};
@@ -158,30 +158,28 @@ fn line(row: &Row) -> String {
 }
 
 fn csv(caps: &Caps, rows: &[(String, Row)]) -> String {
-    let quote = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
-    let mut text = String::from(
-        "adapter,driver,group,kernel,shape,variant,count,seconds,clock,runs,gflops,gbs,\
-         peak_share,roof_share,error,tolerance,right\n",
+    let mut text = csv_line(
+        "adapter,driver,group,kernel,shape,variant,count,seconds,clock,runs,gflops,gbs,peak_share,roof_share,\
+         error,tolerance,right"
+            .split(','),
     );
     for (group, r) in rows {
         let names =
-            [&caps.adapter, &caps.driver, group, r.kernel, &r.shape, &r.variant].map(|t: &str| quote(t));
-        let _ = writeln!(
-            text,
-            "{},{},{:e},{},{},{},{},{},{},{:e},{:e},{}",
-            names.join(","),
-            r.count,
-            r.seconds,
-            r.clock,
-            r.runs,
-            r.gflops,
-            r.gbs,
-            r.peak_share,
-            r.roof_share,
-            r.error,
-            r.tolerance,
-            r.passed()
-        );
+            [&caps.adapter, &caps.driver, group, r.kernel, &r.shape, &r.variant].map(|t: &str| t.to_owned());
+        let figures = [
+            r.count.to_string(),
+            format!("{:e}", r.seconds),
+            r.clock.to_string(),
+            r.runs.to_string(),
+            r.gflops.to_string(),
+            r.gbs.to_string(),
+            r.peak_share.to_string(),
+            r.roof_share.to_string(),
+            format!("{:e}", r.error),
+            format!("{:e}", r.tolerance),
+            r.passed().to_string(),
+        ];
+        text += &csv_line(names.into_iter().chain(figures));
     }
     text
 }

@@ -23,12 +23,23 @@ pub struct FolderArgs {
     pub strict: bool,
 }
 
-/// What to do with images that cannot be used.
+/// How a set is read that is fitted on or measured.
 #[derive(Clone, Debug, clap::Args)]
-pub struct OnErrorArgs {
+pub struct SetArgs {
+    #[command(flatten)]
+    pub folder: FolderArgs,
+    #[command(flatten)]
+    pub take: TakeArgs,
     /// What to do where an image cannot be used.
     #[arg(long, value_name = "WHAT", default_value = "stop")]
     pub on_error: OnError,
+}
+
+impl SetArgs {
+    /// For the library.
+    pub fn options(&self) -> OpenOptions {
+        self.folder.options(&self.take)
+    }
 }
 
 /// Which images are good, where the folders' names do not say so.

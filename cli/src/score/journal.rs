@@ -124,8 +124,6 @@ impl Journal {
             })?;
             journal.file.set_len(whole as u64).map_err(fail(&path, "writing"))?;
             journal.file.seek(SeekFrom::End(0)).map_err(fail(&path, "writing"))?;
-            // Without a line here, all of the results is half done.
-            let written = written.unwrap_or(0);
             if written > length || !ends_a_line(&mut out, written).map_err(fail(results, "reading"))? {
                 return Err(Error::InvalidOption(format!(
                     "{} was changed since its journal {} was written: lines of {} files may be missing. Move both \
@@ -147,10 +145,10 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Takes in the lines; the length of the results after the last, `None` inside where there is none.
-    #[allow(clippy::option_option, reason = "no journal, a journal without lines, and one with")]
-    fn read(&mut self, text: &str) -> Option<Option<u64>> {
-        let mut written = None;
+    /// Takes in the lines; the length of the results after the last, 0 without any: then all of the results is
+    /// half done. `None` where this is no journal.
+    fn read(&mut self, text: &str) -> Option<u64> {
+        let mut written = 0;
         for line in text.strip_prefix(HEADER)?.lines().skip(1) {
             let mut parts = line.splitn(5, ' ');
             let mut number = || parts.next()?.parse::<u128>().ok();
@@ -158,7 +156,7 @@ impl Journal {
             let (inode, length) = (u64::try_from(number()?).ok()?, u64::try_from(number()?).ok()?);
             let path: String = serde_json::from_str(parts.next()?).ok()?;
             self.remember(path, Stamp { size, changed, number: inode });
-            written = Some(length);
+            written = length;
         }
         Some(written)
     }
