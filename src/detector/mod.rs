@@ -5,6 +5,7 @@ mod features;
 mod fit;
 mod ingest;
 mod job;
+mod others;
 mod patch_scorer;
 mod patch_store;
 mod progress;
@@ -15,7 +16,7 @@ mod stream;
 mod threshold;
 
 pub use crate::settings::{
-    Choice, Compat, Discriminator, Embedding, FitOptions, SETTINGS, Setting, SettingOf, Values,
+    Choice, Compat, Discriminator, Embedding, FitOptions, Group, SETTINGS, Setting, SettingOf, Values,
 };
 pub use job::{FitEvent, FitJob};
 pub use patch_scorer::{Score, Want};

@@ -7,6 +7,6 @@ mod options;
 mod setting;
 
 pub(crate) use budget::{FeatureShape, Layout, Parts, coreset_batch, picks};
-pub use choice::{Choice, Compat, Discriminator, Embedding};
+pub use choice::{Choice, Compat, Discriminator, Embedding, Group};
 pub use options::{FitOptions, SETTINGS, Setting};
 pub use setting::{SettingOf, Values};

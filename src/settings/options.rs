@@ -2,7 +2,7 @@
 //! arguments and the configuration of the program follow from there; C, C# and Python declare a field, which
 //! tests hold to it.
 
-use super::choice::{Choice, Compat, Discriminator, Embedding};
+use super::choice::{Choice, Compat, Discriminator, Embedding, Group};
 use super::setting::{self, SettingOf, Values};
 use crate::backbone::{Patches, Precision, RESNETS};
 use crate::{Error, Result};
@@ -95,6 +95,19 @@ settings! {
     lof_k: u32 = 6,
     "lof-k" "K" in whole(1, 32),
     "Neighbours of the local outlier factor";
+
+    /// Patches of other images that a training patch is judged by; `gaussian` has its position alone.
+    #[serde(skip_serializing_if = "is_default")]
+    group: Group = Group::Position,
+    "group" "NAME" in Values::OneOf(Group::NAMES),
+    "Which patches of other images a training patch is compared with: those at its position, in a window \
+     around it (parts that are a little shifted or turned), or global: all (parts that lie anyhow)";
+
+    /// Side of the window in patches, odd, for [`Group::Window`]; of no account for the others.
+    #[serde(skip_serializing_if = "is_window")]
+    window: u32 = WINDOW,
+    "window" "N" in whole(3, 15),
+    "Side of the window in patches, an odd number, where group is window";
 
     /// Rows of the memory bank as a share of all training patches, in (0, 1].
     coreset_ratio: f64 = 0.1,
@@ -196,6 +209,17 @@ settings! {
 /// A setting of a fit.
 pub type Setting = SettingOf<FitOptions>;
 
+/// Side of the window unless told otherwise.
+const WINDOW: u32 = 5;
+
+fn is_default(group: &Group) -> bool {
+    *group == Group::Position
+}
+
+fn is_window(window: &u32) -> bool {
+    *window == WINDOW
+}
+
 /// What is left at its default is readable to programs from before there was a choice.
 fn is_zero(value: &u32) -> bool {
     *value == 0
@@ -246,6 +270,16 @@ impl FitOptions {
             let (resize, crop) = (self.resize, self.crop);
             return Err(Error::InvalidOption(format!(
                 "resize is {resize}, it must be at least crop, which is {crop}"
+            )));
+        }
+        if self.window.is_multiple_of(2) {
+            return Err(Error::InvalidOption(format!("window is {}, it must be odd", self.window)));
+        }
+        if self.discriminator == Discriminator::Gaussian && self.group != Group::Position {
+            return Err(Error::InvalidOption(format!(
+                "the discriminator gaussian compares patches of one position, group is {}; use group position, or \
+                 the discriminator lof or nearest",
+                self.group
             )));
         }
         if self.white < self.black {
