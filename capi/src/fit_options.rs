@@ -3,7 +3,7 @@
 use crate::memory::{optional_text, read_sized, write_sized};
 use crate::status::{Failure, guard, softpatch_status};
 use softpatch::data::{Layout, OpenOptions};
-use softpatch::detector::{Choice, Compat, Discriminator, Embedding, FitOptions, Precision};
+use softpatch::detector::{Choice, Compat, Discriminator, Embedding, FitOptions, Group, Precision};
 use std::ffi::c_char;
 use std::mem::offset_of;
 
@@ -15,6 +15,13 @@ pub const SOFTPATCH_DISCRIMINATOR_NEAREST: u32 = 1;
 pub const SOFTPATCH_DISCRIMINATOR_GAUSSIAN: u32 = 2;
 /// No patch is dropped: PatchCore.
 pub const SOFTPATCH_DISCRIMINATOR_NONE: u32 = 3;
+
+/// A training patch is compared with those at its own position in the other images.
+pub const SOFTPATCH_GROUP_POSITION: u32 = 0;
+/// With those in a window of `window` x `window` positions around it.
+pub const SOFTPATCH_GROUP_WINDOW: u32 = 1;
+/// With all patches of the other images.
+pub const SOFTPATCH_GROUP_GLOBAL: u32 = 2;
 
 /// Pooled for ResNets, concatenated for EfficientNet-Lite.
 pub const SOFTPATCH_EMBEDDING_AUTO: u32 = 0;
@@ -87,11 +94,20 @@ pub struct softpatch_fit_options {
     /// Folders whose images are good, by name or by path below the folder, one a line; null: their names say
     /// so.
     pub take: *const c_char,
+    /// Patches of other images that a training patch is compared with: one of `SOFTPATCH_GROUP_*`; for the
+    /// discriminator `GAUSSIAN` position alone.
+    pub group: u32,
+    /// Side of the window in patches, an odd number from 3 to 15, where `group` is window.
+    pub window: u32,
 }
 
 /// The sizes that the struct has had. Whoever adds fields at its end adds here the offset of the first of
 /// them.
-const SIZES: [usize; 2] = [offset_of!(softpatch_fit_options, bits), size_of::<softpatch_fit_options>()];
+const SIZES: [usize; 3] = [
+    offset_of!(softpatch_fit_options, bits),
+    offset_of!(softpatch_fit_options, group),
+    size_of::<softpatch_fit_options>(),
+];
 
 /// A setting as a field of the struct.
 trait Field: Sized {
@@ -148,7 +164,7 @@ macro_rules! choices {
     )*};
 }
 
-choices! { Discriminator Embedding Compat Precision }
+choices! { Discriminator Group Embedding Compat Precision }
 
 fn one_of<T: Copy>(all: &[T], value: u32, what: &str) -> Result<T, Failure> {
     all.get(value as usize).copied().ok_or_else(|| {
@@ -180,7 +196,7 @@ macro_rules! fields {
 
 fields! {
     tau coreset_ratio seed discriminator lof_k soft_weights projection resize crop batch embedding
-    embedding_dim compat exif precision bits black white
+    embedding_dim compat exif precision bits black white group window
 }
 
 /// Fills `options`, of `size` bytes (`sizeof *options`), with the published defaults.
@@ -252,6 +268,9 @@ mod tests {
             ("discriminator", "nearest") => SOFTPATCH_DISCRIMINATOR_NEAREST,
             ("discriminator", "gaussian") => SOFTPATCH_DISCRIMINATOR_GAUSSIAN,
             ("discriminator", "none") => SOFTPATCH_DISCRIMINATOR_NONE,
+            ("group", "position") => SOFTPATCH_GROUP_POSITION,
+            ("group", "window") => SOFTPATCH_GROUP_WINDOW,
+            ("group", "global") => SOFTPATCH_GROUP_GLOBAL,
             ("embedding", "auto") => SOFTPATCH_EMBEDDING_AUTO,
             ("embedding", "concat") => SOFTPATCH_EMBEDDING_CONCAT,
             ("embedding", "pooled") => SOFTPATCH_EMBEDDING_POOLED,
@@ -275,7 +294,9 @@ mod tests {
             .discriminator(Discriminator::None)
             .precision(Precision::F16)
             .exif(true)
-            .bits(12);
+            .bits(12)
+            .group(Group::Window)
+            .window(7);
         for options in [FitOptions::default(), changed] {
             let c = softpatch_fit_options {
                 lof_k: options.lof_k,
@@ -284,6 +305,8 @@ mod tests {
                 precision: options.precision.to_c(),
                 exif: options.exif.to_c(),
                 bits: options.bits,
+                group: options.group.to_c(),
+                window: options.window,
                 ..defaults()
             };
             assert_eq!(from_c(&c, options.memory).ok(), Some(options));
@@ -310,6 +333,12 @@ mod tests {
             softpatch_fit_options { all: 2, ..defaults() },
             softpatch_fit_options { bits: 7, ..defaults() },
             softpatch_fit_options { black: 2.0, white: 1.0, ..defaults() },
+            softpatch_fit_options { window: 4, ..defaults() },
+            softpatch_fit_options {
+                group: SOFTPATCH_GROUP_GLOBAL,
+                discriminator: SOFTPATCH_DISCRIMINATOR_GAUSSIAN,
+                ..defaults()
+            },
         ] {
             assert_eq!(
                 open(&wrong).err().map(|e| e.code),

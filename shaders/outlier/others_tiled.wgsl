@@ -250,11 +250,11 @@ fn main(
     }
     // Eight entries at a time, two a vec4, as (distance, patch, distance, patch).
     for (var other = 1u; other < 4u; other++) {
-        for (var from = 0u; from < K; from += 8u) {
+        for (var first = 0u; first < K; first += 8u) {
             workgroupBarrier();
             if (part == other) {
                 for (var s = 0u; s < K; s++) {
-                    if (s >= from && s < from + 8u && s % 2u == 0u) {
+                    if (s >= first && s < first + 8u && s % 2u == 0u) {
                         let t = min(s + 1u, K - 1u);
                         piece[srow * 4u + s % 8u / 2u] = vec4(bitcast<u32>(near[s]), who[s], bitcast<u32>(near[t]), who[t]);
                     }
@@ -262,7 +262,7 @@ fn main(
             }
             workgroupBarrier();
             if (part == 0u) {
-                for (var s = from; s < min(from + 8u, K); s += 2u) {
+                for (var s = first; s < min(first + 8u, K); s += 2u) {
                     let pair = piece[srow * 4u + s % 8u / 2u];
                     insert(bitcast<f32>(pair.x), pair.y);
                     if (s + 1u < K) { insert(bitcast<f32>(pair.z), pair.w); }

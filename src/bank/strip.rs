@@ -77,6 +77,14 @@ impl<'a> StripBuilder<'a> {
         self.ids.resize(self.tiles_done * self.tile, u32::MAX);
     }
 
+    /// The same in any order: it is found here.
+    pub fn sort_and_push(&mut self, rows: &[f32], ids: &[u32]) {
+        let order = tile_order(self.device, rows, self.r);
+        let sorted = order.iter().flat_map(|&i| &rows[i as usize * self.r..][..self.r]).copied().collect();
+        let ids: Vec<u32> = order.iter().map(|&i| ids[i as usize]).collect();
+        self.push(sorted, &ids);
+    }
+
     /// The strip, when all is added.
     pub fn finish(self) -> Strip {
         self.device.write(&self.strip.boxes, 0, &self.boxes);

@@ -95,11 +95,8 @@ impl Search<'_> {
         let values: Vec<f32> = self.device.read(block)?;
         let mut builder = StripBuilder::new(self.device, columns, images, r)?;
         for (x, rows) in values.chunks_exact(images * r).enumerate() {
-            let order = tile_order(self.device, rows, r);
-            let sorted = order.iter().flat_map(|&i| &rows[i as usize * r..][..r]).copied().collect();
-            let ids: Vec<u32> =
-                order.iter().map(|&i| i * positions as u32 + (y * columns + x) as u32).collect();
-            builder.push(sorted, &ids);
+            let ids: Vec<u32> = (0..images).map(|i| (i * positions + y * columns + x) as u32).collect();
+            builder.sort_and_push(rows, &ids);
         }
         Ok(builder.finish())
     }

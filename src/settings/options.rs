@@ -3,56 +3,10 @@
 //! tests hold to it.
 
 use super::choice::{Choice, Compat, Discriminator, Embedding, Group};
-use super::setting::{self, SettingOf, Values};
+use super::setting::{self, SettingOf, Values, settings};
 use crate::backbone::{Patches, Precision, RESNETS};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-
-/// From a field each: the struct, [`Default`], a method of its name, and an entry of [`SETTINGS`].
-macro_rules! settings {
-    (
-        $(#[$outer:meta])*
-        struct $options:ident;
-        $(
-            $(#[$meta:meta])*
-            $field:ident: $type:ty = $default:expr,
-            $name:literal $value_name:literal in $values:expr,
-            $help:expr;
-        )*
-    ) => {
-        $(#[$outer])*
-        pub struct $options {
-            $($(#[$meta])* pub $field: $type,)*
-        }
-
-        impl Default for $options {
-            fn default() -> Self {
-                Self { $($field: $default,)* }
-            }
-        }
-
-        /// One method a field: `options.crop(256)`.
-        impl $options {$(
-            #[doc = concat!("Sets [`", stringify!($field), "`](field@FitOptions::", stringify!($field), ").")]
-            #[must_use]
-            pub fn $field(self, $field: $type) -> Self {
-                Self { $field, ..self }
-            }
-        )*}
-
-        /// Every setting, in the order of the fields.
-        pub const SETTINGS: &[Setting] = &[$(
-            SettingOf {
-                name: $name,
-                value_name: $value_name,
-                help: $help,
-                values: $values,
-                read: |options| options.$field.to_string(),
-                write: |options, text| Ok(options.$field = setting::read(text)?),
-            },
-        )*];
-    };
-}
 
 const fn whole(from: u32, to: u32) -> Values {
     Values::Whole { from, to, multiple_of: 1 }
@@ -360,6 +314,7 @@ mod tests {
     #[test]
     fn names_are_those_of_model_files() {
         let all = FitOptions::default().precision(Precision::F16).bits(12).black(1.0).white(2.0);
+        let all = all.group(Group::Window).window(7);
         let all = serde_json::to_value(all).unwrap();
         let mut names: Vec<&str> = SETTINGS.iter().map(|s| s.name).collect();
         names.sort_unstable();
@@ -405,6 +360,12 @@ mod tests {
             (base().coreset_ratio(0.0), "coreset-ratio is 0, it must be over 0 and at most 1"),
             (base().coreset_ratio(f64::INFINITY), "coreset-ratio is inf"),
             (base().lof_k(33), "lof-k is 33, it must be 1 to 32"),
+            (base().window(6), "window is 6, it must be odd"),
+            (base().window(17), "window is 17, it must be 3 to 15"),
+            (
+                base().discriminator(Discriminator::Gaussian).group(Group::Global),
+                "group is global; use group position, or",
+            ),
             (base().projection(6), "projection is 6, it must be a multiple of 4 from 4 to 1024"),
             (base().embedding_dim(60), "embedding-dim is 60, it must be a multiple of 4 from 64 to 1024"),
             (base().batch(0), "batch is 0, it must be 1 to 256"),
