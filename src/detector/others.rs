@@ -13,8 +13,6 @@ use std::time::Instant;
 const SUBMISSION: f64 = 0.15;
 /// Tiles of queries of the first submission.
 const FIRST: u32 = 32;
-/// Bytes of patches that are on their way to a strip at a time.
-const PIECE: usize = 16 << 20;
 
 /// Lists of neighbours of all patches, image by image.
 pub(super) struct Lists {
@@ -105,12 +103,13 @@ impl Search<'_> {
     fn anywhere(&mut self) -> Result<()> {
         let Features { positions, r, .. } = *self.features;
         let tile = tile(self.device.caps());
+        let piece = self.features.parts.block as usize;
         let fits = (self.device.caps().max_binding / 4) as usize / r / tile * tile;
         let order = tile_order(self.device, &self.heads()?, boxed(r));
         let mut strips = Vec::new();
         for part in order.chunks(fits.max(tile)) {
             let mut builder = StripBuilder::new(self.device, 1, part.len(), r)?;
-            for piece in part.chunks((PIECE / 4 / r / tile * tile).max(tile)) {
+            for piece in part.chunks((piece / 4 / r / tile * tile).max(tile)) {
                 builder.push(self.features.z.gather(piece)?, piece);
             }
             strips.push(builder.finish());

@@ -88,7 +88,7 @@ impl Layout {
         let (z, e) = (patches * row, if keep_embeddings { patches * 4 * shape.dim as u64 } else { 0 });
         let others = others(&shape, row, options);
         let rest = |p: &Parts, copies: u64| {
-            let denoise = (copies * p.block).max(others);
+            let denoise = others + if others > 0 { COPIES } else { copies } * p.block;
             patches * patch + bank(p).max(denoise).max(bank(p) + (copies - 1) * p.piece)
         };
         let in_memory = z.saturating_add(rest(&wanted, 1));
@@ -130,7 +130,7 @@ fn others(shape: &FeatureShape, row: u64, options: &FitOptions) -> u64 {
         Group::Position => 0,
         // Grid rows of a window and, of the next one, what is read, sorted and on its way.
         Group::Window => lists + (u64::from(options.window) + 3) * columns * tiled(n),
-        Group::Global => lists + tiled(n * positions) + n * positions * HEAD + COPIES * PART,
+        Group::Global => lists + tiled(n * positions) + n * positions * HEAD,
     }
 }
 

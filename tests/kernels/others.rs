@@ -129,7 +129,7 @@ proptest! {
     fn whole_numbers_give_the_same_lists(
         images in prop_oneof![1 => 2_usize..4, 3 => 17_usize..80],
         grid in (1_usize..4, 1_usize..5),
-        r4 in prop::sample::select(vec![1_usize, 3, 8, 11]),
+        r4 in prop::sample::select(vec![1_usize, 11]),
         reach in prop::sample::select(vec![None, Some(1_usize), Some(2), Some(7)]),
         levels in 2_u32..7,
         parts in 1_usize..4,
