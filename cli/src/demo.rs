@@ -13,7 +13,6 @@ use softpatch::data::synth::{Material, SynthOptions, generate};
 use softpatch::data::{DecodeOptions, TestSet, TrainSet, decode_file};
 use softpatch::detector::{Detector, Discriminator, FitOptions};
 use softpatch::low_level::gpu::Device;
-use softpatch::report::center_crop;
 use softpatch::report::{HtmlReport, SheetOptions, SheetRow, Verdict, contact_sheet, write_png};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -158,7 +157,7 @@ fn fit_and_score(
     let bars = Bars::new(quiet);
     let detector = Detector::fit(device, &embedded()?, &train, &options, &bars)?;
     detector.save(&out.join(format!("{discriminator}.safetensors")))?;
-    let scored = score_set(&detector, TestSet::open(set)?, OnError::Stop, &bars)?;
+    let scored = score_set(&detector, TestSet::open(set)?, OnError::Stop, MetricSize::Source, &bars)?;
     bars.finish();
     Ok((detector, scored))
 }
@@ -177,19 +176,20 @@ fn order_of_show(scored: &Scored) -> Vec<usize> {
     order.into_iter().map(|(_, _, index)| index).take(PAGE_ITEMS).collect()
 }
 
-fn sheet_rows(detector: &Detector, scored: &Scored, order: &[usize]) -> Outcome<Vec<SheetRow>> {
-    let options = &detector.info().options;
+fn sheet_rows(scored: &Scored, order: &[usize]) -> Outcome<Vec<SheetRow>> {
     let mut rows = Vec::with_capacity(order.len());
     for &index in order {
         let (item, score) = (&scored.set.items[index], &scored.scores[index]);
         let image = decode_file(&item.path, &DecodeOptions::default())?;
-        let pixels = options.crop as usize * options.crop as usize;
+        let pixels = image.width as usize * image.height as usize;
         let name = item.path.file_name().unwrap_or_default().to_string_lossy();
         rows.push(SheetRow {
             title: format!("{}/{name}", item.defect.as_deref().unwrap_or("good")),
-            input: center_crop(&image, options.resize, options.crop)?,
-            mask: Some(scored.masks[index].clone().unwrap_or_else(|| vec![false; pixels])),
-            map: score.map.clone(),
+            input: image,
+            mask: Some(
+                scored.masks[index].as_ref().map_or_else(|| vec![false; pixels], |m| m.pixels.clone()),
+            ),
+            map: scored.maps[index].0.clone(),
             score: score.score,
             verdict: score.anomalous.map(|a| if a { Verdict::Anomalous } else { Verdict::Normal }),
         });

@@ -59,8 +59,11 @@ fn axis(device: &Device, table: &ResizeTable, first: i64, frame: u32) -> Result<
     let low = kept.iter().map(|&o| table.start[o]).min().unwrap_or(0);
     let high = kept.iter().map(|&o| table.start[o] + table.count[o]).max().unwrap_or(0);
     let window: Vec<[u32; 2]> = kept.iter().map(|&o| [table.start[o] - low, table.count[o]]).collect();
-    let coefficients: Vec<i32> =
-        kept.iter().flat_map(|&o| &table.coefficients[o * table.taps..(o + 1) * table.taps]).copied().collect();
+    let coefficients: Vec<i32> = kept
+        .iter()
+        .flat_map(|&o| &table.coefficients[o * table.taps..(o + 1) * table.taps])
+        .copied()
+        .collect();
     let taps = AxisTaps {
         window: device.upload(&window, "resize window")?,
         coefficients: device.upload(&coefficients, "resize coefficients")?,
@@ -193,16 +196,7 @@ impl Feed {
             let [frame_h, frame_w] = self.framing.frame;
             let to = slot * frame_h * frame_w * 4;
             let (between, columns) = (&self.between, &geometry.columns);
-            record_columns(
-                &mut recorder,
-                between,
-                [frame_w, 0],
-                columns,
-                self.mean,
-                self.scale,
-                input,
-                to,
-            )?;
+            record_columns(&mut recorder, between, [frame_w, 0], columns, self.mean, self.scale, input, to)?;
         }
         let plan = Arc::new(recorder.finish()?);
         if self.plans.len() >= PLANS {

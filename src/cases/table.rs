@@ -9,8 +9,8 @@ use crate::backbone::network::Kind;
 use crate::backbone::{Network, Patches, Precision};
 use crate::gpu::{Archetype, Device};
 use crate::settings::{Compat, Discriminator, FitOptions, coreset_batch};
-use crate::steps::input::geometry::Framing;
 use crate::shapes::{Activation, ConvShape};
+use crate::steps::input::geometry::Framing;
 use crate::steps::network::depthwise::run_length;
 use crate::steps::tuning::{BIG_FROM, COOP_BIG_FROM};
 

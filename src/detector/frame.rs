@@ -26,19 +26,24 @@ pub(crate) fn frame_of(
     }
     let exact = matches!(options.size, Size::Exact { .. });
     // Whoever loads an image says what is wrong with it.
-    let sizes: Vec<Option<[u32; 2]>> =
-        (0..source.len()).into_par_iter().map(|i| source.size(i).ok().filter(|s| s[0] > 0 && s[1] > 0)).collect();
+    let sizes: Vec<Option<[u32; 2]>> = (0..source.len())
+        .into_par_iter()
+        .map(|i| source.size(i).ok().filter(|s| s[0] > 0 && s[1] > 0))
+        .collect();
     if progress.cancelled() {
         return Err(Error::Cancelled);
     }
-    let aspect = if exact { 1.0 } else { median(sizes.iter().flatten().map(|&size| aspect_of(size)).collect()) };
+    let aspect =
+        if exact { 1.0 } else { median(sizes.iter().flatten().map(|&size| aspect_of(size)).collect()) };
     let frame = options.size.frame(aspect, network.stride())?;
     let odd: Vec<usize> =
         (0..sizes.len()).filter(|&i| sizes[i].is_some_and(|size| !is_alike(size, frame))).collect();
     if let Some(&first) = odd.first() {
         let [width, height] = sizes[first].unwrap_or_default();
         let what = match options.fit_aspect {
-            FitAspect::Stretch => "stretched, so that shapes are squeezed; fit-aspect pad or crop does otherwise",
+            FitAspect::Stretch => {
+                "stretched, so that shapes are squeezed; fit-aspect pad or crop does otherwise"
+            }
             FitAspect::Pad => "padded; what is beside them is neither learned nor scored",
             FitAspect::Crop => "cut; what passes the frame is not looked at",
         };
@@ -94,6 +99,10 @@ mod tests {
         assert_eq!(of(FitOptions::default().size(Size::Shorter(64))), [64, 128]);
         assert_eq!(of(FitOptions::default().size(Size::Exact { width: 96, height: 200 })), [208, 96]);
         assert_eq!(of(FitOptions::paper(64, 50)), [50, 50]);
-        assert!(is_alike([84, 40], [176, 368]) && is_alike([80, 40], [176, 368]) && !is_alike([500, 40], [176, 368]));
+        assert!(
+            is_alike([84, 40], [176, 368])
+                && is_alike([80, 40], [176, 368])
+                && !is_alike([500, 40], [176, 368])
+        );
     }
 }

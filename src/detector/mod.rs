@@ -27,8 +27,8 @@ pub use stream::{Busy, Finished, Scores, Stream, Ticket, Waited};
 
 pub(crate) use denoise::{denoise, denoise_by, outlier_scores};
 pub(crate) use features::Features;
-pub(crate) use frame::frame_of;
 pub(crate) use fit::{Learnt, Origin, build, check_bank, learn};
+pub(crate) use frame::frame_of;
 pub(crate) use ingest::embed;
 pub(crate) use patch_scorer::{Batch, PatchScorer};
 pub(crate) use projection::Projection;

@@ -174,7 +174,12 @@ impl Drawn {
         };
         let marked: Vec<bool> = self.grey.iter().map(|v| *v >= threshold(self.soft)).collect();
         let seen = Seen::of(&marked, self.size, &looked);
-        Ok(Mask { size: to, pixels: placed(&self.grey, self.size, placement, self.soft), seen, notes: self.notes })
+        Ok(Mask {
+            size: to,
+            pixels: placed(&self.grey, self.size, placement, self.soft),
+            seen,
+            notes: self.notes,
+        })
     }
 }
 

@@ -8,12 +8,20 @@ use crate::steps::input::geometry::Framing;
 use crate::steps::map::source_map::SourceAxis;
 
 /// Makes maps of patch scores, on the device.
-#[derive(Debug)]
 pub struct MetricMaps {
     frame: Maps,
     source: SourceMaps,
     framing: Framing,
     size: MetricSize,
+}
+
+impl std::fmt::Debug for MetricMaps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MetricMaps")
+            .field("framing", &self.framing)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
 }
 
 impl MetricMaps {

@@ -78,5 +78,6 @@ fn score(task: &mut Task<'_>, fit: &FitOptions, progress: &dyn Progress) -> Resu
     }
     let patches: Vec<f32> = device.read::<f32>(&scores)?.into_iter().map(|s| s - 1.0).collect();
     let maps = Maps::new(device, task.embeddings.grid(), task.frame, batch)?.run(&patches)?;
-    Ok(maps.into_iter().map(|map| (map.iter().copied().fold(0.0, f32::max), map)).collect())
+    let scores = maps.iter().map(|map| map.iter().copied().fold(0.0, f32::max));
+    Ok(scores.zip(patches.chunks_exact(positions).map(<[f32]>::to_vec)).collect())
 }

@@ -4,7 +4,7 @@
 //! images, the patch score the distance to the nearest patch of theirs.
 
 use super::{AnomalyMethod, Scored, Task};
-use crate::bank::{Axes, Bank, BankData, Maps};
+use crate::bank::{Axes, Bank, BankData};
 use crate::detector::{Progress, Stage};
 use crate::gpu::{Recorder, Tensor};
 use crate::settings::FitOptions;

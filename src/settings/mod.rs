@@ -11,5 +11,5 @@ pub(crate) use budget::{FeatureShape, Layout, Parts, coreset_batch, picks};
 pub use choice::{Choice, Compat, Discriminator, Embedding, FitAspect, Geometry};
 pub use options::{FitOptions, SETTINGS, Setting};
 pub use setting::{SettingOf, Values};
-pub use size::Size;
 pub(crate) use size::MOST;
+pub use size::Size;

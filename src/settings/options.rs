@@ -250,10 +250,10 @@ fn is_f32(precision: &Precision) -> bool {
 }
 
 impl FitOptions {
-    /// The settings of the published program's runs: [`Compat::Official`], and the 5 neighbours that they use
+    /// The settings of the published program's runs: [`Compat::Official`], [`Geometry::Paper`], and the 5 neighbours that they use
     /// because the flag of the paper's 6 goes under a wrong name there.
     pub fn official() -> Self {
-        Self { compat: Compat::Official, lof_k: 5, ..Self::default() }
+        Self { compat: Compat::Official, lof_k: 5, geometry: Geometry::Paper, ..Self::default() }
     }
 
     /// The published geometry: the shorter side to `resize` pixels, then the middle `crop` x `crop`.
@@ -313,7 +313,9 @@ impl FitOptions {
     fn check_geometry(&self) -> Result<()> {
         let usual = Self::default();
         let other = |what: String, to: Geometry, instead: &str| {
-            Err(Error::InvalidOption(format!("{what}, which is for the geometry {to}; set that, or {instead}")))
+            Err(Error::InvalidOption(format!(
+                "{what}, which is for the geometry {to}; set that, or {instead}"
+            )))
         };
         match self.geometry {
             Geometry::Whole if (self.resize, self.crop) != (usual.resize, usual.crop) => {
@@ -454,7 +456,10 @@ mod tests {
             (base().batch(0), "batch is 0, it must be 1 to 256"),
             (base().crop(31), "crop is 31, it must be 32 to 2048"),
             (base().crop(64), "resize is 256 and crop 64, which is for the geometry paper"),
-            (FitOptions::paper(64, 64).size(Size::Shorter(99)), "size is 99, which is for the geometry whole"),
+            (
+                FitOptions::paper(64, 64).size(Size::Shorter(99)),
+                "size is 99, which is for the geometry whole",
+            ),
             (FitOptions::paper(64, 64).fit_aspect(FitAspect::Pad), "fit-aspect is pad, which is for"),
             (base().resize(4097), "resize is 4097, it must be 32 to 4096"),
             (FitOptions::paper(256, 300), "resize is 256, it must be at least crop, which is 300"),

@@ -73,7 +73,9 @@ impl std::fmt::Display for Values {
             }
             Self::AnyWhole => f.write_str("a whole number from 0 on"),
             Self::Number => f.write_str("a number"),
-            Self::Size => write!(f, "auto, a shorter side or WIDTHxHEIGHT, sides of {LEAST} to {MOST} pixels"),
+            Self::Size => {
+                write!(f, "auto, a shorter side or WIDTHxHEIGHT, sides of {LEAST} to {MOST} pixels")
+            }
             Self::Bytes => f.write_str("a number of bytes"),
         }
     }

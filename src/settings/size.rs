@@ -69,7 +69,9 @@ impl Size {
         let fits = match self {
             Self::Auto => true,
             Self::Shorter(v) => side(v),
-            Self::Exact { width, height } => side(width) && side(height) && width.max(height) / width.min(height) <= ASPECT,
+            Self::Exact { width, height } => {
+                side(width) && side(height) && width.max(height) / width.min(height) <= ASPECT
+            }
         };
         fits.then_some(self)
     }

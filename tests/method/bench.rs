@@ -41,7 +41,7 @@ fn options(methods: &[Method], noise: &[f64]) -> BenchOptions {
         noise: noise.to_vec(),
         protocols: vec![NoiseProtocol::Overlap],
         seeds: 1,
-        fit: FitOptions { resize: 64, crop: 64, coreset_ratio: 0.2, batch: 4, ..FitOptions::default() },
+        fit: FitOptions { coreset_ratio: 0.2, batch: 4, ..FitOptions::paper(64, 64) },
         ..BenchOptions::default()
     }
 }

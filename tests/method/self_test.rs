@@ -18,7 +18,7 @@ fn images() -> Vec<OwnedImage> {
 }
 
 fn options() -> FitOptions {
-    FitOptions { resize: SIDE, crop: SIDE, coreset_ratio: 0.05, ..FitOptions::default() }
+    FitOptions { coreset_ratio: 0.05, ..FitOptions::paper(SIDE, SIDE) }
 }
 
 /// The same choices as `caps` stand for, on a device without a self-test or with faults.

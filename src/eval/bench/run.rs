@@ -11,7 +11,7 @@ use crate::data::{
 use crate::detector::{Backbone, Framing, Progress, frame_of};
 use crate::eval::{Item, Map, Mask, Masks, MetricMaps, MetricSize, Seen, evaluate};
 use crate::gpu::Device;
-use crate::methods::{Method, Scored, Task as Given};
+use crate::methods::{Embeddings, Method, Scored, Task as Given};
 use crate::report::{overlay, write_png};
 use crate::settings::FitOptions;
 use crate::{Error, Result};
@@ -301,7 +301,8 @@ impl Bench<'_> {
                 let noted = Noted { progress, notes: RefCell::default() };
                 let scored = method.implementation().score(&mut given, &fit, &noted)?;
                 let notes = noted.notes.into_inner();
-                let mut cell = self.measure(task, settings, &scored, notes, (&masks.masks, framing, grid), file)?;
+                let mut cell =
+                    self.measure(task, settings, &scored, notes, (&masks.masks, framing, grid), file)?;
                 cell.seconds = began.elapsed().as_secs_f64();
                 cell.write(file)?;
                 summary.computed += 1;
@@ -322,7 +323,8 @@ impl Bench<'_> {
         file: &Path,
     ) -> Result<Cell> {
         let test = &task.split.test;
-        let sizes = FileSource::new(test.iter().map(|i| i.path.clone()).collect(), self.options.decode.clone());
+        let sizes =
+            FileSource::new(test.iter().map(|i| i.path.clone()).collect(), self.options.decode.clone());
         let mut metric = MetricMaps::new(self.device, grid, framing, self.options.metric_size())?;
         let maps = (scored.iter().enumerate())
             .map(|(i, (_, patches))| metric.run(patches, sizes.size(i)?))
@@ -343,7 +345,8 @@ impl Bench<'_> {
         if task.split.repeats_noise() {
             notes.push("too few defects: some are put in again after a small random affine move".to_owned());
         }
-        let examples = if task.seed == 0 { self.examples(test, scored, (framing, grid), file)? } else { Vec::new() };
+        let examples =
+            if task.seed == 0 { self.examples(test, scored, (framing, grid), file)? } else { Vec::new() };
         let images = (test.iter().zip(scored))
             .map(|(item, (score, _))| CellImage {
                 path: item.path.clone(),

@@ -60,7 +60,10 @@ impl Store {
             patches,
             options.precision,
         )?;
-        self_test(device, &Use::new(&backbone.network, options, frame, Then::Bench(options, entries.len()))?)?;
+        self_test(
+            device,
+            &Use::new(&backbone.network, options, frame, Then::Bench(options, entries.len()))?,
+        )?;
         let mut feed = Feed::new(device, extractor.network(), options.framing(frame))?;
         let (grid, dim) = (extractor.grid(), extractor.dim());
         let image = (grid[0] * grid[1] * dim) as usize;

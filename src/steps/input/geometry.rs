@@ -96,10 +96,15 @@ impl Framing {
             )));
         }
         let (width, height) = (width as u32, height as u32);
-        let offset = |side: u32, frame: u32| {
-            ((f64::from(side) - f64::from(frame)) / 2.0).round_ties_even() as i64
-        };
-        Ok(Placement { width, height, left: offset(width, columns), top: offset(height, rows), frame: self.frame })
+        let offset =
+            |side: u32, frame: u32| ((f64::from(side) - f64::from(frame)) / 2.0).round_ties_even() as i64;
+        Ok(Placement {
+            width,
+            height,
+            left: offset(width, columns),
+            top: offset(height, rows),
+            frame: self.frame,
+        })
     }
 }
 
