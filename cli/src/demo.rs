@@ -12,6 +12,7 @@ use softpatch::Error;
 use softpatch::data::synth::{Material, SynthOptions, generate};
 use softpatch::data::{DecodeOptions, TestSet, TrainSet, decode_file};
 use softpatch::detector::{Detector, Discriminator, FitOptions};
+use softpatch::eval::MetricSize;
 use softpatch::low_level::gpu::Device;
 use softpatch::report::{HtmlReport, SheetOptions, SheetRow, Verdict, contact_sheet, write_png};
 use std::path::{Path, PathBuf};
@@ -94,7 +95,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     print(&row("lof (SoftPatch)", figures.image_auroc, figures.pixel_auroc))?;
 
     let order = order_of_show(&scored);
-    let rows = sheet_rows(&detector, &scored, &order)?;
+    let rows = sheet_rows(&scored, &order)?;
     let info = detector.info();
     let range = Some(map_range(info, &[]));
     let picture = out.join("demo.png");

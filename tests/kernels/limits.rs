@@ -255,7 +255,7 @@ fn a_bank_that_nearly_fills_a_binding_is_found_and_searched() {
     };
     on_each(&[direct().clone(), tiled().clone()], |name, device| {
         let mut found = Vec::new();
-        score_embeddings(device, &model, 1, load, |score| {
+        score_embeddings(device, &model, 1, softpatch::detector::Want::Maps, load, |score| {
             found.push(score);
             Ok(())
         })

@@ -5,7 +5,7 @@ use crate::common::{serial, tiled};
 use sha2::{Digest, Sha256};
 use softpatch::data::synth::{Defect, Material, SynthOptions, generate, render};
 use softpatch::data::{Dataset, MemorySource, OwnedImage};
-use softpatch::detector::{Backbone, Compat, Detector, Discriminator, FitOptions, Precision, Quiet};
+use softpatch::detector::{Backbone, Compat, Detector, Discriminator, FitOptions, Precision, Quiet, Want};
 use softpatch::eval::bench::{Bench, BenchOptions, Method};
 use softpatch::low_level::gpu::{Device, DeviceOptions};
 use softpatch::methods::{fit_embeddings, score_embeddings};
@@ -94,7 +94,7 @@ fn embeddings(bits: &mut Bits, device: &Device) {
         out.copy_from_slice(&values[i * image..][..image]);
         Ok(())
     };
-    score_embeddings(device, &fitted.model, images, load, |score| {
+    score_embeddings(device, &fitted.model, images, Want::Maps, load, |score| {
         sum = std::mem::replace(&mut sum, Sum::new()).add(&[score.score]).add(&score.map);
         Ok(())
     })

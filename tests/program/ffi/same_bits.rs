@@ -95,7 +95,7 @@ fn the_abi_gives_the_same_bits_as_the_rust_api() {
 
     let mut info = unsafe { std::mem::zeroed::<softpatch_model_info>() };
     ok(unsafe { softpatch_detector_info(detector, &mut info) });
-    assert_eq!((info.crop, info.images, info.bank_rows), (CROP, 6, rust.info().rows));
+    assert_eq!((info.frame_rows, info.images, info.bank_rows), (CROP, 6, rust.info().rows));
     assert_eq!(info.threshold.to_bits(), rust.info().threshold.unwrap().to_bits());
     ok(unsafe { softpatch_detector_info_json(detector, null_mut(), 0, &mut needed) });
     let mut json = vec![0_u8; needed];
