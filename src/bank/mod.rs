@@ -5,6 +5,7 @@ mod buffers;
 mod device;
 mod maps;
 mod select;
+mod source_maps;
 mod strip;
 mod tree;
 
@@ -13,6 +14,7 @@ pub use buffers::{Start, allocate};
 pub use device::{Bank, BankData, SearchBuffers};
 pub use maps::Maps;
 pub use select::{Choice, Selection, Vectors, select};
+pub use source_maps::SourceMaps;
 pub use strip::{StripBuilder, tile_order};
 
 use crate::Result;
