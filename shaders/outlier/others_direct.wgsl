@@ -1,20 +1,23 @@
-// The K nearest patches of other images, ascending, by Euclidean distance; ties go to the smaller patch. Queries
-// and candidates are strips of patches: COLUMNS grid positions, each in `tiles` tiles of TILE patches that lie
-// close together. A query is compared with the candidates of its column and of `window` columns to either
-// side. rows [columns * tiles * TILE][R], R % 4 = 0; boxes [columns * tiles][BOX4][2] are the tiles' lower and
-// upper corners along the first 4 * BOX4 values; ids [columns * tiles * TILE] are numbers of patches, image *
-// positions + position, NONE past the end. distances, indices [patches][K] are read (unless `fresh`) and
-// improved, so that one strip of candidates follows the other; distances are squared until the `last`. One that is not finite is no neighbour: a
-// patch with fewer than K others names itself, at the largest float.
+// The K nearest patches of other images, ascending, by Euclidean distance; ties go to the smaller patch.
+// Queries and candidates are strips of patches: grid positions in `columns`, each in `tiles` tiles of TILE
+// patches that lie close together. A query is compared with the candidates of its column and of `window`
+// columns to either side.
+//   rows [columns][tiles][TILE][R], R % 4 = 0; ids [columns][tiles][TILE] their numbers, image * positions +
+//   position, NONE past the end; boxes [columns][tiles][BOX4][2] the tiles' lower and upper corners along the
+//   first 4 BOX4 values
+//   distances, indices [patches][K] are read (unless `fresh`) and improved, so that one strip of candidates
+//   follows the other; distances are squared until the `last`
+// A distance that is not finite is no neighbour: a patch with fewer than K others names itself, at the
+// largest float.
 //
-// Distances are sums of squared differences. The terms of a sum are never negative, so a tile whose box, or a
-// candidate whose first 4 * HEAD4 values, are farther than the K-th so far are left: with principal axes
-// first, that is nearly all of them. `slack` covers what sums in another order round to.
+// Distances are sums of squared differences, whose terms are never negative: a tile whose box, or a candidate
+// whose first 4 HEAD4 values, are farther than the K-th so far are left. Where principal axes come first that
+// is nearly all of them. `slack` covers what sums in another order round to.
 //
 // For CPU drivers: no workgroup memory, no barrier. A workgroup of 8 lanes owns a tile of queries, two a
 // lane. SUBGROUP (subgroups of exactly 8): lanes test a box each, load a candidate each and hand it round;
-// what is left waits in a queue, a candidate a lane, and is measured eight at a time. Cost: a box per 8 tiles
-// and lane, HEAD4 * 2 loads per tile looked at, 3 R/4 loads per eight candidates measured.
+// what is left waits in a queue, a candidate a lane, and is measured eight at a time. Cost: 4 BOX4 loads at
+// most for 8 boxes, HEAD4 * 2 per tile looked at, 3 R/4 per eight candidates measured.
 //#include shared/stored.wgsl
 const K: u32 = 6u;
 const BOX4: u32 = 8u;
@@ -115,7 +118,8 @@ fn before(j: u32, d: f32, other: u32, s: u32) -> bool {
 
 // Whether a patch may be a neighbour of the query, and is near enough.
 fn wanted(j: u32, d: f32, other: u32) -> bool {
-    return need[j] >= 0.0 && other != NONE && other / p.positions != id[j] / p.positions && before(j, d, other, K - 1u);
+    let foreign = other != NONE && other / p.positions != id[j] / p.positions;
+    return need[j] >= 0.0 && foreign && before(j, d, other, K - 1u);
 }
 
 // Largest need of this lane's queries.
@@ -131,8 +135,9 @@ fn apart(own: u32, other: u32, limit: f32) -> f32 {
     for (var k = 0u; k < BOX4; k++) {
         let a = 2u * (own * BOX4 + k);
         let b = 2u * (other * BOX4 + k);
-        let e = max(max(wide(boxes[b]) - wide(query_boxes[a + 1u]), wide(query_boxes[a]) - wide(boxes[b + 1u])), vec4(0.0));
-        sum += square(e);
+        let above = wide(boxes[b]) - wide(query_boxes[a + 1u]);
+        let below = wide(query_boxes[a]) - wide(boxes[b + 1u]);
+        sum += square(max(max(above, below), vec4(0.0)));
         if (!(sum <= limit)) { break; }
     }
     return sum;
@@ -212,8 +217,10 @@ fn measure(row: u32, count: u32, lane: u32) {
     }
     let mine = select(NONE, ids[row], lane < count);
     let names = array(
-        subgroupBroadcast(mine, 0u), subgroupBroadcast(mine, 1u), subgroupBroadcast(mine, 2u), subgroupBroadcast(mine, 3u),
-        subgroupBroadcast(mine, 4u), subgroupBroadcast(mine, 5u), subgroupBroadcast(mine, 6u), subgroupBroadcast(mine, 7u),
+        subgroupBroadcast(mine, 0u), subgroupBroadcast(mine, 1u),
+        subgroupBroadcast(mine, 2u), subgroupBroadcast(mine, 3u),
+        subgroupBroadcast(mine, 4u), subgroupBroadcast(mine, 5u),
+        subgroupBroadcast(mine, 6u), subgroupBroadcast(mine, 7u),
     );
     for (var i = 0u; i < 8u; i++) {
         for (var j = 0u; j < TM; j++) {

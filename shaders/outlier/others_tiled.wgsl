@@ -152,7 +152,8 @@ fn measure(tile: u32, image: u32, me: u32) {
         }
         // Every 32 values: a vote costs two barriers.
         if (k % 8u == 4u) {
-            wanted = some(close(acc0, ty) || close(acc1, ty + 16u) || close(acc2, ty + 32u) || close(acc3, ty + 48u), me);
+            let upper = close(acc0, ty) || close(acc1, ty + 16u);
+            wanted = some(upper || close(acc2, ty + 32u) || close(acc3, ty + 48u), me);
         }
     }
     if (!wanted) { return; }
@@ -256,7 +257,8 @@ fn main(
                 for (var s = 0u; s < K; s++) {
                     if (s >= first && s < first + 8u && s % 2u == 0u) {
                         let t = min(s + 1u, K - 1u);
-                        piece[srow * 4u + s % 8u / 2u] = vec4(bitcast<u32>(near[s]), who[s], bitcast<u32>(near[t]), who[t]);
+                        let d = bitcast<vec2<u32>>(vec2(near[s], near[t]));
+                        piece[srow * 4u + s % 8u / 2u] = vec4(d.x, who[s], d.y, who[t]);
                     }
                 }
             }

@@ -107,7 +107,8 @@ impl Layout {
         Err(Error::Limit(format!(
             "{n} images of {} patches, {picks} of them for the bank, need {:.1} MiB with all features on \
              disk, the memory \
-             budget is {:.1} MiB; raise --memory, or use fewer images, a smaller frame{} or a smaller coreset ratio",
+             budget is {:.1} MiB; raise --memory, or use fewer images, a smaller frame{} or a smaller coreset \
+             ratio",
             shape.positions,
             mib(rest(&least, COPIES)),
             mib(memory),
@@ -181,6 +182,24 @@ mod tests {
         assert_eq!(places(2000, 96 << 20), (true, true));
         let error = layout(2000, 32 << 20).unwrap_err().to_string();
         assert!(error.contains("the memory budget is 32.0 MiB; raise --memory"), "{error}");
+    }
+
+    #[test]
+    fn neighbours_in_other_images_count() {
+        let places = |group, images, memory| {
+            let shape = FeatureShape { images, positions: 784, columns: 28, dim: 152 };
+            let options = FitOptions { memory, coreset_ratio: 0.01, group, ..FitOptions::default() };
+            Layout::new(shape, 128, &options, true).map(|l| l.z_on_disk)
+        };
+        // The vectors in tiles are 86 MiB beside as many in the order of the images.
+        assert_eq!(places(Group::Position, 200, 256 << 20).unwrap(), false);
+        assert_eq!(places(Group::Window, 200, 256 << 20).unwrap(), false);
+        assert_eq!(places(Group::Global, 200, 256 << 20).unwrap(), true);
+        assert_eq!(places(Group::Window, 2000, 512 << 20).unwrap(), true);
+        let error = places(Group::Global, 2000, 512 << 20).unwrap_err().to_string();
+        assert!(error.contains("group window or position or a smaller coreset ratio"), "{error}");
+        let error = places(Group::Window, 2000, 128 << 20).unwrap_err().to_string();
+        assert!(error.contains("a smaller window, group position"), "{error}");
     }
 
     #[test]

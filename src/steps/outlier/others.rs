@@ -102,8 +102,8 @@ struct Params {
 }
 
 impl Others<'_> {
-    /// Entries of a list: `k`, lowered to the patches that the fewest candidates are: those of a corner, where
-    /// `reach` positions of a grid (rows, columns) to either side count, or all others.
+    /// Entries of a list: `k`, lowered to the fewest candidates that a patch has: in a corner, where `reach`
+    /// positions of a grid (rows, columns) to either side count, or all patches of the other images.
     pub fn width(k: u32, images: u32, grid: [u32; 2], reach: Option<u32>) -> u32 {
         let seen = |side: u32| reach.map_or(side, |reach| side.min(reach + 1));
         let fewest = words(&[images.saturating_sub(1), seen(grid[0]), seen(grid[1])]);
