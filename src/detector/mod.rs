@@ -1,5 +1,6 @@
 //! The order of the method: fit, denoise, select, score; nothing about GPUs.
 
+mod cover;
 mod denoise;
 mod features;
 mod fit;
@@ -26,6 +27,7 @@ pub use progress::{Progress, Quiet, Stage};
 pub use score::Profile;
 pub use stream::{Busy, Finished, Scores, Stream, Ticket, Waited};
 
+pub(crate) use cover::cover_of;
 pub(crate) use denoise::{denoise, denoise_by, outlier_scores};
 pub(crate) use features::Features;
 pub(crate) use fit::{Learnt, Origin, build, check_bank, learn};
@@ -40,6 +42,7 @@ use crate::cases::{Entry, Then, Use, of_use};
 use crate::data::{Image, ImageSource};
 use crate::gpu::Device;
 pub use crate::model::{Model, ModelInfo, VERSION};
+pub use crate::steps::input::cover::Cover;
 pub use crate::steps::input::geometry::{Framing, Placement, Way};
 use crate::{Result, process};
 use score::Scorer;
