@@ -134,7 +134,7 @@ impl Network {
             kernel_h: layer.kernel,
             kernel_w: layer.kernel,
             stride: layer.stride,
-            pad_top: pad(in_h, out_h),
+            pad_top: pad(in_h, out_h) as i32,
             pad_left: pad(in_w, out_w),
             out_h,
             out_w,

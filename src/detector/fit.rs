@@ -41,15 +41,8 @@ pub(super) fn fit(
             options.discriminator
         )));
     }
-    let mut extractor = Extractor::with_patches(
-        device,
-        backbone.network.clone(),
-        &backbone.weights,
-        [options.crop; 2],
-        options.batch,
-        options.patches(&backbone.network.name),
-        options.precision,
-    )?;
+    let extraction = options.extraction(&backbone.network.name);
+    let mut extractor = Extractor::with(device, backbone.network.clone(), &backbone.weights, extraction)?;
     let what = Use::new(&backbone.network, options, Then::Fit(options, source.len()))?;
     self_test(device, &what)?;
     let grid = extractor.grid();

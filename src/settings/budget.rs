@@ -2,6 +2,7 @@
 
 use super::choice::{Compat, Discriminator};
 use super::options::FitOptions;
+use crate::backbone::Extraction;
 use crate::gpu::Device;
 use crate::steps::coreset::CoresetShape;
 use crate::{Error, Result};
@@ -103,6 +104,19 @@ impl Layout {
             mib(rest(&least, COPIES)),
             mib(memory)
         )))
+    }
+}
+
+impl FitOptions {
+    /// What the extractor is asked for where the backbone is `arch`.
+    pub(crate) fn extraction(&self, arch: &str) -> Extraction {
+        Extraction {
+            size: [self.crop; 2],
+            batch: self.batch,
+            patches: self.patches(arch),
+            precision: self.precision,
+            memory: u64::MAX,
+        }
     }
 }
 

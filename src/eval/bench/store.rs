@@ -48,17 +48,8 @@ impl Store {
         progress: &dyn Progress,
     ) -> Result<Self> {
         let network = backbone.network.clone();
-        let patches = options.patches(&network.name);
-        let (crop, batch) = ([options.crop; 2], options.batch);
-        let mut extractor = Extractor::with_patches(
-            device,
-            network,
-            &backbone.weights,
-            crop,
-            batch,
-            patches,
-            options.precision,
-        )?;
+        let extraction = options.extraction(&network.name);
+        let mut extractor = Extractor::with(device, network, &backbone.weights, extraction)?;
         self_test(device, &Use::new(&backbone.network, options, Then::Bench(options, entries.len()))?)?;
         let mut feed = Feed::new(device, extractor.network(), options.resize, options.crop)?;
         let (grid, dim) = (extractor.grid(), extractor.dim());
