@@ -85,6 +85,15 @@ impl Band {
     }
 }
 
+/// Rows of the input per row of every value.
+pub(super) fn strides(network: &Network) -> Vec<u32> {
+    let mut strides = vec![1];
+    for layer in &network.layers {
+        strides.push(strides[layer.input] * layer.stride);
+    }
+    strides
+}
+
 /// The first row of its input that output row `row` of a layer reads, padding included.
 pub(super) fn first_read(shape: &ConvShape, row: u32) -> i64 {
     i64::from(row) * i64::from(shape.stride) - i64::from(shape.pad_top)
@@ -110,17 +119,20 @@ pub(super) fn patch_rows(network: &Network, sizes: &[Size], tap: usize, row: u32
 }
 
 impl Bands {
-    /// Bands of `height` rows of input, the last one what is left; `row_words` are the words of a row of every
+    /// Bands of `height` rows of input, or what is left, until everything is computed; `row_words` are the words of a row of every
     /// value. `None` where bands are so low that maximum pooling would begin inside of one.
     pub fn new(network: &Network, sizes: &[Size], row_words: &[usize], height: u32) -> Option<Self> {
         let shapes: Vec<ConvShape> =
             (0..network.layers.len()).map(|i| network.conv_shape(i, sizes, 1)).collect();
         let mut bands = Self { list: Vec::new(), room: vec![Room::default(); sizes.len()] };
         let (mut have, mut kept, mut grid) = (vec![0; sizes.len()], vec![0; sizes.len()], 0);
-        while have[0] < sizes[0][0] {
+        let strides = strides(network);
+        while have.iter().zip(sizes).any(|(have, size)| *have < size[0]) {
             let mut after = vec![(have[0] + height).min(sizes[0][0])];
-            for (layer, shape) in network.layers.iter().zip(&shapes) {
-                let rows = outputs(shape, after[layer.input]);
+            for (i, (layer, shape)) in network.layers.iter().zip(&shapes).enumerate() {
+                // Below the image deep layers have more rows to go than a band has room for.
+                let most = if height < sizes[0][0] { height.div_ceil(strides[i + 1]) } else { shape.out_h };
+                let rows = outputs(shape, after[layer.input]).min(have[i + 1] + most);
                 after.push(layer.residual.map_or(rows, |r| rows.min(after[r])));
             }
             let ready = |row: u32| {

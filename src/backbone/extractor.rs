@@ -57,8 +57,8 @@ impl Extraction {
 pub struct Piece {
     /// Rows of the input that [`Extractor::input`] has to hold.
     pub input: Range<u32>,
-    /// Rows of the grid of patches whose embeddings are made. The first pieces of an image in low bands make
-    /// none yet.
+    /// Rows of the grid of patches whose embeddings are made. The first pieces of an image make none yet where
+    /// bands are low, and the last ones need no more input.
     pub rows: Range<u32>,
 }
 

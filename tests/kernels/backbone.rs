@@ -135,6 +135,22 @@ proptest! {
         let by_image = |f: &dyn Fn(&[f32]) -> Vec<f32>| x.chunks_exact(image).flat_map(f).collect::<Vec<f32>>();
         let patches = by_image(&|x| reference::patches::means::patch_mean3(x, size));
         let resampled = by_image(&|x| reference::patches::upsampling::upsample_bilinear(x, size, out));
+        // Some of the rows; of a single image, from those rows of the coarse grid alone that they touch.
+        let some = |h: u32| seed as u32 % h..h - (seed >> 32) as u32 % h.div_ceil(2).min(h - seed as u32 % h);
+        let (patch_rows, out_rows) = (some(shape.in_h), some(out_h));
+        let cut = |values: &[f32], [h, w]: [u32; 2], rows: &std::ops::Range<u32>| -> Vec<f32> {
+            let row = (w * c) as usize;
+            let image = |x: &[f32]| x[rows.start as usize * row..rows.end as usize * row].to_vec();
+            values.chunks_exact(h as usize * row).flat_map(image).collect()
+        };
+        let patches = cut(&patches, [shape.in_h, shape.in_w], &patch_rows);
+        let resampled = cut(&resampled, [out_h, out_w], &out_rows);
+        let touched = |row: u32| Upsample::touched(row, shape.in_h, out_h);
+        let has = match shape.batch {
+            1 => touched(out_rows.start).start..touched(out_rows.end - 1).end,
+            _ => 0..shape.in_h,
+        };
+        let coarse = cut(&x, [shape.in_h, shape.in_w], &has);
         // Outputs stand in channels 4 .. 4 + c of rows of c + 8, the rest stays 0.
         let row = c + 8;
         let embed = |values: &[f32]| -> Vec<f32> {
@@ -144,16 +160,16 @@ proptest! {
                 .collect()
         };
         on_devices(|name, device| {
-            let tx = device.upload(&x, "x").unwrap();
+            let (tx, tc) = (device.upload(&x, "x").unwrap(), device.upload(&coarse, "coarse").unwrap());
             let in_shape = [shape.batch, shape.in_h, shape.in_w, c];
             let a = device.alloc(shape.output_len(), "pooled").unwrap();
-            let b = device.alloc((shape.batch * shape.in_h * shape.in_w * row) as usize, "patches").unwrap();
-            let d = device.alloc((shape.batch * out_h * out_w * row) as usize, "resampled").unwrap();
+            let b = device.alloc(patches.len() / c as usize * row as usize, "patches").unwrap();
+            let d = device.alloc(resampled.len() / c as usize * row as usize, "resampled").unwrap();
             run(device, |r| {
                 MaxPool { x: &tx, c: &a, shape }.record(r)?;
-                PatchMean { x: &tx, c: &b, shape: in_shape, rows: 0..shape.in_h, row, to: 4 }.record(r)?;
-                let (out, has, rows) = ([out_h, out_w], 0..shape.in_h, 0..out_h);
-                Upsample { x: &tx, c: &d, shape: in_shape, out, has, rows, row, to: 4 }.record(r)
+                PatchMean { x: &tx, c: &b, shape: in_shape, rows: patch_rows.clone(), row, to: 4 }.record(r)?;
+                let (out, has, rows) = ([out_h, out_w], has.clone(), out_rows.clone());
+                Upsample { x: &tc, c: &d, shape: in_shape, out, has, rows, row, to: 4 }.record(r)
             });
             assert_close(&format!("{name} pool {shape:?}"), &device.read(&a).unwrap(), &pooled, 0.0, 0.0);
             // A mean of nine values in -1 .. 1: nine sums, a division, and the reference's rounding.

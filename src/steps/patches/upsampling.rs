@@ -51,7 +51,7 @@ struct Params {
 impl Upsample<'_> {
     /// Rows of a coarse grid of `in_h` that row `row` of `out_h` lies between. Where it lies on one, a device
     /// that divides loosely may take it to lie on either side.
-    pub(crate) fn touched(row: u32, in_h: u32, out_h: u32) -> Range<u32> {
+    pub fn touched(row: u32, in_h: u32, out_h: u32) -> Range<u32> {
         // The position is rounded twice and divided with 2.5 units in the last place: far less than this.
         let loose = 0.01;
         let at = ((f64::from(row) + 0.5) * f64::from(in_h) / f64::from(out_h) - 0.5).max(0.0);
