@@ -85,15 +85,6 @@ impl Band {
     }
 }
 
-/// Rows of the input per row of every value.
-pub(super) fn strides(network: &Network) -> Vec<u32> {
-    let mut strides = vec![1];
-    for layer in &network.layers {
-        strides.push(strides[layer.input] * layer.stride);
-    }
-    strides
-}
-
 /// The first row of its input that output row `row` of a layer reads, padding included.
 pub(super) fn first_read(shape: &ConvShape, row: u32) -> i64 {
     i64::from(row) * i64::from(shape.stride) - i64::from(shape.pad_top)
@@ -126,7 +117,7 @@ impl Bands {
             (0..network.layers.len()).map(|i| network.conv_shape(i, sizes, 1)).collect();
         let mut bands = Self { list: Vec::new(), room: vec![Room::default(); sizes.len()] };
         let (mut have, mut kept, mut grid) = (vec![0; sizes.len()], vec![0; sizes.len()], 0);
-        let strides = strides(network);
+        let strides = network.strides();
         while have.iter().zip(sizes).any(|(have, size)| *have < size[0]) {
             let mut after = vec![(have[0] + height).min(sizes[0][0])];
             for (i, (layer, shape)) in network.layers.iter().zip(&shapes).enumerate() {

@@ -1,7 +1,7 @@
 //! How much of an image is computed at a time, and the buffers for that.
 
 use super::Network;
-use super::bands::{Bands, strides};
+use super::bands::Bands;
 use super::embedding::{Patches, Words};
 use super::network::{Kind, Size};
 
@@ -98,7 +98,7 @@ impl Layout {
             words && layout.work(network, sizes) <= SUBMISSION
         };
         // Bands whose height is a multiple of this are alike but for the first and last few.
-        let stride = strides(network).into_iter().max().unwrap_or(1);
+        let stride = network.strides().into_iter().max().unwrap_or(1);
         let (mut low, mut high) = (1, sizes[0][0].div_ceil(stride));
         let mut best = loop {
             if low >= high {

@@ -5,6 +5,7 @@ mod buffers;
 mod device;
 mod maps;
 mod select;
+mod source_maps;
 mod tree;
 
 pub use axes::Axes;
@@ -12,6 +13,7 @@ pub use buffers::{Start, allocate};
 pub use device::{Bank, BankData, SearchBuffers};
 pub use maps::Maps;
 pub use select::{Choice, Selection, Vectors, select};
+pub use source_maps::SourceMaps;
 
 use crate::Result;
 use crate::gpu::Device;

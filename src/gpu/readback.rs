@@ -74,6 +74,13 @@ impl Mapped<'_> {
         let bytes = self.view.as_deref().unwrap_or_default();
         bytemuck::pod_collect_to_vec(&bytes[range.start * 4..range.end * 4])
     }
+
+    /// Copies the words from `from` on to the caller's memory, as many as it takes.
+    pub fn copy_to<T: bytemuck::Pod>(&self, from: usize, to: &mut [T]) {
+        let to: &mut [u8] = bytemuck::cast_slice_mut(to);
+        let bytes = self.view.as_deref().unwrap_or_default();
+        to.copy_from_slice(&bytes[from * 4..][..to.len()]);
+    }
 }
 
 impl Drop for Mapped<'_> {

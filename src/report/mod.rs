@@ -14,4 +14,4 @@ pub use heat::{contour, heatmap, overlay};
 pub use html::HtmlReport;
 pub(crate) use page::{figure, page};
 pub use sheet::{SheetOptions, SheetRow, Verdict, contact_sheet};
-pub use view::center_crop;
+pub use view::framed;

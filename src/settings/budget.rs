@@ -99,7 +99,7 @@ impl Layout {
         Err(Error::Limit(format!(
             "{n} images of {} patches, {picks} of them for the bank, need {:.1} MiB with all features on \
              disk, the memory \
-             budget is {:.1} MiB; raise --memory, or use fewer images, a smaller crop or a smaller coreset ratio",
+             budget is {:.1} MiB; raise --memory, or use fewer images, a smaller frame or a smaller coreset ratio",
             shape.positions,
             mib(rest(&least, COPIES)),
             mib(memory)
@@ -108,10 +108,11 @@ impl Layout {
 }
 
 impl FitOptions {
-    /// What the extractor is asked for where the backbone is `arch`.
-    pub(crate) fn extraction(&self, arch: &str) -> Extraction {
+    /// What the extractor is asked for where the backbone is `arch` and the frame has `frame` rows and
+    /// columns.
+    pub(crate) fn extraction(&self, arch: &str, frame: [u32; 2]) -> Extraction {
         Extraction {
-            size: [self.crop; 2],
+            size: frame,
             batch: self.batch,
             patches: self.patches(arch),
             precision: self.precision,

@@ -24,3 +24,4 @@ mod reference_denoise;
 mod reference_ops;
 mod resize;
 mod shaders;
+mod source_map;

@@ -44,14 +44,16 @@ impl Store {
         entries: &[TrainEntry],
         source: &dyn ImageSource,
         options: &FitOptions,
+        frame: [u32; 2],
         spool: (&Path, u64),
         progress: &dyn Progress,
     ) -> Result<Self> {
         let network = backbone.network.clone();
-        let extraction = options.extraction(&network.name);
+        let extraction = options.extraction(&network.name, frame);
         let mut extractor = Extractor::with(device, network, &backbone.weights, extraction)?;
-        self_test(device, &Use::new(&backbone.network, options, Then::Bench(options, entries.len()))?)?;
-        let mut feed = Feed::new(device, extractor.network(), options.resize, options.crop)?;
+        let what = Use::new(&backbone.network, options, frame, Then::Bench(options, entries.len()))?;
+        self_test(device, &what)?;
+        let mut feed = Feed::new(device, extractor.network(), options.framing(frame))?;
         let (grid, dim) = (extractor.grid(), extractor.dim());
         let image = (grid[0] * grid[1] * dim) as usize;
         let (folder, budget) = spool;

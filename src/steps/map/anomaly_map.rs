@@ -14,7 +14,7 @@ const TRUNCATE: f64 = 4.0;
 /// Upsampling and blur of one axis as a matrix `[out][grid]`, rows adding up to 1: bilinear with half-pixel
 /// centres, then a Gaussian (sigma 4, cut at 4 sigma) mirrored at the border with the edge repeated (SciPy's
 /// `reflect`).
-pub fn axis_matrix(grid: u32, out: u32) -> Vec<f32> {
+pub(super) fn axis_matrix(grid: u32, out: u32) -> Vec<f64> {
     let (grid, out) = (grid as usize, out as usize);
     let mut up = vec![0.0_f64; out * grid];
     for o in 0..out {
@@ -39,10 +39,10 @@ pub fn axis_matrix(grid: u32, out: u32) -> Vec<f32> {
             }
         }
     }
-    matrix.into_iter().map(|v| v as f32).collect()
+    matrix
 }
 
-/// What is not zero of a matrix `[out][grid]` of [`axis_matrix`].
+/// What is not zero of the matrix `[out][grid]` of an axis.
 #[derive(Clone, Debug)]
 pub struct Band {
     /// `[out][taps]`.
@@ -56,7 +56,12 @@ pub struct Band {
 impl Band {
     /// The band of an axis of `grid` patches and `out` pixels.
     pub fn new(grid: u32, out: u32) -> Self {
-        let matrix = axis_matrix(grid, out);
+        Self::of(&axis_matrix(grid, out), grid)
+    }
+
+    /// The band of a matrix `[out][grid]`.
+    pub(super) fn of(matrix: &[f64], grid: u32) -> Self {
+        let matrix: Vec<f32> = matrix.iter().map(|&v| v as f32).collect();
         let rows = || matrix.chunks_exact(grid as usize);
         let start = |row: &[f32]| row.iter().position(|v| *v != 0.0).unwrap_or(0);
         let end = |row: &[f32]| row.iter().rposition(|v| *v != 0.0).map_or(0, |last| last + 1);
