@@ -33,6 +33,8 @@ pub(crate) struct Features {
     pub images: usize,
     /// Grid positions an image.
     pub positions: usize,
+    /// Columns of the grid.
+    pub columns: usize,
     /// Values of a projected vector.
     pub r: usize,
     /// Values of an embedding.
@@ -59,7 +61,7 @@ impl<'a> Collector<'a> {
         options: &FitOptions,
         keep: bool,
     ) -> Result<Self> {
-        let FeatureShape { images, positions, dim } = shape;
+        let FeatureShape { images, positions, columns, dim } = shape;
         let r = projection.map_or(dim, |p| p.r);
         let layout = Layout::new(shape, r, options, keep && projection.is_some())?;
         let z = PatchStore::new(device, [images, positions, r], layout.z_on_disk, "projected patches")?;
@@ -73,7 +75,17 @@ impl<'a> Collector<'a> {
         };
         let parts = layout.parts;
         Ok(Self {
-            features: Features { device: device.clone(), z, embeddings, parts, images, positions, r, dim },
+            features: Features {
+                device: device.clone(),
+                z,
+                embeddings,
+                parts,
+                images,
+                positions,
+                columns,
+                r,
+                dim,
+            },
             projection,
             map: None,
             projected: device.alloc(batch * positions * r, "projected batch")?,
@@ -119,7 +131,7 @@ impl Features {
     ) -> Result<Self> {
         let [h, w] = extractor.grid();
         let (positions, dim) = (h as usize * w as usize, extractor.dim() as usize);
-        let shape = FeatureShape { images: source.len(), positions, dim };
+        let shape = FeatureShape { images: source.len(), positions, columns: w as usize, dim };
         let projection = Projection::random(dim, options);
         let batch = extractor.batch() as usize;
         let mut all = Collector::new(device, shape, projection.as_ref(), batch, options, true)?;

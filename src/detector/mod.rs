@@ -6,6 +6,7 @@ mod fit;
 mod frame;
 mod ingest;
 mod job;
+mod others;
 mod patch_scorer;
 mod patch_store;
 mod progress;
@@ -16,8 +17,8 @@ mod stream;
 mod threshold;
 
 pub use crate::settings::{
-    Choice, Compat, Discriminator, Embedding, FitAspect, FitOptions, Geometry, SETTINGS, Setting, SettingOf,
-    Size, Values,
+    Choice, Compat, Discriminator, Embedding, FitAspect, FitOptions, Geometry, Group, SETTINGS, Setting,
+    SettingOf, Size, Values,
 };
 pub use job::{FitEvent, FitJob};
 pub use patch_scorer::{Score, Want};

@@ -94,7 +94,12 @@ pub fn fit_embeddings(
             embeddings.len()
         )));
     }
-    let shape = FeatureShape { images: embeddings.len() / image, positions, dim: dim as usize };
+    let shape = FeatureShape {
+        images: embeddings.len() / image,
+        positions,
+        columns: grid[1] as usize,
+        dim: dim as usize,
+    };
     check_bank(device, (shape.images * positions) as u64, dim, options)?;
     let projection = Projection::random(shape.dim, options);
     let batch = batch_of(device, image, options);

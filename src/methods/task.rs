@@ -81,7 +81,8 @@ impl<'a> Task<'a> {
 
     /// Sizes of `images` images.
     pub(super) fn shape(&self, images: usize) -> FeatureShape {
-        FeatureShape { images, positions: self.positions(), dim: self.embeddings.dim() as usize }
+        let columns = self.embeddings.grid()[1] as usize;
+        FeatureShape { images, positions: self.positions(), columns, dim: self.embeddings.dim() as usize }
     }
 
     /// Images at a time that fit one binding.

@@ -16,6 +16,7 @@ mod lof;
 mod mahalanobis;
 mod nearest;
 mod neighbor;
+mod others;
 mod pooled;
 mod precision;
 mod quantile;
