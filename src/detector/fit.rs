@@ -45,15 +45,8 @@ pub(super) fn fit(
         )));
     }
     let frame = frame_of(&backbone.network, options, source, progress)?;
-    let mut extractor = Extractor::with_patches(
-        device,
-        backbone.network.clone(),
-        &backbone.weights,
-        frame,
-        options.batch,
-        options.patches(&backbone.network.name),
-        options.precision,
-    )?;
+    let extraction = options.extraction(&backbone.network.name, frame);
+    let mut extractor = Extractor::with(device, backbone.network.clone(), &backbone.weights, extraction)?;
     let what = Use::new(&backbone.network, options, frame, Then::Fit(options, source.len()))?;
     self_test(device, &what)?;
     let grid = extractor.grid();

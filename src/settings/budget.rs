@@ -2,6 +2,7 @@
 
 use super::choice::{Compat, Discriminator, Group};
 use super::options::FitOptions;
+use crate::backbone::Extraction;
 use crate::gpu::Device;
 use crate::steps::coreset::CoresetShape;
 use crate::{Error, Result};
@@ -132,6 +133,20 @@ fn others(shape: &FeatureShape, row: u64, options: &FitOptions) -> u64 {
         // Grid rows of a window and, of the next one, what is read, sorted and on its way.
         Group::Window => lists + (u64::from(options.window) + 3) * columns * tiled(n),
         Group::Global => lists + tiled(n * positions) + n * positions * HEAD,
+    }
+}
+
+impl FitOptions {
+    /// What the extractor is asked for where the backbone is `arch` and the frame has `frame` rows and
+    /// columns.
+    pub(crate) fn extraction(&self, arch: &str, frame: [u32; 2]) -> Extraction {
+        Extraction {
+            size: frame,
+            batch: self.batch,
+            patches: self.patches(arch),
+            precision: self.precision,
+            memory: u64::MAX,
+        }
     }
 }
 
