@@ -76,6 +76,17 @@ pub struct SearchBuffers {
     queries: u32,
 }
 
+impl SearchBuffers {
+    /// From the next submission on, leaves out the queries that `looked_at` has as false: they are as near as can be
+    /// to what is normal. Queries past its end are as they were.
+    pub fn cover(&self, device: &Device, looked_at: &[bool]) {
+        // At distance 0 from no row: no row is nearer.
+        let start = |inside: &bool| [if *inside { f32::INFINITY } else { 0.0 }.to_bits(), u32::MAX];
+        let starts: Vec<[u32; 2]> = looked_at.iter().take(self.queries as usize).map(start).collect();
+        device.write(&self.unset, 0, &starts);
+    }
+}
+
 impl Bank {
     /// Uploads a bank and prepares its search.
     ///

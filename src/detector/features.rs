@@ -195,6 +195,11 @@ impl Features {
         self.covered.as_ref().is_none_or(|covered| covered[patch as usize])
     }
 
+    /// Which patches of an image are looked at, where some are not.
+    pub fn covered_of(&self, image: usize) -> Option<&[bool]> {
+        self.covered.as_ref().map(|covered| &covered[image * self.positions..][..self.positions])
+    }
+
     /// Patches that are looked at.
     pub fn looked_at(&self) -> usize {
         let all = self.images * self.positions;

@@ -64,7 +64,7 @@ pub(super) fn fit(
     let images = (0..source.len()).map(|i| source.name(i)).collect();
     let origin = Origin { backbone: backbone.info(), images, grid, frame, roi: covers.roi };
     let Learnt { model, bank, .. } = learn(device, features, origin, options, progress)?;
-    let scorer = Scorer::new(device, &model.info, extractor, feed, bank)?;
+    let scorer = Scorer::new(device, &model, extractor, feed, bank)?;
     Ok((model, scorer))
 }
 
@@ -255,6 +255,9 @@ fn calibrate(
         }
         progress.update(Stage::Calibrate, i as u64, total);
         features.image(image as usize, &x)?;
+        if let Some(looked_at) = features.covered_of(image as usize) {
+            calibration.cover(device, looked_at);
+        }
         let score = calibration.score(device, &x, image)?;
         if score.is_finite() {
             model.train_images.push(image);

@@ -27,7 +27,6 @@ pub use progress::{Progress, Quiet, Stage};
 pub use score::Profile;
 pub use stream::{Busy, Finished, Scores, Stream, Ticket, Waited};
 
-pub(crate) use cover::cover_of;
 pub(crate) use denoise::{denoise, denoise_by, outlier_scores};
 pub(crate) use features::Features;
 pub(crate) use fit::{Learnt, Origin, build, check_bank, learn};
@@ -39,7 +38,7 @@ pub(crate) use projection::Projection;
 pub use crate::backbone::Precision;
 pub use crate::backbone::{Backbone, BackboneInfo};
 use crate::cases::{Entry, Then, Use, of_use};
-use crate::data::{Image, ImageSource};
+use crate::data::{Image, ImageSource, Roi};
 use crate::gpu::Device;
 pub use crate::model::{Model, ModelInfo, VERSION};
 pub use crate::steps::input::cover::Cover;
@@ -202,6 +201,23 @@ impl Detector {
     /// As [`Detector::score`].
     pub fn score_without_maps(&self, images: &[Image<'_>]) -> Result<Vec<Score>> {
         self.scorer()?.score(images, Want::Scores)
+    }
+
+    /// Ignores what lies outside `kept` in all images that are scored from now on, besides what the model's own
+    /// region of interest leaves out; `None` ends that. See [`Roi::load_ignored`].
+    ///
+    /// # Errors
+    /// [`crate::Error::InvalidOption`] where nothing would be looked at any more.
+    pub fn keep_to(&self, kept: Option<&Roi>) -> Result<()> {
+        self.scorer()?.covers.set_kept(kept)
+    }
+
+    /// What of the model's frame is looked at; `None`: all of it.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] in a process that was forked from the device's.
+    pub fn cover(&self) -> Result<Option<Cover>> {
+        Ok(self.scorer()?.covers.within().cloned())
     }
 
     /// Scores every image of a source in order, decoding on other threads; `f` gets each score with its

@@ -1,5 +1,6 @@
 //! Scores and anomaly maps of new images.
 
+use super::cover::Looking;
 use super::ingest::{decode_ahead, run_backbone};
 use super::patch_scorer::{Batch, PatchScorer, SETS, Score, Want};
 use super::{Progress, Stage};
@@ -8,7 +9,7 @@ use crate::bank::Bank;
 use crate::cases::{Then, Use, self_test};
 use crate::data::{Image, ImageSource};
 use crate::gpu::{Device, Plan, Recorder, StepTime, Submission, Tensor};
-use crate::model::{Model, ModelInfo};
+use crate::model::Model;
 use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::collections::btree_map::{BTreeMap, Entry};
@@ -34,6 +35,8 @@ pub(super) struct Scorer {
     device: Device,
     extractor: Extractor,
     feed: Feed,
+    /// What of images is looked at.
+    pub covers: Looking,
     scorer: PatchScorer,
     /// Images of a batch at most.
     batch: u32,
@@ -47,15 +50,10 @@ pub(super) struct Scorer {
 }
 
 impl Scorer {
-    /// Scores by `bank`, which a model of `info` has on the device, what `feed` and `extractor` make of
+    /// Scores by `bank`, which `model` has on the device, what `feed` and `extractor` make of
     /// images.
-    pub fn new(
-        device: &Device,
-        info: &ModelInfo,
-        extractor: Extractor,
-        feed: Feed,
-        bank: Bank,
-    ) -> Result<Self> {
+    pub fn new(device: &Device, model: &Model, extractor: Extractor, feed: Feed, bank: Bank) -> Result<Self> {
+        let info = &model.info;
         if extractor.grid() != info.grid || extractor.dim() != info.dim {
             return Err(Error::Model {
                 path: "<memory>".into(),
@@ -75,6 +73,7 @@ impl Scorer {
             scorer: PatchScorer::new(device, bank, info.grid, info.frame, batch)?,
             extractor,
             feed,
+            covers: Looking::new(info.framing(), info.grid, model.roi.clone()),
             batch,
             threshold: info.threshold,
             plans: BTreeMap::new(),
@@ -109,7 +108,7 @@ impl Scorer {
         let extraction = Extraction { batch, ..options.extraction(&network.name, info.frame) };
         let extractor = Extractor::with(device, network.clone(), &backbone.weights, extraction)?;
         let feed = Feed::new(device, extractor.network(), info.framing())?;
-        Self::new(device, &model.info, extractor, feed, bank)
+        Self::new(device, model, extractor, feed, bank)
     }
 
     /// Images that [`Scorer::begin`] takes at most.
@@ -125,7 +124,10 @@ impl Scorer {
         }
         // In turn: the batch that may be in flight has the other one.
         let batch = Batch { images: images.len() as u32, set: (self.next % SETS as u64) as usize, want };
-        let Self { device, scorer, extractor, feed, plans, .. } = self;
+        let Self { device, scorer, extractor, feed, plans, covers, .. } = self;
+        if let Some(looked_at) = covers.of(images.iter().map(|i| [i.width(), i.height()]))? {
+            scorer.search.cover(device, &looked_at);
+        }
         let plan = plan(plans, device, scorer, extractor.embedding(), batch)?;
         let submission = run_backbone(extractor, feed, images, name, &[plan])?;
         let ticket = self.next;

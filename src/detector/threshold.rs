@@ -75,6 +75,11 @@ impl<'a> Calibration<'a> {
         })
     }
 
+    /// Leaves out the patches that `looked_at` has as false, of the images that are scored from now on.
+    pub fn cover(&self, device: &Device, looked_at: &[bool]) {
+        self.search.cover(device, looked_at);
+    }
+
     /// Score of training image `image` with embeddings `x` `[positions][dim]`; infinite where every bank row
     /// is its own.
     pub fn score(&self, device: &Device, x: &Tensor, image: u32) -> Result<f32> {
