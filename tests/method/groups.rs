@@ -4,7 +4,10 @@ use crate::common::{
     DIVISION, assert_close, direct, distance_error, gamma, noise, of_each_kind, on_each, serial,
 };
 use rand::{Rng, SeedableRng};
-use softpatch::detector::{Discriminator, FitOptions, Group, Quiet};
+use softpatch::data::Dataset;
+use softpatch::data::synth::{Material, SynthOptions, generate};
+use softpatch::detector::{Backbone, Discriminator, FitOptions, Group, Quiet};
+use softpatch::eval::bench::{Bench, BenchOptions, Method};
 use softpatch::low_level::gpu::Device;
 use softpatch::low_level::reference::outlier::lof::from_lists;
 use softpatch::low_level::reference::outlier::others::{Among, others};
@@ -127,6 +130,42 @@ fn lists_are_lowered_to_a_corners_window_and_that_is_said() {
     // Of one image there are no others.
     let one = fit_embeddings(device, &x[..72], [3, 3], 8, &grouped(Group::Global), &Quiet).unwrap();
     assert_eq!(one.outlier, [1.0; 9]);
+}
+
+/// SoftPatch+ takes its factors in windows and its Gaussian at the position; methods that have the Gaussian
+/// alone say that they cannot.
+#[test]
+fn a_bench_compares_methods_by_windows() {
+    let _guard = serial();
+    let (_, device) = direct();
+    let folder = tempfile::tempdir().unwrap();
+    let set = SynthOptions {
+        materials: vec![Material::Fabric],
+        train: 6,
+        test_good: 2,
+        test_per_defect: 1,
+        size: 96,
+        seed: 3,
+        contamination: 0.0,
+    };
+    generate(&folder.path().join("set"), &set, &|_, _| {}).unwrap();
+    let set = Dataset::open(folder.path().join("set")).unwrap();
+    let run = |names: [&str; 2]| {
+        let options = BenchOptions {
+            methods: names.iter().map(|name| name.parse::<Method>().unwrap()).collect(),
+            noise: vec![0.0],
+            fit: FitOptions { coreset_ratio: 0.2, ..FitOptions::paper(64, 64) }
+                .group(Group::Window)
+                .window(3),
+            ..BenchOptions::default()
+        };
+        let (backbone, out) = (&Backbone::embedded().unwrap(), &folder.path().join("out"));
+        Bench { device, backbone, categories: &set.categories, out, options: &options }.run(&Quiet, |_, _| {})
+    };
+    let cells = run(["softpatch+", "softpatch-lof"]).unwrap().cells;
+    assert!(cells.len() == 2 && cells.iter().all(|c| c.images.iter().all(|i| i.score.is_finite())));
+    let error = run(["softpatch-lof", "softpatch-gaussian"]).unwrap_err();
+    assert!(error.to_string().contains("use group position"), "{error}");
 }
 
 #[test]
