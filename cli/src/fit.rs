@@ -10,7 +10,7 @@ use crate::common::progress::Bars;
 use crate::common::set::{SetArgs, end, settle_bits, skipping};
 use crate::common::sizes::human_bytes;
 use softpatch::data::{FileSource, Roi, TrainSet, WithRoi};
-use softpatch::detector::{Detector, FitAspect, Geometry, ModelInfo, Progress};
+use softpatch::detector::{Detector, FitAspect, Geometry, Group, ModelInfo, Progress};
 use softpatch::low_level::gpu::Device;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -106,8 +106,16 @@ fn summary(name: &str, detector: &Detector, device: &Device, bars: &Bars, starte
     line("patches", format!("{patches} ({}x{} an image)", info.grid[0], info.grid[1]));
     let by = info.options.discriminator;
     let k = info.lof_k.map_or(String::new(), |k| format!(", k {k}"));
+    let group = match info.options.group {
+        Group::Window => format!(", windows of {0}x{0}", info.options.window),
+        Group::Global => ", all images' patches".to_owned(),
+        _ => String::new(),
+    };
     let over = info.noise_threshold.map_or(String::new(), |t| format!(", outlier score over {t:.4}"));
-    line("kept", format!("{} ({} dropped by {by}{k}{over})", info.kept, patches.saturating_sub(info.kept)));
+    line(
+        "kept",
+        format!("{} ({} dropped by {by}{k}{group}{over})", info.kept, patches.saturating_sub(info.kept)),
+    );
     line("bank", format!("{} rows of {} values", info.rows, info.dim));
     line(
         "threshold",
