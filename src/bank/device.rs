@@ -70,7 +70,7 @@ pub struct SearchBuffers {
     bounds: Tensor,
     /// `[queries][2]`: squared distance (f32 bits) and bank row of the nearest neighbour.
     pub best: Tensor,
-    /// One counter: bank rows that were measured in full.
+    /// One counter: bank rows that were measured in full since it was cleared.
     pub finished: Tensor,
     unset: Tensor,
     queries: u32,
@@ -180,6 +180,11 @@ impl Bank {
         self.rows
     }
 
+    /// Values of a row.
+    pub fn dim(&self) -> u32 {
+        self.dim
+    }
+
     /// Numbers of the rows in the order of the tree.
     pub fn order(&self) -> &[u32] {
         &self.order
@@ -191,6 +196,12 @@ impl Bank {
         let words = device.caps().max_binding / 4;
         (words / u64::from(self.shape.tiles(largest)).max(u64::from(self.dim))).min(u64::from(u32::MAX))
             as u32
+    }
+
+    /// Bytes of the buffers of a search, a query.
+    pub fn query_bytes(&self) -> u64 {
+        let tiles = self.parts.iter().map(|p| self.shape.tiles(p.rows)).max().unwrap_or(4);
+        4 * u64::from(self.lifted + tiles + 4)
     }
 
     /// Buffers for searches of at most `queries` queries.
@@ -212,7 +223,7 @@ impl Bank {
     }
 
     /// Records the search of the nearest bank row for `q` queries `x` `[q][dim]`; the result is in
-    /// [`SearchBuffers::best`].
+    /// [`SearchBuffers::best`], and [`SearchBuffers::finished`] goes on.
     ///
     /// # Errors
     /// [`Error::Limit`] where `q` passes the search's size.
@@ -231,7 +242,6 @@ impl Bank {
             return Ok(());
         }
         recorder.copy(&buffers.unset, 0, &buffers.best, 0, 2 * q as usize);
-        recorder.clear(&buffers.finished);
         self.record_lift(recorder, x, q, &buffers.lifted)?;
         for part in &self.parts {
             Search {
@@ -257,6 +267,7 @@ impl Bank {
     }
 
     /// Records patch scores `weight * squared distance` `[images][positions]` and the largest of every image.
+    /// They go to `scores` from word `first` on; where that is not 0, they are more patches of the same images.
     ///
     /// # Errors
     /// [`Error::Limit`] where a tensor is too small.
@@ -264,12 +275,12 @@ impl Bank {
         &self,
         recorder: &mut Recorder,
         buffers: &SearchBuffers,
-        [images, positions]: [u32; 2],
+        [images, positions, first]: [u32; 3],
         scores: &Tensor,
         top: &Tensor,
     ) -> Result<()> {
         let (best, weights) = (&buffers.best, &self.weights);
-        PatchScore { best, weights, scores, top, images, positions, rows: self.rows }.record(recorder)
+        PatchScore { best, weights, scores, top, images, positions, rows: self.rows, first }.record(recorder)
     }
 }
 

@@ -146,7 +146,7 @@ pub(crate) fn build(
         Place::Device(chunks) => (chunks.tensors.iter().enumerate())
             .map(|(c, rows)| Chunk {
                 rows,
-                first_row: (c * chunks.images * features.positions) as u32,
+                first_row: (c * chunks.rows) as u32,
                 len: (rows.len() / features.r) as u32,
             })
             .collect(),
@@ -222,8 +222,7 @@ fn calibrate(
     bank: &Bank,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let calibration = Calibration::new(device, bank, features.positions as u32)?;
-    let x = device.alloc(features.positions * features.dim, "embeddings of an image")?;
+    let calibration = Calibration::new(device, bank, features, model.info.options.memory)?;
     let images = sample(features.images);
     let total = images.len() as u64;
     for (i, &image) in images.iter().enumerate() {
@@ -231,8 +230,7 @@ fn calibrate(
             return Err(Error::Cancelled);
         }
         progress.update(Stage::Calibrate, i as u64, total);
-        features.image(image as usize, &x)?;
-        let score = calibration.score(device, &x, image)?;
+        let score = calibration.score(image)?;
         if score.is_finite() {
             model.train_images.push(image);
             model.train_scores.push(score);
