@@ -167,7 +167,7 @@ pub(crate) fn build(
         Place::Device(chunks) => (chunks.tensors.iter().enumerate())
             .map(|(c, rows)| Chunk {
                 rows,
-                first_row: (c * chunks.images * features.positions) as u32,
+                first_row: (c * chunks.rows) as u32,
                 len: (rows.len() / features.r) as u32,
             })
             .collect(),
@@ -245,8 +245,7 @@ fn calibrate(
     bank: &Bank,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let calibration = Calibration::new(device, bank, features.positions as u32)?;
-    let x = device.alloc(features.positions * features.dim, "embeddings of an image")?;
+    let calibration = Calibration::new(device, bank, features, model.info.options.memory)?;
     let images = sample(features.images);
     let total = images.len() as u64;
     for (i, &image) in images.iter().enumerate() {
@@ -254,11 +253,10 @@ fn calibrate(
             return Err(Error::Cancelled);
         }
         progress.update(Stage::Calibrate, i as u64, total);
-        features.image(image as usize, &x)?;
         if let Some(looked_at) = features.covered_of(image as usize) {
-            calibration.cover(device, looked_at);
+            calibration.cover(looked_at);
         }
-        let score = calibration.score(device, &x, image)?;
+        let score = calibration.score(image)?;
         if score.is_finite() {
             model.train_images.push(image);
             model.train_scores.push(score);

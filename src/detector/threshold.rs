@@ -1,5 +1,7 @@
 //! A threshold for the image score from the scores of the training images.
 
+use super::features::Features;
+use super::patch_scorer::queries;
 use crate::Result;
 use crate::bank::{Bank, SearchBuffers};
 use crate::gpu::{Device, Recorder, Tensor};
@@ -56,39 +58,54 @@ pub(super) fn sample(images: usize) -> Vec<u32> {
 
 /// Image scores of training images against the bank without their own rows, from embeddings at hand.
 pub(super) struct Calibration<'a> {
+    device: Device,
     bank: &'a Bank,
+    features: &'a Features,
     search: SearchBuffers,
+    /// Embeddings of as many patches as are searched at a time.
+    x: Tensor,
+    most: u32,
     scores: Tensor,
     top: Tensor,
-    positions: u32,
 }
 
 impl<'a> Calibration<'a> {
-    /// Buffers for images of `positions` patches.
-    pub fn new(device: &Device, bank: &'a Bank, positions: u32) -> Result<Self> {
+    /// Buffers for images of `features`.
+    pub fn new(device: &Device, bank: &'a Bank, features: &'a Features, memory: u64) -> Result<Self> {
+        let positions = features.positions as u32;
+        let most = queries(device, bank, [1, positions], memory);
         Ok(Self {
-            search: bank.search(device, positions)?,
+            device: device.clone(),
+            search: bank.search(device, most)?.of_batch(device, positions as usize)?,
+            x: device.alloc(most as usize * features.dim, "embeddings of an image")?,
             bank,
+            features,
+            most,
             scores: device.alloc(positions as usize, "patch scores")?,
             top: device.alloc(1, "image score")?,
-            positions,
         })
     }
 
     /// Leaves out the patches that `looked_at` has as false, of the images that are scored from now on.
-    pub fn cover(&self, device: &Device, looked_at: &[bool]) {
-        self.search.cover(device, looked_at);
+    pub fn cover(&self, looked_at: &[bool]) {
+        self.search.cover(&self.device, looked_at);
     }
 
-    /// Score of training image `image` with embeddings `x` `[positions][dim]`; infinite where every bank row
-    /// is its own.
-    pub fn score(&self, device: &Device, x: &Tensor, image: u32) -> Result<f32> {
-        let mut recorder = Recorder::new(device);
-        let skip = SkipOwn { first_image: image, queries_per_image: self.positions };
-        self.bank.record(&mut recorder, &self.search, x, self.positions, Some(skip))?;
-        self.bank.record_scores(&mut recorder, &self.search, [1, self.positions], &self.scores, &self.top)?;
-        recorder.run()?;
-        Ok(device.read::<f32>(&self.top)?[0])
+    /// Score of training image `image`; infinite where every bank row is its own.
+    pub fn score(&self, image: u32) -> Result<f32> {
+        let positions = self.features.positions as u32;
+        let skip = SkipOwn { first_image: image, queries_per_image: positions };
+        for first in (0..positions).step_by(self.most as usize) {
+            let count = self.most.min(positions - first);
+            let patch = image as usize * positions as usize + first as usize;
+            self.features.load(patch, count as usize, &self.x)?;
+            let mut recorder = Recorder::new(&self.device);
+            self.bank.record_from(&mut recorder, &self.search, &self.x, [first, count], Some(skip))?;
+            let sizes = [1, count, first];
+            self.bank.record_scores(&mut recorder, &self.search, sizes, &self.scores, &self.top)?;
+            recorder.run()?;
+        }
+        Ok(self.device.read::<f32>(&self.top)?[0])
     }
 }
 

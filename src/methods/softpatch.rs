@@ -136,9 +136,11 @@ pub fn score_embeddings(
     let positions = info.grid[0] * info.grid[1];
     let image = positions as usize * info.dim as usize;
     let bank = model.bank.on_device(device)?;
-    let searched = (bank.max_queries(device) / positions).max(1) as usize;
-    let batch = batch_of(device, image, &info.options).min(searched);
-    let scorer = PatchScorer::new(device, bank, info.grid, info.frame, batch as u32)?;
+    let memory = info.options.memory;
+    let batch = batch_of(device, image, &info.options) as u32;
+    let batch = PatchScorer::images(device, &bank, positions, batch, memory) as usize;
+    let mut scorer = PatchScorer::new(device, bank, [info.grid, info.frame], batch as u32, memory)?;
+    scorer.prepare(want)?;
     let x = device.alloc(batch * image, "embeddings at hand")?;
     let mut values = vec![0.0_f32; batch * image];
     let mut plans: BTreeMap<usize, Plan> = BTreeMap::new();
@@ -151,7 +153,7 @@ pub fn score_embeddings(
         let of = Batch { images: count as u32, set: 0, want };
         if let std::collections::btree_map::Entry::Vacant(slot) = plans.entry(count) {
             let mut recorder = Recorder::new(device);
-            scorer.record(&mut recorder, &x, of)?;
+            scorer.record(&mut recorder, &x, &(0..info.grid[0]), of)?;
             slot.insert(recorder.finish()?);
         }
         let submission = Plan::submit_for(&[&plans[&count]])?;

@@ -4,6 +4,7 @@
 mod common;
 
 mod arrows;
+mod bands;
 mod bench;
 mod compat;
 mod data;
