@@ -9,6 +9,7 @@ mod patch_scorer;
 mod patch_store;
 mod progress;
 mod projection;
+mod regions;
 mod score;
 mod source_map;
 mod stream;
@@ -20,6 +21,7 @@ pub use crate::settings::{
 pub use job::{FitEvent, FitJob};
 pub use patch_scorer::{Score, Want};
 pub use progress::{Progress, Quiet, Stage};
+pub use regions::{Region, regions};
 pub use score::Profile;
 pub use stream::{Busy, Finished, Scores, Stream, Ticket, Waited};
 
@@ -29,9 +31,11 @@ pub(crate) use fit::{Learnt, Origin, build, check_bank, learn};
 pub(crate) use ingest::embed;
 pub(crate) use patch_scorer::{Batch, PatchScorer};
 pub(crate) use projection::Projection;
+pub(crate) use regions::{NONE, label};
 
 pub use crate::backbone::Precision;
 pub use crate::backbone::{Backbone, BackboneInfo};
+use crate::bank::SourceMaps;
 use crate::cases::{Entry, Then, Use, of_use};
 use crate::data::{Image, ImageSource};
 use crate::gpu::Device;
@@ -73,6 +77,7 @@ pub struct Detector {
     model: Model,
     device: Device,
     scorer: Mutex<Scorer>,
+    maps: Mutex<SourceMaps>,
 }
 
 impl std::fmt::Debug for Detector {
@@ -97,7 +102,7 @@ impl Detector {
     ) -> Result<Self> {
         process::check()?;
         let (model, scorer) = fit::fit(device, backbone, source, options, progress)?;
-        Ok(Self { model, device: device.clone(), scorer: Mutex::new(scorer) })
+        Self::of(device, model, scorer)
     }
 
     /// The cases that [`Detector::fit`] with these settings and so many images tries first, for tests that no
@@ -125,7 +130,12 @@ impl Detector {
     pub fn new(device: &Device, backbone: &Backbone, mut model: Model) -> Result<Self> {
         process::check()?;
         let scorer = Scorer::of_model(device, backbone, &mut model)?;
-        Ok(Self { model, device: device.clone(), scorer: Mutex::new(scorer) })
+        Self::of(device, model, scorer)
+    }
+
+    fn of(device: &Device, model: Model, scorer: Scorer) -> Result<Self> {
+        let maps = SourceMaps::new(device, model.info.grid, SourceMaps::STRIP)?;
+        Ok(Self { model, device: device.clone(), scorer: Mutex::new(scorer), maps: Mutex::new(maps) })
     }
 
     /// Reads and checks a model file and puts it on a device.

@@ -1,85 +1,45 @@
-//! The anomaly map of the crop, brought back to the size of the source image.
+//! The anomaly map in the pixels of the source image.
 
 use super::{Detector, Score};
 use crate::steps::input::geometry::resize_shorter_side_geometry;
-use crate::{Error, Result};
-
-/// For every output of one axis: the two inputs it lies between and how far; `None` outside the crop.
-fn axis(source: u32, resized: u32, first: u32, crop: u32) -> Vec<Option<(usize, usize, f32)>> {
-    let scale = f64::from(resized) / f64::from(source);
-    (0..source)
-        .map(|o| {
-            let at = (f64::from(o) + 0.5) * scale - f64::from(first);
-            if !(0.0..f64::from(crop)).contains(&at) {
-                return None;
-            }
-            let at = (at - 0.5).clamp(0.0, f64::from(crop - 1));
-            let low = at as usize;
-            Some((low, (low + 1).min(crop as usize - 1), (at - low as f64) as f32))
-        })
-        .collect()
-}
+use crate::steps::map::source_map::SourceAxis;
+use crate::{Error, Result, process};
+use std::sync::PoisonError;
 
 impl Detector {
-    /// Writes the map of `score` in the size of the source image, `width * height` values row by row:
-    /// bilinear between pixel centres, 0 where the crop does not reach. A convenience for display, computed
-    /// on the host.
+    /// Writes the map of `score` in the size of the source image, `width * height` values row by row, to
+    /// `out`: the map of the frame, bilinear between its pixel centres, 0 where the frame does not reach. It
+    /// comes from the score's patches, so that a score without a map has one, too, and is computed on the
+    /// device when it is asked for.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] where `out` or the score's map has another size.
+    /// [`Error::InvalidOption`] where `out` or the score's patches have another size, [`Error::Limit`] for an
+    /// image of more than half a million columns, [`Error::Device`] where the device failed.
     pub fn map_in_source(&self, score: &Score, width: u32, height: u32, out: &mut [f32]) -> Result<()> {
-        let side = score.map_side;
-        let geometry = resize_shorter_side_geometry(width, height, self.info().options.resize, side)?;
-        if out.len() as u64 != u64::from(width) * u64::from(height)
-            || score.map.len() as u64 != u64::from(side) * u64::from(side)
-        {
+        process::check()?;
+        let [rows, columns] = self.on_frame(width, height)?;
+        let positions = self.info().grid[0] as usize * self.info().grid[1] as usize;
+        if out.len() as u64 != u64::from(width) * u64::from(height) || score.patches.len() != positions {
             return Err(Error::InvalidOption(format!(
-                "a map of {} values for {width}x{height}, from one of {} for {side}x{side}",
+                "a map of {} values for {width}x{height}, from {} patch scores for {positions}",
                 out.len(),
-                score.map.len()
+                score.patches.len()
             )));
         }
-        let columns = axis(width, geometry.width, geometry.left, side);
-        let rows = axis(height, geometry.height, geometry.top, side);
-        for (row, to) in rows.iter().zip(out.chunks_exact_mut(width as usize)) {
-            let Some((y0, y1, fy)) = *row else {
-                to.fill(0.0);
-                continue;
-            };
-            let line = |y: usize| &score.map[y * side as usize..(y + 1) * side as usize];
-            let (top, bottom) = (line(y0), line(y1));
-            for (column, v) in columns.iter().zip(to) {
-                *v = column.map_or(0.0, |(x0, x1, fx)| {
-                    let a = top[x0] + fx * (top[x1] - top[x0]);
-                    let b = bottom[x0] + fx * (bottom[x1] - bottom[x0]);
-                    a + fy * (b - a)
-                });
-            }
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::axis;
-
-    #[test]
-    fn the_axis_is_the_identity_where_nothing_is_resized() {
-        let taps = axis(10, 10, 2, 6);
-        assert!(taps[..2].iter().chain(&taps[8..]).all(Option::is_none));
-        for (o, tap) in taps[2..8].iter().enumerate() {
-            let (low, _, share) = tap.unwrap();
-            assert_eq!((low, share), (o, 0.0));
-        }
+        let mut maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
+        maps.run(&score.patches, rows, columns, out)
     }
 
-    #[test]
-    fn a_shrunk_source_is_covered_from_edge_to_edge() {
-        let taps = axis(40, 10, 0, 10);
-        assert!(taps.iter().all(Option::is_some));
-        assert_eq!(taps[0].unwrap(), (0, 1, 0.0));
-        assert_eq!(taps[39].unwrap().0, 9);
-        assert_eq!(taps[3].unwrap(), (0, 1, 0.375));
+    /// How the rows and the columns of a source image lie on the frame.
+    fn on_frame(&self, width: u32, height: u32) -> Result<[SourceAxis; 2]> {
+        let options = &self.info().options;
+        let g = resize_shorter_side_geometry(width, height, options.resize, options.crop)?;
+        let axis = |source, resized, first: u32| SourceAxis {
+            source,
+            resized,
+            first: first.into(),
+            frame: options.crop,
+        };
+        Ok([axis(height, g.height, g.top), axis(width, g.width, g.left)])
     }
 }
