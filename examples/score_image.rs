@@ -3,7 +3,7 @@
 //! `cargo run --release --example score_image -- MODEL.safetensors IMAGE HEATMAP.png`
 
 use softpatch::data::decode_file;
-use softpatch::report::{center_crop, overlay, write_png};
+use softpatch::report::{framed, overlay, write_png};
 use softpatch::{Backbone, Detector, Device, DeviceOptions};
 use std::path::Path;
 
@@ -25,9 +25,9 @@ fn main() -> softpatch::Result<()> {
     };
     println!("{image}: {:.2}, {verdict}", score.score);
 
-    // The map lies on the crop that the model looks at; it is drawn from nothing to twice the threshold.
+    // The map lies on the frame that the model looks through; it is drawn from nothing to twice the threshold.
     let options = &detector.info().options;
-    let view = center_crop(&picture, options.resize, options.crop)?;
+    let view = framed(&picture, detector.info().framing())?;
     let top = detector.info().threshold.unwrap_or(score.score);
     write_png(Path::new(heatmap), &overlay(&view, &score.map, (0.0, 2.0 * top), Some(top))?)
 }

@@ -79,7 +79,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let shared = Device::from_wgpu(device.clone(), queue.clone());
     let images =
         (0..6).map(|i| Ok(render(Material::Metal, None, i, 80)?.0)).collect::<softpatch::Result<Vec<_>>>()?;
-    let options = FitOptions { resize: 64, crop: 64, ..FitOptions::default() };
+    let options = FitOptions { size: Size::Shorter(64), ..FitOptions::default() };
     let detector = Detector::fit(&shared, &Backbone::embedded()?, &MemorySource(&images), &options, &Quiet)?;
 
     let mut part = render(Material::Metal, None, 50, 80)?.0;

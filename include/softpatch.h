@@ -145,7 +145,7 @@
 #define SOFTPATCH_MAP_GRID 1
 
 // The map of the crop: `crop * crop` values.
-#define SOFTPATCH_MAP_CROP 2
+#define SOFTPATCH_MAP_FRAME 2
 
 // The map of the crop brought back to the size of the source image: `width * height` values, 0 outside the
 // crop. Bilinear, computed on the CPU as a convenience; the map of the crop has all the information.

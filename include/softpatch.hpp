@@ -75,7 +75,7 @@ inline softpatch_image view(const void *pixels, std::uint32_t width, std::uint32
 enum class Map : std::uint32_t {
     none = SOFTPATCH_MAP_NONE,
     grid = SOFTPATCH_MAP_GRID,
-    crop = SOFTPATCH_MAP_CROP,
+    crop = SOFTPATCH_MAP_FRAME,
     source = SOFTPATCH_MAP_SOURCE
 };
 

@@ -11,7 +11,7 @@
 //! # #[cfg(feature = "embedded-weights")] {
 //! use softpatch::data::synth::{Defect, Material, render};
 //! use softpatch::data::{Image, MemorySource, PixelFormat};
-//! use softpatch::{Backbone, Detector, Device, DeviceOptions, FitOptions, Quiet};
+//! use softpatch::{Backbone, Detector, Device, DeviceOptions, FitOptions, Quiet, Size};
 //!
 //! # fn main() -> softpatch::Result<()> {
 //! // Training images: here made by the program; yours come from files (`data::TrainSet`) or from a camera.
@@ -19,7 +19,7 @@
 //!
 //! let device = Device::open(&DeviceOptions::default())?;
 //! let backbone = Backbone::embedded()?;
-//! let options = FitOptions { resize: 96, crop: 96, ..FitOptions::default() };
+//! let options = FitOptions { size: Size::Shorter(96), ..FitOptions::default() };
 //! let detector = Detector::fit(&device, &backbone, &MemorySource(&good), &options, &Quiet)?;
 //!
 //! // A frame in memory: pixels, width, height, bytes from row to row, format.
@@ -63,6 +63,6 @@ pub(crate) mod spool;
 
 use low_level::{backbone, bank, cases, gpu, process, reference, shapes, steps};
 
-pub use detector::{Backbone, Detector, Discriminator, FitOptions, Progress, Quiet, Score};
+pub use detector::{Backbone, Detector, Discriminator, FitOptions, Geometry, Progress, Quiet, Score, Size};
 pub use error::{Error, Result, WrongKernel};
 pub use gpu::{AdapterSummary, Device, DeviceOptions, adapters};

@@ -3,7 +3,9 @@
 use crate::memory::{optional_text, read_sized, write_sized};
 use crate::status::{Failure, guard, softpatch_status};
 use softpatch::data::{Layout, OpenOptions};
-use softpatch::detector::{Choice, Compat, Discriminator, Embedding, FitOptions, Precision};
+use softpatch::detector::{
+    Choice, Compat, Discriminator, Embedding, FitAspect, FitOptions, Geometry, Precision, Size,
+};
 use std::ffi::c_char;
 use std::mem::offset_of;
 
@@ -33,6 +35,29 @@ pub const SOFTPATCH_PRECISION_F32: u32 = 0;
 /// The backbone stores 16-bit values where the device can, else 32-bit ones; sums are 32-bit.
 pub const SOFTPATCH_PRECISION_F16: u32 = 1;
 
+/// Pictures are looked at whole, in a frame of the training pictures' aspect.
+pub const SOFTPATCH_GEOMETRY_WHOLE: u32 = 0;
+/// The middle square is looked at, as published results have it: for comparison with those.
+pub const SOFTPATCH_GEOMETRY_PAPER: u32 = 1;
+
+/// Pictures of another aspect are brought to the frame each side for itself.
+pub const SOFTPATCH_FIT_ASPECT_STRETCH: u32 = 0;
+/// They keep their aspect; what is left of the frame is neither learned nor scored.
+pub const SOFTPATCH_FIT_ASPECT_PAD: u32 = 1;
+/// They keep their aspect and fill the frame; what passes it is not looked at.
+pub const SOFTPATCH_FIT_ASPECT_CROP: u32 = 2;
+
+/// Size of the frame that whole pictures are brought to, in pixels, 64 to 4096: both 0: as many pixels as 256 x
+/// 256, in the aspect of the training pictures; `height` 0: `width` is the shorter side.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct softpatch_size {
+    /// Columns, or the shorter side.
+    pub width: u32,
+    /// Rows, or 0.
+    pub height: u32,
+}
+
 /// Settings of a fit. Fill it with `softpatch_fit_options_init` first, then change what you like.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -53,9 +78,9 @@ pub struct softpatch_fit_options {
     pub soft_weights: u32,
     /// Values of a projected patch, a multiple of 4 from 4 to 1024.
     pub projection: u32,
-    /// The shorter side of an image is brought to this many pixels.
+    /// With `SOFTPATCH_GEOMETRY_PAPER`, the shorter side of an image is brought to this many pixels.
     pub resize: u32,
-    /// Side of the centred square that is looked at, in pixels.
+    /// With `SOFTPATCH_GEOMETRY_PAPER`, side of the centred square that is looked at, in pixels.
     pub crop: u32,
     /// Images that go through the backbone at a time, 1 to 256.
     pub batch: u32,
@@ -87,6 +112,12 @@ pub struct softpatch_fit_options {
     /// Folders whose images are good, by name or by path below the folder, one a line; null: their names say
     /// so.
     pub take: *const c_char,
+    /// What of a picture is looked at: one of `SOFTPATCH_GEOMETRY_*`.
+    pub geometry: u32,
+    /// How pictures of another aspect come to the frame: one of `SOFTPATCH_FIT_ASPECT_*`.
+    pub fit_aspect: u32,
+    /// Size of the frame.
+    pub size: softpatch_size,
 }
 
 /// The sizes that the struct has had. Whoever adds fields at its end adds here the offset of the first of
@@ -148,7 +179,28 @@ macro_rules! choices {
     )*};
 }
 
-choices! { Discriminator Embedding Compat Precision }
+choices! { Discriminator Embedding Compat Precision Geometry FitAspect }
+
+impl Field for Size {
+    type InC = softpatch_size;
+
+    fn to_c(self) -> softpatch_size {
+        let [width, height] = match self {
+            Self::Shorter(side) => [side, 0],
+            Self::Exact { width, height } => [width, height],
+            _ => [0; 2],
+        };
+        softpatch_size { width, height }
+    }
+
+    fn from_c(c: softpatch_size, _: &str) -> Result<Self, Failure> {
+        match (c.width, c.height) {
+            (0, 0) => Ok(Self::Auto),
+            (side, 0) => Ok(side.to_string().parse()?),
+            (width, height) => Ok(format!("{width}x{height}").parse()?),
+        }
+    }
+}
 
 fn one_of<T: Copy>(all: &[T], value: u32, what: &str) -> Result<T, Failure> {
     all.get(value as usize).copied().ok_or_else(|| {
@@ -180,7 +232,7 @@ macro_rules! fields {
 
 fields! {
     tau coreset_ratio seed discriminator lof_k soft_weights projection resize crop batch embedding
-    embedding_dim compat exif precision bits black white
+    embedding_dim compat exif precision bits black white geometry fit_aspect size
 }
 
 /// Fills `options`, of `size` bytes (`sizeof *options`), with the published defaults.
@@ -229,8 +281,11 @@ unsafe fn read(options: *const softpatch_fit_options) -> Result<softpatch_fit_op
     if options.is_null() {
         return Ok(defaults());
     }
-    // SAFETY: passed on.
-    unsafe { read_sized(options, &SIZES, defaults(), "options") }
+    // A program that was built when there was no other geometry means that one.
+    // SAFETY: passed on, here and below.
+    let old = unsafe { (*options).struct_size } == SIZES[0];
+    let geometry = if old { Geometry::Paper } else { Geometry::default() }.to_c();
+    unsafe { read_sized(options, &SIZES, softpatch_fit_options { geometry, ..defaults() }, "options") }
 }
 
 fn checked(c: &softpatch_fit_options, memory: u64) -> Result<FitOptions, Failure> {
@@ -259,6 +314,11 @@ mod tests {
             ("compat", "official") => SOFTPATCH_COMPAT_OFFICIAL,
             ("precision", "f32") => SOFTPATCH_PRECISION_F32,
             ("precision", "f16") => SOFTPATCH_PRECISION_F16,
+            ("geometry", "whole") => SOFTPATCH_GEOMETRY_WHOLE,
+            ("geometry", "paper") => SOFTPATCH_GEOMETRY_PAPER,
+            ("fit-aspect", "stretch") => SOFTPATCH_FIT_ASPECT_STRETCH,
+            ("fit-aspect", "pad") => SOFTPATCH_FIT_ASPECT_PAD,
+            ("fit-aspect", "crop") => SOFTPATCH_FIT_ASPECT_CROP,
             other => panic!("{other:?} has no number in C"),
         };
         for setting in SETTINGS {
@@ -275,7 +335,9 @@ mod tests {
             .discriminator(Discriminator::None)
             .precision(Precision::F16)
             .exif(true)
-            .bits(12);
+            .bits(12)
+            .fit_aspect(FitAspect::Pad)
+            .size(Size::Exact { width: 640, height: 480 });
         for options in [FitOptions::default(), changed] {
             let c = softpatch_fit_options {
                 lof_k: options.lof_k,
@@ -284,6 +346,8 @@ mod tests {
                 precision: options.precision.to_c(),
                 exif: options.exif.to_c(),
                 bits: options.bits,
+                fit_aspect: options.fit_aspect.to_c(),
+                size: options.size.to_c(),
                 ..defaults()
             };
             assert_eq!(from_c(&c, options.memory).ok(), Some(options));
@@ -309,6 +373,8 @@ mod tests {
             softpatch_fit_options { take: c"\xff".as_ptr(), ..defaults() },
             softpatch_fit_options { all: 2, ..defaults() },
             softpatch_fit_options { bits: 7, ..defaults() },
+            softpatch_fit_options { size: softpatch_size { width: 12, height: 0 }, ..defaults() },
+            softpatch_fit_options { size: softpatch_size { width: 0, height: 99 }, ..defaults() },
             softpatch_fit_options { black: 2.0, white: 1.0, ..defaults() },
         ] {
             assert_eq!(

@@ -52,10 +52,10 @@ pub struct softpatch_model_info {
     pub grid_rows: u32,
     /// Columns of the grid of patches.
     pub grid_columns: u32,
-    /// The shorter side of an image is brought to this many pixels.
-    pub resize: u32,
-    /// Side of the centred square that is looked at, in pixels.
-    pub crop: u32,
+    /// Rows of the frame that pictures are brought to, in pixels.
+    pub frame_rows: u32,
+    /// Columns of the frame.
+    pub frame_columns: u32,
     /// Values of an embedding.
     pub dim: u32,
     /// Rows of the memory bank.
@@ -164,8 +164,8 @@ pub unsafe extern "C" fn softpatch_detector_info(
             kept: from.kept,
             grid_rows: from.grid[0],
             grid_columns: from.grid[1],
-            resize: from.options.resize,
-            crop: from.options.crop,
+            frame_rows: from.frame[0],
+            frame_columns: from.frame[1],
             dim: from.dim,
             bank_rows: from.rows,
             images: u32::try_from(from.images.len()).unwrap_or(u32::MAX),

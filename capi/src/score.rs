@@ -61,10 +61,9 @@ pub const SOFTPATCH_BAYER_BG8: u32 = 20;
 pub const SOFTPATCH_MAP_NONE: u32 = 0;
 /// The patch scores: `grid_rows * grid_columns` values.
 pub const SOFTPATCH_MAP_GRID: u32 = 1;
-/// The map of the crop: `crop * crop` values.
-pub const SOFTPATCH_MAP_CROP: u32 = 2;
-/// The map of the crop brought back to the size of the source image: `width * height` values, 0 outside the
-/// crop. Bilinear, computed on the CPU as a convenience; the map of the crop has all the information.
+/// The map of the model's frame: `frame_rows * frame_columns` values.
+pub const SOFTPATCH_MAP_FRAME: u32 = 2;
+/// The map in the size of the source image: `width * height` values, 0 where the model does not look.
 pub const SOFTPATCH_MAP_SOURCE: u32 = 3;
 
 /// The score passes the threshold.
@@ -139,7 +138,7 @@ pub(crate) fn map_size(detector: &Detector, kind: u32, source: [u32; 2]) -> Resu
     match kind {
         SOFTPATCH_MAP_NONE => Ok([0, 0]),
         SOFTPATCH_MAP_GRID => Ok([info.grid[1], info.grid[0]]),
-        SOFTPATCH_MAP_CROP => Ok([info.options.crop; 2]),
+        SOFTPATCH_MAP_FRAME => Ok([info.frame[1], info.frame[0]]),
         SOFTPATCH_MAP_SOURCE => Ok(source),
         other => Err(Failure::argument(format!("map kind is {other}, it must be 0 to 3"))),
     }
@@ -180,7 +179,7 @@ pub(crate) fn write_map(
 ) -> Result<(), Failure> {
     match kind {
         SOFTPATCH_MAP_GRID => out.copy_from_slice(&score.patches),
-        SOFTPATCH_MAP_CROP => out.copy_from_slice(&score.map),
+        SOFTPATCH_MAP_FRAME => out.copy_from_slice(&score.map),
         SOFTPATCH_MAP_SOURCE => detector.map_in_source(score, width, height, out)?,
         _ => {}
     }

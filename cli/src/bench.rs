@@ -10,7 +10,8 @@ use crate::common::set::{FolderArgs, SetArgs, TakeArgs, end, settle_bits};
 use crate::common::settings::{Given, Scope};
 use crate::common::sizes::human_bytes;
 use softpatch::data::{Dataset, NoiseProtocol};
-use softpatch::detector::{FitOptions, Progress};
+use softpatch::detector::Progress;
+use softpatch::eval::MetricSize;
 use softpatch::eval::bench::{Bench, BenchOptions, Cell, Method, Summary, protocol_of};
 use softpatch::low_level::gpu::Device;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,11 @@ pub struct Args {
     /// Use the lists of images in this folder, as a run writes them to splits/.
     #[arg(long, value_name = "DIR")]
     splits: Option<PathBuf>,
+    /// Pixels in which maps and masks are compared: source (all pixels of the images), frame (what the model
+    /// looks at, as published programs do), a side or WIDTHxHEIGHT; the default is frame with the geometry paper,
+    /// else source.
+    #[arg(long, value_name = "SIZE")]
+    metric_size: Option<MetricSize>,
     #[command(flatten)]
     fit: Given<InBench>,
     #[command(flatten)]
@@ -73,6 +79,7 @@ struct InBench;
 impl Scope for InBench {
     const LEFT_OUT: &'static [&'static str] = &["discriminator", "soft-weights", "seed"];
     const ALIAS: Option<(&'static str, &'static str)> = Some(("coreset-ratio", "ratio"));
+    const DEFAULTS: &'static [(&'static str, &'static str)] = &[("geometry", "paper")];
     const HELP: &'static [(&'static str, &'static str)] = &[
         (
             "exif",
@@ -90,7 +97,7 @@ impl Scope for InBench {
 impl Args {
     fn options(&self) -> Outcome<BenchOptions> {
         let usage = |e: softpatch::Error| Failure::Usage(e.to_string());
-        let mut fit = FitOptions::default();
+        let BenchOptions { mut fit, .. } = BenchOptions::default();
         self.fit.apply(&mut fit)?;
         let mut methods: Vec<Method> = Vec::new();
         for name in &self.methods {
@@ -104,7 +111,17 @@ impl Args {
         let decode = fit.decode();
         let (noise, seeds, splits) = (self.noise.clone(), self.seeds, self.splits.clone());
         let skip_bad = self.set.on_error == OnError::Skip;
-        let options = BenchOptions { methods, noise, protocols, seeds, fit, decode, skip_bad, splits };
+        let options = BenchOptions {
+            methods,
+            noise,
+            protocols,
+            seeds,
+            fit,
+            metric_size: self.metric_size,
+            decode,
+            skip_bad,
+            splits,
+        };
         options.validate().map_err(usage)?;
         Ok(options)
     }

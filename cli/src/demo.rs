@@ -12,8 +12,8 @@ use softpatch::Error;
 use softpatch::data::synth::{Material, SynthOptions, generate};
 use softpatch::data::{DecodeOptions, TestSet, TrainSet, decode_file};
 use softpatch::detector::{Detector, Discriminator, FitOptions};
+use softpatch::eval::MetricSize;
 use softpatch::low_level::gpu::Device;
-use softpatch::report::center_crop;
 use softpatch::report::{HtmlReport, SheetOptions, SheetRow, Verdict, contact_sheet, write_png};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -95,7 +95,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     print(&row("lof (SoftPatch)", figures.image_auroc, figures.pixel_auroc))?;
 
     let order = order_of_show(&scored);
-    let rows = sheet_rows(&detector, &scored, &order)?;
+    let rows = sheet_rows(&scored, &order)?;
     let info = detector.info();
     let range = Some(map_range(info, &[]));
     let picture = out.join("demo.png");
@@ -158,7 +158,7 @@ fn fit_and_score(
     let bars = Bars::new(quiet);
     let detector = Detector::fit(device, &embedded()?, &train, &options, &bars)?;
     detector.save(&out.join(format!("{discriminator}.safetensors")))?;
-    let scored = score_set(&detector, TestSet::open(set)?, OnError::Stop, &bars)?;
+    let scored = score_set(&detector, TestSet::open(set)?, OnError::Stop, MetricSize::Source, &bars)?;
     bars.finish();
     Ok((detector, scored))
 }
@@ -177,19 +177,20 @@ fn order_of_show(scored: &Scored) -> Vec<usize> {
     order.into_iter().map(|(_, _, index)| index).take(PAGE_ITEMS).collect()
 }
 
-fn sheet_rows(detector: &Detector, scored: &Scored, order: &[usize]) -> Outcome<Vec<SheetRow>> {
-    let options = &detector.info().options;
+fn sheet_rows(scored: &Scored, order: &[usize]) -> Outcome<Vec<SheetRow>> {
     let mut rows = Vec::with_capacity(order.len());
     for &index in order {
         let (item, score) = (&scored.set.items[index], &scored.scores[index]);
         let image = decode_file(&item.path, &DecodeOptions::default())?;
-        let pixels = options.crop as usize * options.crop as usize;
+        let pixels = image.width as usize * image.height as usize;
         let name = item.path.file_name().unwrap_or_default().to_string_lossy();
         rows.push(SheetRow {
             title: format!("{}/{name}", item.defect.as_deref().unwrap_or("good")),
-            input: center_crop(&image, options.resize, options.crop)?,
-            mask: Some(scored.masks[index].clone().unwrap_or_else(|| vec![false; pixels])),
-            map: score.map.clone(),
+            input: image,
+            mask: Some(
+                scored.masks[index].as_ref().map_or_else(|| vec![false; pixels], |m| m.pixels.clone()),
+            ),
+            map: scored.maps[index].0.clone(),
             score: score.score,
             verdict: score.anomalous.map(|a| if a { Verdict::Anomalous } else { Verdict::Normal }),
         });

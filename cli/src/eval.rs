@@ -11,7 +11,7 @@ use serde::Serialize;
 use softpatch::Error;
 use softpatch::data::{ImageSource, TestSet};
 use softpatch::detector::{Detector, Progress, Score, Want};
-use softpatch::eval::{Item, Map, Masks, Report, evaluate};
+use softpatch::eval::{Item, Map, Mask, Masks, MetricMaps, MetricSize, Report, Seen, evaluate};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,8 @@ use std::path::{Path, PathBuf};
     after_help = "DATASET is a category of a data set in its published layout, or a plain folder with good/ and \
          a folder per kind of defect (`softpatch data DATASET` shows what is taken for what). Defects without \
          masks count in the image figures only. With --json, one object: `all` and `defects.<name>` hold \
-         images, defects, image_auroc, image_ap, image_f1, pixel_auroc, pixel_ap, pixel_f1, aupro (numbers \
+         images, defects, outside and partly_outside (defects that lie wholly or partly outside of what the \
+         model looks at), image_auroc, image_ap, image_f1, pixel_auroc, pixel_ap, pixel_f1, aupro (numbers \
          from 0 to 1, or null) and notes; each defect is measured against all good images. Exit status 1 \
          where there are no good images or no defects, 3 where images could not be used."
 )]
@@ -32,6 +33,10 @@ pub struct Args {
     dataset: PathBuf,
     #[command(flatten)]
     set: SetArgs,
+    /// Pixels in which maps and masks are compared: source (all pixels of the images, also those that the model
+    /// does not look at), frame (what it looks at, as published programs do), a side or WIDTHxHEIGHT.
+    #[arg(long, value_name = "SIZE", default_value = "source")]
+    metric_size: MetricSize,
     /// One JSON document instead of a table.
     #[arg(long)]
     json: bool,
@@ -45,7 +50,9 @@ pub struct Args {
 pub struct Scored {
     pub set: TestSet,
     pub scores: Vec<Score>,
-    pub masks: Vec<Option<Vec<bool>>>,
+    /// The map of each, row by row, with its rows and columns.
+    pub maps: Vec<(Vec<f32>, [u32; 2])>,
+    pub masks: Vec<Option<Mask>>,
     /// Images and masks that could not be used.
     pub skipped: usize,
 }
@@ -64,7 +71,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     let set = TestSet::open_with(&args.dataset, &args.set.options())?;
     args.set.folder.say(&args.dataset, &set.left_out, &bars)?;
     let detector = open_model(&args.model, &args.weights, &args.device)?;
-    let scored = score_set(&detector, set, args.set.on_error, &bars)?;
+    let scored = score_set(&detector, set, args.set.on_error, args.metric_size, &bars)?;
     bars.finish();
     let mut figures = scored.figures()?;
     figures.all.notes.extend(scored.set.notes.iter().cloned());
@@ -85,11 +92,17 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
 }
 
 /// Scores a test set and reads its masks.
-pub fn score_set(detector: &Detector, mut set: TestSet, on_error: OnError, bars: &Bars) -> Outcome<Scored> {
-    let options = &detector.info().options;
+pub fn score_set(
+    detector: &Detector,
+    mut set: TestSet,
+    on_error: OnError,
+    size: MetricSize,
+    bars: &Bars,
+) -> Outcome<Scored> {
+    let info = detector.info();
     // Before the long work: masks that cannot be read are said at once.
-    let (decode, resize, crop) = (options.decode(), options.resize, options.crop);
-    let mut masks = Masks::load(&set.items, &decode, resize, crop);
+    let (decode, framing) = (info.options.decode(), info.framing());
+    let mut masks = Masks::load(&set.items, &decode, framing, size);
     if on_error == OnError::Stop {
         let images: Vec<&Path> = set.items.iter().map(|i| i.path.as_path()).collect();
         masks = masks.require(&images, &decode)?;
@@ -97,22 +110,27 @@ pub fn score_set(detector: &Detector, mut set: TestSet, on_error: OnError, bars:
     masks.bad.iter().for_each(|error| bars.suspend(|| print_error(error)));
     set.notes.append(&mut masks.notes);
     let mut skipped = masks.bad.len();
-    let files = Files::new(set.items.iter().map(|i| i.path.clone()).collect(), options, false, on_error);
+    let files = Files::new(set.items.iter().map(|i| i.path.clone()).collect(), info, false, on_error);
     let (mut scores, mut kept) = (Vec::with_capacity(files.len()), Vec::with_capacity(files.len()));
-    detector.score_source(&files, Want::Maps, bars, |index, score| {
+    let mut metric = MetricMaps::new(detector.device(), info.grid, framing, size)?;
+    let mut maps = Vec::with_capacity(files.len());
+    detector.score_source(&files, Want::Scores, bars, |index, score| {
         let error = files.take_error(index);
         kept.push(error.is_none());
         match error {
             Some(error) => bars.suspend(|| print_error(&error)),
-            None => scores.push(score),
+            None => {
+                maps.push(metric.run(&score.patches, files.size(index)?)?);
+                scores.push(score);
+            }
         }
         Ok(())
     })?;
     skipped += kept.iter().filter(|kept| !**kept).count();
     let mut left = kept.iter();
     set.items.retain(|_| left.next() == Some(&true));
-    let masks = set.items.iter().map(|i| masks.pixels.get(i.mask.as_ref()?).cloned()).collect();
-    Ok(Scored { set, scores, masks, skipped })
+    let masks = set.items.iter().map(|i| masks.masks.get(i.mask.as_ref()?).cloned()).collect();
+    Ok(Scored { set, scores, maps, masks, skipped })
 }
 
 impl Scored {
@@ -144,13 +162,19 @@ impl Scored {
 
     /// All figures.
     pub fn figures(&self) -> Outcome<Figures> {
-        let items: Vec<Item<'_>> = (self.set.items.iter().zip(&self.scores).zip(&self.masks))
-            .map(|((item, score), mask)| Item {
-                score: score.score,
-                is_defect: item.is_defect(),
-                map: Some(Map { width: score.map_side as usize, scores: &score.map, mask: mask.as_deref() }),
-            })
-            .collect();
+        let items: Vec<Item<'_>> =
+            (self.set.items.iter().zip(&self.scores).zip(self.maps.iter().zip(&self.masks)))
+                .map(|((item, score), ((map, size), mask))| {
+                    let mask = mask.as_ref();
+                    let pixels = mask.map(|m| m.pixels.as_slice());
+                    Item {
+                        score: score.score,
+                        is_defect: item.is_defect(),
+                        map: Some(Map { width: size[1] as usize, scores: map, mask: pixels }),
+                        seen: mask.map_or(Seen::Wholly, |m| m.seen),
+                    }
+                })
+                .collect();
         let kinds: BTreeSet<&String> = self.set.items.iter().filter_map(|i| i.defect.as_ref()).collect();
         let mut by_defect = Vec::new();
         for kind in kinds {

@@ -69,10 +69,11 @@ pub fn run(args: Args, quiet: bool) -> Outcome {
     let info = detector.info();
     let _ = writeln!(
         text,
-        "{}: {} training images, crop {}, bank of {} rows of {} values\n\nfit: {:.2} s",
+        "{}: {} training images, frame {}x{}, bank of {} rows of {} values\n\nfit: {:.2} s",
         category.name,
         info.images.len(),
-        fit.crop,
+        info.frame[1],
+        info.frame[0],
         info.rows,
         info.dim,
         fitted.as_secs_f64()

@@ -137,7 +137,7 @@ impl Extractor {
     /// where a buffer would pass what the device binds).
     ///
     /// # Errors
-    /// [`Error::Weights`] where the file does not fit the network, [`Error::InvalidOption`] where the crop is
+    /// [`Error::Weights`] where the file does not fit the network, [`Error::InvalidOption`] where the input is
     /// too small, [`Error::Limit`] where not even one image fits.
     pub fn with_patches(
         device: &Device,

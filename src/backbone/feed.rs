@@ -3,9 +3,9 @@
 use super::Network;
 use crate::data::Image;
 use crate::gpu::{Device, Plan, Recorder, Submission, Tensor};
-use crate::steps::input::geometry::resize_shorter_side_geometry;
+use crate::steps::input::geometry::Framing;
 use crate::steps::input::resize::{AxisTaps, record_columns, record_rows};
-use crate::steps::input::taps::{ResizeTable, resize_table};
+use crate::steps::input::taps::{ResizeTable, frame_outputs, resize_table};
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const PLANS: usize = 512;
 struct Geometry {
     rows: AxisTaps,
     columns: AxisTaps,
-    /// Part of the source that the crop sees: first column, columns, first row, rows.
+    /// Part of the source that the frame shows: first column, columns, first row, rows.
     source: [u32; 4],
 }
 
@@ -35,8 +35,7 @@ type Way = ([u32; 2], u32, usize, u32);
 /// device after everything that was submitted earlier.
 pub struct Feed {
     device: Device,
-    resize: u32,
-    crop: u32,
+    framing: Framing,
     mean: [f32; 3],
     scale: [f32; 3],
     upload: Tensor,
@@ -53,44 +52,47 @@ pub struct Feed {
     words: Vec<u32>,
 }
 
-/// The table of one axis for the kept outputs only, counted from the first source pixel that they touch.
-fn axis(device: &Device, table: &ResizeTable, first: u32, crop: u32) -> Result<(AxisTaps, u32, u32)> {
-    let (first, crop_len) = (first as usize, crop as usize);
-    let kept = first..first + crop_len;
-    let low = table.start[kept.clone()].iter().copied().min().unwrap_or(0);
-    let high = kept.clone().map(|o| table.start[o] + table.count[o]).max().unwrap_or(0);
-    let window: Vec<[u32; 2]> = kept.clone().map(|o| [table.start[o] - low, table.count[o]]).collect();
-    let coefficients = &table.coefficients[kept.start * table.taps..kept.end * table.taps];
+/// The table of one axis of a frame whose first pixel is output `first` of `table`, counted from the first
+/// source pixel that it touches. Beside the picture, its border goes on.
+fn axis(device: &Device, table: &ResizeTable, first: i64, frame: u32) -> Result<(AxisTaps, u32, u32)> {
+    let kept = frame_outputs(table, first, frame);
+    let low = kept.iter().map(|&o| table.start[o]).min().unwrap_or(0);
+    let high = kept.iter().map(|&o| table.start[o] + table.count[o]).max().unwrap_or(0);
+    let window: Vec<[u32; 2]> = kept.iter().map(|&o| [table.start[o] - low, table.count[o]]).collect();
+    let coefficients: Vec<i32> = kept
+        .iter()
+        .flat_map(|&o| &table.coefficients[o * table.taps..(o + 1) * table.taps])
+        .copied()
+        .collect();
     let taps = AxisTaps {
         window: device.upload(&window, "resize window")?,
-        coefficients: device.upload(coefficients, "resize coefficients")?,
-        out: crop,
+        coefficients: device.upload(&coefficients, "resize coefficients")?,
+        out: frame,
         taps: table.taps as u32,
     };
     Ok((taps, low, high - low))
 }
 
 impl Feed {
-    /// A feed for `network` with the shorter side brought to `resize` and a centred square of `crop` pixels.
+    /// A feed for `network` that brings pictures to a frame.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] where a size is 0 or `crop` is over `resize`.
-    pub fn new(device: &Device, network: &Network, resize: u32, crop: u32) -> Result<Self> {
-        if crop == 0 || resize < crop || resize > 8192 {
-            return Err(Error::InvalidOption(format!(
-                "resize {resize} and crop {crop}: crop must be at least 1 and at most resize, resize at \
-                 most 8192"
-            )));
+    /// [`Error::InvalidOption`] where a side of the frame is 0 or over 8192, or the frame is larger than what
+    /// it is cut from.
+    pub fn new(device: &Device, network: &Network, framing: Framing) -> Result<Self> {
+        let [height, width] = framing.frame;
+        if height.max(width) > 8192 {
+            return Err(Error::InvalidOption(format!("a frame of {width}x{height}: sides are at most 8192")));
         }
+        framing.place(8192, 8192)?;
         Ok(Self {
             device: device.clone(),
-            resize,
-            crop,
+            framing,
             mean: network.mean,
             scale: network.std.map(|s| 1.0 / s),
             upload: device.alloc(UPLOAD_WORDS, "pixels")?,
             used: 0,
-            between: device.alloc(resize as usize * crop as usize, "resized rows")?,
+            between: device.alloc(height as usize * width as usize, "resized rows")?,
             geometries: HashMap::new(),
             input: None,
             plans: HashMap::new(),
@@ -102,8 +104,8 @@ impl Feed {
     /// Whether [`Feed::push`] will take an image of this width and height, as a function that outlives this
     /// borrow.
     pub fn check(&self) -> impl Fn(u32, u32) -> Result<()> + Sync + use<> {
-        let (resize, crop) = (self.resize, self.crop);
-        move |width, height| resize_shorter_side_geometry(width, height, resize, crop).map(drop)
+        let framing = self.framing;
+        move |width, height| framing.place(width, height).map(drop)
     }
 
     fn prepare(&mut self, width: u32, height: u32) -> Result<()> {
@@ -114,12 +116,13 @@ impl Feed {
             self.geometries.clear();
             self.plans.clear();
         }
-        let geometry = resize_shorter_side_geometry(width, height, self.resize, self.crop)?;
+        let placement = self.framing.place(width, height)?;
+        let [frame_h, frame_w] = placement.frame;
         let (rows, first_column, columns_used) =
-            axis(&self.device, &resize_table(width, geometry.width), geometry.left, self.crop)?;
+            axis(&self.device, &resize_table(width, placement.width), placement.left, frame_w)?;
         let (columns, first_row, rows_used) =
-            axis(&self.device, &resize_table(height, geometry.height), geometry.top, self.crop)?;
-        let need = rows_used as usize * self.crop as usize;
+            axis(&self.device, &resize_table(height, placement.height), placement.top, frame_h)?;
+        let need = rows_used as usize * frame_w as usize;
         if self.between.len() < need {
             self.between = self.device.alloc(need, "resized rows")?;
             self.plans.clear();
@@ -134,11 +137,11 @@ impl Feed {
         Ok(())
     }
 
-    /// Uploads `image` on its way into slot `slot` of `input` `[batch][crop][crop][4]`, for [`Feed::submit`].
+    /// Uploads `image` on its way into slot `slot` of `input` `[batch][rows][columns][4]`, for [`Feed::submit`].
     /// Where the upload buffer is full, what came before is submitted first.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] where the image does not suit the crop, [`Error::Limit`] and
+    /// [`Error::InvalidOption`] where the image does not suit the frame, [`Error::Limit`] and
     /// [`Error::Device`] from the device.
     pub fn push(&mut self, image: &Image<'_>, input: &Tensor, slot: u32) -> Result<()> {
         if !self.input.as_ref().is_some_and(|known| known.is(input)) {
@@ -190,18 +193,10 @@ impl Feed {
         let pixels = self.upload.slice(used, strip as usize * columns as usize);
         record_rows(&mut recorder, &pixels, [strip, columns], &geometry.rows, &self.between, done)?;
         if last {
-            let to = slot * self.crop * self.crop * 4;
+            let [frame_h, frame_w] = self.framing.frame;
+            let to = slot * frame_h * frame_w * 4;
             let (between, columns) = (&self.between, &geometry.columns);
-            record_columns(
-                &mut recorder,
-                between,
-                [self.crop, 0],
-                columns,
-                self.mean,
-                self.scale,
-                input,
-                to,
-            )?;
+            record_columns(&mut recorder, between, [frame_w, 0], columns, self.mean, self.scale, input, to)?;
         }
         let plan = Arc::new(recorder.finish()?);
         if self.plans.len() >= PLANS {

@@ -108,13 +108,23 @@ impl Network {
                 (Some(h @ 1..), Some(w @ 1..)) => sizes.push([h, w, out_c]),
                 _ => {
                     return Err(Error::InvalidOption(format!(
-                        "a crop of {h}x{w} is too small for {}: nothing is left at {}",
+                        "an input of {w}x{h} is too small for {}: nothing is left at {}",
                         self.name, layer.weight
                     )));
                 }
             }
         }
         Ok(sizes)
+    }
+
+    /// Pixels of the input by which a step of the coarsest tap goes: sides that are multiples of it leave no
+    /// pixel out, and every stage's grid divides the finer one's.
+    pub fn stride(&self) -> u32 {
+        let mut strides = vec![1];
+        for layer in &self.layers {
+            strides.push(strides[layer.input] * layer.stride);
+        }
+        self.taps.iter().map(|tap| strides[tap.value]).max().unwrap_or(1)
     }
 
     /// Shape of layer `index` for a batch.

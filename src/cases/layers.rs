@@ -7,6 +7,7 @@ use crate::Result;
 use crate::gpu::{Device, Tensor};
 use crate::reference as plain;
 use crate::shapes::{Activation, ConvShape};
+use crate::steps::input::geometry::Framing;
 use crate::steps::input::resize::{AxisTaps, record_columns, record_rows};
 use crate::steps::network::conv::Conv;
 use crate::steps::network::depthwise::Depthwise;
@@ -150,39 +151,41 @@ pub fn pool(device: &Device, shape: ConvShape, f16: bool) -> Result<Case> {
     )
 }
 
-/// Antialiased resize of `w` x `h` pixels, middle square, normalisation.
-pub fn resize(device: &Device, [w, h]: [u32; 2], [side, crop]: [u32; 2], f16: bool) -> Result<Case> {
+/// Antialiased resize of `w` x `h` pixels, frame, normalisation.
+pub fn resize(device: &Device, [w, h]: [u32; 2], framing: Framing, f16: bool) -> Result<Case> {
     let rgb: Vec<u8> = values((w * h * 3) as usize, 1).iter().map(|v| ((v + 0.5) * 255.0) as u8).collect();
     let (mean, std) = ([127.0, 116.28, 103.53], [128.0, 57.12, 57.375]);
-    let want = plain::input::resize::preprocess(&rgb, w, h, side, crop, mean, std)?;
-    let geometry = crate::steps::input::geometry::resize_shorter_side_geometry(w, h, side, crop)?;
-    let axis = |input: u32, output: u32, first: u32| -> Result<AxisTaps> {
+    let want = plain::input::resize::preprocess(&rgb, w, h, framing, mean, std)?;
+    let placement = framing.place(w, h)?;
+    let [frame_h, frame_w] = framing.frame;
+    let axis = |input: u32, output: u32, first: i64, frame: u32| -> Result<AxisTaps> {
         let table = crate::steps::input::taps::resize_table(input, output);
-        let kept = first as usize..(first + crop) as usize;
-        let window: Vec<[u32; 2]> = kept.clone().map(|o| [table.start[o], table.count[o]]).collect();
-        let coefficients = &table.coefficients[kept.start * table.taps..kept.end * table.taps];
+        let kept = crate::steps::input::taps::frame_outputs(&table, first, frame);
+        let window: Vec<[u32; 2]> = kept.iter().map(|&o| [table.start[o], table.count[o]]).collect();
+        let coefficients: Vec<i32> =
+            kept.iter().flat_map(|&o| &table.coefficients[o * table.taps..][..table.taps]).copied().collect();
         Ok(AxisTaps {
             window: device.upload(&window, "resize window")?,
-            coefficients: device.upload(coefficients, "resize coefficients")?,
-            out: crop,
+            coefficients: device.upload(&coefficients, "resize coefficients")?,
+            out: frame,
             taps: table.taps as u32,
         })
     };
-    let rows = axis(w, geometry.width, geometry.left)?;
-    let columns = axis(h, geometry.height, geometry.top)?;
+    let rows = axis(w, placement.width, placement.left, frame_w)?;
+    let columns = axis(h, placement.height, placement.top, frame_h)?;
     let packed: Vec<u32> =
         rgb.chunks_exact(3).map(|p| u32::from(p[0]) | u32::from(p[1]) << 8 | u32::from(p[2]) << 16).collect();
     let x = device.upload(&packed, "pixels")?;
-    let between = device.alloc((h * crop) as usize, "resized rows")?;
+    let between = device.alloc((h * frame_w) as usize, "resized rows")?;
     let c = room(device, f16, want.len())?;
-    let len = packed.len() + (h * crop) as usize + want.len();
+    let len = packed.len() + (h * frame_w) as usize + want.len();
     let answer = c.clone();
     Case::new(
         device,
         |recorder| {
             record_rows(recorder, &x, [h, w], &rows, &between, 0)?;
             let scale = std.map(|s| 1.0 / s);
-            record_columns(recorder, &between, [crop, 0], &columns, mean, scale, &c, 0)
+            record_columns(recorder, &between, [frame_w, 0], &columns, mean, scale, &c, 0)
         },
         move |device| {
             // The 8-bit values are the reference's bit for bit. What is left: a difference, the rounding of 1

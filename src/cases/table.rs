@@ -10,6 +10,7 @@ use crate::backbone::{Network, Patches, Precision};
 use crate::gpu::{Archetype, Device};
 use crate::settings::{Compat, Discriminator, FitOptions, coreset_batch};
 use crate::shapes::{Activation, ConvShape};
+use crate::steps::input::geometry::Framing;
 use crate::steps::network::depthwise::run_length;
 use crate::steps::tuning::{BIG_FROM, COOP_BIG_FROM};
 
@@ -121,7 +122,7 @@ fn embedding(all: &mut Vec<Entry>, pooled: bool, f16: bool) {
 
 fn input(all: &mut Vec<Entry>, f16: bool) {
     let text = format!("50x37 -> 32, crop 28{}", stored(f16));
-    all.push(Entry::new("resize", text, INPUT, move |d| resize(d, [50, 37], [32, 28], f16)));
+    all.push(Entry::new("resize", text, INPUT, move |d| resize(d, [50, 37], Framing::middle(32, 28), f16)));
 }
 
 /// Products in f32 beside the backbone.
@@ -244,12 +245,11 @@ pub(crate) struct Use<'a> {
 }
 
 impl<'a> Use<'a> {
-    /// A backbone as `options` have it.
+    /// A backbone as `options` have it, for inputs of `size` rows and columns.
     ///
     /// # Errors
-    /// [`crate::Error::InvalidOption`] where the crop is too small for the network.
-    pub fn new(network: &'a Network, options: &FitOptions, then: Then<'a>) -> Result<Self> {
-        let size = [options.crop; 2];
+    /// [`crate::Error::InvalidOption`] where the input is too small for the network.
+    pub fn new(network: &'a Network, options: &FitOptions, size: [u32; 2], then: Then<'a>) -> Result<Self> {
         let patches = options.patches(&network.name);
         let dim = embedding_dim(network, &network.sizes(size[0], size[1])?, patches);
         Ok(Self { network, size, patches, precision: options.precision, dim, then })

@@ -1,6 +1,7 @@
 //! Image files as a source, and what there is to say of how they are read.
 
 use super::decode::{DecodeOptions, Note, decode_with_notes};
+use super::mask_file::shown_size;
 use super::{ImageSource, OwnedImage};
 use crate::Result;
 use std::borrow::Cow;
@@ -37,6 +38,10 @@ impl ImageSource for FileSource {
     }
     fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>> {
         self.notes.decode(&self.paths[index], &self.options).map(Cow::Owned)
+    }
+    /// From the file's header.
+    fn size(&self, index: usize) -> Result<[u32; 2]> {
+        shown_size(&self.paths[index], &self.options)
     }
     /// With the number of files of each topic, and the first of them.
     fn notes(&self) -> Vec<String> {

@@ -70,6 +70,21 @@ pub(crate) fn stored_size(path: &Path, options: &DecodeOptions) -> Result<(u32, 
     Ok((picture.width, picture.height, orientation))
 }
 
+/// Width and height of an image as it is shown under these options.
+///
+/// # Errors
+/// As [`inspect_file`].
+pub(crate) fn shown_size(path: &Path, options: &DecodeOptions) -> Result<[u32; 2]> {
+    let (width, height, orientation) = stored_size(path, options)?;
+    Ok(if options.exif_orientation && swaps_sides(orientation) { [height, width] } else { [width, height] })
+}
+
+/// Whether a picture that is turned so has its height for its width.
+pub(crate) fn swaps_sides(orientation: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
+}
+
 /// Turns a mask as its image is turned.
 ///
 /// # Errors

@@ -12,6 +12,9 @@ pub trait Pixels: Sync {
     /// # Errors
     /// [`Error::InvalidImage`] where the pixels do not fit the size.
     fn rgb8(&self) -> Result<Cow<'_, OwnedImage>>;
+
+    /// Width and height in pixels.
+    fn size(&self) -> [u32; 2];
 }
 
 impl Pixels for OwnedImage {
@@ -19,17 +22,26 @@ impl Pixels for OwnedImage {
         self.as_image()?;
         Ok(Cow::Borrowed(self))
     }
+    fn size(&self) -> [u32; 2] {
+        [self.width, self.height]
+    }
 }
 
 impl Pixels for Image<'_> {
     fn rgb8(&self) -> Result<Cow<'_, OwnedImage>> {
         Ok(Cow::Owned(self.to_rgb8()))
     }
+    fn size(&self) -> [u32; 2] {
+        [self.width(), self.height()]
+    }
 }
 
 impl Pixels for Frame {
     fn rgb8(&self) -> Result<Cow<'_, OwnedImage>> {
         Ok(Cow::Owned(self.as_image().to_rgb8()))
+    }
+    fn size(&self) -> [u32; 2] {
+        [self.as_image().width(), self.as_image().height()]
     }
 }
 
@@ -110,6 +122,9 @@ impl<T: Images> ImageSource for MemorySource<T> {
     fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>> {
         self.0.images()[index].rgb8()
     }
+    fn size(&self, index: usize) -> Result<[u32; 2]> {
+        Ok(self.0.images()[index].size())
+    }
 }
 
 /// The images of a source under other names, which messages and models then hold.
@@ -155,6 +170,9 @@ impl<S: ImageSource> ImageSource for Named<S> {
     }
     fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>> {
         self.source.load(index)
+    }
+    fn size(&self, index: usize) -> Result<[u32; 2]> {
+        self.source.size(index)
     }
     fn notes(&self) -> Vec<String> {
         self.source.notes()

@@ -55,6 +55,14 @@ pub trait ImageSource: Sync {
     fn name(&self, index: usize) -> String;
     /// Decodes image `index`.
     fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>>;
+    /// Width and height of image `index` in pixels, as [`ImageSource::load`] will have it; the shape of a model's
+    /// frame follows from those of the training images. Decodes it unless the source knows better.
+    ///
+    /// # Errors
+    /// As [`ImageSource::load`].
+    fn size(&self, index: usize) -> Result<[u32; 2]> {
+        self.load(index).map(|image| [image.width, image.height])
+    }
     /// What a user should know of how the images that were loaded so far were read, a line for each topic.
     fn notes(&self) -> Vec<String> {
         Vec::new()

@@ -3,6 +3,7 @@
 use super::affine::Affine;
 use super::decode::DecodeOptions;
 use super::file_source::FileNotes;
+use super::mask_file::shown_size;
 use super::test_set::{TestItem, TestSet};
 use super::{ImageSource, OwnedImage};
 use crate::{Error, Result};
@@ -143,6 +144,10 @@ impl ImageSource for SplitSource {
             Some(affine) => affine.apply(&image).map(Cow::Owned),
             None => Ok(Cow::Owned(image)),
         }
+    }
+    fn size(&self, index: usize) -> Result<[u32; 2]> {
+        // A move keeps the size.
+        shown_size(&self.entries[index].path, &self.options)
     }
     fn notes(&self) -> Vec<String> {
         self.notes.lines()

@@ -2,6 +2,7 @@
 
 use super::denoise::{Denoised, denoise};
 use super::features::Features;
+use super::frame::frame_of;
 use super::patch_store::Place;
 use super::score::Scorer;
 use super::threshold::{Calibration, robust_threshold, sample};
@@ -41,26 +42,27 @@ pub(super) fn fit(
             options.discriminator
         )));
     }
+    let frame = frame_of(&backbone.network, options, source, progress)?;
     let mut extractor = Extractor::with_patches(
         device,
         backbone.network.clone(),
         &backbone.weights,
-        [options.crop; 2],
+        frame,
         options.batch,
         options.patches(&backbone.network.name),
         options.precision,
     )?;
-    let what = Use::new(&backbone.network, options, Then::Fit(options, source.len()))?;
+    let what = Use::new(&backbone.network, options, frame, Then::Fit(options, source.len()))?;
     self_test(device, &what)?;
     let grid = extractor.grid();
     let patches = source.len() as u64 * u64::from(grid[0] * grid[1]);
     check_bank(device, patches, extractor.dim(), options)?;
-    let mut feed = Feed::new(device, extractor.network(), options.resize, options.crop)?;
+    let mut feed = Feed::new(device, extractor.network(), options.framing(frame))?;
     let features = Features::extract(device, &mut extractor, &mut feed, source, options, progress)?;
     // The bank takes the place of the activations, until there are images to score.
     extractor.rest();
     let images = (0..source.len()).map(|i| source.name(i)).collect();
-    let origin = Origin { backbone: backbone.info(), images, grid };
+    let origin = Origin { backbone: backbone.info(), images, grid, frame };
     let Learnt { model, bank, .. } = learn(device, features, origin, options, progress)?;
     let scorer = Scorer::new(device, &model.info, extractor, feed, bank)?;
     Ok((model, scorer))
@@ -121,6 +123,8 @@ pub(crate) struct Origin {
     pub images: Vec<String>,
     /// Rows and columns of the grid of patches.
     pub grid: [u32; 2],
+    /// Rows and columns of the frame in pixels.
+    pub frame: [u32; 2],
 }
 
 /// Selects the memory bank from the kept patches (docs/method.md, section 5); the model has no threshold yet.
@@ -132,7 +136,7 @@ pub(crate) fn build(
     options: &FitOptions,
     progress: &dyn Progress,
 ) -> Result<Model> {
-    let Origin { backbone, images, grid } = origin;
+    let Origin { backbone, images, grid, frame } = origin;
     let patches = features.images * features.positions;
     let wanted = picks(options, patches);
     let picks = wanted.min(denoised.kept.len()) as u32;
@@ -190,6 +194,7 @@ pub(crate) fn build(
             backbone,
             images,
             grid,
+            frame,
             dim: features.dim as u32,
             rows: rows.len() as u32,
             noise_threshold: denoised.threshold,

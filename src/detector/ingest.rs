@@ -76,7 +76,7 @@ fn unsuitable(error: Error, name: String) -> Error {
         Error::InvalidOption(reason) => Error::Image {
             path: name.into(),
             reason,
-            remedy: "Leave the image out, or choose another resize and crop",
+            remedy: "Leave the image out, or cut it into pieces nearer to the frame's shape",
         },
         other => other,
     }

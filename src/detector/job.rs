@@ -56,13 +56,13 @@ impl Progress for Reporter {
 /// # use softpatch::data::synth::{Material, render};
 /// use softpatch::data::MemorySource;
 /// use softpatch::detector::{FitEvent, FitJob};
-/// use softpatch::{Backbone, Device, DeviceOptions, FitOptions};
+/// use softpatch::{Backbone, Device, DeviceOptions, FitOptions, Size};
 /// use std::time::Duration;
 ///
 /// # fn main() -> softpatch::Result<()> {
 /// # let good = (0..8).map(|i| render(Material::Gear, None, i, 96).map(|r| r.0)).collect::<Result<Vec<_>, _>>()?;
 /// let (device, backbone) = (Device::open(&DeviceOptions::default())?, Backbone::embedded()?);
-/// let options = FitOptions::default().resize(96).crop(96);
+/// let options = FitOptions::default().size(Size::Shorter(96));
 /// let job = FitJob::start(&device, &backbone, MemorySource(good), &options)?;
 /// while !job.is_finished() {
 ///     // A window stays responsive here; `job.cancel()` ends it.

@@ -3,6 +3,7 @@
 mod denoise;
 mod features;
 mod fit;
+mod frame;
 mod ingest;
 mod job;
 mod patch_scorer;
@@ -16,7 +17,8 @@ mod stream;
 mod threshold;
 
 pub use crate::settings::{
-    Choice, Compat, Discriminator, Embedding, FitOptions, SETTINGS, Setting, SettingOf, Values,
+    Choice, Compat, Discriminator, Embedding, FitAspect, FitOptions, Geometry, SETTINGS, Setting, SettingOf,
+    Size, Values,
 };
 pub use job::{FitEvent, FitJob};
 pub use patch_scorer::{Score, Want};
@@ -28,6 +30,7 @@ pub use stream::{Busy, Finished, Scores, Stream, Ticket, Waited};
 pub(crate) use denoise::{denoise, denoise_by, outlier_scores};
 pub(crate) use features::Features;
 pub(crate) use fit::{Learnt, Origin, build, check_bank, learn};
+pub(crate) use frame::frame_of;
 pub(crate) use ingest::embed;
 pub(crate) use patch_scorer::{Batch, PatchScorer};
 pub(crate) use projection::Projection;
@@ -40,6 +43,7 @@ use crate::cases::{Entry, Then, Use, of_use};
 use crate::data::{Image, ImageSource};
 use crate::gpu::Device;
 pub use crate::model::{Model, ModelInfo, VERSION};
+pub use crate::steps::input::geometry::{Framing, Placement, Way};
 use crate::{Result, process};
 use score::Scorer;
 use std::path::Path;
@@ -53,13 +57,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// # #[cfg(feature = "embedded-weights")] {
 /// # use softpatch::data::synth::{Material, render};
 /// use softpatch::data::MemorySource;
-/// use softpatch::{Backbone, Detector, Device, DeviceOptions, FitOptions, Quiet};
+/// use softpatch::{Backbone, Detector, Device, DeviceOptions, FitOptions, Quiet, Size};
 ///
 /// # fn main() -> softpatch::Result<()> {
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let good = (0..8).map(|i| render(Material::Gear, None, i, 96).map(|r| r.0)).collect::<Result<Vec<_>, _>>()?;
 /// let (device, backbone) = (Device::open(&DeviceOptions::default())?, Backbone::embedded()?);
-/// let options = FitOptions::default().resize(96).crop(96);
+/// let options = FitOptions::default().size(Size::Shorter(96));
 /// // `good` are images in memory; a folder is opened by `data::TrainSet`.
 /// let detector = Detector::fit(&device, &backbone, &MemorySource(&good), &options, &Quiet)?;
 /// let file = folder.path().join("part.safetensors");
@@ -105,22 +109,23 @@ impl Detector {
         Self::of(device, model, scorer)
     }
 
-    /// The cases that [`Detector::fit`] with these settings and so many images tries first, for tests that no
-    /// kernel is left out.
+    /// The cases that [`Detector::fit`] with these settings, a frame of these rows and columns, and so many images
+    /// tries first, for tests that no kernel is left out.
     ///
     /// # Errors
-    /// [`crate::Error::InvalidOption`] where the crop is too small for the network.
+    /// [`crate::Error::InvalidOption`] where the frame is too small for the network.
     #[doc(hidden)]
     pub fn self_test_cases(
         device: &Device,
         backbone: &Backbone,
         options: &FitOptions,
+        frame: [u32; 2],
         images: usize,
     ) -> Result<Vec<Entry>> {
         let options =
             &FitOptions { embedding: options.embedding_for(&backbone.network.name), ..options.clone() };
         let then = Then::Fit(options, images);
-        of_use(device, &Use::new(&backbone.network, options, then)?)
+        of_use(device, &Use::new(&backbone.network, options, frame, then)?)
     }
 
     /// Puts a model that was loaded elsewhere on a device.
@@ -182,7 +187,7 @@ impl Detector {
     /// Scores images in memory, in order, with their maps.
     ///
     /// # Errors
-    /// [`crate::Error::InvalidOption`] where an image is too small for the crop, [`crate::Error::Device`]
+    /// [`crate::Error::InvalidOption`] where an image is too long and thin for the frame, [`crate::Error::Device`]
     /// where the device failed.
     pub fn score(&self, images: &[Image<'_>]) -> Result<Vec<Score>> {
         self.scorer()?.score(images, Want::Maps)

@@ -15,9 +15,9 @@ pub struct Score {
     pub grid: [u32; 2],
     /// Patch scores, row by row: weight times squared distance to the nearest bank row.
     pub patches: Vec<f32>,
-    /// Side of the map in pixels: the crop.
-    pub map_side: u32,
-    /// Anomaly map of the crop, row by row: the patch scores, upsampled and blurred. Empty where none was
+    /// Rows and columns of the map: those of the model's frame.
+    pub map_size: [u32; 2],
+    /// Anomaly map of the frame, row by row: the patch scores, upsampled and blurred. Empty where none was
     /// asked for.
     pub map: Vec<f32>,
 }
@@ -46,7 +46,7 @@ pub(crate) struct Batch {
 /// Features to scores for a batch, with the buffers for it.
 pub(crate) struct PatchScorer {
     grid: [u32; 2],
-    crop: u32,
+    frame: [u32; 2],
     /// The bank.
     pub bank: Bank,
     /// Buffers of its search.
@@ -62,25 +62,26 @@ pub(crate) struct PatchScorer {
 pub(crate) const SETS: usize = 2;
 
 impl PatchScorer {
-    /// Buffers for `batch` images of patches `grid` and maps of `crop` x `crop` pixels.
-    pub fn new(device: &Device, bank: Bank, grid: [u32; 2], crop: u32, batch: u32) -> Result<Self> {
+    /// Buffers for `batch` images of patches `grid` and maps of `frame` pixels.
+    pub fn new(device: &Device, bank: Bank, grid: [u32; 2], frame: [u32; 2], batch: u32) -> Result<Self> {
         let positions = grid[0] * grid[1];
-        let [top, scores, maps] = Self::words(grid, crop, batch as usize);
+        let [top, scores, maps] = Self::words(grid, frame, batch as usize);
         let set = || Readback::new(device, top + scores + maps, "results");
         Ok(Self {
             grid,
-            crop,
+            frame,
             search: bank.search(device, batch * positions)?,
             bank,
-            maps: Maps::new(device, grid, [crop; 2], batch as usize)?,
+            maps: Maps::new(device, grid, frame, batch as usize)?,
             top: device.alloc(top, "image scores")?,
             sets: [set()?, set()?],
         })
     }
 
     /// Words of the results of `count` images.
-    fn words(grid: [u32; 2], crop: u32, count: usize) -> [usize; 3] {
-        [1, grid[0] as usize * grid[1] as usize, crop as usize * crop as usize].map(|words| count * words)
+    fn words(grid: [u32; 2], frame: [u32; 2], count: usize) -> [usize; 3] {
+        let area = |[h, w]: [u32; 2]| h as usize * w as usize;
+        [1, area(grid), area(frame)].map(|words| count * words)
     }
 
     /// Records embeddings `[images][positions][dim]` to what is wanted, and on into set `set`.
@@ -99,7 +100,7 @@ impl PatchScorer {
             wanted.push(&self.maps.maps);
         }
         let mut to = 0;
-        let words = Self::words(self.grid, self.crop, images as usize);
+        let words = Self::words(self.grid, self.frame, images as usize);
         for (tensor, words) in wanted.into_iter().zip(words) {
             recorder.copy_back(tensor, words, &self.sets[set], to);
             to += words;
@@ -115,8 +116,8 @@ impl PatchScorer {
         threshold: Option<f32>,
     ) -> Result<Vec<Score>> {
         let count = images as usize;
-        let [tops, scores, _] = Self::words(self.grid, self.crop, count);
-        let [_, positions, pixels] = Self::words(self.grid, self.crop, 1);
+        let [tops, scores, _] = Self::words(self.grid, self.frame, count);
+        let [_, positions, pixels] = Self::words(self.grid, self.frame, 1);
         let words = self.sets[set].read(submission)?;
         let top: Vec<f32> = words.words(0..tops);
         let (scores, maps) = (tops, tops + scores);
@@ -132,7 +133,7 @@ impl PatchScorer {
                 anomalous: threshold.map(|t| score > t),
                 grid: self.grid,
                 patches: words.words(scores + i * positions..scores + (i + 1) * positions),
-                map_side: self.crop,
+                map_size: self.frame,
                 map: map(i),
             })
             .collect())

@@ -19,7 +19,7 @@ impl Chunks {
         if per == 0 {
             return Err(Error::Limit(format!(
                 "the features of one image ({image_words} values) pass what the device binds; use a smaller \
-                 crop"
+                 frame"
             )));
         }
         let lens = (0..images).step_by(per).map(|start| per.min(images - start) * image_words);

@@ -72,7 +72,7 @@ impl Scorer {
         let batch = extractor.batch().min((bank.max_queries(device) / positions).max(1));
         Ok(Self {
             device: device.clone(),
-            scorer: PatchScorer::new(device, bank, info.grid, info.options.crop, batch)?,
+            scorer: PatchScorer::new(device, bank, info.grid, info.frame, batch)?,
             extractor,
             feed,
             batch,
@@ -102,9 +102,8 @@ impl Scorer {
             });
         }
         let (options, network) = (&info.options, &backbone.network);
-        let (crop, resize) = (options.crop, options.resize);
         let patches = options.patches(&network.name);
-        self_test(device, &Use::new(network, options, Then::Score)?)?;
+        self_test(device, &Use::new(network, options, info.frame, Then::Score)?)?;
         let bank = model.bank.prepare(device)?;
         let positions = info.grid[0] * info.grid[1];
         let batch = options.batch.min((bank.max_queries(device) / positions).max(1));
@@ -112,12 +111,12 @@ impl Scorer {
             device,
             network.clone(),
             &backbone.weights,
-            [crop; 2],
+            info.frame,
             batch,
             patches,
             options.precision,
         )?;
-        let feed = Feed::new(device, extractor.network(), resize, crop)?;
+        let feed = Feed::new(device, extractor.network(), info.framing())?;
         Self::new(device, &model.info, extractor, feed, bank)
     }
 

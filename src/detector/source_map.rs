@@ -1,7 +1,6 @@
 //! The anomaly map in the pixels of the source image.
 
 use super::{Detector, Score};
-use crate::steps::input::geometry::resize_shorter_side_geometry;
 use crate::steps::map::source_map::SourceAxis;
 use crate::{Error, Result, process};
 use std::sync::PoisonError;
@@ -17,8 +16,8 @@ impl Detector {
     /// image of more than half a million columns, [`Error::Device`] where the device failed.
     pub fn map_in_source(&self, score: &Score, width: u32, height: u32, out: &mut [f32]) -> Result<()> {
         process::check()?;
-        let [rows, columns] = self.on_frame(width, height)?;
-        let positions = self.info().grid[0] as usize * self.info().grid[1] as usize;
+        let info = self.info();
+        let positions = info.grid[0] as usize * info.grid[1] as usize;
         if out.len() as u64 != u64::from(width) * u64::from(height) || score.patches.len() != positions {
             return Err(Error::InvalidOption(format!(
                 "a map of {} values for {width}x{height}, from {} patch scores for {positions}",
@@ -26,20 +25,8 @@ impl Detector {
                 score.patches.len()
             )));
         }
+        let placement = info.framing().place(width, height)?;
         let mut maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
-        maps.run(&score.patches, rows, columns, out)
-    }
-
-    /// How the rows and the columns of a source image lie on the frame.
-    fn on_frame(&self, width: u32, height: u32) -> Result<[SourceAxis; 2]> {
-        let options = &self.info().options;
-        let g = resize_shorter_side_geometry(width, height, options.resize, options.crop)?;
-        let axis = |source, resized, first: u32| SourceAxis {
-            source,
-            resized,
-            first: first.into(),
-            frame: options.crop,
-        };
-        Ok([axis(height, g.height, g.top), axis(width, g.width, g.left)])
+        maps.run(&score.patches, SourceAxis::of(&placement, [height, width]), out)
     }
 }

@@ -1,8 +1,9 @@
-//! Ground-truth masks in the geometry of the anomaly maps.
+//! Ground-truth masks in the pixels in which they are compared with anomaly maps.
 
-use crate::data::mask_file::{Marks, read_marks, stored_size, turned};
+use super::ground::{MetricSize, Seen};
+use crate::data::mask_file::{Marks, read_marks, stored_size, swaps_sides, turned};
 use crate::data::{DecodeOptions, TestItem, decode_file, list_images};
-use crate::steps::input::geometry::resize_shorter_side_geometry;
+use crate::steps::input::geometry::{Framing, Placement, Way};
 use crate::steps::input::pixels::{check_len, cut, resize_gray};
 use crate::{Error, Result};
 use image::metadata::Orientation;
@@ -10,16 +11,21 @@ use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-/// A mask in the geometry of an anomaly map.
+/// A mask in the pixels in which it is compared with a map.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mask {
-    /// `crop * crop` values, row by row, true for defect pixels.
+    /// Rows and columns.
+    pub size: [u32; 2],
+    /// As many values, row by row, true for defect pixels.
     pub pixels: Vec<bool>,
+    /// How much of what it marks the model looks at.
+    pub seen: Seen,
     /// What a reader of the figures should know: the threshold of a grey-scale mask.
     pub notes: Vec<String>,
 }
 
-/// Reads the mask of an image and brings it to the geometry of the preprocessed image, see [`crop_mask`].
+/// Reads the mask of an image and brings it to `size`, as [`framed_mask`] does; `framing` is how a model looks at
+/// the image.
 ///
 /// Any value but 0 marks a defect: 255, a class number, a colour of a palette; where alpha varies, only what
 /// is not transparent counts. A grey-scale mask has a threshold, half of its range, which
@@ -30,18 +36,18 @@ pub struct Mask {
 ///
 /// # Errors
 /// [`Error::Image`] where mask or image cannot be read, and where their aspects differ; those of
-/// [`crop_mask`]; [`Error::Dataset`] where `mask` is a folder without images.
+/// [`framed_mask`]; [`Error::Dataset`] where `mask` is a folder without images.
 pub fn load_mask(
     mask: impl AsRef<Path>,
     image: impl AsRef<Path>,
     options: &DecodeOptions,
-    resize: u32,
-    crop: u32,
+    framing: Framing,
+    size: MetricSize,
 ) -> Result<Mask> {
     let (path, image) = (mask.as_ref(), image.as_ref());
     let stored = stored_size(image, options)?;
     if !path.is_dir() {
-        return drawn(path, image, stored, options)?.crop(resize, crop);
+        return drawn(path, image, stored, options)?.compared(framing, size);
     }
     let mut whole: Vec<Drawn> = Vec::new();
     let parts = list_images(path)?.images;
@@ -57,22 +63,27 @@ pub fn load_mask(
             None => whole.push(part),
         }
     }
-    let mut union = Mask { pixels: vec![false; crop as usize * crop as usize], notes: Vec::new() };
+    let mut union: Option<Mask> = None;
     for part in whole {
-        let part = part.crop(resize, crop)?;
-        union.notes.extend(part.notes);
-        for (pixel, marked) in union.pixels.iter_mut().zip(part.pixels) {
-            *pixel |= marked;
-        }
+        let part = part.compared(framing, size)?;
+        union = Some(match union {
+            None => part,
+            Some(mut union) => {
+                union.notes.extend(part.notes);
+                union.pixels.iter_mut().zip(part.pixels).for_each(|(pixel, marked)| *pixel |= marked);
+                union.seen = if union.seen == part.seen { part.seen } else { Seen::Partly };
+                union
+            }
+        });
     }
-    Ok(union)
+    union.ok_or_else(|| Error::Internal("masks without a mask".into()))
 }
 
 /// The masks of a test set.
 #[derive(Debug, Default)]
 pub struct Masks {
-    /// By the path of the mask: `crop * crop` values, true for defect pixels.
-    pub pixels: HashMap<PathBuf, Vec<bool>>,
+    /// By the path of the mask.
+    pub masks: HashMap<PathBuf, Mask>,
     /// What is wrong with each mask that [`load_mask`] refuses.
     pub bad: Vec<Error>,
     /// What a reader of the figures should know: the threshold of grey-scale masks, masks that seem inverted.
@@ -82,19 +93,19 @@ pub struct Masks {
 impl Masks {
     /// Reads the masks of all items, in parallel. That of an image whose own size cannot be read is not among
     /// them, nor is it bad: whoever loads the image says what is wrong.
-    pub fn load(items: &[TestItem], options: &DecodeOptions, resize: u32, crop: u32) -> Self {
+    pub fn load(items: &[TestItem], options: &DecodeOptions, framing: Framing, size: MetricSize) -> Self {
         let paths: BTreeMap<&PathBuf, &PathBuf> =
             items.iter().filter_map(|i| Some((i.mask.as_ref()?, &i.path))).collect();
         let paths: Vec<(&PathBuf, &PathBuf)> = paths.into_iter().collect();
-        let load = |(mask, image): &(&PathBuf, &PathBuf)| load_mask(mask, image, options, resize, crop);
+        let load = |(mask, image): &(&PathBuf, &PathBuf)| load_mask(mask, image, options, framing, size);
         let read: Vec<_> = paths.par_iter().map(load).collect();
         let (mut masks, mut grey, mut inverted) = (Self::default(), Vec::new(), Vec::new());
         for ((path, image), mask) in paths.into_iter().zip(read) {
             match mask {
-                Ok(mask) => {
-                    grey.extend(mask.notes);
-                    inverted.extend(is_around(&mask.pixels, crop as usize).then_some(path));
-                    masks.pixels.insert(path.clone(), mask.pixels);
+                Ok(mut mask) => {
+                    grey.append(&mut mask.notes);
+                    inverted.extend(is_around(&mask).then_some(path));
+                    masks.masks.insert(path.clone(), mask);
                 }
                 Err(Error::Image { path, .. } | Error::Io { path, .. }) if path == *image => {}
                 Err(error) => masks.bad.push(error),
@@ -125,7 +136,7 @@ impl Masks {
         if self.bad.is_empty() {
             return Ok(self);
         }
-        let total = images.len() + self.pixels.len() + self.bad.len();
+        let total = images.len() + self.masks.len() + self.bad.len();
         let images: Vec<Error> =
             images.par_iter().filter_map(|image| decode_file(image, options).err()).collect();
         Err(Error::BadImages { total, bad: self.bad.into_iter().chain(images).enumerate().collect() })
@@ -133,9 +144,10 @@ impl Masks {
 }
 
 /// Whether a mask marks most of its image, the corners among it: defects lie in the middle of things.
-fn is_around(pixels: &[bool], side: usize) -> bool {
-    let last = side.saturating_sub(1);
-    let corners = [0, last, side * last, (side * side).saturating_sub(1)];
+fn is_around(Mask { size, pixels, .. }: &Mask) -> bool {
+    let [rows, columns] = size.map(|side| side as usize);
+    let end = rows * columns;
+    let corners = [0, columns.saturating_sub(1), end.saturating_sub(columns), end.saturating_sub(1)];
     corners.iter().all(|&at| pixels.get(at) == Some(&true))
         && 2 * pixels.iter().filter(|marked| **marked).count() > pixels.len()
 }
@@ -145,14 +157,29 @@ struct Drawn {
     /// 255 where a hard mask marks a defect.
     grey: Vec<u8>,
     size: [u32; 2],
+    /// Width and height of the image as it is shown.
+    image: [u32; 2],
     soft: bool,
     notes: Vec<String>,
 }
 
 impl Drawn {
-    fn crop(self, resize: u32, crop: u32) -> Result<Mask> {
-        let pixels = crop_grey(&self.grey, self.size, [resize, crop], self.soft)?;
-        Ok(Mask { pixels, notes: self.notes })
+    fn compared(self, framing: Framing, size: MetricSize) -> Result<Mask> {
+        let [w, h] = self.size;
+        let looked = framing.place(w, h)?;
+        let to = size.of(self.image, framing);
+        let placement = match size {
+            MetricSize::Frame => looked,
+            _ => Framing { frame: to, way: Way::Stretch }.place(w, h)?,
+        };
+        let marked: Vec<bool> = self.grey.iter().map(|v| *v >= threshold(self.soft)).collect();
+        let seen = Seen::of(&marked, self.size, &looked);
+        Ok(Mask {
+            size: to,
+            pixels: placed(&self.grey, self.size, placement, self.soft),
+            seen,
+            notes: self.notes,
+        })
     }
 }
 
@@ -198,12 +225,7 @@ fn drawn(
         ));
     }
     let grey = to_grey(&marks.values, largest, soft);
-    Ok(Drawn { grey, size: [marks.width, marks.height], soft, notes })
-}
-
-fn swaps_sides(orientation: Orientation) -> bool {
-    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
-    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
+    Ok(Drawn { grey, size: [marks.width, marks.height], image: [shown.0, shown.1], soft, notes })
 }
 
 /// Whether a mask has the aspect of an image of `(width, height)`: one side, computed from the other, differs
@@ -263,7 +285,8 @@ fn is_soft(values: &[u16], width: u32, lossy: bool) -> bool {
     2 * rising >= count || (distinct > NOISE && 10 * extreme >= 9 * count)
 }
 
-/// Brings a defect mask `[h][w]` to `[crop][crop]`, by the geometry of the image: true for defect pixels.
+/// Brings a defect mask `[h][w]` to a frame as its image is brought there: true for defect pixels. Beside the
+/// image there is no defect.
 ///
 /// A hard mask (0 and one other value, or class numbers) is first brought to 0 and 255, and a pixel is a
 /// defect where its resized value is still 255: all that it covers was marked, as in the published
@@ -271,18 +294,31 @@ fn is_soft(values: &[u16], width: u32, lossy: bool) -> bool {
 /// defect where the resized value is at least half of 255.
 ///
 /// # Errors
-/// As [`resize_shorter_side_geometry`]; [`crate::Error::InvalidImage`] where `gray` is not of `w * h` bytes.
-pub fn crop_mask(gray: &[u8], w: u32, h: u32, resize: u32, crop: u32) -> Result<Vec<bool>> {
+/// As [`Framing::place`]; [`crate::Error::InvalidImage`] where `gray` is not of `w * h` bytes.
+pub fn framed_mask(gray: &[u8], w: u32, h: u32, framing: Framing) -> Result<Vec<bool>> {
     check_len(gray, w, h, 1)?;
     let values: Vec<u16> = gray.iter().map(|&v| u16::from(v)).collect();
     let soft = is_soft(&values, w, false);
     let largest = values.iter().copied().max().unwrap_or(0);
-    crop_grey(&to_grey(&values, largest, soft), [w, h], [resize, crop], soft)
+    Ok(placed(&to_grey(&values, largest, soft), [w, h], framing.place(w, h)?, soft))
 }
 
-fn crop_grey(grey: &[u8], [w, h]: [u32; 2], [resize, crop]: [u32; 2], soft: bool) -> Result<Vec<bool>> {
-    let geometry = resize_shorter_side_geometry(w, h, resize, crop)?;
-    let resized = resize_gray(grey, w, h, geometry.width, geometry.height);
-    let threshold = if soft { 128 } else { 255 };
-    Ok(cut(&resized, 1, geometry, crop).into_iter().map(|v| v >= threshold).collect())
+/// From which value on a pixel is a defect.
+fn threshold(soft: bool) -> u8 {
+    if soft { 128 } else { 255 }
+}
+
+fn placed(grey: &[u8], [w, h]: [u32; 2], placement: Placement, soft: bool) -> Vec<bool> {
+    let resized = resize_gray(grey, w, h, placement.width, placement.height);
+    let mut marked: Vec<bool> =
+        cut(&resized, 1, placement).into_iter().map(|v| v >= threshold(soft)).collect();
+    if placement.is_padded() {
+        let [columns, rows] = placement.shown();
+        for (y, row) in (0..).zip(marked.chunks_exact_mut(placement.frame[1] as usize)) {
+            for (x, pixel) in (0..).zip(row) {
+                *pixel &= rows.contains(&y) && columns.contains(&x);
+            }
+        }
+    }
+    marked
 }

@@ -2,11 +2,15 @@
 
 mod aupro;
 pub mod bench;
+mod ground;
 mod mask;
+mod metric_maps;
 mod metrics;
 mod report;
 
 pub use aupro::{DEFAULT_FPR_LIMIT, Map, aupro};
-pub use mask::{Mask, Masks, crop_mask, load_mask};
+pub use ground::{MetricSize, Seen};
+pub use mask::{Mask, Masks, framed_mask, load_mask};
+pub use metric_maps::MetricMaps;
 pub use metrics::{BestF1, RocPoint, auroc, average_precision, best_f1, roc_curve};
 pub use report::{Item, Report, evaluate};

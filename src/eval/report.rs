@@ -1,6 +1,7 @@
 //! All figures of merit of one run.
 
 use super::aupro::{DEFAULT_FPR_LIMIT, Map, PixelRanking};
+use super::ground::Seen;
 use super::metrics::{Ranking, check_finite};
 use crate::Result;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,8 @@ pub struct Item<'a> {
     pub is_defect: bool,
     /// Its anomaly map; `None` where only the image score counts.
     pub map: Option<Map<'a>>,
+    /// How much of its defect lies in what the model looks at.
+    pub seen: Seen,
 }
 
 /// The figures of merit of a test set, each in 0..=1, and `None` where it is not defined (see `notes`).
@@ -23,6 +26,12 @@ pub struct Report {
     pub images: usize,
     /// Test images that show a defect.
     pub defects: usize,
+    /// Defects that lie wholly outside of what the model looks at, as far as masks tell.
+    #[serde(default)]
+    pub outside: usize,
+    /// Defects of which a part lies outside.
+    #[serde(default)]
+    pub partly_outside: usize,
     /// Area under the ROC curve of the image scores.
     pub image_auroc: Option<f64>,
     /// Average precision of the image scores.
@@ -49,14 +58,24 @@ pub struct Report {
 /// missing class is no error: the figure is `None`.
 ///
 /// ```
-/// use softpatch::eval::{Item, Map, evaluate};
+/// use softpatch::eval::{Item, Map, Seen, evaluate};
 ///
 /// // Two images of 2x2 pixels; the second has a defect in its last pixel.
 /// let mask = [false, false, false, true];
 /// let (good, bad) = ([0.1, 0.2, 0.1, 0.2], [0.1, 0.3, 0.2, 0.9]);
 /// let items = [
-///     Item { score: 0.2, is_defect: false, map: Some(Map { width: 2, scores: &good, mask: None }) },
-///     Item { score: 0.9, is_defect: true, map: Some(Map { width: 2, scores: &bad, mask: Some(&mask) }) },
+///     Item {
+///         score: 0.2,
+///         is_defect: false,
+///         map: Some(Map { width: 2, scores: &good, mask: None }),
+///         seen: Seen::Wholly,
+///     },
+///     Item {
+///         score: 0.9,
+///         is_defect: true,
+///         map: Some(Map { width: 2, scores: &bad, mask: Some(&mask) }),
+///         seen: Seen::Wholly,
+///     },
 /// ];
 /// let report = evaluate(&items)?;
 /// assert_eq!((report.image_auroc, report.pixel_auroc), (Some(1.0), Some(1.0)));
@@ -71,7 +90,14 @@ pub fn evaluate(items: &[Item<'_>]) -> Result<Report> {
         item.map.map_or(Ok(()), |map| map.check())?;
     }
     let defects = labels.iter().filter(|&&l| l).count();
-    let mut report = Report { images: items.len(), defects, ..Report::default() };
+    let count = |seen: Seen| items.iter().filter(|i| i.is_defect && i.seen == seen).count();
+    let (outside, partly_outside) = (count(Seen::Not), count(Seen::Partly));
+    let mut report = Report { images: items.len(), defects, outside, partly_outside, ..Report::default() };
+    if outside + partly_outside > 0 {
+        report.notes.push(format!(
+            "of {defects} defects {outside} lie wholly outside of what the model looks at, {partly_outside} partly"
+        ));
+    }
 
     if defects == 0 || defects == items.len() {
         let missing = if defects == 0 { "defect" } else { "good" };
@@ -90,7 +116,7 @@ pub fn evaluate(items: &[Item<'_>]) -> Result<Report> {
     if !any(true) || !any(false) {
         let missing = match any(false) {
             true if defects > 0 && unknown == defects => "mask of any defect image",
-            true if defects > 0 => "defect pixel in any mask, of what the crop shows",
+            true if defects > 0 => "defect pixel in any mask, of what is compared",
             true => "defect image",
             false => "normal pixel in any map",
         };

@@ -60,7 +60,7 @@ impl Tensor {
         if bytes > max {
             return Err(Error::Limit(format!(
                 "buffer '{label}' needs {bytes} bytes, the device binds at most {max}; use fewer images per batch, a \
-                 smaller coreset ratio or a smaller crop"
+                 smaller coreset ratio or a smaller frame"
             )));
         }
         let usage = wgpu::BufferUsages::STORAGE

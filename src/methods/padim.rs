@@ -77,6 +77,7 @@ fn score(task: &mut Task<'_>, fit: &FitOptions, progress: &dyn Progress) -> Resu
         progress.update(Stage::Score, p0 as u64 + u64::from(here), positions as u64);
     }
     let patches: Vec<f32> = device.read::<f32>(&scores)?.into_iter().map(|s| s - 1.0).collect();
-    let maps = Maps::new(device, task.embeddings.grid(), [fit.crop; 2], batch)?.run(&patches)?;
-    Ok(maps.into_iter().map(|map| (map.iter().copied().fold(0.0, f32::max), map)).collect())
+    let maps = Maps::new(device, task.embeddings.grid(), task.frame, batch)?.run(&patches)?;
+    let scores = maps.iter().map(|map| map.iter().copied().fold(0.0, f32::max));
+    Ok(scores.zip(patches.chunks_exact(positions).map(<[f32]>::to_vec)).collect())
 }

@@ -1,4 +1,4 @@
-//! SoftPatch+: image scores from one bank, maps from another; both denoised by the mean rank of LOF and
+//! SoftPatch+: image scores from one bank, patch scores from another; both denoised by the mean rank of LOF and
 //! Gaussian, whose share of the highest rank, plus 1, is the weight.
 
 use super::softpatch::score_test_images;
@@ -7,7 +7,7 @@ use crate::Result;
 use crate::detector::{Progress, build, denoise_by, outlier_scores};
 use crate::settings::{Discriminator, FitOptions};
 
-/// Share of patches that are dropped for the map's bank.
+/// Share of patches that are dropped for the bank of the patch scores.
 const MAP_TAU: f64 = 0.5;
 
 pub(super) struct SoftPatchPlus;
@@ -31,9 +31,9 @@ impl AnomalyMethod for SoftPatchPlus {
             score_test_images(task, &model, progress)
         };
         let scores = of(options.tau)?;
-        let maps = of(MAP_TAU.max(options.tau))?;
+        let patches = of(MAP_TAU.max(options.tau))?;
         task.used(options);
-        Ok(scores.into_iter().zip(maps).map(|((score, _), (_, map))| (score, map)).collect())
+        Ok(scores.into_iter().zip(patches).map(|((score, _), (_, patches))| (score, patches)).collect())
     }
 }
 

@@ -10,7 +10,7 @@ use crate::detector::{
 use crate::gpu::{Device, Plan, Recorder};
 use crate::model::Model;
 use crate::settings::FeatureShape;
-use crate::settings::FitOptions;
+use crate::settings::{FitOptions, Geometry};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -54,8 +54,8 @@ pub(super) fn score_test_images(
     let mut out = Vec::with_capacity(total);
     let (embeddings, test) = (&mut *task.embeddings, &task.test);
     let load = |i: usize, slot: &mut [f32]| embeddings.load(test[i], slot);
-    score_embeddings(task.device, model, total, load, |score| {
-        out.push((score.score, score.map));
+    score_embeddings(task.device, model, total, Want::Scores, load, |score| {
+        out.push((score.score, score.patches));
         progress.update(Stage::Score, out.len() as u64, total as u64);
         Ok(())
     })?;
@@ -105,12 +105,17 @@ pub fn fit_embeddings(
     let features = Features::from_embeddings(device, shape, projection.as_ref(), batch, options, load)?;
     let backbone = BackboneInfo { arch: String::new(), layers: Vec::new(), weights_sha256: String::new() };
     let images = (0..shape.images).map(|i| format!("embeddings {i}")).collect();
-    let origin = Origin { backbone, images, grid };
+    // Eight pixels a patch, as the backbones have it.
+    let frame = match options.geometry {
+        Geometry::Paper => [options.crop; 2],
+        Geometry::Whole => grid.map(|side| 8 * side),
+    };
+    let origin = Origin { backbone, images, grid, frame };
     let Learnt { model, outlier, kept, .. } = learn(device, features, origin, options, progress)?;
     Ok(Fitted { model, outlier, kept })
 }
 
-/// Scores `images` images by `model`: `load` fills `[positions][dim]` of each, `f` gets the scores in order.
+/// Scores `images` images by `model`: `load` fills `[positions][dim]` of each, `f` gets in order what is wanted.
 ///
 /// # Errors
 /// What `load` and `f` say; [`Error::Limit`] where a buffer passes what the device binds.
@@ -118,6 +123,7 @@ pub fn score_embeddings(
     device: &Device,
     model: &Model,
     images: usize,
+    want: Want,
     mut load: impl FnMut(usize, &mut [f32]) -> Result<()>,
     mut f: impl FnMut(Score) -> Result<()>,
 ) -> Result<()> {
@@ -127,7 +133,7 @@ pub fn score_embeddings(
     let bank = model.bank.on_device(device)?;
     let searched = (bank.max_queries(device) / positions).max(1) as usize;
     let batch = batch_of(device, image, &info.options).min(searched);
-    let scorer = PatchScorer::new(device, bank, info.grid, info.options.crop, batch as u32)?;
+    let scorer = PatchScorer::new(device, bank, info.grid, info.frame, batch as u32)?;
     let x = device.alloc(batch * image, "embeddings at hand")?;
     let mut values = vec![0.0_f32; batch * image];
     let mut plans: BTreeMap<usize, Plan> = BTreeMap::new();
@@ -137,7 +143,7 @@ pub fn score_embeddings(
             load(start + i, slot)?;
         }
         device.write(&x, 0, &values[..count * image]);
-        let of = Batch { images: count as u32, set: 0, want: Want::Maps };
+        let of = Batch { images: count as u32, set: 0, want };
         if let std::collections::btree_map::Entry::Vacant(slot) = plans.entry(count) {
             let mut recorder = Recorder::new(device);
             scorer.record(&mut recorder, &x, of)?;

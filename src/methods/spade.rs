@@ -4,7 +4,7 @@
 //! images, the patch score the distance to the nearest patch of theirs.
 
 use super::{AnomalyMethod, Scored, Task};
-use crate::bank::{Axes, Bank, BankData, Maps};
+use crate::bank::{Axes, Bank, BankData};
 use crate::detector::{Progress, Stage};
 use crate::gpu::{Recorder, Tensor};
 use crate::settings::FitOptions;
@@ -80,8 +80,7 @@ fn score(task: &mut Task<'_>, fit: &FitOptions, progress: &dyn Progress) -> Resu
         }
         progress.update(Stage::Score, i as u64 + 1, q as u64);
     }
-    let maps = Maps::new(device, task.embeddings.grid(), [fit.crop; 2], task.batch(fit))?.run(&patches)?;
-    Ok(scores.into_iter().zip(maps).collect())
+    Ok(scores.into_iter().zip(patches.chunks_exact(positions as usize).map(<[f32]>::to_vec)).collect())
 }
 
 /// Mean embeddings `[images][dim]`.

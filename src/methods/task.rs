@@ -7,12 +7,12 @@ use crate::gpu::Device;
 use crate::model::Model;
 use crate::settings::{Compat, Discriminator, FeatureShape, FitOptions};
 
-/// Image score and anomaly map, row by row, of every test image.
+/// Image score of every test image, and the scores of its patches, row by row of the grid.
 pub type Scored = Vec<(f32, Vec<f32>)>;
 
 /// A way to find anomalies: learns from the training images of a task and scores its test images.
 pub trait AnomalyMethod: Sync {
-    /// Scores and maps of the test images, in order.
+    /// Scores of the test images and of their patches, in order.
     ///
     /// # Errors
     /// What the embeddings, the device or the memory budget say; [`crate::Error::Cancelled`] where `progress`
@@ -47,13 +47,15 @@ pub struct Task<'a> {
     pub test: Vec<usize>,
     backbone: BackboneInfo,
     names: Vec<String>,
+    /// Rows and columns of the frame in pixels, which maps have.
+    pub(super) frame: [u32; 2],
     features: Option<Features>,
     /// The last model by its discriminator, and its soft weights: without them the bank is the same.
     pub(super) last: Option<(Discriminator, Model, Vec<f32>)>,
 }
 
 impl<'a> Task<'a> {
-    /// `names` are those of the training images.
+    /// `names` are those of the training images, `frame` what the embeddings are of.
     pub fn new(
         device: &'a Device,
         embeddings: &'a mut dyn Embeddings,
@@ -61,8 +63,9 @@ impl<'a> Task<'a> {
         train: Vec<usize>,
         test: Vec<usize>,
         names: Vec<String>,
+        frame: [u32; 2],
     ) -> Self {
-        Self { device, embeddings, train, test, backbone, names, features: None, last: None }
+        Self { device, embeddings, train, test, backbone, names, frame, features: None, last: None }
     }
 
     /// Grid positions of an image.
@@ -89,7 +92,7 @@ impl<'a> Task<'a> {
     /// Where a model of this task comes from.
     pub(super) fn origin(&self) -> Origin {
         let (backbone, images) = (self.backbone.clone(), self.names.clone());
-        Origin { backbone, images, grid: self.embeddings.grid() }
+        Origin { backbone, images, grid: self.embeddings.grid(), frame: self.frame }
     }
 
     /// Projected vectors and embeddings of the training images, collected at the first call.

@@ -2,6 +2,7 @@
 
 use super::{Model, ModelInfo};
 use crate::bank::{Axes, Index, MemoryBank};
+use crate::settings::{Geometry, MOST};
 use crate::{Error, Result, files};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
 use sha2::{Digest, Sha256};
@@ -151,9 +152,18 @@ impl Model {
         if get("sha256") != Some(sum.as_str()) {
             return Err(damaged("its checksum does not fit its content"));
         }
-        let info: ModelInfo =
+        let mut info: ModelInfo =
             serde_json::from_str(info_text).map_err(|e| damaged(&format!("settings do not parse: {e}")))?;
+        if info.frame == [0; 2] {
+            // Files of 0.1.0 and before know the middle square alone.
+            info.frame = [info.options.crop; 2];
+        }
         info.options.validate().map_err(|e| damaged(&e.to_string()))?;
+        let frame_side = |side: &u32| (1..=MOST).contains(side);
+        let middle = info.options.geometry != Geometry::Paper || info.frame == [info.options.crop; 2];
+        if !info.frame.iter().all(frame_side) || !middle {
+            return Err(damaged(&format!("a frame of {:?}", info.frame)));
+        }
         let (rows, dim) = (info.rows as usize, info.dim as usize);
         let column = |name: &str, dtype: Dtype, shape: Option<&[usize]>| {
             let view = file.tensor(name).map_err(|_| damaged(&format!("no tensor {name}")))?;

@@ -7,6 +7,7 @@ pub use file::VERSION;
 use crate::backbone::BackboneInfo;
 use crate::bank::MemoryBank;
 use crate::settings::FitOptions;
+use crate::steps::input::geometry::Framing;
 use serde::{Deserialize, Serialize};
 
 /// What a model was made from and how.
@@ -20,6 +21,9 @@ pub struct ModelInfo {
     pub images: Vec<String>,
     /// Rows and columns of the grid of patches.
     pub grid: [u32; 2],
+    /// Rows and columns of the backbone's input, in pixels: the frame that pictures are brought to.
+    #[serde(default)]
+    pub frame: [u32; 2],
     /// Values of an embedding.
     pub dim: u32,
     /// Rows of the memory bank.
@@ -38,6 +42,13 @@ pub struct ModelInfo {
     pub no_threshold: Option<String>,
     /// Version of the program that made it.
     pub made_by: String,
+}
+
+impl ModelInfo {
+    /// How pictures come to the model's frame.
+    pub fn framing(&self) -> Framing {
+        self.options.framing(self.frame)
+    }
 }
 
 /// Everything a detector needs to score.

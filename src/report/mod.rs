@@ -16,4 +16,4 @@ pub use html::HtmlReport;
 pub use map_file::{MapFormat, map_bytes, write_map};
 pub(crate) use page::{figure, page};
 pub use sheet::{SheetOptions, SheetRow, Verdict, contact_sheet};
-pub use view::center_crop;
+pub use view::framed;

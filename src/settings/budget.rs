@@ -98,7 +98,7 @@ impl Layout {
         Err(Error::Limit(format!(
             "{n} images of {} patches, {picks} of them for the bank, need {:.1} MiB with all features on \
              disk, the memory \
-             budget is {:.1} MiB; raise --memory, or use fewer images, a smaller crop or a smaller coreset ratio",
+             budget is {:.1} MiB; raise --memory, or use fewer images, a smaller frame or a smaller coreset ratio",
             shape.positions,
             mib(rest(&least, COPIES)),
             mib(memory)

@@ -61,6 +61,43 @@ pub enum Compat {
     Official,
 }
 
+/// What of a picture is looked at (docs/method.md, section 1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Geometry {
+    /// All of it: pictures are brought whole to a frame of the training pictures' aspect, see [`Size`] and
+    /// [`FitAspect`].
+    ///
+    /// [`Size`]: super::Size
+    #[default]
+    Whole,
+    /// The middle: the shorter side to `resize`, then the middle `crop` x `crop`, as published results have
+    /// it. Right for comparison with those; an inspection would not look at the rest.
+    Paper,
+}
+
+impl Geometry {
+    /// What models have that do not say.
+    pub(super) fn unsaid() -> Self {
+        Self::Paper
+    }
+}
+
+/// How pictures come to the frame whose aspect is not theirs (docs/method.md, section 1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum FitAspect {
+    /// Each side for itself, so that shapes are squeezed.
+    #[default]
+    Stretch,
+    /// In their own aspect; what is left of the frame is neither learned nor scored.
+    Pad,
+    /// In their own aspect, the frame full; what passes it is not looked at.
+    Crop,
+}
+
 /// A setting that is one of a few names. Its place in [`Choice::ALL`] is its number in C.
 pub trait Choice: Copy + PartialEq + std::fmt::Display + std::str::FromStr<Err = Error> + 'static {
     /// All there are; later versions add some at the end.
@@ -104,5 +141,7 @@ choices! {
     Discriminator: Lof "lof", Nearest "nearest", Gaussian "gaussian", None "none";
     Embedding: Auto "auto", Concat "concat", Pooled "pooled";
     Compat: None "none", Official "official";
+    Geometry: Whole "whole", Paper "paper";
+    FitAspect: Stretch "stretch", Pad "pad", Crop "crop";
     Precision: F32 "f32", F16 "f16";
 }

@@ -5,8 +5,11 @@ mod choice;
 mod depth;
 mod options;
 mod setting;
+mod size;
 
 pub(crate) use budget::{FeatureShape, Layout, Parts, coreset_batch, picks};
-pub use choice::{Choice, Compat, Discriminator, Embedding};
+pub use choice::{Choice, Compat, Discriminator, Embedding, FitAspect, Geometry};
 pub use options::{FitOptions, SETTINGS, Setting};
 pub use setting::{SettingOf, Values};
+pub(crate) use size::MOST;
+pub use size::Size;

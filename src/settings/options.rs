@@ -2,9 +2,11 @@
 //! arguments and the configuration of the program follow from there; C, C# and Python declare a field, which
 //! tests hold to it.
 
-use super::choice::{Choice, Compat, Discriminator, Embedding};
+use super::choice::{Choice, Compat, Discriminator, Embedding, FitAspect, Geometry};
 use super::setting::{self, SettingOf, Values};
+use super::size::Size;
 use crate::backbone::{Patches, Precision, RESNETS};
+use crate::steps::input::geometry::{Framing, Way};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -68,8 +70,8 @@ settings! {
     /// Every field has a method of its name that sets it:
     /// ```
     /// use softpatch::{Discriminator, FitOptions};
-    /// let options = FitOptions::default().resize(256).crop(256).discriminator(Discriminator::Nearest);
-    /// assert_eq!((options.crop, options.tau), (256, 0.15));
+    /// let options = FitOptions::default().lof_k(5).discriminator(Discriminator::Nearest);
+    /// assert_eq!((options.lof_k, options.tau), (5, 0.15));
     /// options.validate()?;
     /// assert!(options.tau(1.0).validate().is_err());
     /// # Ok::<(), softpatch::Error>(())
@@ -133,15 +135,36 @@ settings! {
     "seed" "N" in Values::AnyWhole,
     "Seed of the projection and of the choice of the bank";
 
-    /// The shorter side of an image is brought to this many pixels.
+    /// What of a picture is looked at.
+    #[serde(default = "Geometry::unsaid", skip_serializing_if = "is_paper")]
+    geometry: Geometry = Geometry::Whole,
+    "geometry" "NAME" in Values::OneOf(Geometry::NAMES),
+    "What of a picture is looked at: whole (all of it, in a frame of the training pictures' aspect), or paper (the \
+     middle square of --crop pixels, as published results have it)";
+
+    /// How large the frame is that whole pictures are brought to.
+    #[serde(skip_serializing_if = "is_auto")]
+    size: Size = Size::Auto,
+    "size" "SIZE" in Values::Size,
+    "Size of the frame that whole pictures are brought to, in pixels: its shorter side, WIDTHxHEIGHT, or auto: as many \
+     pixels as 256x256";
+
+    /// How pictures come to the frame whose aspect is not theirs.
+    #[serde(skip_serializing_if = "is_stretch")]
+    fit_aspect: FitAspect = FitAspect::Stretch,
+    "fit-aspect" "NAME" in Values::OneOf(FitAspect::NAMES),
+    "How pictures of another aspect come to the frame: stretch (each side for itself), pad (what is left of the frame \
+     is neither learned nor scored), or crop (what passes the frame is not looked at)";
+
+    /// With the geometry `paper`, the shorter side of an image is brought to this many pixels.
     resize: u32 = 256,
     "resize" "PIXELS" in whole(32, 4096),
-    "The shorter side of every image is brought to this many pixels";
+    "With --geometry paper, the shorter side of every image is brought to this many pixels";
 
-    /// Side of the centred square that is looked at, in pixels.
+    /// With the geometry `paper`, side of the centred square that is looked at, in pixels.
     crop: u32 = 224,
     "crop" "PIXELS" in whole(32, 2048),
-    "Side of the centred square that is looked at, in pixels";
+    "With --geometry paper, side of the centred square that is looked at, in pixels";
 
     /// Images that go through the backbone at a time.
     batch: u32 = 8,
@@ -206,16 +229,36 @@ fn is_nought(value: &f64) -> bool {
     *value == 0.0
 }
 
+/// Models of the middle square stay readable to programs that know no other geometry.
+fn is_paper(value: &Geometry) -> bool {
+    *value == Geometry::Paper
+}
+
+/// As [`is_zero`].
+fn is_auto(value: &Size) -> bool {
+    *value == Size::Auto
+}
+
+/// As [`is_zero`].
+fn is_stretch(value: &FitAspect) -> bool {
+    *value == FitAspect::Stretch
+}
+
 /// Models in f32 stay readable to programs from before there was a choice.
 fn is_f32(precision: &Precision) -> bool {
     *precision == Precision::F32
 }
 
 impl FitOptions {
-    /// The settings of the published program's runs: [`Compat::Official`], and the 5 neighbours that they use
+    /// The settings of the published program's runs: [`Compat::Official`], [`Geometry::Paper`], and the 5 neighbours that they use
     /// because the flag of the paper's 6 goes under a wrong name there.
     pub fn official() -> Self {
-        Self { compat: Compat::Official, lof_k: 5, ..Self::default() }
+        Self { compat: Compat::Official, lof_k: 5, geometry: Geometry::Paper, ..Self::default() }
+    }
+
+    /// The published geometry: the shorter side to `resize` pixels, then the middle `crop` x `crop`.
+    pub fn paper(resize: u32, crop: u32) -> Self {
+        Self { geometry: Geometry::Paper, resize, crop, ..Self::default() }
     }
 
     /// The embedding that these settings mean for a backbone of architecture `arch`: never
@@ -242,6 +285,7 @@ impl FitOptions {
     /// [`Error::InvalidOption`] that names the setting and the range.
     pub fn validate(&self) -> Result<()> {
         SETTINGS.iter().try_for_each(|setting| setting.check(self))?;
+        self.check_geometry()?;
         if self.resize < self.crop {
             let (resize, crop) = (self.resize, self.crop);
             return Err(Error::InvalidOption(format!(
@@ -263,6 +307,40 @@ impl FitOptions {
             return Err(Error::InvalidOption(format!("bits is {}, it must be 0 or 8 to 16", self.bits)));
         }
         Ok(())
+    }
+
+    /// Refuses what is of account for the other geometry alone.
+    fn check_geometry(&self) -> Result<()> {
+        let usual = Self::default();
+        let other = |what: String, to: Geometry, instead: &str| {
+            Err(Error::InvalidOption(format!(
+                "{what}, which is for the geometry {to}; set that, or {instead}"
+            )))
+        };
+        match self.geometry {
+            Geometry::Whole if (self.resize, self.crop) != (usual.resize, usual.crop) => {
+                let (resize, crop) = (self.resize, self.crop);
+                let what = format!("resize is {resize} and crop {crop}");
+                other(what, Geometry::Paper, "size instead of them")
+            }
+            Geometry::Paper if self.size != usual.size => {
+                other(format!("size is {}", self.size), Geometry::Whole, "resize and crop instead of it")
+            }
+            Geometry::Paper if self.fit_aspect != usual.fit_aspect => {
+                other(format!("fit-aspect is {}", self.fit_aspect), Geometry::Whole, "leave it out")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How pictures come to a frame of `[rows, columns]` under these settings.
+    pub fn framing(&self, frame: [u32; 2]) -> Framing {
+        match (self.geometry, self.fit_aspect) {
+            (Geometry::Paper, _) => Framing::middle(self.resize, self.crop),
+            (Geometry::Whole, FitAspect::Stretch) => Framing { frame, way: Way::Stretch },
+            (Geometry::Whole, FitAspect::Pad) => Framing { frame, way: Way::Pad },
+            (Geometry::Whole, FitAspect::Crop) => Framing { frame, way: Way::Cut },
+        }
     }
 
     /// Sets what `name` names to what a text says; see [`SettingOf::set`].
@@ -297,7 +375,7 @@ mod tests {
     fn settings_of_older_files_parse() {
         let old = r#"{"discriminator":"lof","tau":0.15,"lof-k":6,"coreset-ratio":0.1,"soft-weights":true,
             "projection":128,"seed":0,"resize":256,"crop":224,"batch":8,"memory":1073741824}"#;
-        assert_eq!(serde_json::from_str::<FitOptions>(old).unwrap(), FitOptions::default());
+        assert_eq!(serde_json::from_str::<FitOptions>(old).unwrap(), FitOptions::paper(256, 224));
         let text = serde_json::to_string(&FitOptions::official()).unwrap();
         assert!(text.contains(r#""embedding":"auto","embedding-dim":1024,"compat":"official""#), "{text}");
         assert_eq!(serde_json::from_str::<FitOptions>(&text).unwrap(), FitOptions::official());
@@ -326,6 +404,7 @@ mod tests {
     #[test]
     fn names_are_those_of_model_files() {
         let all = FitOptions::default().precision(Precision::F16).bits(12).black(1.0).white(2.0);
+        let all = all.size(Size::Shorter(99)).fit_aspect(FitAspect::Pad);
         let all = serde_json::to_value(all).unwrap();
         let mut names: Vec<&str> = SETTINGS.iter().map(|s| s.name).collect();
         names.sort_unstable();
@@ -354,6 +433,7 @@ mod tests {
             ("projection", "", "projection is , it must be a multiple of 4 from 4 to 1024"),
             ("discriminator", "knn", "discriminator is knn, it must be lof, nearest, gaussian or none"),
             ("compat", "x", "compat is x, it must be none or official"),
+            ("size", "12", "size is 12, it must be auto, a shorter side or WIDTHxHEIGHT"),
             ("memory", "2 GiB", "memory is 2 GiB, it must be a number of bytes"),
         ] {
             let error = options.set(name, text).unwrap_err().to_string();
@@ -375,8 +455,14 @@ mod tests {
             (base().embedding_dim(60), "embedding-dim is 60, it must be a multiple of 4 from 64 to 1024"),
             (base().batch(0), "batch is 0, it must be 1 to 256"),
             (base().crop(31), "crop is 31, it must be 32 to 2048"),
+            (base().crop(64), "resize is 256 and crop 64, which is for the geometry paper"),
+            (
+                FitOptions::paper(64, 64).size(Size::Shorter(99)),
+                "size is 99, which is for the geometry whole",
+            ),
+            (FitOptions::paper(64, 64).fit_aspect(FitAspect::Pad), "fit-aspect is pad, which is for"),
             (base().resize(4097), "resize is 4097, it must be 32 to 4096"),
-            (base().crop(300), "resize is 256, it must be at least crop, which is 300"),
+            (FitOptions::paper(256, 300), "resize is 256, it must be at least crop, which is 300"),
         ] {
             assert!(options.validate().unwrap_err().to_string().contains(says), "{says}");
         }

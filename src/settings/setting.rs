@@ -1,5 +1,6 @@
 //! What a setting is called, what values it takes, and reading and writing it as a text.
 
+use super::size::{LEAST, MOST};
 use crate::{Error, Result};
 use std::str::FromStr;
 
@@ -48,6 +49,8 @@ pub enum Values {
     AnyWhole,
     /// Any finite number.
     Number,
+    /// A [`Size`](super::Size).
+    Size,
     /// A number of bytes.
     Bytes,
 }
@@ -70,6 +73,9 @@ impl std::fmt::Display for Values {
             }
             Self::AnyWhole => f.write_str("a whole number from 0 on"),
             Self::Number => f.write_str("a number"),
+            Self::Size => {
+                write!(f, "auto, a shorter side or WIDTHxHEIGHT, sides of {LEAST} to {MOST} pixels")
+            }
             Self::Bytes => f.write_str("a number of bytes"),
         }
     }
@@ -87,7 +93,7 @@ impl Values {
                 text.parse::<u32>().is_ok_and(|v| (from..=to).contains(&v) && v.is_multiple_of(multiple_of))
             }
             Self::Number => text.parse::<f64>().is_ok_and(f64::is_finite),
-            Self::Switch | Self::OneOf(_) | Self::AnyWhole | Self::Bytes => true,
+            Self::Switch | Self::OneOf(_) | Self::AnyWhole | Self::Bytes | Self::Size => true,
         }
     }
 }

@@ -342,7 +342,7 @@ static void images(softpatch_context context, softpatch_detector good, softpatch
     EXPECT(softpatch_score(good, &image, NONE, NULL), NIL);
     EXPECT(softpatch_score(good, &image, SOFTPATCH_MAP_GRID, NULL, 0, &result), NIL);
     EXPECT(softpatch_score(good, &image, SOFTPATCH_MAP_GRID, map, 4, &result), SMALL);
-    EXPECT(softpatch_score(good, &image, SOFTPATCH_MAP_CROP, map, 4, &result), SMALL);
+    EXPECT(softpatch_score(good, &image, SOFTPATCH_MAP_FRAME, map, 4, &result), SMALL);
     EXPECT(softpatch_score(good, &image, SOFTPATCH_MAP_SOURCE, map, 4, &result), SMALL);
     EXPECT(softpatch_score(good, &image, SOFTPATCH_MAP_GRID, odd(map), SIZE_MAX, &result), ARG);
     EXPECT(softpatch_score(good, &image, 4, map, 4, &result), ARG);

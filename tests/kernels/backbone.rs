@@ -336,8 +336,12 @@ fn the_embedded_backbone_equals_pytorch() {
             let weights = softpatch::low_level::backbone::WeightFile::embedded();
             let mut extractor =
                 softpatch::low_level::backbone::Extractor::new(device, network, &weights, 224, 1).unwrap();
-            let mut feed =
-                softpatch::low_level::backbone::Feed::new(device, extractor.network(), 224, 224).unwrap();
+            let mut feed = softpatch::low_level::backbone::Feed::new(
+                device,
+                extractor.network(),
+                softpatch::detector::Framing::middle(224, 224),
+            )
+            .unwrap();
             let input = extractor.input().clone();
             feed.push(&image, &input, 0).unwrap();
             feed.submit(&[extractor.plan(1).unwrap()]).unwrap();

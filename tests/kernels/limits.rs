@@ -227,9 +227,7 @@ fn a_bank_that_nearly_fills_a_binding_is_found_and_searched() {
     let options = FitOptions {
         tau: 0.05,
         coreset_ratio: ROWS as f64 / (images * positions) as f64,
-        resize: 64,
-        crop: 64,
-        ..FitOptions::default()
+        ..FitOptions::paper(64, 64)
     };
     let fitted = fit_embeddings(device, &train, grid, DIM as u32, &options, &Quiet).unwrap();
     let model = fitted.model;
@@ -257,7 +255,7 @@ fn a_bank_that_nearly_fills_a_binding_is_found_and_searched() {
     };
     on_each(&[direct().clone(), tiled().clone()], |name, device| {
         let mut found = Vec::new();
-        score_embeddings(device, &model, 1, load, |score| {
+        score_embeddings(device, &model, 1, softpatch::detector::Want::Maps, load, |score| {
             found.push(score);
             Ok(())
         })

@@ -381,8 +381,7 @@ fn a_model_remembers_its_precision() {
     let (frame, _) = render(Material::Gear, Some(Defect::Stain), 9, 64).unwrap();
     let image = Image::new(&frame.pixels, 64, 64, 3 * 64, PixelFormat::Rgb8).unwrap();
     let score = |precision: Precision| {
-        let options =
-            FitOptions { resize: 64, crop: 64, coreset_ratio: 0.5, precision, ..FitOptions::default() };
+        let options = FitOptions { coreset_ratio: 0.5, precision, ..FitOptions::paper(64, 64) };
         let fitted = Detector::fit(device, &backbone, &MemorySource(&good), &options, &Quiet).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.safetensors");

@@ -162,7 +162,15 @@ fn embedded_backbone_is_pytorch_s() {
     let golden = SafeTensors::deserialize(include_bytes!("../golden/lite0.safetensors")).unwrap();
     let weights =
         SafeTensors::deserialize(include_bytes!("../../weights/efficientnet_lite0_b10.safetensors")).unwrap();
-    let input = preprocess(&image(), SIDE, SIDE, SIDE, SIDE, [127.0; 3], [128.0; 3]).unwrap();
+    let input = preprocess(
+        &image(),
+        SIDE,
+        SIDE,
+        softpatch::detector::Framing::middle(SIDE, SIDE),
+        [127.0; 3],
+        [128.0; 3],
+    )
+    .unwrap();
     let stem = Layer::load(&weights, "_conv_stem", "_bn0");
     let (mut x, mut shape) = stem.run(&input, [SIDE, SIDE, 4], 2, None, Activation::Relu6);
     check(&golden, "stem", &x, shape);

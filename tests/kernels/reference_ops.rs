@@ -10,7 +10,7 @@ use softpatch::low_level::reference::map::anomaly_map;
 use softpatch::low_level::reference::network::{conv, depthwise, gemm, pool};
 use softpatch::low_level::reference::patches::{means, projection, upsampling};
 use softpatch::low_level::shapes::{Activation, ConvShape};
-use softpatch::low_level::steps::input::geometry::{Geometry, resize_shorter_side_geometry};
+use softpatch::low_level::steps::input::geometry::{Framing, Placement};
 use softpatch::low_level::steps::input::pixels::{resize_gray, resize_rgb};
 
 /// Both sides sum in f64 and round to f32 once; where the sums differ in their last bits, the roundings may
@@ -108,8 +108,14 @@ fn geometry_is_torchvision_s() {
     let table = sizes("geometry");
     assert!(table.len() > 8 * 50);
     for row in table.chunks_exact(8) {
-        let ours = resize_shorter_side_geometry(row[0], row[1], row[2], row[3]).unwrap();
-        let theirs = Geometry { width: row[4], height: row[5], left: row[6], top: row[7] };
+        let ours = Framing::middle(row[2], row[3]).place(row[0], row[1]).unwrap();
+        let theirs = Placement {
+            width: row[4],
+            height: row[5],
+            left: row[6].into(),
+            top: row[7].into(),
+            frame: [row[3]; 2],
+        };
         assert_eq!(ours, theirs, "{row:?}");
     }
 }
@@ -121,7 +127,9 @@ fn preprocessing_is_torchvision_s_bit_for_bit() {
         let size = sizes(&format!("{case}.size"));
         let three = |name: &str| floats(&format!("{case}.{name}")).1.try_into().unwrap();
         let (mean, std): ([f32; 3], [f32; 3]) = (three("mean"), three("std"));
-        let ours = preprocess(x, shape[1] as u32, shape[0] as u32, size[0], size[1], mean, std).unwrap();
+        let ours =
+            preprocess(x, shape[1] as u32, shape[0] as u32, Framing::middle(size[0], size[1]), mean, std)
+                .unwrap();
         let (rgb, fourth): (Vec<&[f32]>, Vec<f32>) = ours.chunks_exact(4).map(|p| (&p[..3], p[3])).unzip();
         assert!(rgb.concat() == floats(&format!("{case}.y")).1, "{case}");
         assert!(fourth.iter().all(|&v| v == 0.0), "{case}: the fourth channel is not 0");

@@ -9,6 +9,7 @@ use softpatch::data::{Image, PixelFormat};
 use softpatch::low_level::backbone::{Feed, efficientnet_lite};
 use softpatch::low_level::bank::Maps;
 use softpatch::low_level::reference;
+use softpatch::low_level::steps::input::geometry::{Framing, Way};
 
 fn pixels(seed: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
@@ -27,16 +28,20 @@ proptest! {
 
     #[test]
     fn the_feed_equals_pillow(
-        w in 1_u32..300, h in 1_u32..300, crop in 16_u32..60, extra in 0_u32..20, slot in 0_u32..2, seed: u64,
+        w in 1_u32..300, h in 1_u32..300, crop in 16_u32..60, extra in 0_u32..20, slot in 0_u32..2, way in 0_usize..4, seed: u64,
     ) {
         let _guard = serial();
         let network = efficientnet_lite(0);
+        let framing = match way {
+            0 => Framing::middle(crop + extra, crop),
+            way => Framing { frame: [crop, crop + extra], way: [Way::Stretch, Way::Pad, Way::Cut][way - 1] },
+        };
         let rgb = pixels(seed, (w * h * 3) as usize);
-        let want = reference::input::resize::preprocess(&rgb, w, h, crop + extra, crop, network.mean, network.std).unwrap();
+        let want = reference::input::resize::preprocess(&rgb, w, h, framing, network.mean, network.std).unwrap();
         let image = Image::new(&rgb, w, h, w as usize * 3, PixelFormat::Rgb8).unwrap();
         on_devices(|name, device| {
-            let mut feed = Feed::new(device, &network, crop + extra, crop).unwrap();
-            let len = (crop * crop * 4) as usize;
+            let mut feed = Feed::new(device, &network, framing).unwrap();
+            let len = want.len();
             let input = device.alloc(2 * len, "input").unwrap();
             feed.push(&image, &input, slot).unwrap();
             feed.submit(&[]).unwrap();
@@ -90,7 +95,7 @@ fn large_images_and_every_format() {
         (out, w * bytes + pad)
     };
     let run = |data: &[u8], stride, format| {
-        let mut feed = Feed::new(device, &network, 64, 48).unwrap();
+        let mut feed = Feed::new(device, &network, Framing::middle(64, 48)).unwrap();
         let image = Image::new(data, w as u32, h as u32, stride, format).unwrap();
         let input = device.alloc(2 * 48 * 48 * 4, "input").unwrap();
         for slot in 0..2 {
@@ -100,9 +105,16 @@ fn large_images_and_every_format() {
         device.read::<f32>(&input).unwrap()
     };
     let want = |rgb: &[u8]| {
-        reference::input::resize::preprocess(rgb, w as u32, h as u32, 64, 48, network.mean, network.std)
-            .unwrap()
-            .repeat(2)
+        reference::input::resize::preprocess(
+            rgb,
+            w as u32,
+            h as u32,
+            Framing::middle(64, 48),
+            network.mean,
+            network.std,
+        )
+        .unwrap()
+        .repeat(2)
     };
     let colour = want(&rgb);
     type FromRgb<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
@@ -129,7 +141,7 @@ fn sizes_out_of_range_are_refused() {
     let _guard = serial();
     let (_, device) = checked()[0];
     let network = efficientnet_lite(0);
-    for (resize, crop) in [(0, 0), (64, 0), (64, 65), (10_000, 64)] {
-        assert!(Feed::new(device, &network, resize, crop).is_err(), "{resize} {crop}");
+    for (resize, crop) in [(0, 0), (64, 0), (64, 65), (10_000, 10_000)] {
+        assert!(Feed::new(device, &network, Framing::middle(resize, crop)).is_err(), "{resize} {crop}");
     }
 }

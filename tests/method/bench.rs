@@ -6,10 +6,11 @@ use softpatch::data::{
     Dataset, DecodeOptions, ImageSource, NoiseProtocol, OwnedImage, Split, SplitSource, TrainEntry,
     decode_file,
 };
-use softpatch::detector::{Backbone, Compat, Detector, Discriminator, FitOptions, Progress, Quiet, Want};
+use softpatch::detector::{
+    Backbone, Compat, Detector, Discriminator, FitOptions, Framing, Progress, Quiet, Want,
+};
 use softpatch::eval::bench::{Bench, BenchOptions, Cell, Method, Summary};
-use softpatch::eval::load_mask;
-use softpatch::eval::{Item, Map, evaluate};
+use softpatch::eval::{Item, Map, MetricSize, Seen, evaluate, load_mask};
 use softpatch::low_level::backbone::{Extractor, Feed};
 use softpatch::low_level::gpu::Device;
 use softpatch::low_level::reference;
@@ -41,7 +42,7 @@ fn options(methods: &[Method], noise: &[f64]) -> BenchOptions {
         noise: noise.to_vec(),
         protocols: vec![NoiseProtocol::Overlap],
         seeds: 1,
-        fit: FitOptions { resize: 64, crop: 64, coreset_ratio: 0.2, batch: 4, ..FitOptions::default() },
+        fit: FitOptions { coreset_ratio: 0.2, batch: 4, ..FitOptions::paper(64, 64) },
         ..BenchOptions::default()
     }
 }
@@ -74,7 +75,9 @@ impl Progress for Stopping<'_> {
 }
 
 fn mask_of(mask: &Path, image: &Path) -> Vec<bool> {
-    load_mask(mask, image, &DecodeOptions::default(), 64, 64).unwrap().pixels
+    load_mask(mask, image, &DecodeOptions::default(), Framing::middle(64, 64), MetricSize::Frame)
+        .unwrap()
+        .pixels
 }
 
 fn run(set: &Dataset, out: &Path, options: &BenchOptions) -> Summary {
@@ -231,6 +234,7 @@ fn compare(set: &Dataset, out: &Path, options: &BenchOptions) {
                 score: score.score,
                 is_defect: item.is_defect(),
                 map: Some(Map { width: 64, scores: &score.map, mask: mask.as_deref() }),
+                seen: Seen::Wholly,
             })
             .collect();
         let direct = evaluate(&items).unwrap();
@@ -293,7 +297,7 @@ fn every_method_runs_within_a_small_budget() {
 fn embeddings(device: &Device, paths: &[&Path], fit: &FitOptions) -> (Vec<f32>, usize, usize) {
     let backbone = Backbone::embedded().unwrap();
     let mut extractor = Extractor::new(device, backbone.network, &backbone.weights, fit.crop, 1).unwrap();
-    let mut feed = Feed::new(device, extractor.network(), fit.resize, fit.crop).unwrap();
+    let mut feed = Feed::new(device, extractor.network(), Framing::middle(fit.resize, fit.crop)).unwrap();
     let mut all = Vec::new();
     for path in paths {
         let image = decode_file(path, &DecodeOptions::default()).unwrap();
@@ -345,6 +349,7 @@ fn spade_and_padim_equal_their_references() {
             score: 0.0,
             is_defect: item.is_defect(),
             map: Some(Map { width: 64, scores, mask: mask.as_deref() }),
+            seen: Seen::Wholly,
         })
         .collect();
     let (want, got) = (evaluate(&items).unwrap(), &summary.cells[0].report);

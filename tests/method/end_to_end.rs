@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 fn small(discriminator: Discriminator) -> FitOptions {
-    FitOptions { discriminator, resize: 128, crop: 128, coreset_ratio: 0.1, ..FitOptions::default() }
+    FitOptions { discriminator, coreset_ratio: 0.1, ..FitOptions::paper(128, 128) }
 }
 
 fn fit(device: &Device, folder: &Path, options: &FitOptions) -> Detector {

@@ -4,7 +4,7 @@
 
 use crate::common::{DIVISION, SQUARE_ROOT, assert_close, gamma, of_each_kind, on_each, serial};
 use safetensors::{Dtype, SafeTensors};
-use softpatch::detector::{Compat, Discriminator, FitOptions, Quiet, Score};
+use softpatch::detector::{Compat, Discriminator, FitOptions, Quiet, Score, Want};
 use softpatch::low_level::reference::coreset::greedy::{greedy_coreset, greedy_coreset_official};
 use softpatch::low_level::reference::distance::squared_distance;
 use softpatch::low_level::reference::map::anomaly_map::anomaly_map;
@@ -225,7 +225,7 @@ fn the_detector_is_scikit_learns_and_scipys() {
                     out.copy_from_slice(&test[i * POSITIONS * DIM..][..POSITIONS * DIM]);
                     Ok(())
                 };
-                score_embeddings(device, &model, TESTS, load, |score| {
+                score_embeddings(device, &model, TESTS, Want::Maps, load, |score| {
                     scores.push(score);
                     Ok(())
                 })

@@ -2,7 +2,8 @@
 
 use crate::tree::{Tree, take};
 use softpatch::data::{Dataset, DecodeOptions, Layout, OpenOptions, Reason, TestSet};
-use softpatch::eval::load_mask;
+use softpatch::detector::Framing;
+use softpatch::eval::{MetricSize, load_mask};
 use std::fs;
 
 #[test]
@@ -47,7 +48,14 @@ fn loco_takes_the_union_of_masks() {
     ];
     assert_eq!(tree.test(&sets[0]), expected);
     let item = &sets[0].test.items[1];
-    let mask = load_mask(item.mask.as_ref().unwrap(), &item.path, &DecodeOptions::default(), 8, 8).unwrap();
+    let mask = load_mask(
+        item.mask.as_ref().unwrap(),
+        &item.path,
+        &DecodeOptions::default(),
+        Framing::middle(8, 8),
+        MetricSize::Frame,
+    )
+    .unwrap();
     let mask = mask.pixels;
     let marked: Vec<usize> = (0..64).filter(|&i| mask[i]).collect();
     assert_eq!(marked, [16, 17]);

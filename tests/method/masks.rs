@@ -5,12 +5,14 @@ use image::metadata::Orientation;
 use image::{GrayImage, ImageBuffer, Luma, LumaA, RgbImage, Rgba};
 use softpatch::Error;
 use softpatch::data::{DecodeOptions, Layout, TestItem, decode_with_notes};
-use softpatch::eval::{Mask, Masks, load_mask as load};
+use softpatch::detector::Framing;
+use softpatch::eval::{Mask, Masks, MetricSize, load_mask as load};
 use std::path::{Path, PathBuf};
 
 /// The mask of an image of its own size.
 fn load_mask(mask: impl AsRef<Path>, resize: u32, crop: u32) -> softpatch::Result<Vec<bool>> {
-    load(&mask, &mask, &DecodeOptions::default(), resize, crop).map(|mask| mask.pixels)
+    load(&mask, &mask, &DecodeOptions::default(), Framing::middle(resize, crop), MetricSize::Frame)
+        .map(|mask| mask.pixels)
 }
 
 fn mask_file(dir: &Path, width: u32, height: u32, value: impl Fn(u32, u32) -> u8) -> PathBuf {
@@ -55,7 +57,13 @@ fn masks_that_seem_inverted_are_told() {
         let path = dir.path().join("0_mask.png");
         GrayImage::from_fn(40, 40, |x, y| Luma([if marks(x, y) { 255 } else { 0 }])).save(&path).unwrap();
         let (defect, mask) = (Some("hole".to_owned()), Some(path.clone()));
-        Masks::load(&[TestItem { path, defect, mask }], &DecodeOptions::default(), 32, 32).notes
+        Masks::load(
+            &[TestItem { path, defect, mask }],
+            &DecodeOptions::default(),
+            Framing::middle(32, 32),
+            MetricSize::Frame,
+        )
+        .notes
     };
     let hole = |x: u32, y: u32| (15..25).contains(&x) && (15..25).contains(&y);
     assert!(notes(&hole).is_empty() && notes(&|x, _| x < 36).is_empty() && notes(&|_, _| false).is_empty());
@@ -77,7 +85,7 @@ fn mask_settings_are_checked() {
 fn mask_of(dir: &Path, (w, h): (u32, u32), mask: &Path) -> softpatch::Result<Mask> {
     let image = dir.join("image.png");
     RgbImage::new(w, h).save(&image).unwrap();
-    load(mask, image, &DecodeOptions::default(), 16, 16)
+    load(mask, image, &DecodeOptions::default(), Framing::middle(16, 16), MetricSize::Frame)
 }
 
 /// Where `value` marks a block of 16 x 16 of 32 x 32 pixels: a quarter of the mask.
@@ -218,7 +226,7 @@ fn masks_turn_with_their_images() {
     };
     // The middle of each quarter of a 16 x 16 crop: top left, top right, bottom left, bottom right.
     let corners = |options: &DecodeOptions| {
-        let mask = load(&mask, &image, options, 16, 16).unwrap().pixels;
+        let mask = load(&mask, &image, options, Framing::middle(16, 16), MetricSize::Frame).unwrap().pixels;
         [[2, 2], [13, 2], [2, 13], [13, 13]].map(|[x, y]| mask[y * 16 + x])
     };
     for (orientation, size, at) in [
@@ -238,7 +246,9 @@ fn masks_turn_with_their_images() {
     turned(&image, (32, 24), Orientation::Rotate90);
     corner(24, 32);
     assert_eq!(corners(&exif), [true, false, false, false]);
-    let message = load(&mask, &image, &DecodeOptions::default(), 16, 16).unwrap_err().to_string();
+    let message = load(&mask, &image, &DecodeOptions::default(), Framing::middle(16, 16), MetricSize::Frame)
+        .unwrap_err()
+        .to_string();
     assert!(message.contains("24x32") && message.contains("32x24") && message.contains("exif"), "{message}");
 }
 

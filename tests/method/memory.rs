@@ -67,7 +67,7 @@ fn frames_of_any_format_can_be_fitted_on() {
     let _guard = serial();
     let (_, device) = direct();
     let backbone = Backbone::embedded().unwrap();
-    let options = FitOptions { resize: 64, crop: 64, coreset_ratio: 0.2, ..FitOptions::default() };
+    let options = FitOptions { coreset_ratio: 0.2, ..FitOptions::paper(64, 64) };
     let rgb: Vec<OwnedImage> = (0..4).map(|i| render(Material::Metal, None, i, 64).unwrap().0).collect();
     let frame = |image: &OwnedImage, format: PixelFormat| {
         let pixels: Vec<u8> = (image.pixels.chunks_exact(3))

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use serde_json::Value;
 use softpatch::Error;
-use softpatch::eval::{Item, Map, aupro, auroc, average_precision, best_f1, evaluate, roc_curve};
+use softpatch::eval::{Item, Map, Seen, aupro, auroc, average_precision, best_f1, evaluate, roc_curve};
 
 fn golden() -> Value {
     serde_json::from_str(include_str!("../golden/metrics.json")).unwrap()
@@ -71,7 +71,12 @@ fn per_region_overlap_equals_brute_force() {
         let items: Vec<Item<'_>> = maps
             .iter()
             .enumerate()
-            .map(|(i, &m)| Item { score: i as f32, is_defect: m.mask.is_some(), map: Some(m) })
+            .map(|(i, &m)| Item {
+                score: i as f32,
+                is_defect: m.mask.is_some(),
+                map: Some(m),
+                seen: Seen::Wholly,
+            })
             .collect();
         let report = evaluate(&items).unwrap();
         close(report.pixel_auroc.unwrap(), &case["pixel_auroc"], name);
@@ -125,7 +130,10 @@ fn undefined_figures_are_refused() {
         assert!(refused(auroc(&[0.0, bad], &[true, false])).contains("score 1 is"));
         let map = Map { width: 2, scores: &[0.0, bad], mask: Some(&[true, false]) };
         assert!(refused(aupro(&[map], 0.3)).contains("finite"));
-        assert!(refused(evaluate(&[Item { score: bad, is_defect: false, map: None }])).contains("finite"));
+        assert!(
+            refused(evaluate(&[Item { score: bad, is_defect: false, map: None, seen: Seen::Wholly }]))
+                .contains("finite")
+        );
     }
     assert!(refused(auroc(&[0.0, 1.0], &[true, true])).contains("no normal sample"));
     assert!(refused(best_f1(&[0.0, 1.0], &[false, false])).contains("no defect sample"));
@@ -147,7 +155,7 @@ fn a_report_says_what_it_leaves_out() {
     let normal = Map { width: 2, scores: &[0.0, 0.1, 0.0, 0.2], mask: None };
     let masked = Map { width: 2, scores: &scores, mask: Some(&[false, false, false, true]) };
     let unmasked = Map { width: 2, scores: &scores, mask: None };
-    let item = |score, is_defect, map| Item { score, is_defect, map };
+    let item = |score, is_defect, map| Item { score, is_defect, map, seen: Seen::Wholly };
 
     let report = evaluate(&[
         item(0.0, false, Some(normal)),
@@ -190,7 +198,7 @@ fn five_million_pixels() {
         .map(|(i, scores)| {
             let is_defect = i % 3 > 0;
             let map = Map { width: size, scores, mask: is_defect.then_some(&mask) };
-            Item { score: i as f32, is_defect, map: Some(map) }
+            Item { score: i as f32, is_defect, map: Some(map), seen: Seen::Wholly }
         })
         .collect();
     let report = evaluate(&items).unwrap();

@@ -5,7 +5,7 @@ use crate::common::{serial, tiled};
 use sha2::{Digest, Sha256};
 use softpatch::data::synth::{Defect, Material, SynthOptions, generate, render};
 use softpatch::data::{Dataset, MemorySource, OwnedImage};
-use softpatch::detector::{Backbone, Compat, Detector, Discriminator, FitOptions, Precision, Quiet};
+use softpatch::detector::{Backbone, Compat, Detector, Discriminator, FitOptions, Precision, Quiet, Want};
 use softpatch::eval::bench::{Bench, BenchOptions, Method};
 use softpatch::low_level::gpu::{Device, DeviceOptions};
 use softpatch::methods::{fit_embeddings, score_embeddings};
@@ -62,7 +62,7 @@ fn models(bits: &mut Bits, family: &str, device: &Device, all: bool) {
     let images: Vec<_> = (0..12).map(|i| render(Material::Gear, None, i, 112).unwrap().0).collect();
     let queries = [None, Some(Defect::Stain), Some(Defect::Scratch)]
         .map(|d| render(Material::Gear, d, 77, 112).unwrap().0);
-    let base = FitOptions { resize: 104, crop: 96, coreset_ratio: 0.2, batch: 5, ..FitOptions::default() };
+    let base = FitOptions { coreset_ratio: 0.2, batch: 5, ..FitOptions::paper(104, 96) };
     let by = |discriminator| FitOptions { discriminator, ..base.clone() };
     let mut fits = vec![("lof", by(Discriminator::Lof))];
     if all {
@@ -94,7 +94,7 @@ fn embeddings(bits: &mut Bits, device: &Device) {
         out.copy_from_slice(&values[i * image..][..image]);
         Ok(())
     };
-    score_embeddings(device, &fitted.model, images, load, |score| {
+    score_embeddings(device, &fitted.model, images, Want::Maps, load, |score| {
         sum = std::mem::replace(&mut sum, Sum::new()).add(&[score.score]).add(&score.map);
         Ok(())
     })
@@ -119,7 +119,7 @@ fn bench(bits: &mut Bits, device: &Device) {
         methods: Method::ALL.to_vec(),
         noise: vec![0.0, 0.1],
         seeds: 1,
-        fit: FitOptions { resize: 64, crop: 64, coreset_ratio: 0.2, batch: 4, ..FitOptions::default() },
+        fit: FitOptions { coreset_ratio: 0.2, batch: 4, ..FitOptions::paper(64, 64) },
         ..BenchOptions::default()
     };
     let bench = Bench {

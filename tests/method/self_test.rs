@@ -18,7 +18,7 @@ fn images() -> Vec<OwnedImage> {
 }
 
 fn options() -> FitOptions {
-    FitOptions { resize: SIDE, crop: SIDE, coreset_ratio: 0.05, ..FitOptions::default() }
+    FitOptions { coreset_ratio: 0.05, ..FitOptions::paper(SIDE, SIDE) }
 }
 
 /// The same choices as `caps` stand for, on a device without a self-test or with faults.
@@ -73,7 +73,7 @@ fn nothing_that_is_used_is_left_out() {
             use_all(&plain, options).unwrap();
             let used = plain.built_kernels();
             let mut tried: BTreeSet<String> = BTreeSet::new();
-            for entry in Detector::self_test_cases(&plain, &backbone, options, 8).unwrap() {
+            for entry in Detector::self_test_cases(&plain, &backbone, options, [SIDE; 2], 8).unwrap() {
                 tried.extend(entry.make(&plain).unwrap().kernels());
             }
             let missing: Vec<_> = used.iter().filter(|label| !tried.contains(*label)).collect();

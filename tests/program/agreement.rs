@@ -14,7 +14,7 @@ use std::sync::Mutex;
 const AGREE: f64 = 1e-3;
 
 /// Small enough that compiling the kernels is what takes the time.
-const TINY: [&str; 6] = ["--resize", "64", "--crop", "64", "--batch", "4"];
+const TINY: [&str; 8] = ["--geometry", "paper", "--resize", "64", "--crop", "64", "--batch", "4"];
 
 /// An adapter to run on, as the environment says it.
 struct Adapter {
@@ -271,7 +271,7 @@ fn every_adapter_gives_the_same_scores_of_real_images() {
             continue;
         }
         let model = folder.path().join(format!("{name}.safetensors"));
-        let small = ["--resize", "128", "--crop", "112"];
+        let small = ["--geometry", "paper", "--resize", "128", "--crop", "112"];
         adapters[0].fit(&train, &model, &[&small[..], more].concat());
         all_agree(&adapters, &format!("bottles, {name}"), &model, &test, more);
     }

@@ -15,18 +15,7 @@ fn start(train: &Path, model: &Path, scratch: &Path) -> Child {
         .arg("-o")
         .arg(model)
         // So little memory that embeddings wait on disk, in a folder that is looked at afterwards.
-        .args([
-            "--resize",
-            "64",
-            "--crop",
-            "64",
-            "--batch",
-            "4",
-            "--coreset-ratio",
-            "0.5",
-            "--memory",
-            "4800kB",
-        ])
+        .args(["--size", "64", "--batch", "4", "--coreset-ratio", "0.5", "--memory", "4800kB"])
         .env("TMPDIR", scratch)
         .env_remove("SOFTPATCH_LOG")
         .stdin(Stdio::null())

@@ -1,8 +1,8 @@
 //! Image files on their way into the library.
 
 use softpatch::data::{FileSource, ImageSource, OwnedImage};
-use softpatch::detector::FitOptions;
-use softpatch::report::center_crop;
+use softpatch::detector::{Framing, ModelInfo};
+use softpatch::report::framed;
 use softpatch::{Error, Result};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -22,8 +22,7 @@ pub enum OnError {
 /// single grey pixel, whose score the caller throws away. With [`OnError::Stop`] it is an error.
 pub struct Files {
     source: FileSource,
-    resize: u32,
-    crop: u32,
+    framing: Framing,
     /// Whether what the detector sees of each image is kept for [`Files::take_view`].
     keep_views: bool,
     on_error: OnError,
@@ -36,10 +35,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Files {
-    pub fn new(paths: Vec<PathBuf>, options: &FitOptions, keep_views: bool, on_error: OnError) -> Self {
-        let (source, resize, crop) = (FileSource::new(paths, options.decode()), options.resize, options.crop);
+    /// Files that the model of `info` looks at.
+    pub fn new(paths: Vec<PathBuf>, info: &ModelInfo, keep_views: bool, on_error: OnError) -> Self {
+        let (source, framing) = (FileSource::new(paths, info.options.decode()), info.framing());
         let (damaged, views) = (Mutex::default(), Mutex::default());
-        Self { source, resize, crop, keep_views, on_error, damaged, views }
+        Self { source, framing, keep_views, on_error, damaged, views }
     }
 
     /// Whether there is something for [`Files::take_view`].
@@ -64,9 +64,9 @@ impl Files {
 
     fn read(&self, index: usize) -> Result<OwnedImage> {
         let image = self.source.load(index)?.into_owned();
-        check_shape(&self.paths()[index], &image, self.resize, self.crop)?;
+        check_shape(&self.paths()[index], &image, self.framing)?;
         if self.keep_views {
-            let view = center_crop(&image, self.resize, self.crop)?;
+            let view = framed(&image, self.framing)?;
             lock(&self.views).insert(index, view);
         }
         Ok(image)
@@ -80,6 +80,10 @@ impl ImageSource for Files {
 
     fn name(&self, index: usize) -> String {
         self.source.name(index)
+    }
+
+    fn size(&self, index: usize) -> Result<[u32; 2]> {
+        self.source.size(index)
     }
 
     fn notes(&self) -> Vec<String> {
@@ -98,17 +102,9 @@ impl ImageSource for Files {
     }
 }
 
-/// Refuses an image whose sides are so unequal that bringing the shorter one to `resize` gives no usable
-/// size.
-fn check_shape(path: &std::path::Path, image: &OwnedImage, resize: u32, crop: u32) -> Result<()> {
-    softpatch::low_level::steps::input::geometry::resize_shorter_side_geometry(
-        image.width,
-        image.height,
-        resize,
-        crop,
-    )
-    .map(|_| ())
-    .map_err(|e| Error::Image {
+/// Refuses an image whose sides are so unequal that it does not come to the frame.
+fn check_shape(path: &std::path::Path, image: &OwnedImage, framing: Framing) -> Result<()> {
+    framing.place(image.width, image.height).map(drop).map_err(|e| Error::Image {
         path: path.to_owned(),
         reason: e.to_string(),
         remedy: "Cut it into pieces nearer to a square",

@@ -12,6 +12,8 @@ pub trait Scope: Clone + Default {
     const LEFT_OUT: &'static [&'static str] = &[];
     /// Another name for one: the setting, the name.
     const ALIAS: Option<(&'static str, &'static str)> = None;
+    /// Settings whose default is another here.
+    const DEFAULTS: &'static [(&'static str, &'static str)] = &[];
     /// Settings whose text is another here.
     const HELP: &'static [(&'static str, &'static str)] = &[];
 }
@@ -43,6 +45,10 @@ impl<S> Given<S> {
         {
             fit.lof_k = FitOptions::official().lof_k;
         }
+        // And it looks at the middle square.
+        if given("compat") && fit.compat == Compat::Official && !given("geometry") && !given("size") {
+            fit.geometry = FitOptions::official().geometry;
+        }
         Ok(())
     }
 }
@@ -72,23 +78,25 @@ fn value(setting: &Setting, text: &str) -> Result<String, String> {
     }
 }
 
-fn help(setting: &Setting, text: &str) -> String {
+fn help(setting: &Setting, text: &str, default: Option<&str>) -> String {
+    let default = default.map_or_else(|| setting.default(), str::to_owned);
     match setting.values {
         Values::Switch => text.to_owned(),
         Values::Share { .. } | Values::Whole { .. } => {
-            format!("{text}, {} [default: {}]", setting.values, setting.default())
+            format!("{text}, {} [default: {default}]", setting.values)
         }
         Values::Bytes => {
-            let default = setting.default().parse().map_or_else(|_| setting.default(), short_bytes);
+            let default = default.parse().map_or(default, short_bytes);
             format!("{text} [default: {default}]")
         }
-        _ => format!("{text} [default: {}]", setting.default()),
+        _ => format!("{text} [default: {default}]"),
     }
 }
 
 fn argument<S: Scope>(setting: &'static Setting) -> Arg {
     let text = S::HELP.iter().find(|(name, _)| *name == setting.name).map_or(setting.help, |(_, help)| help);
-    let arg = Arg::new(setting.name).long(flag(setting)).help(help(setting, text));
+    let default = S::DEFAULTS.iter().find(|(name, _)| *name == setting.name).map(|(_, default)| *default);
+    let arg = Arg::new(setting.name).long(flag(setting)).help(help(setting, text, default));
     let arg = match S::ALIAS {
         Some((name, alias)) if name == setting.name => arg.visible_alias(alias),
         _ => arg,

@@ -124,7 +124,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     let info = detector.info();
     let format = args.format();
     let width = paths.iter().map(|p| p.display().to_string().chars().count()).max().unwrap_or(0).clamp(4, 70);
-    let files = Files::new(paths, &info.options, heatmaps.is_some(), args.on_error);
+    let files = Files::new(paths, info, heatmaps.is_some(), args.on_error);
     let mut document = Document {
         model: args.model.display().to_string(),
         threshold: info.threshold,

@@ -73,7 +73,8 @@ impl Damaged {
 fn peak(score: &Score) -> [u32; 2] {
     let largest = score.map.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
     let index = largest.map_or(0, |(i, _)| i as u32);
-    [index % score.map_side.max(1), index / score.map_side.max(1)]
+    let width = score.map_size[1].max(1);
+    [index % width, index / width]
 }
 
 /// `3 images`.

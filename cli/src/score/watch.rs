@@ -276,8 +276,7 @@ impl Watch<'_> {
         let (format, heatmaps) = (self.args.format(), &mut self.heatmaps);
         let paths: Vec<PathBuf> = some.iter().map(|file| file.path.clone()).collect();
         let targets = heatmaps.as_mut().map(|h| paths.iter().map(|p| h.place(p)).collect::<Vec<_>>());
-        let options = &self.detector.info().options;
-        let files = Files::new(paths, options, targets.is_some(), OnError::Skip);
+        let files = Files::new(paths, self.detector.info(), targets.is_some(), OnError::Skip);
         let mut outcomes = Vec::new();
         // No bar a batch: lines come as images do.
         let silent = Bars::new(true);

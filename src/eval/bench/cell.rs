@@ -2,7 +2,7 @@
 
 use crate::data::NoiseProtocol;
 use crate::detector::BackboneInfo;
-use crate::eval::Report;
+use crate::eval::{MetricSize, Report};
 use crate::settings::FitOptions;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -71,10 +71,22 @@ pub struct CellSettings {
     pub split: String,
     /// Settings of the fit; batch and memory, which change nothing, are 0.
     pub fit: FitOptions,
+    /// The size in which maps and masks were compared.
+    #[serde(default = "frame", skip_serializing_if = "is_frame")]
+    pub metric_size: MetricSize,
     /// Backbone.
     pub backbone: BackboneInfo,
     /// Adapter that computed it.
     pub adapter: String,
+}
+
+/// What cells have that do not say.
+fn frame() -> MetricSize {
+    MetricSize::Frame
+}
+
+fn is_frame(size: &MetricSize) -> bool {
+    *size == frame()
 }
 
 impl CellSettings {
@@ -86,6 +98,7 @@ impl CellSettings {
         seed: u64,
         split: String,
         fit: &FitOptions,
+        metric_size: MetricSize,
         backbone: BackboneInfo,
         adapter: &str,
     ) -> Self {
@@ -98,6 +111,7 @@ impl CellSettings {
             seed,
             split,
             fit: FitOptions { batch: 0, memory: 0, ..fit.clone() },
+            metric_size,
             backbone,
             adapter: adapter.to_owned(),
         }

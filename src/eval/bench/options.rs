@@ -2,8 +2,9 @@
 
 use super::cell::Condition;
 use crate::data::{DecodeOptions, NoiseProtocol};
+use crate::eval::MetricSize;
 use crate::methods::Method;
-use crate::settings::FitOptions;
+use crate::settings::{FitOptions, Geometry};
 use crate::{Error, Result};
 use std::path::PathBuf;
 
@@ -20,6 +21,9 @@ pub struct BenchOptions {
     pub seeds: u32,
     /// Settings of every fit. Discriminator, soft weights and seed are the cell's.
     pub fit: FitOptions,
+    /// The size in which maps and masks are compared; `None`: with the geometry `paper` that of the frame, as
+    /// published, else that of the source images.
+    pub metric_size: Option<MetricSize>,
     /// How images are decoded; whether they are turned is noted in the cells' settings.
     pub decode: DecodeOptions,
     /// Leave images out that cannot be used, with a note each, instead of stopping.
@@ -29,14 +33,16 @@ pub struct BenchOptions {
 }
 
 impl Default for BenchOptions {
-    /// PatchCore and SoftPatch with LOF; noise 0, 0.05, 0.1 and 0.15; with and without overlap; one seed.
+    /// PatchCore and SoftPatch with LOF; noise 0, 0.05, 0.1 and 0.15; with and without overlap; one seed; the middle
+    /// square, as published.
     fn default() -> Self {
         Self {
             methods: vec![Method::PatchCore, Method::ALL[7]],
             noise: vec![0.0, 0.05, 0.1, 0.15],
             protocols: vec![NoiseProtocol::Overlap, NoiseProtocol::NoOverlap],
             seeds: 1,
-            fit: FitOptions::default(),
+            fit: FitOptions { geometry: Geometry::Paper, ..FitOptions::default() },
+            metric_size: None,
             decode: DecodeOptions::default(),
             skip_bad: false,
             splits: None,
@@ -59,6 +65,14 @@ impl BenchOptions {
             }
         }
         all
+    }
+
+    /// The size in which maps and masks are compared.
+    pub fn metric_size(&self) -> MetricSize {
+        self.metric_size.unwrap_or(match self.fit.geometry {
+            Geometry::Paper => MetricSize::Frame,
+            Geometry::Whole => MetricSize::Source,
+        })
     }
 
     /// Checks every setting against its range.

@@ -5,14 +5,13 @@ use super::notes::{Noted, leave_out};
 use super::options::BenchOptions;
 use super::store::{Store, key};
 use crate::data::{
-    Category, ImageSource, NoiseProtocol, OwnedImage, Split, SplitSource, TestItem, TrainEntry, decode_file,
+    Category, FileSource, ImageSource, NoiseProtocol, Split, SplitSource, TestItem, TrainEntry, decode_file,
     split,
 };
-use crate::detector::{Backbone, Progress};
-use crate::eval::{Item, Map, Masks, evaluate};
+use crate::detector::{Backbone, Framing, Progress, frame_of};
+use crate::eval::{Item, Map, Mask, Masks, MetricMaps, MetricSize, Seen, evaluate};
 use crate::gpu::Device;
-use crate::methods::{Method, Scored, Task as Given};
-use crate::report::center_crop;
+use crate::methods::{Embeddings, Method, Scored, Task as Given};
 use crate::report::{overlay, write_png};
 use crate::settings::FitOptions;
 use crate::{Error, Result};
@@ -204,6 +203,7 @@ impl Bench<'_> {
                         seed,
                         digest.clone(),
                         &fit,
+                        self.options.metric_size(),
                         self.backbone.info(),
                         &self.device.caps().adapter,
                     );
@@ -252,7 +252,10 @@ impl Bench<'_> {
             tested.extend(task.split.test.iter().filter(|i| i.is_defect()).cloned());
         }
         let (fit, decode) = (&self.options.fit, &self.options.decode);
-        let mut masks = Masks::load(&tested, decode, fit.resize, fit.crop);
+        let good = FileSource::new(category.require_train()?.to_vec(), decode.clone());
+        let frame = frame_of(&self.backbone.network, fit, &good, progress)?;
+        let framing = fit.framing(frame);
+        let mut masks = Masks::load(&tested, decode, framing, self.options.metric_size());
         if !self.options.skip_bad {
             let images: Vec<&Path> = entries.iter().map(|e| e.path.as_path()).collect();
             masks = masks.require(&images, decode)?;
@@ -269,6 +272,7 @@ impl Bench<'_> {
             &entries,
             source.as_ref(),
             &self.options.fit,
+            frame,
             budget,
             progress,
         )?;
@@ -285,7 +289,9 @@ impl Bench<'_> {
             let train = numbers(split.train.clone())?;
             let test = numbers(split.test.iter().map(as_entry).collect())?;
             let names = split.train.iter().map(|e| e.path.display().to_string()).collect();
-            let mut given = Given::new(self.device, &mut store, self.backbone.info(), train, test, names);
+            let grid = store.grid();
+            let mut given =
+                Given::new(self.device, &mut store, self.backbone.info(), train, test, names, frame);
             for (method, settings, file) in &task.missing {
                 if progress.cancelled() {
                     return Err(Error::Cancelled);
@@ -295,7 +301,8 @@ impl Bench<'_> {
                 let noted = Noted { progress, notes: RefCell::default() };
                 let scored = method.implementation().score(&mut given, &fit, &noted)?;
                 let notes = noted.notes.into_inner();
-                let mut cell = self.measure(task, settings, &scored, notes, &masks.pixels, file)?;
+                let mut cell =
+                    self.measure(task, settings, &scored, notes, (&masks.masks, framing, grid), file)?;
                 cell.seconds = began.elapsed().as_secs_f64();
                 cell.write(file)?;
                 summary.computed += 1;
@@ -312,18 +319,25 @@ impl Bench<'_> {
         settings: &CellSettings,
         scored: &Scored,
         mut notes: Vec<String>,
-        masks: &HashMap<PathBuf, Vec<bool>>,
+        (masks, framing, grid): (&HashMap<PathBuf, Mask>, Framing, [u32; 2]),
         file: &Path,
     ) -> Result<Cell> {
-        let width = self.options.fit.crop as usize;
         let test = &task.split.test;
-        let items: Vec<Item<'_>> = (test.iter().zip(scored))
-            .map(|(item, (score, map))| {
-                let mask = item.mask.as_ref().and_then(|m| masks.get(m)).map(Vec::as_slice);
+        let sizes =
+            FileSource::new(test.iter().map(|i| i.path.clone()).collect(), self.options.decode.clone());
+        let mut metric = MetricMaps::new(self.device, grid, framing, self.options.metric_size())?;
+        let maps = (scored.iter().enumerate())
+            .map(|(i, (_, patches))| metric.run(patches, sizes.size(i)?))
+            .collect::<Result<Vec<_>>>()?;
+        let items: Vec<Item<'_>> = (test.iter().zip(scored).zip(&maps))
+            .map(|((item, (score, _)), (map, size))| {
+                let mask = item.mask.as_ref().and_then(|m| masks.get(m));
+                let width = size[1] as usize;
                 Item {
                     score: *score,
                     is_defect: item.is_defect(),
-                    map: Some(Map { width, scores: map, mask }),
+                    map: Some(Map { width, scores: map, mask: mask.map(|m| m.pixels.as_slice()) }),
+                    seen: mask.map_or(Seen::Wholly, |m| m.seen),
                 }
             })
             .collect();
@@ -331,7 +345,8 @@ impl Bench<'_> {
         if task.split.repeats_noise() {
             notes.push("too few defects: some are put in again after a small random affine move".to_owned());
         }
-        let examples = if task.seed == 0 { self.examples(test, scored, file)? } else { Vec::new() };
+        let examples =
+            if task.seed == 0 { self.examples(test, scored, (framing, grid), file)? } else { Vec::new() };
         let images = (test.iter().zip(scored))
             .map(|(item, (score, _))| CellImage {
                 path: item.path.clone(),
@@ -353,20 +368,25 @@ impl Bench<'_> {
 
     /// Overlays of the first defect of the first two kinds, the map drawn from its median to its highest
     /// value.
-    fn examples(&self, test: &[TestItem], scored: &Scored, file: &Path) -> Result<Vec<String>> {
+    fn examples(
+        &self,
+        test: &[TestItem],
+        scored: &Scored,
+        (framing, grid): (Framing, [u32; 2]),
+        file: &Path,
+    ) -> Result<Vec<String>> {
         let mut kinds = HashSet::new();
         let first = |(_, i): &(usize, &TestItem)| i.defect.as_ref().is_some_and(|d| kinds.insert(d.clone()));
         let chosen: Vec<(usize, &TestItem)> = test.iter().enumerate().filter(first).take(2).collect();
-        let fit = &self.options.fit;
+        let mut maps = MetricMaps::new(self.device, grid, framing, MetricSize::Source)?;
         let mut names = Vec::new();
         for (n, (i, item)) in chosen.into_iter().enumerate() {
-            let view: OwnedImage =
-                center_crop(&decode_file(&item.path, &self.options.decode)?, fit.resize, fit.crop)?;
-            let map = &scored[i].1;
+            let view = decode_file(&item.path, &self.options.decode)?;
+            let (map, _) = maps.run(&scored[i].1, [view.width, view.height])?;
             let mut sorted = map.clone();
             sorted.sort_by(f32::total_cmp);
             let range = (sorted[sorted.len() / 2], sorted[sorted.len() - 1]);
-            let picture = overlay(&view, map, range, None)?;
+            let picture = overlay(&view, &map, range, None)?;
             let name = format!("{}-{n}.png", file.file_stem().unwrap_or_default().to_string_lossy());
             write_png(&file.with_file_name(&name), &picture)?;
             names.push(name);

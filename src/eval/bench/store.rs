@@ -44,23 +44,27 @@ impl Store {
         entries: &[TrainEntry],
         source: &dyn ImageSource,
         options: &FitOptions,
+        frame: [u32; 2],
         spool: (&Path, u64),
         progress: &dyn Progress,
     ) -> Result<Self> {
         let network = backbone.network.clone();
         let patches = options.patches(&network.name);
-        let (crop, batch) = ([options.crop; 2], options.batch);
+        let batch = options.batch;
         let mut extractor = Extractor::with_patches(
             device,
             network,
             &backbone.weights,
-            crop,
+            frame,
             batch,
             patches,
             options.precision,
         )?;
-        self_test(device, &Use::new(&backbone.network, options, Then::Bench(options, entries.len()))?)?;
-        let mut feed = Feed::new(device, extractor.network(), options.resize, options.crop)?;
+        self_test(
+            device,
+            &Use::new(&backbone.network, options, frame, Then::Bench(options, entries.len()))?,
+        )?;
+        let mut feed = Feed::new(device, extractor.network(), options.framing(frame))?;
         let (grid, dim) = (extractor.grid(), extractor.dim());
         let image = (grid[0] * grid[1] * dim) as usize;
         let (folder, budget) = spool;

@@ -1,7 +1,7 @@
 //! The resize of 8-bit pixels on the host, for masks and for the pictures of reports: the same two passes as
 //! the kernels in `resize.rs`, bit by bit.
 
-use super::geometry::Geometry;
+use super::geometry::Placement;
 use super::taps::{PRECISION_BITS, ResizeTable, resize_table};
 use crate::{Error, Result};
 
@@ -48,12 +48,17 @@ fn filter(x: &[u8], [outer, length, inner]: [usize; 3], table: &ResizeTable) -> 
     y
 }
 
-/// Keeps `crop` x `crop` of `pixels` `[height][width][channels]`.
-pub fn cut(pixels: &[u8], channels: usize, geometry: Geometry, crop: u32) -> Vec<u8> {
-    let (width, crop) = (geometry.width as usize, crop as usize);
-    let (left, top) = (geometry.left as usize, geometry.top as usize);
-    (top..top + crop)
-        .flat_map(|y| &pixels[(y * width + left) * channels..][..crop * channels])
+/// The frame of `pixels` `[height][width][channels]`, which were resized as `placement` says; beside the picture,
+/// its border goes on.
+pub fn cut(pixels: &[u8], channels: usize, placement: Placement) -> Vec<u8> {
+    let side = |first: i64, side: u32, frame: u32| {
+        (0..i64::from(frame)).map(move |i| (first + i).clamp(0, i64::from(side) - 1) as usize)
+    };
+    let [rows, columns] = placement.frame;
+    let columns: Vec<usize> = side(placement.left, placement.width, columns).collect();
+    side(placement.top, placement.height, rows)
+        .flat_map(|y| columns.iter().map(move |x| y * placement.width as usize + x))
+        .flat_map(|at| &pixels[at * channels..][..channels])
         .copied()
         .collect()
 }

@@ -25,7 +25,7 @@ fn set(root: &Path, damaged: bool) {
     }
 }
 
-const SMALL: [&str; 6] = ["--resize", "64", "--crop", "64", "--coreset-ratio", "0.2"];
+const SMALL: [&str; 4] = ["--size", "64", "--coreset-ratio", "0.2"];
 
 #[test]
 fn every_bad_file_is_named_in_one_run_or_skipped() {

@@ -238,7 +238,7 @@ fn split(test: bool) -> &'static str {
     if test { "test" } else { "train" }
 }
 
-const SETTINGS: [&str; 8] = ["--resize", "64", "--crop", "64", "--batch", "4", "--coreset-ratio", "0.2"];
+const SETTINGS: [&str; 6] = ["--size", "64", "--batch", "4", "--coreset-ratio", "0.2"];
 
 /// Fits with the C library; the model's rows and weights.
 fn fit_in_c(context: softpatch_context, folder: &Path, out: &Path) -> Model {
@@ -247,7 +247,8 @@ fn fit_in_c(context: softpatch_context, folder: &Path, out: &Path) -> Model {
     let (mut detector, folder, file) = (0, text(folder), text(out));
     unsafe {
         assert_eq!(softpatch_fit_options_init(&mut options, size_of_val(&options)), SOFTPATCH_OK);
-        (options.resize, options.crop, options.batch, options.coreset_ratio) = (64, 64, 4, 0.2);
+        (options.size, options.batch, options.coreset_ratio) =
+            (softpatch_size { width: 64, height: 0 }, 4, 0.2);
         let status = softpatch_fit_folder(
             context,
             folder.as_ptr(),

@@ -22,7 +22,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 /// Settings that make a fit of a few images quick.
-const TINY: [&str; 6] = ["--resize", "64", "--crop", "64", "--batch", "4"];
+const TINY: [&str; 4] = ["--size", "64", "--batch", "4"];
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_softpatch"));

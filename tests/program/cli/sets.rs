@@ -71,7 +71,7 @@ fn a_benchmark_is_run_once_and_timed() {
     let (table, notes) = succeeds(&bench(&["-o", arg(&out), "--methods", "none,softpatch-nearest"]));
     assert!(table.contains("4 cells, 0 of them computed now; features of 0 images"), "{table}");
     assert!(notes.contains("(was there)"), "{notes}");
-    let tiny = ["--resize", "64", "--crop", "64", "--coreset-ratio", "0.2"];
+    let tiny = ["--size", "64", "--coreset-ratio", "0.2"];
     let profile = |more: &[&str]| run(["profile", arg(&set)].iter().chain(&tiny).chain(more));
     let (times, _) = succeeds(&profile(&[]));
     for needle in ["fit: ", "coreset", "p50 ", "p95 ", "device memory: "] {

@@ -34,7 +34,7 @@ fn the_abi_and_the_queue_cost_little() {
                 1 => {
                     let mut result = softpatch_result::default();
                     let (map, len) = (map.as_mut_ptr(), map.len());
-                    ok(unsafe { softpatch_score(detector, &c, SOFTPATCH_MAP_CROP, map, len, &mut result) });
+                    ok(unsafe { softpatch_score(detector, &c, SOFTPATCH_MAP_FRAME, map, len, &mut result) });
                 }
                 _ => {
                     stream.submit(&view).unwrap();

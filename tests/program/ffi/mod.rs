@@ -33,7 +33,7 @@ fn images(count: u64) -> Vec<OwnedImage> {
 }
 
 fn options() -> FitOptions {
-    FitOptions { resize: CROP, crop: CROP, coreset_ratio: 0.25, batch: 4, ..FitOptions::default() }
+    FitOptions { coreset_ratio: 0.25, batch: 4, ..FitOptions::paper(CROP, CROP) }
 }
 
 fn c_options() -> softpatch_fit_options {

@@ -54,8 +54,8 @@ fn the_abi_gives_the_same_bits_as_the_rust_api() {
     let c_queries: Vec<_> = queries.iter().map(c_image).collect();
     for (detector, kind) in [
         (detector, SOFTPATCH_MAP_GRID),
-        (detector, SOFTPATCH_MAP_CROP),
-        (from_folder, SOFTPATCH_MAP_CROP),
+        (detector, SOFTPATCH_MAP_FRAME),
+        (from_folder, SOFTPATCH_MAP_FRAME),
         (detector, SOFTPATCH_MAP_SOURCE),
     ] {
         let (mut w, mut h) = (0, 0);
@@ -80,7 +80,7 @@ fn the_abi_gives_the_same_bits_as_the_rust_api() {
             rust.map_in_source(score, SIZE + 16, SIZE + 16, &mut source).unwrap();
             let map = match kind {
                 SOFTPATCH_MAP_GRID => &score.patches,
-                SOFTPATCH_MAP_CROP => &score.map,
+                SOFTPATCH_MAP_FRAME => &score.map,
                 _ => &source,
             };
             assert_eq!(bits(&maps[i]), bits(map), "map {kind} of image {i}");
@@ -95,7 +95,7 @@ fn the_abi_gives_the_same_bits_as_the_rust_api() {
 
     let mut info = unsafe { std::mem::zeroed::<softpatch_model_info>() };
     ok(unsafe { softpatch_detector_info(detector, &mut info) });
-    assert_eq!((info.crop, info.images, info.bank_rows), (CROP, 6, rust.info().rows));
+    assert_eq!((info.frame_rows, info.images, info.bank_rows), (CROP, 6, rust.info().rows));
     assert_eq!(info.threshold.to_bits(), rust.info().threshold.unwrap().to_bits());
     ok(unsafe { softpatch_detector_info_json(detector, null_mut(), 0, &mut needed) });
     let mut json = vec![0_u8; needed];
@@ -121,7 +121,7 @@ fn formats_and_strides_are_understood() {
     let score = |c: softpatch_image| {
         let (mut result, mut map) = (softpatch_result::default(), vec![0.0; (CROP * CROP) as usize]);
         ok(unsafe {
-            softpatch_score(detector, &c, SOFTPATCH_MAP_CROP, map.as_mut_ptr(), map.len(), &mut result)
+            softpatch_score(detector, &c, SOFTPATCH_MAP_FRAME, map.as_mut_ptr(), map.len(), &mut result)
         });
         bits(&map)
     };
