@@ -202,6 +202,7 @@ pub(crate) fn build(
             lof_k: denoised.lof_k,
             threshold: None,
             no_threshold: None,
+            pixel_threshold: None,
             made_by: concat!("softpatch ", env!("CARGO_PKG_VERSION")).to_owned(),
         },
         bank: MemoryBank {
@@ -221,7 +222,8 @@ pub(crate) fn build(
     })
 }
 
-/// Scores a sample of the training images against the bank without their own rows, and sets the threshold.
+/// Scores a sample of the training images against the bank without their own rows, and sets the thresholds: of
+/// image scores, and of the values of maps, by the same rule from the largest value of each map.
 fn calibrate(
     device: &Device,
     features: &Features,
@@ -229,7 +231,8 @@ fn calibrate(
     bank: &Bank,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let calibration = Calibration::new(device, bank, features.positions as u32)?;
+    let calibration = Calibration::new(device, bank, model.info.grid, model.info.frame)?;
+    let mut peaks = Vec::new();
     let x = device.alloc(features.positions * features.dim, "embeddings of an image")?;
     let images = sample(features.images);
     let total = images.len() as u64;
@@ -239,13 +242,16 @@ fn calibrate(
         }
         progress.update(Stage::Calibrate, i as u64, total);
         features.image(image as usize, &x)?;
-        let score = calibration.score(device, &x, image)?;
+        let [score, peak] = calibration.score(device, &x, image)?;
         if score.is_finite() {
             model.train_images.push(image);
             model.train_scores.push(score);
+            peaks.push(peak);
         }
     }
     progress.update(Stage::Calibrate, total, total);
+    // What keeps one from being found keeps the other, and is said once.
+    model.info.pixel_threshold = robust_threshold(&peaks).ok();
     match robust_threshold(&model.train_scores) {
         Ok(threshold) => model.info.threshold = Some(threshold),
         Err(why) => {

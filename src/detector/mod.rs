@@ -57,6 +57,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// # #[cfg(feature = "embedded-weights")] {
 /// # use softpatch::data::synth::{Material, render};
 /// use softpatch::data::MemorySource;
+/// use softpatch::detector::Want;
 /// use softpatch::{Backbone, Detector, Device, DeviceOptions, FitOptions, Quiet, Size};
 ///
 /// # fn main() -> softpatch::Result<()> {
@@ -70,7 +71,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// detector.save(&file)?;
 ///
 /// let detector = Detector::load(&device, &backbone, &file)?;
-/// let score = detector.score_one(&good[0].as_image()?)?;
+/// let score = detector.score_one(&good[0].as_image()?, Want::Source)?;
 /// assert_eq!(score.map.len(), 96 * 96);
 /// assert_eq!(score.anomalous, detector.info().threshold.map(|t| score.score > t));
 /// # Ok(()) }
@@ -170,13 +171,14 @@ impl Detector {
     }
 
     /// Submits a batch, for [`Detector::finish`].
-    fn begin(&self, images: &[Image<'_>]) -> Result<u64> {
-        self.scorer()?.begin(images, Want::Maps, &|slot| format!("image {slot}"))
+    fn begin(&self, images: &[Image<'_>], want: Want) -> Result<u64> {
+        self.scorer()?.begin(images, want, &|slot| format!("image {slot}"))
     }
 
     /// Waits for the scores of a batch.
-    fn finish(&self, ticket: u64) -> Result<Vec<Score>> {
-        self.scorer()?.finish(ticket)
+    fn finish(&self, ticket: u64, want: Want) -> Result<Vec<Score>> {
+        let scores = self.scorer()?.finish(ticket)?;
+        scores.into_iter().map(|score| self.complete(score, want)).collect()
     }
 
     /// Images that [`Detector::begin`] takes at most.
@@ -184,30 +186,32 @@ impl Detector {
         Ok(self.scorer()?.most())
     }
 
-    /// Scores images in memory, in order, with their maps.
+    /// Scores images in memory, in order, with the maps of their frames.
     ///
     /// # Errors
     /// [`crate::Error::InvalidOption`] where an image is too long and thin for the frame, [`crate::Error::Device`]
     /// where the device failed.
     pub fn score(&self, images: &[Image<'_>]) -> Result<Vec<Score>> {
-        self.scorer()?.score(images, Want::Maps)
+        self.score_with(images, Want::Maps)
     }
 
-    /// [`Detector::score`] of one image.
+    /// [`Detector::score_with`] of one image.
     ///
     /// # Errors
     /// As [`Detector::score`].
-    pub fn score_one(&self, image: &Image<'_>) -> Result<Score> {
-        let mut scores = self.scorer()?.score(std::slice::from_ref(image), Want::Maps)?;
+    pub fn score_one(&self, image: &Image<'_>, want: Want) -> Result<Score> {
+        let mut scores = self.score_with(std::slice::from_ref(image), want)?;
         scores.pop().ok_or_else(|| crate::Error::Internal("an image without a score".into()))
     }
 
-    /// [`Detector::score`] without maps, which then cost nothing.
+    /// Scores images in memory, in order, with as much as is wanted: maps in the pixels of the images, maps of
+    /// their frames, or none, which then cost nothing.
     ///
     /// # Errors
     /// As [`Detector::score`].
-    pub fn score_without_maps(&self, images: &[Image<'_>]) -> Result<Vec<Score>> {
-        self.scorer()?.score(images, Want::Scores)
+    pub fn score_with(&self, images: &[Image<'_>], want: Want) -> Result<Vec<Score>> {
+        let scores = self.scorer()?.score(images, want)?;
+        scores.into_iter().map(|score| self.complete(score, want)).collect()
     }
 
     /// Scores every image of a source in order, decoding on other threads; `f` gets each score with its
@@ -220,9 +224,10 @@ impl Detector {
         source: &dyn ImageSource,
         want: Want,
         progress: &dyn Progress,
-        f: impl FnMut(usize, Score) -> Result<()>,
+        mut f: impl FnMut(usize, Score) -> Result<()>,
     ) -> Result<()> {
-        self.scorer()?.score_source(source, want, progress, f)
+        let done = |index, score| f(index, self.complete(score, want)?);
+        self.scorer()?.score_source(source, want, progress, done)
     }
 
     /// Time of every dispatch that scoring `images` (one batch at most) takes, from GPU timestamps, in order.

@@ -9,6 +9,7 @@ use crate::cases::{Then, Use, self_test};
 use crate::data::{Image, ImageSource};
 use crate::gpu::{Device, Plan, Recorder, StepTime, Submission, Tensor};
 use crate::model::{Model, ModelInfo};
+use crate::steps::input::geometry::Framing;
 use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::collections::btree_map::{BTreeMap, Entry};
@@ -26,6 +27,8 @@ pub struct Profile {
 struct Flight {
     ticket: u64,
     batch: Batch,
+    /// Width and height of each image.
+    sizes: Vec<[u32; 2]>,
     submission: Submission,
 }
 
@@ -37,6 +40,7 @@ pub(super) struct Scorer {
     scorer: PatchScorer,
     /// Images of a batch at most.
     batch: u32,
+    framing: Framing,
     threshold: Option<f32>,
     plans: BTreeMap<Batch, Plan>,
     /// Oldest first.
@@ -76,6 +80,7 @@ impl Scorer {
             extractor,
             feed,
             batch,
+            framing: info.framing(),
             threshold: info.threshold,
             plans: BTreeMap::new(),
             flights: VecDeque::new(),
@@ -132,20 +137,26 @@ impl Scorer {
             self.land();
         }
         // In turn: the batch that may be in flight has the other one.
-        let batch = Batch { images: images.len() as u32, set: (self.next % SETS as u64) as usize, want };
+        let set = (self.next % SETS as u64) as usize;
+        let batch = Batch { images: images.len() as u32, set, want: want.of_batch() };
         let Self { device, scorer, extractor, feed, plans, .. } = self;
         let plan = plan(plans, device, scorer, extractor.embedding(), batch)?;
         let submission = run_backbone(extractor, feed, images, name, &[plan])?;
         let ticket = self.next;
         self.next += 1;
-        self.flights.push_back(Flight { ticket, batch, submission });
+        let sizes = images.iter().map(|image| [image.width(), image.height()]).collect();
+        self.flights.push_back(Flight { ticket, batch, sizes, submission });
         Ok(ticket)
     }
 
     /// Waits for the oldest batch in flight.
     fn land(&mut self) {
-        if let Some(Flight { ticket, batch, submission }) = self.flights.pop_front() {
-            self.landed.insert(ticket, self.scorer.read(&submission, batch, self.threshold));
+        if let Some(Flight { ticket, batch, sizes, submission }) = self.flights.pop_front() {
+            let place = |size: [u32; 2]| Ok((size, self.framing.place(size[0], size[1])?));
+            let places: Result<Vec<_>> = sizes.into_iter().map(place).collect();
+            let read =
+                places.and_then(|places| self.scorer.read(&submission, batch, self.threshold, &places));
+            self.landed.insert(ticket, read);
         }
     }
 

@@ -1,7 +1,8 @@
-//! A threshold for the image score from the scores of the training images.
+//! Thresholds for image scores and for maps from those of the training images.
 
+use super::patch_scorer::largest;
 use crate::Result;
-use crate::bank::{Bank, SearchBuffers};
+use crate::bank::{Bank, Maps, SearchBuffers};
 use crate::gpu::{Device, Recorder, Tensor};
 use crate::steps::search::search::SkipOwn;
 
@@ -54,36 +55,42 @@ pub(super) fn sample(images: usize) -> Vec<u32> {
     (0..count).map(|i| (i * images / count) as u32).collect()
 }
 
-/// Image scores of training images against the bank without their own rows, from embeddings at hand.
+/// Training images against the bank without their own rows, from embeddings at hand.
 pub(super) struct Calibration<'a> {
     bank: &'a Bank,
     search: SearchBuffers,
-    scores: Tensor,
+    maps: Maps,
     top: Tensor,
     positions: u32,
 }
 
 impl<'a> Calibration<'a> {
-    /// Buffers for images of `positions` patches.
-    pub fn new(device: &Device, bank: &'a Bank, positions: u32) -> Result<Self> {
+    /// Buffers for images of patches `grid` and maps of `frame` pixels.
+    pub fn new(device: &Device, bank: &'a Bank, grid: [u32; 2], frame: [u32; 2]) -> Result<Self> {
+        let positions = grid[0] * grid[1];
         Ok(Self {
             search: bank.search(device, positions)?,
             bank,
-            scores: device.alloc(positions as usize, "patch scores")?,
+            maps: Maps::new(device, grid, frame, 1)?,
             top: device.alloc(1, "image score")?,
             positions,
         })
     }
 
-    /// Score of training image `image` with embeddings `x` `[positions][dim]`; infinite where every bank row
-    /// is its own.
-    pub fn score(&self, device: &Device, x: &Tensor, image: u32) -> Result<f32> {
+    /// Score of training image `image` with embeddings `x` `[positions][dim]`, and the largest value of its
+    /// map; infinite where every bank row is its own.
+    pub fn score(&self, device: &Device, x: &Tensor, image: u32) -> Result<[f32; 2]> {
         let mut recorder = Recorder::new(device);
         let skip = SkipOwn { first_image: image, queries_per_image: self.positions };
         self.bank.record(&mut recorder, &self.search, x, self.positions, Some(skip))?;
-        self.bank.record_scores(&mut recorder, &self.search, [1, self.positions], &self.scores, &self.top)?;
+        let shape = [1, self.positions];
+        self.bank.record_scores(&mut recorder, &self.search, shape, &self.maps.scores, &self.top)?;
+        self.maps.record(&mut recorder, 1)?;
         recorder.run()?;
-        Ok(device.read::<f32>(&self.top)?[0])
+        let score = device.read::<f32>(&self.top)?[0];
+        let map: Vec<f32> = device.read(&self.maps.maps)?;
+        // Of a map with infinite scores some sums are no numbers.
+        Ok([score, if score.is_finite() { map[largest(&map)] } else { score }])
     }
 }
 
