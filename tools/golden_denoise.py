@@ -84,6 +84,25 @@ def lof():
             put("lof", f"{name}.{k}", score=-model.negative_outlier_factor_)
 
 
+def others():
+    """Patches of other images, in windows or anywhere: what is not compared is put far away."""
+    for name, (images, h, w), reach, k in (
+        ("window", (6, 4, 5), 1, 6),
+        ("wide_window", (4, 5, 4), 2, 5),
+        ("global", (6, 3, 4), 9, 6),
+        ("one_position", (24, 1, 1), 9, 6),
+    ):
+        x = cloud(11, images * h * w, 8)
+        x[7] = x[7 + h * w]
+        image, y, column = np.unravel_index(np.arange(len(x)), (images, h, w))
+        apart = lambda v: np.abs(v[:, None] - v[None])
+        compared = (apart(image) > 0) & (apart(y) <= reach) & (apart(column) <= reach)
+        distance = np.where(compared, cdist(x, x), 1e30)
+        np.fill_diagonal(distance, 0)
+        model = LocalOutlierFactor(n_neighbors=k, metric="precomputed").fit(distance)
+        put("others", name, x=x, sizes=np.array([images, h, w, reach, k]), score=-model.negative_outlier_factor_)
+
+
 def knn():
     for name in ("cloud", "offset", "wide", "few"):
         x = GROUPS[name]
@@ -224,7 +243,7 @@ def coreset():
 
 
 if __name__ == "__main__":
-    for step in (lof, knn, nearest, mahalanobis, quantile, neighbor, coreset):
+    for step in (lof, others, knn, nearest, mahalanobis, quantile, neighbor, coreset):
         step()
     save(OUT)
     print(f"{OUT}: {len(tensors)} tensors, {OUT.stat().st_size} bytes")

@@ -66,6 +66,7 @@ ORDERS = ("rgb", "bgr", "bayer_rg", "bayer_gr", "bayer_gb", "bayer_bg")
 # Settings of a fit that have names.
 NAMED = {
     "discriminator": {"lof": 0, "nearest": 1, "gaussian": 2, "none": 3},
+    "group": {"position": 0, "window": 1, "global": 2},
     "embedding": {"auto": 0, "concat": 1, "pooled": 2},
     "compat": {"none": 0, "official": 1},
     "precision": {"f32": 0, "f16": 1},
@@ -116,6 +117,8 @@ class _FitOptions(c.Structure):
         ("white", c.c_double),
         ("layout", c.c_char_p),
         ("take", c.c_char_p),
+        ("group", c.c_uint32),
+        ("window", c.c_uint32),
     ]
 
 

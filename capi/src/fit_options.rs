@@ -4,7 +4,7 @@ use crate::memory::{optional_text, read_sized, write_sized};
 use crate::status::{Failure, guard, softpatch_status};
 use softpatch::data::{Layout, OpenOptions};
 use softpatch::detector::{
-    Choice, Compat, Discriminator, Embedding, FitAspect, FitOptions, Geometry, Precision, Size,
+    Choice, Compat, Discriminator, Embedding, FitAspect, FitOptions, Geometry, Group, Precision, Size,
 };
 use std::ffi::c_char;
 use std::mem::offset_of;
@@ -17,6 +17,13 @@ pub const SOFTPATCH_DISCRIMINATOR_NEAREST: u32 = 1;
 pub const SOFTPATCH_DISCRIMINATOR_GAUSSIAN: u32 = 2;
 /// No patch is dropped: PatchCore.
 pub const SOFTPATCH_DISCRIMINATOR_NONE: u32 = 3;
+
+/// A training patch is compared with those at its own position in the other images.
+pub const SOFTPATCH_GROUP_POSITION: u32 = 0;
+/// With those in a window of `window` x `window` positions around it.
+pub const SOFTPATCH_GROUP_WINDOW: u32 = 1;
+/// With all patches of the other images.
+pub const SOFTPATCH_GROUP_GLOBAL: u32 = 2;
 
 /// Pooled for ResNets, concatenated for EfficientNet-Lite.
 pub const SOFTPATCH_EMBEDDING_AUTO: u32 = 0;
@@ -118,6 +125,11 @@ pub struct softpatch_fit_options {
     pub fit_aspect: u32,
     /// Size of the frame.
     pub size: softpatch_size,
+    /// Patches of other images that a training patch is compared with: one of `SOFTPATCH_GROUP_*`; for the
+    /// discriminator `GAUSSIAN` position alone.
+    pub group: u32,
+    /// Side of the window in patches, an odd number from 3 to 15, where `group` is window.
+    pub window: u32,
 }
 
 /// The sizes that the struct has had. Whoever adds fields at its end adds here the offset of the first of
@@ -179,7 +191,7 @@ macro_rules! choices {
     )*};
 }
 
-choices! { Discriminator Embedding Compat Precision Geometry FitAspect }
+choices! { Discriminator Group Embedding Compat Precision Geometry FitAspect }
 
 impl Field for Size {
     type InC = softpatch_size;
@@ -232,7 +244,7 @@ macro_rules! fields {
 
 fields! {
     tau coreset_ratio seed discriminator lof_k soft_weights projection resize crop batch embedding
-    embedding_dim compat exif precision bits black white geometry fit_aspect size
+    embedding_dim compat exif precision bits black white geometry fit_aspect size group window
 }
 
 /// Fills `options`, of `size` bytes (`sizeof *options`), with the published defaults.
@@ -307,6 +319,9 @@ mod tests {
             ("discriminator", "nearest") => SOFTPATCH_DISCRIMINATOR_NEAREST,
             ("discriminator", "gaussian") => SOFTPATCH_DISCRIMINATOR_GAUSSIAN,
             ("discriminator", "none") => SOFTPATCH_DISCRIMINATOR_NONE,
+            ("group", "position") => SOFTPATCH_GROUP_POSITION,
+            ("group", "window") => SOFTPATCH_GROUP_WINDOW,
+            ("group", "global") => SOFTPATCH_GROUP_GLOBAL,
             ("embedding", "auto") => SOFTPATCH_EMBEDDING_AUTO,
             ("embedding", "concat") => SOFTPATCH_EMBEDDING_CONCAT,
             ("embedding", "pooled") => SOFTPATCH_EMBEDDING_POOLED,
@@ -337,7 +352,9 @@ mod tests {
             .exif(true)
             .bits(12)
             .fit_aspect(FitAspect::Pad)
-            .size(Size::Exact { width: 640, height: 480 });
+            .size(Size::Exact { width: 640, height: 480 })
+            .group(Group::Window)
+            .window(7);
         for options in [FitOptions::default(), changed] {
             let c = softpatch_fit_options {
                 lof_k: options.lof_k,
@@ -348,6 +365,8 @@ mod tests {
                 bits: options.bits,
                 fit_aspect: options.fit_aspect.to_c(),
                 size: options.size.to_c(),
+                group: options.group.to_c(),
+                window: options.window,
                 ..defaults()
             };
             assert_eq!(from_c(&c, options.memory).ok(), Some(options));
@@ -376,6 +395,12 @@ mod tests {
             softpatch_fit_options { size: softpatch_size { width: 12, height: 0 }, ..defaults() },
             softpatch_fit_options { size: softpatch_size { width: 0, height: 99 }, ..defaults() },
             softpatch_fit_options { black: 2.0, white: 1.0, ..defaults() },
+            softpatch_fit_options { window: 4, ..defaults() },
+            softpatch_fit_options {
+                group: SOFTPATCH_GROUP_GLOBAL,
+                discriminator: SOFTPATCH_DISCRIMINATOR_GAUSSIAN,
+                ..defaults()
+            },
         ] {
             assert_eq!(
                 open(&wrong).err().map(|e| e.code),

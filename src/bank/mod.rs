@@ -6,6 +6,7 @@ mod device;
 mod maps;
 mod select;
 mod source_maps;
+mod strip;
 mod tree;
 
 pub use axes::Axes;
@@ -14,6 +15,7 @@ pub use device::{Bank, BankData, SearchBuffers};
 pub use maps::Maps;
 pub use select::{Choice, Selection, Vectors, select};
 pub use source_maps::SourceMaps;
+pub use strip::{StripBuilder, tile_order};
 
 use crate::Result;
 use crate::gpu::Device;

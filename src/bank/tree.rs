@@ -9,38 +9,46 @@ const TILES: (usize, usize) = (32, 16);
 /// tile but the last is full, for tiles of either size.
 pub(super) fn order(lifted: &[f32], k: usize) -> Vec<u32> {
     let mut rows: Vec<u32> = (0..(lifted.len() / k) as u32).collect();
-    split(lifted, k, &mut rows);
+    // The scale is no coordinate.
+    let axes: Vec<usize> = (0..k - TAIL).chain([k - 2]).collect();
+    split(lifted, k, &axes, TILES, &mut rows);
     rows
 }
 
-fn split(lifted: &[f32], k: usize, rows: &mut [u32]) {
-    let (large, small) = TILES;
+/// Brings `rows`, numbers of rows of `values` `[..][k]`, into the order of a k-d tree along `axes`, for tiles
+/// of either of two sizes.
+pub(super) fn split(
+    values: &[f32],
+    k: usize,
+    axes: &[usize],
+    (large, small): (usize, usize),
+    rows: &mut [u32],
+) {
     if rows.len() <= small {
         return;
     }
     let tile = if rows.len() <= large { small } else { large };
-    let axis = widest(lifted, k, rows);
+    let axis = widest(values, k, axes, rows);
     let middle = rows.len().div_ceil(tile) / 2 * tile;
-    let value = |row: u32| lifted[row as usize * k + axis];
+    let value = |row: u32| values[row as usize * k + axis];
     // Equal values go by row, so that the order is the same everywhere.
     rows.select_nth_unstable_by(middle, |&a, &b| value(a).total_cmp(&value(b)).then(a.cmp(&b)));
     let (near, far) = rows.split_at_mut(middle);
-    rayon::join(|| split(lifted, k, near), || split(lifted, k, far));
+    let tiles = (large, small);
+    rayon::join(|| split(values, k, axes, tiles, near), || split(values, k, axes, tiles, far));
 }
 
-/// Axis along which the rows' heads, or the lengths of their rests, vary most.
-fn widest(lifted: &[f32], k: usize, rows: &[u32]) -> usize {
+/// The one of `axes` along which the rows vary most.
+fn widest(values: &[f32], k: usize, axes: &[usize], rows: &[u32]) -> usize {
     let (mut sums, mut squares) = (vec![0.0_f64; k], vec![0.0_f64; k]);
     for &row in rows {
-        for (i, &v) in lifted[row as usize * k..][..k].iter().enumerate() {
+        for (i, &v) in values[row as usize * k..][..k].iter().enumerate() {
             sums[i] += f64::from(v);
             squares[i] += f64::from(v) * f64::from(v);
         }
     }
     let spread = |i: usize| squares[i] - sums[i] * sums[i] / rows.len() as f64;
-    // The scale is no coordinate.
-    let axes = (0..k - TAIL).chain([k - 2]);
-    axes.max_by(|&a, &b| spread(a).total_cmp(&spread(b))).unwrap_or(0)
+    axes.iter().copied().max_by(|&a, &b| spread(a).total_cmp(&spread(b))).unwrap_or(0)
 }
 
 /// Bounding boxes `[tiles][k / 4][2][4]` (lower and upper corner) of the tiles of `tile` rows of `lifted`

@@ -4,13 +4,16 @@ use super::rounding::{DIVISION, SQUARE_ROOT, exact, gamma, worst, worst_relative
 use super::values::{values, whole};
 use super::{Case, Verdict, Work};
 use crate::Result;
+use crate::bank::StripBuilder;
 use crate::gpu::{Device, Recorder, Tensor};
 use crate::reference as plain;
+use crate::reference::outlier::others::{Among, others as plain_others};
 use crate::steps::outlier::group::{Centre, Gather};
 use crate::steps::outlier::knn::Knn;
 use crate::steps::outlier::lof::{Lof, ScoreMap};
 use crate::steps::outlier::mahalanobis::{Mahalanobis, MahalanobisTo};
 use crate::steps::outlier::nearest::Nearest;
+use crate::steps::outlier::others::{Others, Strip};
 use crate::steps::outlier::quantile::{Keep, Quantile};
 
 /// Sizes of groups.
@@ -133,6 +136,56 @@ pub fn knn(device: &Device, sizes: Groups) -> Result<Case> {
             Ok(worse(ends.to_vec()))
         },
         work,
+    )
+}
+
+/// Distances to the nearest patches of other images, in windows of 3 x 3 positions or anywhere. Two strips,
+/// so that lists go from one to the next.
+pub fn others(device: &Device, [images, r, k]: [usize; 3], window: bool) -> Result<Case> {
+    let grid = [2, 3];
+    let reach = window.then_some(1);
+    let (patches, half) = (6 * images, 3 * images);
+    let x = whole(patches * r, 24);
+    // Image by image, grid row by grid row; without windows each half of all.
+    let strip = |part: usize| -> Result<Strip> {
+        let (columns, n) = if window { (3, images) } else { (1, half) };
+        let mut builder = StripBuilder::new(device, columns, n, r)?;
+        for column in 0..columns {
+            let id = |i: usize| if window { 6 * i + 3 * part + column } else { half * part + i };
+            let ids: Vec<u32> = (0..n).map(|i| id(i) as u32).collect();
+            let rows: Vec<f32> = ids.iter().flat_map(|&id| &x[id as usize * r..][..r]).copied().collect();
+            builder.sort_and_push(&rows, &ids);
+        }
+        Ok(builder.finish())
+    };
+    let strips = [strip(0)?, strip(1)?];
+    let distances = device.alloc(patches * k, "distances")?;
+    let indices = device.alloc(patches * k, "indices")?;
+    let answer = distances.clone();
+    Case::new(
+        device,
+        |recorder| {
+            for (q, c) in [(0, 0), (0, 1), (1, 1), (1, 0)] {
+                let (queries, candidates) = (&strips[q], &strips[c]);
+                let (distances, indices) = (&distances, &indices);
+                let (tiles, ends) = (0..queries.columns * queries.tiles, [q == c, q != c]);
+                let [r, k] = [r, k].map(|v| v as u32);
+                Others { queries, candidates, distances, indices, tiles, reach: 1, positions: 6, r, k, ends }
+                    .record(recorder)?;
+            }
+            Ok(())
+        },
+        move |device| {
+            let got: Vec<f32> = device.read(&answer)?;
+            let lists = plain_others(&x, r, k, Among { images, grid, reach });
+            let want: Vec<f32> = lists.iter().flatten().map(|&(distance, _)| distance as f32).collect();
+            Ok(worst_relative(&got, &want, distance_error(r)))
+        },
+        // As far as nothing is left out.
+        Work {
+            flops: 3.0 * (patches * patches * r) as f64 * if window { 7.0 / 9.0 } else { 1.0 },
+            bytes: 4.0 * (patches * (r + 2 * k)) as f64,
+        },
     )
 }
 

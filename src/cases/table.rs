@@ -1,14 +1,14 @@
 //! The table: which kernels on which shapes.
 
 use super::layers::{End, conv, gemm, pool, resize};
-use super::outlier::{Groups, group, knn, lof, mahalanobis, nearest, quantile};
+use super::outlier::{Groups, group, knn, lof, mahalanobis, nearest, others, quantile};
 use super::{Case, Entry, Make, bank, patches};
 use crate::Result;
-use crate::backbone::extractor::embedding_dim;
+use crate::backbone::embedding::embedding_dim;
 use crate::backbone::network::Kind;
 use crate::backbone::{Network, Patches, Precision};
 use crate::gpu::{Archetype, Device};
-use crate::settings::{Compat, Discriminator, FitOptions, coreset_batch};
+use crate::settings::{Compat, Discriminator, FitOptions, Group, coreset_batch};
 use crate::shapes::{Activation, ConvShape};
 use crate::steps::input::geometry::Framing;
 use crate::steps::network::depthwise::run_length;
@@ -60,7 +60,7 @@ fn small_shape(kernel: u32, stride: u32, [in_c, out_c]: [u32; 2], side: u32) -> 
         kernel_h: kernel,
         kernel_w: kernel,
         stride,
-        pad_top: pad,
+        pad_top: pad as i32,
         pad_left: pad,
         out_h: out,
         out_w: out,
@@ -152,6 +152,12 @@ fn denoise(all: &mut Vec<Entry>, discriminator: Discriminator, [n, r, k]: [usize
     all.push(Entry::new("quantile", "85 % of 5 000", DENOISE, |d| quantile(d, 5000, 0.85)));
 }
 
+/// Neighbours in other images, and factors of what are then the rows of one group.
+fn others_case(all: &mut Vec<Entry>, [images, r, k]: [usize; 3], window: bool) {
+    let text = format!("{images} images of 2x3x{r}, {}, k {k}", if window { "windows" } else { "all" });
+    all.push(Entry::new("others", text, DENOISE, move |d| others(d, [images, r, k], window)));
+}
+
 fn selection(all: &mut Vec<Entry>, r: usize, batch: u32, official: bool) {
     // More patches than a batch has candidates, so that there are several batches.
     let (rows, picks) = (1000, 80);
@@ -211,6 +217,8 @@ pub fn small(device: &Device) -> Vec<Entry> {
     for discriminator in [Discriminator::Lof, Discriminator::Nearest, Discriminator::Gaussian] {
         denoise(&mut all, discriminator, [67, 36, if discriminator == Discriminator::Lof { 6 } else { 1 }]);
     }
+    others_case(&mut all, [67, 36, 6], true);
+    others_case(&mut all, [67, 20, 9], false);
     // Whole steps of the update, and a tail.
     for (r, batch) in [(128, 512), (36, 64)] {
         selection(&mut all, r, batch, false);
@@ -344,7 +352,11 @@ fn discriminate(
     let k = if discriminator == Discriminator::Lof { options.lof_k as usize } else { 1 };
     if discriminator != Discriminator::None && images > 1 {
         let n = if images > k { 67.max(k + 1) } else { images };
-        denoise(all, discriminator, [n, dim.min(options.projection as usize), k.min(n - 1)]);
+        let r = dim.min(options.projection as usize);
+        denoise(all, discriminator, [n, r, k.min(n - 1)]);
+        if options.group != Group::Position && discriminator != Discriminator::Gaussian {
+            others_case(all, [67, r, k], options.group == Group::Window);
+        }
     }
 }
 

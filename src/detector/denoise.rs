@@ -1,13 +1,15 @@
 //! Outlier scores of all training patches, the threshold, and the list of kept patches.
 
 use super::features::Features;
+use super::others;
 use super::{Progress, Stage};
 use crate::gpu::{Device, Recorder, Tensor};
-use crate::settings::{Discriminator, FitOptions};
+use crate::settings::{Discriminator, FitOptions, Group};
 use crate::steps::outlier::knn::Knn;
 use crate::steps::outlier::lof::{Lof, ScoreMap};
 use crate::steps::outlier::mahalanobis::Mahalanobis;
 use crate::steps::outlier::nearest::Nearest;
+use crate::steps::outlier::others::Others;
 use crate::steps::outlier::quantile::{Keep, Quantile};
 use crate::{Error, Result};
 
@@ -23,7 +25,7 @@ pub(crate) struct Denoised {
     pub lof_k: Option<u32>,
 }
 
-/// Scores every patch against the patches at its grid position and drops the noisiest share `tau`.
+/// Scores every patch against those of other images that `options.group` names, and drops the noisiest share `tau`.
 pub(crate) fn denoise(
     device: &Device,
     features: &Features,
@@ -33,11 +35,26 @@ pub(crate) fn denoise(
     let total = patches(features)?;
     if options.discriminator == Discriminator::None {
         let scores = vec![1.0; total as usize];
-        return Ok(Denoised { scores, kept: (0..total).collect(), threshold: None, lof_k: None });
+        let kept = (0..total).filter(|&patch| features.covers(patch)).collect();
+        return Ok(Denoised { scores, kept, threshold: None, lof_k: None });
     }
     let (scores, lof_k) = outlier_scores(device, features, options, progress)?;
+    if features.covered.is_some() {
+        let scores = features.judged(device.read(&scores)?, lof_k.unwrap_or(1));
+        let (threshold, kept) = select_covered(device, features, &scores, options.tau)?;
+        return Ok(Denoised { scores, kept, threshold: Some(threshold), lof_k });
+    }
     let (threshold, kept) = select(device, &scores, total, 1.0 - options.tau)?;
     Ok(Denoised { scores: device.read(&scores)?, kept, threshold: Some(threshold), lof_k })
+}
+
+/// Drops the share `tau` of the patches that are looked at, those with the highest `scores`.
+fn select_covered(device: &Device, features: &Features, scores: &[f32], tau: f64) -> Result<(f32, Vec<u32>)> {
+    let looked_at: Vec<u32> = (0..scores.len() as u32).filter(|&patch| features.covers(patch)).collect();
+    let of_those: Vec<f32> = looked_at.iter().map(|&patch| scores[patch as usize]).collect();
+    let on_device = device.upload(&of_those, "outlier scores")?;
+    let (threshold, kept) = select(device, &on_device, looked_at.len() as u32, 1.0 - tau)?;
+    Ok((threshold, kept.into_iter().map(|at| looked_at[at as usize]).collect()))
 }
 
 /// Drops the share `tau` of patches with the highest of the given `scores`.
@@ -65,6 +82,10 @@ pub(crate) fn outlier_scores(
     let (n, positions, r) = (features.images, features.positions, features.r);
     patches(features)?;
     let k = if options.discriminator == Discriminator::Lof { options.lof_k } else { 1 };
+    // Of one image there are no others, wherever they are.
+    if options.group != Group::Position && n > 1 {
+        return scores_by_others(device, features, options, progress);
+    }
     let width = Knn::width(k, n as u32);
     let lof_k = (options.discriminator == Discriminator::Lof).then_some(width);
     if lof_k.is_some_and(|used| used < k) {
@@ -111,6 +132,43 @@ pub(crate) fn outlier_scores(
         Ok(())
     })?;
     Ok((scores, lof_k))
+}
+
+/// The same where patches at other positions count, too.
+fn scores_by_others(
+    device: &Device,
+    features: &Features,
+    options: &FitOptions,
+    progress: &dyn Progress,
+) -> Result<(Tensor, Option<u32>)> {
+    options.validate()?;
+    let (images, total) = (features.images as u32, patches(features)?);
+    let reach = (options.group == Group::Window).then_some(options.window / 2);
+    let lof = options.discriminator == Discriminator::Lof;
+    let wanted = if lof { options.lof_k } else { 1 };
+    let grid = [features.positions / features.columns, features.columns].map(|side| side as u32);
+    let k = Others::width(wanted, images, grid, reach);
+    if k < wanted {
+        progress.notice(&format!(
+            "LOF's k is lowered from {wanted} to {k}: there are no more patches in a corner's window of {images} \
+             training images"
+        ));
+    }
+    let lists = others::lists(device, features, reach, k, progress)?;
+    let scores = device.alloc(total as usize, "outlier scores")?;
+    // One group, whose rows are the patches.
+    let to = ScoreMap { scores: &scores, positions: 1, p0: 0 };
+    let (distances, indices) = (&lists.distances, &lists.indices);
+    let mut recorder = Recorder::new(device);
+    if lof {
+        let density = device.alloc(total as usize, "density")?;
+        Lof { distances, indices, density: &density, to, groups: 1, n: total, k }.record(&mut recorder)?;
+    } else {
+        Nearest { distances, to, groups: 1, n: total, k }.record(&mut recorder)?;
+    }
+    recorder.run()?;
+    device.wait()?;
+    Ok((scores, lof.then_some(k)))
 }
 
 /// The `q` quantile of the scores, and the patches whose score does not pass it.

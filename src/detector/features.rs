@@ -33,10 +33,14 @@ pub(crate) struct Features {
     pub images: usize,
     /// Grid positions an image.
     pub positions: usize,
+    /// Columns of the grid.
+    pub columns: usize,
     /// Values of a projected vector.
     pub r: usize,
     /// Values of an embedding.
     pub dim: usize,
+    /// `[images][positions]`, true where a patch is looked at; `None`: all are.
+    pub covered: Option<Vec<bool>>,
 }
 
 /// Collects features, a batch at a time.
@@ -59,7 +63,7 @@ impl<'a> Collector<'a> {
         options: &FitOptions,
         keep: bool,
     ) -> Result<Self> {
-        let FeatureShape { images, positions, dim } = shape;
+        let FeatureShape { images, positions, columns, dim } = shape;
         let r = projection.map_or(dim, |p| p.r);
         let layout = Layout::new(shape, r, options, keep && projection.is_some())?;
         let z = PatchStore::new(device, [images, positions, r], layout.z_on_disk, "projected patches")?;
@@ -73,7 +77,18 @@ impl<'a> Collector<'a> {
         };
         let parts = layout.parts;
         Ok(Self {
-            features: Features { device: device.clone(), z, embeddings, parts, images, positions, r, dim },
+            features: Features {
+                device: device.clone(),
+                z,
+                embeddings,
+                parts,
+                covered: None,
+                images,
+                positions,
+                columns,
+                r,
+                dim,
+            },
             projection,
             map: None,
             projected: device.alloc(batch * positions * r, "projected batch")?,
@@ -119,7 +134,7 @@ impl Features {
     ) -> Result<Self> {
         let [h, w] = extractor.grid();
         let (positions, dim) = (h as usize * w as usize, extractor.dim() as usize);
-        let shape = FeatureShape { images: source.len(), positions, dim };
+        let shape = FeatureShape { images: source.len(), positions, columns: w as usize, dim };
         let projection = Projection::random(dim, options);
         let batch = extractor.batch() as usize;
         let mut all = Collector::new(device, shape, projection.as_ref(), batch, options, true)?;
@@ -173,6 +188,52 @@ impl Features {
             all.push(start, count, &x)?;
         }
         Ok(all.features)
+    }
+
+    /// Whether a patch (image-major number) is looked at.
+    pub fn covers(&self, patch: u32) -> bool {
+        self.covered.as_ref().is_none_or(|covered| covered[patch as usize])
+    }
+
+    /// Patches that are looked at.
+    pub fn looked_at(&self) -> usize {
+        let all = self.images * self.positions;
+        self.covered.as_ref().map_or(all, |covered| covered.iter().filter(|c| **c).count())
+    }
+
+    /// Leaves out the patches that `covered` `[images][positions]` has as false: their projected vectors become
+    /// infinite, which are nobody's neighbours.
+    pub fn cover(&mut self, covered: Vec<bool>) -> Result<()> {
+        let nothing = self.device.upload(&vec![f32::INFINITY; self.positions * self.r], "nothing")?;
+        for (image, covered) in covered.chunks_exact(self.positions).enumerate() {
+            let mut at = 0;
+            for run in covered.chunk_by(|a, b| a == b) {
+                if !run[0] {
+                    self.z.fill(image * self.positions + at, run.len(), &nothing)?;
+                }
+                at += run.len();
+            }
+        }
+        self.covered = Some(covered);
+        Ok(())
+    }
+
+    /// The outlier scores with 1, as of patches that nothing is known of, where no more than `k` images show
+    /// the position, and 0 where a patch is not looked at.
+    pub fn judged(&self, mut scores: Vec<f32>, k: u32) -> Vec<f32> {
+        let Some(covered) = &self.covered else { return scores };
+        let mut images = vec![0_u32; self.positions];
+        for one in covered.chunks_exact(self.positions) {
+            images.iter_mut().zip(one).for_each(|(n, c)| *n += u32::from(*c));
+        }
+        for (score, (covered, n)) in scores.iter_mut().zip(covered.iter().zip(images.iter().cycle())) {
+            match (covered, *n > k) {
+                (false, _) => *score = 0.0,
+                (true, false) => *score = 1.0,
+                (true, true) => {}
+            }
+        }
+        scores
     }
 
     /// Projects all embeddings anew, by the map of `seed`. Embeddings that were not projected stay as they

@@ -121,7 +121,7 @@ pub(super) fn run_backbone(
     for (slot, image) in images.iter().enumerate() {
         feed.push(image, &input, slot as u32).map_err(|e| unsuitable(e, name(slot)))?;
     }
-    let mut plans = vec![extractor.plan(images.len() as u32)?];
+    let mut plans = vec![extractor.plan(images.len() as u32, 0)?];
     plans.extend(after);
     feed.submit(&plans)
 }

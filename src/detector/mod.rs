@@ -1,11 +1,13 @@
 //! The order of the method: fit, denoise, select, score; nothing about GPUs.
 
+mod cover;
 mod denoise;
 mod features;
 mod fit;
 mod frame;
 mod ingest;
 mod job;
+mod others;
 mod patch_scorer;
 mod patch_store;
 mod progress;
@@ -17,8 +19,8 @@ mod stream;
 mod threshold;
 
 pub use crate::settings::{
-    Choice, Compat, Discriminator, Embedding, FitAspect, FitOptions, Geometry, SETTINGS, Setting, SettingOf,
-    Size, Values,
+    Choice, Compat, Discriminator, Embedding, FitAspect, FitOptions, Geometry, Group, SETTINGS, Setting,
+    SettingOf, Size, Values,
 };
 pub use job::{FitEvent, FitJob};
 pub use patch_scorer::{Score, Want};
@@ -27,6 +29,7 @@ pub use regions::{Region, regions};
 pub use score::Profile;
 pub use stream::{Busy, Finished, Scores, Stream, Ticket, Waited};
 
+pub(crate) use cover::cover_of;
 pub(crate) use denoise::{denoise, denoise_by, outlier_scores};
 pub(crate) use features::Features;
 pub(crate) use fit::{Learnt, Origin, build, check_bank, learn};
@@ -43,6 +46,7 @@ use crate::cases::{Entry, Then, Use, of_use};
 use crate::data::{Image, ImageSource};
 use crate::gpu::Device;
 pub use crate::model::{Model, ModelInfo, VERSION};
+pub use crate::steps::input::cover::Cover;
 pub use crate::steps::input::geometry::{Framing, Placement, Way};
 use crate::{Result, process};
 use score::Scorer;

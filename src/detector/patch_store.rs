@@ -113,6 +113,23 @@ impl PatchStore {
         }
     }
 
+    /// Overwrites `count` rows from row `first` on (image-major numbers, all of one image) with what `from` begins
+    /// with.
+    pub fn fill(&self, first: usize, count: usize, from: &Tensor) -> Result<()> {
+        match &self.place {
+            Place::Device(chunks) => {
+                let (image, row) = (first / self.positions, first % self.positions);
+                let (to, word) = chunks.at(image, self.image_words());
+                let mut recorder = Recorder::new(&self.device);
+                recorder.copy(from, 0, to, word + row * self.dims, count * self.dims);
+                recorder.run()
+            }
+            Place::Disk(spool) => {
+                spool.write(first, &self.device.read::<f32>(&from.slice(0, count * self.dims))?)
+            }
+        }
+    }
+
     /// The vectors of the patches in `rows` (image-major numbers), `[rows][dims]`.
     pub fn gather(&self, rows: &[u32]) -> Result<Vec<f32>> {
         let chunks = match &self.place {

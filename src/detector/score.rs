@@ -3,7 +3,7 @@
 use super::ingest::{decode_ahead, run_backbone};
 use super::patch_scorer::{Batch, PatchScorer, SETS, Score, Want};
 use super::{Progress, Stage};
-use crate::backbone::{Backbone, BackboneInfo, Extractor, Feed};
+use crate::backbone::{Backbone, BackboneInfo, Extraction, Extractor, Feed};
 use crate::bank::Bank;
 use crate::cases::{Then, Use, self_test};
 use crate::data::{Image, ImageSource};
@@ -107,20 +107,12 @@ impl Scorer {
             });
         }
         let (options, network) = (&info.options, &backbone.network);
-        let patches = options.patches(&network.name);
         self_test(device, &Use::new(network, options, info.frame, Then::Score)?)?;
         let bank = model.bank.prepare(device)?;
         let positions = info.grid[0] * info.grid[1];
         let batch = options.batch.min((bank.max_queries(device) / positions).max(1));
-        let extractor = Extractor::with_patches(
-            device,
-            network.clone(),
-            &backbone.weights,
-            info.frame,
-            batch,
-            patches,
-            options.precision,
-        )?;
+        let extraction = Extraction { batch, ..options.extraction(&network.name, info.frame) };
+        let extractor = Extractor::with(device, network.clone(), &backbone.weights, extraction)?;
         let feed = Feed::new(device, extractor.network(), info.framing())?;
         Self::new(device, &model.info, extractor, feed, bank)
     }
@@ -187,7 +179,7 @@ impl Scorer {
         for plan in self.feed.take() {
             times.extend(plan.profile()?);
         }
-        times.extend(self.extractor.plan(count as u32)?.profile()?);
+        times.extend(self.extractor.plan(count as u32, 0)?.profile()?);
         let batch = Batch { images: count as u32, set: 0, want: Want::Maps };
         let Self { device, scorer, extractor, plans, .. } = self;
         times.extend(plan(plans, device, scorer, extractor.embedding(), batch)?.profile()?);

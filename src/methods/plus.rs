@@ -5,7 +5,7 @@ use super::softpatch::score_test_images;
 use super::{AnomalyMethod, Scored, Task};
 use crate::Result;
 use crate::detector::{Progress, build, denoise_by, outlier_scores};
-use crate::settings::{Discriminator, FitOptions};
+use crate::settings::{Discriminator, FitOptions, Group};
 
 /// Share of patches that are dropped for the bank of the patch scores.
 const MAP_TAU: f64 = 0.5;
@@ -17,7 +17,10 @@ impl AnomalyMethod for SoftPatchPlus {
         let device = task.device;
         let mut ranks: Vec<f32> = Vec::new();
         for discriminator in [Discriminator::Lof, Discriminator::Gaussian] {
-            let options = FitOptions { discriminator, ..options.clone() };
+            // A Gaussian is of a position.
+            let gaussian = discriminator == Discriminator::Gaussian;
+            let group = if gaussian { Group::Position } else { options.group };
+            let options = FitOptions { discriminator, group, ..options.clone() };
             let (scores, _) = outlier_scores(device, task.features(&options)?, &options, progress)?;
             let one = mean_ranks(&device.read::<f32>(&scores)?);
             ranks = if ranks.is_empty() { one } else { ranks.iter().zip(one).map(|(a, b)| a + b).collect() };

@@ -95,7 +95,12 @@ pub fn fit_embeddings(
             embeddings.len()
         )));
     }
-    let shape = FeatureShape { images: embeddings.len() / image, positions, dim: dim as usize };
+    let shape = FeatureShape {
+        images: embeddings.len() / image,
+        positions,
+        columns: grid[1] as usize,
+        dim: dim as usize,
+    };
     check_bank(device, (shape.images * positions) as u64, dim, options)?;
     let projection = Projection::random(shape.dim, options);
     let batch = batch_of(device, image, options);
@@ -111,7 +116,7 @@ pub fn fit_embeddings(
         Geometry::Paper => [options.crop; 2],
         Geometry::Whole => grid.map(|side| 8 * side),
     };
-    let origin = Origin { backbone, images, grid, frame };
+    let origin = Origin { backbone, images, grid, frame, roi: None };
     let Learnt { model, outlier, kept, .. } = learn(device, features, origin, options, progress)?;
     Ok(Fitted { model, outlier, kept })
 }

@@ -81,7 +81,8 @@ impl<'a> Task<'a> {
 
     /// Sizes of `images` images.
     pub(super) fn shape(&self, images: usize) -> FeatureShape {
-        FeatureShape { images, positions: self.positions(), dim: self.embeddings.dim() as usize }
+        let columns = self.embeddings.grid()[1] as usize;
+        FeatureShape { images, positions: self.positions(), columns, dim: self.embeddings.dim() as usize }
     }
 
     /// Images at a time that fit one binding.
@@ -92,7 +93,7 @@ impl<'a> Task<'a> {
     /// Where a model of this task comes from.
     pub(super) fn origin(&self) -> Origin {
         let (backbone, images) = (self.backbone.clone(), self.names.clone());
-        Origin { backbone, images, grid: self.embeddings.grid(), frame: self.frame }
+        Origin { backbone, images, grid: self.embeddings.grid(), frame: self.frame, roi: None }
     }
 
     /// Projected vectors and embeddings of the training images, collected at the first call.

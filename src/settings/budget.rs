@@ -1,7 +1,8 @@
 //! What of a fit fits the memory budget, and what has to wait on disk.
 
-use super::choice::{Compat, Discriminator};
+use super::choice::{Compat, Discriminator, Group};
 use super::options::FitOptions;
+use crate::backbone::Extraction;
 use crate::gpu::Device;
 use crate::steps::coreset::CoresetShape;
 use crate::{Error, Result};
@@ -18,6 +19,11 @@ const PATCH: u64 = 28;
 const PATCH_OFFICIAL: u64 = 48;
 /// Candidates a batch of the coreset at least and at most.
 const BATCH: (u64, u64) = (64, 512);
+/// Patches of the largest tile by which neighbours in other images are searched, and bytes that a patch's
+/// share of its box and its number are at most.
+const TILE: (u64, u64) = (64, 20);
+/// Bytes of a patch's leading values, and of its place in their order.
+const HEAD: u64 = 136;
 /// Fewest rows of a piece.
 const PIECE_ROWS: u64 = 64;
 
@@ -28,6 +34,8 @@ pub(crate) struct FeatureShape {
     pub images: usize,
     /// Grid positions an image.
     pub positions: usize,
+    /// Columns of the grid.
+    pub columns: usize,
     /// Values of an embedding.
     pub dim: usize,
 }
@@ -79,8 +87,10 @@ impl Layout {
         let bank = |p: &Parts| (picks * (row + 24) + p.table).max(picks * 20 * shape.dim as u64);
         let (wanted, least) = (parts(1), parts(0));
         let (z, e) = (patches * row, if keep_embeddings { patches * 4 * shape.dim as u64 } else { 0 });
+        let others = others(&shape, row, options);
         let rest = |p: &Parts, copies: u64| {
-            patches * patch + bank(p).max(copies * p.block).max(bank(p) + (copies - 1) * p.piece)
+            let denoise = others + if others > 0 { COPIES } else { copies } * p.block;
+            patches * patch + bank(p).max(denoise).max(bank(p) + (copies - 1) * p.piece)
         };
         let in_memory = z.saturating_add(rest(&wanted, 1));
         if in_memory <= memory {
@@ -98,11 +108,45 @@ impl Layout {
         Err(Error::Limit(format!(
             "{n} images of {} patches, {picks} of them for the bank, need {:.1} MiB with all features on \
              disk, the memory \
-             budget is {:.1} MiB; raise --memory, or use fewer images, a smaller frame or a smaller coreset ratio",
+             budget is {:.1} MiB; raise --memory, or use fewer images, a smaller frame{} or a smaller coreset \
+             ratio",
             shape.positions,
             mib(rest(&least, COPIES)),
-            mib(memory)
+            mib(memory),
+            match options.group {
+                Group::Position => "",
+                Group::Window => ", a smaller window, group position",
+                Group::Global => ", group window or position",
+            }
         )))
+    }
+}
+
+/// Bytes that the search of neighbours in other images needs where they are not those of a position: lists,
+/// and the patches in tiles that are compared at a time (`detector/others.rs`).
+fn others(shape: &FeatureShape, row: u64, options: &FitOptions) -> u64 {
+    let (n, positions, columns) = (shape.images as u64, shape.positions as u64, shape.columns as u64);
+    let lists = n * positions * (8 * u64::from(options.lof_k) + 4);
+    let tiled = |patches: u64| patches.next_multiple_of(TILE.0) * (row + TILE.1);
+    match options.group {
+        Group::Position => 0,
+        // Grid rows of a window and, of the next one, what is read, sorted and on its way.
+        Group::Window => lists + (u64::from(options.window) + 3) * columns * tiled(n),
+        Group::Global => lists + tiled(n * positions) + n * positions * HEAD,
+    }
+}
+
+impl FitOptions {
+    /// What the extractor is asked for where the backbone is `arch` and the frame has `frame` rows and
+    /// columns.
+    pub(crate) fn extraction(&self, arch: &str, frame: [u32; 2]) -> Extraction {
+        Extraction {
+            size: frame,
+            batch: self.batch,
+            patches: self.patches(arch),
+            precision: self.precision,
+            memory: u64::MAX,
+        }
     }
 }
 
@@ -119,7 +163,9 @@ pub(crate) fn coreset_batch(
     let tau = if options.discriminator == Discriminator::None { 0.0 } else { options.tau };
     let kept = ((1.0 - tau) * patches as f64) as usize;
     let picks = picks(options, patches).min(kept.max(1));
-    let layout = Layout::new(FeatureShape { images, positions, dim }, r, options, projected);
+    // The grid's columns change nothing here but with windows, and there the share of the table is the same.
+    let shape = FeatureShape { images, positions, columns: positions.isqrt(), dim };
+    let layout = Layout::new(shape, r, options, projected);
     // Where nothing fits, the fit says so.
     let table = layout.map_or(u64::MAX, |l| l.parts.table).min(device.caps().max_binding);
     CoresetShape::new(picks as u32, r as u32, picks as u32, table).batch
@@ -136,7 +182,7 @@ mod tests {
     use super::*;
 
     fn layout(images: usize, memory: u64) -> Result<Layout> {
-        let shape = FeatureShape { images, positions: 784, dim: 152 };
+        let shape = FeatureShape { images, positions: 784, columns: 28, dim: 152 };
         let options = FitOptions { memory, coreset_ratio: 0.01, ..FitOptions::default() };
         Layout::new(shape, 128, &options, true)
     }
@@ -151,6 +197,24 @@ mod tests {
         assert_eq!(places(2000, 96 << 20), (true, true));
         let error = layout(2000, 32 << 20).unwrap_err().to_string();
         assert!(error.contains("the memory budget is 32.0 MiB; raise --memory"), "{error}");
+    }
+
+    #[test]
+    fn neighbours_in_other_images_count() {
+        let places = |group, images, memory| {
+            let shape = FeatureShape { images, positions: 784, columns: 28, dim: 152 };
+            let options = FitOptions { memory, coreset_ratio: 0.01, group, ..FitOptions::default() };
+            Layout::new(shape, 128, &options, true).map(|l| l.z_on_disk)
+        };
+        // The vectors in tiles are 86 MiB beside as many in the order of the images.
+        assert_eq!(places(Group::Position, 200, 256 << 20).unwrap(), false);
+        assert_eq!(places(Group::Window, 200, 256 << 20).unwrap(), false);
+        assert_eq!(places(Group::Global, 200, 256 << 20).unwrap(), true);
+        assert_eq!(places(Group::Window, 2000, 512 << 20).unwrap(), true);
+        let error = places(Group::Global, 2000, 512 << 20).unwrap_err().to_string();
+        assert!(error.contains("group window or position or a smaller coreset ratio"), "{error}");
+        let error = places(Group::Window, 2000, 128 << 20).unwrap_err().to_string();
+        assert!(error.contains("a smaller window, group position"), "{error}");
     }
 
     #[test]

@@ -20,6 +20,21 @@ pub enum Discriminator {
     None,
 }
 
+/// Which patches of other images a training patch is compared with for its outlier score
+/// (docs/method.md, section 4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Group {
+    /// Those at its own grid position: parts lie alike in all images.
+    #[default]
+    Position,
+    /// Those at the positions of a window around it.
+    Window,
+    /// All of them: parts lie anyhow.
+    Global,
+}
+
 /// How the patches of the backbone's stages become one vector (docs/method.md, section 3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -139,6 +154,7 @@ macro_rules! choices {
 
 choices! {
     Discriminator: Lof "lof", Nearest "nearest", Gaussian "gaussian", None "none";
+    Group: Position "position", Window "window", Global "global";
     Embedding: Auto "auto", Concat "concat", Pooled "pooled";
     Compat: None "none", Official "official";
     Geometry: Whole "whole", Paper "paper";

@@ -8,7 +8,7 @@ mod setting;
 mod size;
 
 pub(crate) use budget::{FeatureShape, Layout, Parts, coreset_batch, picks};
-pub use choice::{Choice, Compat, Discriminator, Embedding, FitAspect, Geometry};
+pub use choice::{Choice, Compat, Discriminator, Embedding, FitAspect, Geometry, Group};
 pub use options::{FitOptions, SETTINGS, Setting};
 pub use setting::{SettingOf, Values};
 pub(crate) use size::MOST;

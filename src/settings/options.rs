@@ -2,59 +2,13 @@
 //! arguments and the configuration of the program follow from there; C, C# and Python declare a field, which
 //! tests hold to it.
 
-use super::choice::{Choice, Compat, Discriminator, Embedding, FitAspect, Geometry};
-use super::setting::{self, SettingOf, Values};
+use super::choice::{Choice, Compat, Discriminator, Embedding, FitAspect, Geometry, Group};
+use super::setting::{self, SettingOf, Values, settings};
 use super::size::Size;
 use crate::backbone::{Patches, Precision, RESNETS};
 use crate::steps::input::geometry::{Framing, Way};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-
-/// From a field each: the struct, [`Default`], a method of its name, and an entry of [`SETTINGS`].
-macro_rules! settings {
-    (
-        $(#[$outer:meta])*
-        struct $options:ident;
-        $(
-            $(#[$meta:meta])*
-            $field:ident: $type:ty = $default:expr,
-            $name:literal $value_name:literal in $values:expr,
-            $help:expr;
-        )*
-    ) => {
-        $(#[$outer])*
-        pub struct $options {
-            $($(#[$meta])* pub $field: $type,)*
-        }
-
-        impl Default for $options {
-            fn default() -> Self {
-                Self { $($field: $default,)* }
-            }
-        }
-
-        /// One method a field: `options.crop(256)`.
-        impl $options {$(
-            #[doc = concat!("Sets [`", stringify!($field), "`](field@FitOptions::", stringify!($field), ").")]
-            #[must_use]
-            pub fn $field(self, $field: $type) -> Self {
-                Self { $field, ..self }
-            }
-        )*}
-
-        /// Every setting, in the order of the fields.
-        pub const SETTINGS: &[Setting] = &[$(
-            SettingOf {
-                name: $name,
-                value_name: $value_name,
-                help: $help,
-                values: $values,
-                read: |options| options.$field.to_string(),
-                write: |options, text| Ok(options.$field = setting::read(text)?),
-            },
-        )*];
-    };
-}
 
 const fn whole(from: u32, to: u32) -> Values {
     Values::Whole { from, to, multiple_of: 1 }
@@ -97,6 +51,19 @@ settings! {
     lof_k: u32 = 6,
     "lof-k" "K" in whole(1, 32),
     "Neighbours of the local outlier factor";
+
+    /// Patches of other images that a training patch is judged by; `gaussian` has its position alone.
+    #[serde(skip_serializing_if = "is_default")]
+    group: Group = Group::Position,
+    "group" "NAME" in Values::OneOf(Group::NAMES),
+    "Which patches of other images a training patch is compared with: those at its position, in a window \
+     around it (parts that are a little shifted or turned), or global: all (parts that lie anyhow)";
+
+    /// Side of the window in patches, odd, for [`Group::Window`]; of no account for the others.
+    #[serde(skip_serializing_if = "is_window")]
+    window: u32 = WINDOW,
+    "window" "N" in whole(3, 15),
+    "Side of the window in patches, an odd number, where group is window";
 
     /// Rows of the memory bank as a share of all training patches, in (0, 1].
     coreset_ratio: f64 = 0.1,
@@ -219,6 +186,17 @@ settings! {
 /// A setting of a fit.
 pub type Setting = SettingOf<FitOptions>;
 
+/// Side of the window unless told otherwise.
+const WINDOW: u32 = 5;
+
+fn is_default(group: &Group) -> bool {
+    *group == Group::Position
+}
+
+fn is_window(window: &u32) -> bool {
+    *window == WINDOW
+}
+
 /// What is left at its default is readable to programs from before there was a choice.
 fn is_zero(value: &u32) -> bool {
     *value == 0
@@ -290,6 +268,16 @@ impl FitOptions {
             let (resize, crop) = (self.resize, self.crop);
             return Err(Error::InvalidOption(format!(
                 "resize is {resize}, it must be at least crop, which is {crop}"
+            )));
+        }
+        if self.window.is_multiple_of(2) {
+            return Err(Error::InvalidOption(format!("window is {}, it must be odd", self.window)));
+        }
+        if self.discriminator == Discriminator::Gaussian && self.group != Group::Position {
+            return Err(Error::InvalidOption(format!(
+                "the discriminator gaussian compares patches of one position, group is {}; use group position, or \
+                 the discriminator lof or nearest",
+                self.group
             )));
         }
         if self.white < self.black {
@@ -405,6 +393,7 @@ mod tests {
     fn names_are_those_of_model_files() {
         let all = FitOptions::default().precision(Precision::F16).bits(12).black(1.0).white(2.0);
         let all = all.size(Size::Shorter(99)).fit_aspect(FitAspect::Pad);
+        let all = all.group(Group::Window).window(7);
         let all = serde_json::to_value(all).unwrap();
         let mut names: Vec<&str> = SETTINGS.iter().map(|s| s.name).collect();
         names.sort_unstable();
@@ -451,6 +440,12 @@ mod tests {
             (base().coreset_ratio(0.0), "coreset-ratio is 0, it must be over 0 and at most 1"),
             (base().coreset_ratio(f64::INFINITY), "coreset-ratio is inf"),
             (base().lof_k(33), "lof-k is 33, it must be 1 to 32"),
+            (base().window(6), "window is 6, it must be odd"),
+            (base().window(17), "window is 17, it must be 3 to 15"),
+            (
+                base().discriminator(Discriminator::Gaussian).group(Group::Global),
+                "group is global; use group position, or",
+            ),
             (base().projection(6), "projection is 6, it must be a multiple of 4 from 4 to 1024"),
             (base().embedding_dim(60), "embedding-dim is 60, it must be a multiple of 4 from 64 to 1024"),
             (base().batch(0), "batch is 0, it must be 1 to 256"),

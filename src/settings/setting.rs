@@ -133,3 +133,50 @@ impl<O: Default> SettingOf<O> {
 pub(super) fn read<T: FromStr>(text: &str) -> Result<T> {
     text.trim().parse().map_err(|_| Error::InvalidOption(text.to_owned()))
 }
+
+/// From a field each: the struct, [`Default`], a method of its name, and an entry of [`SETTINGS`].
+macro_rules! settings {
+    (
+        $(#[$outer:meta])*
+        struct $options:ident;
+        $(
+            $(#[$meta:meta])*
+            $field:ident: $type:ty = $default:expr,
+            $name:literal $value_name:literal in $values:expr,
+            $help:expr;
+        )*
+    ) => {
+        $(#[$outer])*
+        pub struct $options {
+            $($(#[$meta])* pub $field: $type,)*
+        }
+
+        impl Default for $options {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+
+        /// One method a field: `options.crop(256)`.
+        impl $options {$(
+            #[doc = concat!("Sets [`", stringify!($field), "`](field@FitOptions::", stringify!($field), ").")]
+            #[must_use]
+            pub fn $field(self, $field: $type) -> Self {
+                Self { $field, ..self }
+            }
+        )*}
+
+        /// Every setting, in the order of the fields.
+        pub const SETTINGS: &[Setting] = &[$(
+            SettingOf {
+                name: $name,
+                value_name: $value_name,
+                help: $help,
+                values: $values,
+                read: |options| options.$field.to_string(),
+                write: |options, text| Ok(options.$field = setting::read(text)?),
+            },
+        )*];
+    };
+}
+pub(super) use settings;

@@ -5,6 +5,7 @@ mod common;
 
 mod amd;
 mod backbone;
+mod bands;
 mod cases;
 mod coreset;
 mod group;
@@ -15,6 +16,7 @@ mod lof;
 mod mahalanobis;
 mod nearest;
 mod neighbor;
+mod others;
 mod pooled;
 mod precision;
 mod quantile;

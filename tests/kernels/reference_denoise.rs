@@ -5,9 +5,10 @@ use proptest::prelude::*;
 use safetensors::{Dtype, SafeTensors};
 use softpatch::low_level::reference::coreset::greedy::{covering_radius, greedy_coreset, greedy_coreset_f32};
 use softpatch::low_level::reference::outlier::knn::knn;
-use softpatch::low_level::reference::outlier::lof::lof;
+use softpatch::low_level::reference::outlier::lof::{from_lists, lof};
 use softpatch::low_level::reference::outlier::mahalanobis::mahalanobis;
 use softpatch::low_level::reference::outlier::nearest::nearest;
+use softpatch::low_level::reference::outlier::others::{Among, others};
 use softpatch::low_level::reference::outlier::quantile::{keep, quantile};
 use softpatch::low_level::reference::search::search::{nearest_neighbor, soft_scores};
 use softpatch::low_level::steps::coreset::samples::start_samples;
@@ -72,6 +73,23 @@ fn lof_is_scikit_learns() {
         let (x, r) = floats(&format!("group.{group}.x"));
         let got = lof(&x, r, k.parse().unwrap());
         assert_close(&format!("lof of {case}"), &got, &floats(&format!("lof.{case}.score")).0, ROUNDING);
+    }
+}
+
+#[test]
+fn lof_among_other_images_is_scikit_learns() {
+    for case in cases("others", "score") {
+        let (x, r) = floats(&format!("others.{case}.x"));
+        let sizes = integers(&format!("others.{case}.sizes"));
+        let [images, h, w, reach, k] = sizes.iter().map(|&v| v as usize).collect::<Vec<_>>()[..] else {
+            panic!("{case}: {sizes:?}")
+        };
+        // A window that no grid passes: all of an image.
+        for reach in [Some(reach), None].into_iter().take(if reach < h.max(w) { 1 } else { 2 }) {
+            let got = from_lists(&others(&x, r, k, Among { images, grid: [h, w], reach }), k);
+            let want = floats(&format!("others.{case}.score")).0;
+            assert_close(&format!("lof among others, {case}"), &got, &want, ROUNDING);
+        }
     }
 }
 

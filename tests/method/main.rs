@@ -10,6 +10,7 @@ mod data;
 mod end_to_end;
 mod folder;
 mod golden_method;
+mod groups;
 mod layouts;
 mod masks;
 mod memory;

@@ -81,6 +81,9 @@ impl BenchOptions {
     /// [`Error::InvalidOption`] naming the setting.
     pub fn validate(&self) -> Result<()> {
         self.fit.validate()?;
+        for method in &self.methods {
+            self.fit.clone().discriminator(method.discriminator()).validate()?;
+        }
         let fail = |what: &str| Err(Error::InvalidOption(what.to_owned()));
         if self.methods.is_empty() || self.noise.is_empty() || self.seeds == 0 {
             return fail("at least one method, one noise ratio and one seed are needed");

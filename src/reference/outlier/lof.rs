@@ -13,20 +13,32 @@ pub const DENSITY_EPSILON: f64 = 1e-10;
 /// Equals scikit-learn's `-LocalOutlierFactor(n_neighbors=k).fit(X).negative_outlier_factor_`. `k` is brought
 /// into `1..=n - 1`; a row that is alone in its group gets 1.
 pub fn lof(x: &[f32], r: usize, k: usize) -> Vec<f32> {
-    let neighbours = neighbours(x, r, k.max(1));
-    if neighbours.len() < 2 {
-        return vec![1.0; neighbours.len()];
+    let lists = neighbours(x, r, k.max(1));
+    match lists.first() {
+        Some(list) if !list.is_empty() => from_lists(&lists, list.len()),
+        _ => vec![1.0; lists.len()],
     }
-    // d_k: a list is ascending, so its last entry is the farthest.
-    let d_k: Vec<f64> = neighbours.iter().map(|list| list[list.len() - 1].0).collect();
+}
+
+/// Local outlier factors from lists of `k` neighbours: the largest float for a patch that has fewer, or that
+/// has one with fewer.
+pub fn from_lists(lists: &[Vec<(f64, u32)>], k: usize) -> Vec<f32> {
+    let reach = |&(distance, o): &(f64, u32)| {
+        let list = &lists[o as usize];
+        (list.len() == k).then(|| distance.max(list[k - 1].0))
+    };
     let density = |list: &Vec<(f64, u32)>| {
-        let reach: f64 = list.iter().map(|&(distance, o)| d_k[o as usize].max(distance)).sum();
-        1.0 / (reach / list.len() as f64 + DENSITY_EPSILON)
+        let sum: f64 = list.iter().map(reach).sum::<Option<f64>>()?;
+        (list.len() == k).then(|| 1.0 / (sum / k as f64 + DENSITY_EPSILON))
     };
-    let lrd: Vec<f64> = neighbours.iter().map(density).collect();
-    let factor = |(list, own): (&Vec<(f64, u32)>, &f64)| {
-        let ratios: f64 = list.iter().map(|&(_, o)| lrd[o as usize] / own).sum();
-        (ratios / list.len() as f64) as f32
+    let densities: Vec<Option<f64>> = lists.iter().map(density).collect();
+    let factor = |(list, own): (&Vec<(f64, u32)>, &Option<f64>)| match own {
+        // A neighbour without a density adds nothing.
+        Some(own) => {
+            let sum: f64 = list.iter().filter_map(|&(_, o)| densities[o as usize]).sum();
+            (sum / k as f64 / own) as f32
+        }
+        None => f32::MAX,
     };
-    neighbours.iter().zip(&lrd).map(factor).collect()
+    lists.iter().zip(&densities).map(factor).collect()
 }

@@ -4,4 +4,5 @@ pub mod knn;
 pub mod lof;
 pub mod mahalanobis;
 pub mod nearest;
+pub mod others;
 pub mod quantile;

@@ -5,6 +5,7 @@ pub mod knn;
 pub mod lof;
 pub mod mahalanobis;
 pub mod nearest;
+pub mod others;
 pub mod quantile;
 
 use crate::gpu::Shader;
@@ -20,6 +21,8 @@ pub(super) fn shaders() -> Vec<&'static Shader> {
         &lof::DENSITIES,
         &lof::FACTORS,
         &nearest::NEAREST,
+        &others::DIRECT,
+        &others::TILED,
         &mahalanobis::COVARIANCE_DIRECT,
         &mahalanobis::COVARIANCE_TILED,
         &mahalanobis::CHOLESKY,

@@ -125,6 +125,7 @@ pub fn constants(shader: &Shader) -> Option<Vec<Constants>> {
             .to_vec(),
         "outlier/quantile:count" | "outlier/quantile:pick" => of("SHIFT", &[24, 16, 8, 0]),
         "outlier/knn_tiled" => of("K", &[1, 6, 32]),
+        "outlier/others_tiled" => [1, 6, 32].map(|k| vec![("K", k), ("BOX4", 8)]).to_vec(),
         "outlier/cholesky" => of("WORKGROUP", &[64]),
         "outlier/mahalanobis" => vec![vec![("WORKGROUP", 64), ("TM", 1)]],
         _ => return None,
