@@ -11,6 +11,7 @@ use crate::gpu::{Device, Plan, Recorder};
 use crate::model::Model;
 use crate::settings::FeatureShape;
 use crate::settings::{FitOptions, Geometry};
+use crate::steps::input::geometry::{Framing, Way};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -144,6 +145,11 @@ pub fn score_embeddings(
     let x = device.alloc(batch * image, "embeddings at hand")?;
     let mut values = vec![0.0_f32; batch * image];
     let mut plans: BTreeMap<usize, Plan> = BTreeMap::new();
+    // The pictures are not at hand: the frame stands in for them.
+    let want = if want == Want::Source { Want::Maps } else { want };
+    let [height, width] = info.frame;
+    let whole = Framing { frame: info.frame, way: Way::Stretch }.place(width, height)?;
+    let places = vec![([width, height], whole); batch];
     for start in (0..images).step_by(batch) {
         let count = batch.min(images - start);
         for (i, slot) in values.chunks_exact_mut(image).take(count).enumerate() {
@@ -157,7 +163,10 @@ pub fn score_embeddings(
             slot.insert(recorder.finish()?);
         }
         let submission = Plan::submit_for(&[&plans[&count]])?;
-        scorer.read(&submission, of, info.threshold)?.into_iter().try_for_each(&mut f)?;
+        scorer
+            .read(&submission, of, info.threshold, (&places, model.roi.as_ref()))?
+            .into_iter()
+            .try_for_each(&mut f)?;
     }
     Ok(())
 }

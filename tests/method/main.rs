@@ -21,6 +21,7 @@ mod pictures;
 mod pixels;
 mod report;
 mod resnet;
+mod results;
 mod same_bits;
 mod self_test;
 mod synth;
