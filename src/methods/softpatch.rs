@@ -141,12 +141,12 @@ pub fn score_embeddings(
     let batch = batch_of(device, image, &info.options) as u32;
     let batch = PatchScorer::images(device, &bank, positions, batch, memory) as usize;
     let mut scorer = PatchScorer::new(device, bank, [info.grid, info.frame], batch as u32, memory)?;
+    // The pictures are not at hand: the frame stands in for them.
+    let want = if want == Want::Source { Want::Maps } else { want };
     scorer.prepare(want)?;
     let x = device.alloc(batch * image, "embeddings at hand")?;
     let mut values = vec![0.0_f32; batch * image];
     let mut plans: BTreeMap<usize, Plan> = BTreeMap::new();
-    // The pictures are not at hand: the frame stands in for them.
-    let want = if want == Want::Source { Want::Maps } else { want };
     let [height, width] = info.frame;
     let whole = Framing { frame: info.frame, way: Way::Stretch }.place(width, height)?;
     let places = vec![([width, height], whole); batch];

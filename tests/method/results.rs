@@ -29,7 +29,7 @@ fn fit(device: &Device, geometry: Geometry, fit_aspect: FitAspect) -> Detector {
     let good: Vec<OwnedImage> = (0..9).map(|i| part(i, 150, 100)).collect();
     let options = match geometry {
         Geometry::Whole => FitOptions { size: Size::Shorter(96), fit_aspect, ..FitOptions::default() },
-        Geometry::Paper => FitOptions::paper(96, 80),
+        _ => FitOptions::paper(96, 80),
     };
     let options = options.coreset_ratio(0.25);
     Detector::fit(device, &Backbone::embedded().unwrap(), &MemorySource(&good), &options, &Quiet).unwrap()
