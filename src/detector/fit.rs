@@ -1,6 +1,7 @@
 //! Fit: features, outlier scores, memory bank, threshold.
 
 use super::denoise::{Denoised, denoise};
+use super::estimate::Estimate;
 use super::features::Features;
 use super::frame::frame_of;
 use super::patch_store::Place;
@@ -18,6 +19,7 @@ use crate::steps::coreset::samples::start_samples;
 use crate::steps::coreset::{Chunk, CoresetShape};
 use crate::{Error, Result};
 use std::ops::ControlFlow;
+use std::time::Instant;
 
 /// Makes a model from training images (docs/method.md, sections 1 to 5), and what scores by it.
 pub(super) fn fit(
@@ -163,8 +165,12 @@ pub(crate) fn build(
     let shape = CoresetShape::new(open as u32, features.r as u32, picks, table);
     let samples: Vec<u32> = start_samples(open, options.seed).into_iter().map(|s| s as u32).collect();
     progress.update(Stage::Coreset, 0, picks.into());
+    let mut estimate = Estimate::new();
     let watch = |p: crate::steps::coreset::Progress| {
         progress.update(Stage::Coreset, p.picked.into(), picks.into());
+        if let Some(said) = estimate.after(Instant::now(), [p.picked, picks], denoised.kept.len()) {
+            progress.notice(&said);
+        }
         if progress.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let start = if official { Start::Official } else { Start::Kept };

@@ -1,6 +1,7 @@
 //! The order of the method: fit, denoise, select, score; nothing about GPUs.
 
 mod denoise;
+mod estimate;
 mod features;
 mod fit;
 mod frame;
