@@ -2,6 +2,7 @@
 
 use super::cover::Covers;
 use super::denoise::{Denoised, denoise};
+use super::estimate::Estimate;
 use super::features::Features;
 use super::frame::frame_of;
 use super::patch_store::Place;
@@ -20,6 +21,7 @@ use crate::steps::coreset::{Chunk, CoresetShape};
 use crate::steps::input::cover::Cover;
 use crate::{Error, Result};
 use std::ops::ControlFlow;
+use std::time::Instant;
 
 /// Makes a model from training images (docs/method.md, sections 1 to 5), and what scores by it.
 pub(super) fn fit(
@@ -184,8 +186,12 @@ pub(crate) fn build(
     let shape = CoresetShape::new(open as u32, features.r as u32, picks, table);
     let samples: Vec<u32> = start_samples(open, options.seed).into_iter().map(|s| s as u32).collect();
     progress.update(Stage::Coreset, 0, picks.into());
+    let mut estimate = Estimate::new();
     let watch = |p: crate::steps::coreset::Progress| {
         progress.update(Stage::Coreset, p.picked.into(), picks.into());
+        if let Some(said) = estimate.after(Instant::now(), [p.picked, picks], denoised.kept.len()) {
+            progress.notice(&said);
+        }
         if progress.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let start = if official { Start::Official } else { Start::Kept };

@@ -2,6 +2,7 @@
 
 mod cover;
 mod denoise;
+mod estimate;
 mod features;
 mod fit;
 mod frame;
