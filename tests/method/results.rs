@@ -27,9 +27,10 @@ fn spoilt(mut image: OwnedImage, [x, y]: [u32; 2], side: u32) -> OwnedImage {
 
 fn fit(device: &Device, geometry: Geometry, fit_aspect: FitAspect) -> Detector {
     let good: Vec<OwnedImage> = (0..9).map(|i| part(i, 150, 100)).collect();
-    let options = match geometry {
-        Geometry::Whole => FitOptions { size: Size::Shorter(96), fit_aspect, ..FitOptions::default() },
-        _ => FitOptions::paper(96, 80),
+    let options = if geometry == Geometry::Paper {
+        FitOptions::paper(96, 80)
+    } else {
+        FitOptions { size: Size::Shorter(96), fit_aspect, ..FitOptions::default() }
     };
     let options = options.coreset_ratio(0.25);
     Detector::fit(device, &Backbone::embedded().unwrap(), &MemorySource(&good), &options, &Quiet).unwrap()
