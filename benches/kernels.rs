@@ -42,7 +42,7 @@ fn backbone(c: &mut Criterion, device: &Device) {
         let image = values(224 * 224 * 4, 3);
         device.write(extractor.input(), 0, &image.repeat(batch as usize));
         let embedding = extractor.embedding().clone();
-        let work = extractor.plan(batch).unwrap();
+        let work = extractor.plan(batch, 0).unwrap();
         run(device, work);
         // Equal images have equal embeddings, and those are not trivial.
         let all: Vec<f32> = device.read(&embedding).unwrap();

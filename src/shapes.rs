@@ -42,8 +42,9 @@ pub struct ConvShape {
     pub kernel_w: u32,
     /// Step in both directions.
     pub stride: u32,
-    /// Zero rows above; those below follow from the output height.
-    pub pad_top: u32,
+    /// Zero rows above; those below follow from the output height. Less than 0: so many rows of the input are
+    /// passed over.
+    pub pad_top: i32,
     /// Zero columns to the left; those to the right follow from the output width.
     pub pad_left: u32,
     /// Output height.
@@ -68,7 +69,8 @@ impl ConvShape {
         self.kernel_h == 1
             && self.kernel_w == 1
             && self.stride == 1
-            && (self.pad_top, self.pad_left) == (0, 0)
+            && self.pad_top == 0
+            && self.pad_left == 0
             && (self.in_h, self.in_w) == (self.out_h, self.out_w)
     }
 }

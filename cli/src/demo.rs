@@ -109,7 +109,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         ),
         cell: 160,
         range,
-        threshold: info.threshold,
+        threshold: info.map_threshold(),
     };
     write_png(&picture, &contact_sheet(&rows[..kinds.min(rows.len())], &sheet)?)?;
     let page = out.join("report.html");
@@ -131,7 +131,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
             pair("image AUROC, none", figure(plain.image_auroc)),
         ],
         range,
-        threshold: info.threshold,
+        threshold: info.map_threshold(),
         items: rows,
     }
     .write(&page)?;

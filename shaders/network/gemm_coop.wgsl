@@ -74,7 +74,7 @@ fn store(base: u32, lane: u32, row: u32, col4: u32) {
             let s = base + 4u * e;
             let to = r * (p.n / 4u) + q;
             var v = vec4(sums[s], sums[s + 1u], sums[s + 2u], sums[s + 3u]) + bias[q];
-            if (p.residual != 0u) { v += vec4<f32>(residual[to]); }
+            if (p.residual != 0u) { v += vec4<f32>(residual[to + p.residual - 1u]); }
             c[to] = vec4<f16>(clamp(v, vec4(p.lo), vec4(p.hi)));
         }
     }

@@ -119,7 +119,7 @@ fn main(
                 if (row0 + 8u * j < p.m) {
                     let to = (row0 + 8u * j) * (p.n / 4u) + col4;
                     var v = b + vec4(acc[4u * i][j], acc[4u * i + 1u][j], acc[4u * i + 2u][j], acc[4u * i + 3u][j]);
-                    if (p.residual != 0u) { v += wide(residual[to]); }
+                    if (p.residual != 0u) { v += wide(residual[to + p.residual - 1u]); }
                     c[to] = stored(clamp(v, vec4(p.lo), vec4(p.hi)));
                 }
             }

@@ -42,7 +42,7 @@ fn store(row: u32, col4: u32, acc: vec4<f32>) {
     if (row < p.m && 4u * col4 < p.n) {
         let to = row * (p.n / 4u) + col4;
         var v = acc + bias[col4];
-        if (p.residual != 0u) { v += wide(residual[to]); }
+        if (p.residual != 0u) { v += wide(residual[to + p.residual - 1u]); }
         c[to] = stored(clamp(v, vec4(p.lo), vec4(p.hi)));
     }
 }

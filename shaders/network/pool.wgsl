@@ -6,7 +6,7 @@
 struct Params {
     batch: u32, c4: u32, in_h: u32, in_w: u32,
     out_h: u32, out_w: u32, kernel: u32, stride: u32,
-    pad: u32,
+    pad_top: u32, pad_left: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Stored>;
@@ -29,9 +29,10 @@ fn main(
     // The lowest number that is stored: a window in the padding alone has it.
     var best = LOWEST;
     for (var ky = 0u; ky < p.kernel; ky++) {
-        let iy = oy * p.stride + ky - p.pad;
+        // Unsigned wrap-around makes a negative coordinate larger than any size.
+        let iy = oy * p.stride + ky - p.pad_top;
         for (var kx = 0u; kx < p.kernel; kx++) {
-            let ix = ox * p.stride + kx - p.pad;
+            let ix = ox * p.stride + kx - p.pad_left;
             if (iy < p.in_h && ix < p.in_w) {
                 best = max(best, wide(x[((image * p.in_h + iy) * p.in_w + ix) * p.c4 + channel]));
             }

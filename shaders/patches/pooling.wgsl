@@ -1,11 +1,14 @@
 // Adaptive average pooling of each position's patch, as PatchCore reduces embeddings (docs/method.md, section 3).
-// X [batch][h][w][c]; the patch of a position is its side x side neighbourhood (side odd, zeros outside)
+// X [batch][h][w][c], of which rows `first .. first + rows` get patches; the patch of a position is its side x side neighbourhood (side odd, zeros outside)
 // ordered by channel, row, column: n = c * side^2 values. Value i of 0 .. m is the mean of floor(i n / m) ..
-// ceil((i + 1) n / m); it goes to column `to + i` of C [batch][h][w][row]. m, row, to % 4 = 0; m * n < 2^32.
+// ceil((i + 1) n / m); it goes to column `to + i` of C [batch][rows][w][row]. m, row, to % 4 = 0; m * n < 2^32.
 // An invocation owns 4 values of one position. Cost: 4 * (n / m + 1) scalar loads, most of them from cache.
 // With F16, X is stored as f16.
 
-struct Params { batch: u32, h: u32, w: u32, c: u32, side: u32, m4: u32, row4: u32, to4: u32 }
+struct Params {
+    batch: u32, h: u32, w: u32, c: u32, side: u32, m4: u32, row4: u32, to4: u32,
+    first: u32, rows: u32,
+}
 
 //#if F16
 @group(0) @binding(0) var<storage, read> x: array<u32>;
@@ -41,10 +44,10 @@ fn main(
     let id = (wid.x + wid.y * groups.x) * 64u + me;
     let column = id % p.m4;
     let pixel = id / p.m4;
-    if (pixel >= p.batch * p.h * p.w) { return; }
+    if (pixel >= p.batch * p.rows * p.w) { return; }
     let px = pixel % p.w;
-    let py = pixel / p.w % p.h;
-    let image = pixel / (p.w * p.h);
+    let py = p.first + pixel / p.w % p.rows;
+    let image = pixel / (p.w * p.rows);
     let n = p.c * p.side * p.side;
     let m = 4u * p.m4;
     var means = vec4(0.0);

@@ -1,8 +1,12 @@
-// Bilinear resampling with half-pixel centres (no corner alignment).
-// X [batch][in_h][in_w][c] -> channels `to ..` of C [batch][out_h][out_w][row].
+// Bilinear resampling of an in_h x in_w grid to out_h x out_w with half-pixel centres (no corner alignment), of
+// which rows `out_first .. out_first + out_rows` are wanted and X has rows `in_first .. in_first + in_rows`.
+// X [batch][in_rows][in_w][c] -> channels `to ..` of C [batch][out_rows][out_w][row].
 // An invocation owns 4 channels of one output position. Cost: 4 vec4 loads.
 
-struct Params { batch: u32, c4: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32, row4: u32, to4: u32 }
+struct Params {
+    batch: u32, c4: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32, row4: u32, to4: u32,
+    in_first: u32, in_rows: u32, out_first: u32, out_rows: u32,
+}
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> c: array<vec4<f32>>;
@@ -17,10 +21,11 @@ fn main(
     let id = (wid.x + wid.y * groups.x) * 64u + me;
     let channel = id % p.c4;
     let pixel = id / p.c4;
-    if (pixel >= p.batch * p.out_h * p.out_w) { return; }
+    if (pixel >= p.batch * p.out_rows * p.out_w) { return; }
     let ox = pixel % p.out_w;
-    let oy = pixel / p.out_w % p.out_h;
-    let image = pixel / (p.out_w * p.out_h) * p.in_h;
+    let oy = p.out_first + pixel / p.out_w % p.out_rows;
+    // Unsigned wrap-around: the sum with a row that X has is not below 0.
+    let image = pixel / (p.out_w * p.out_rows) * p.in_rows - p.in_first;
     let fy = max((f32(oy) + 0.5) * f32(p.in_h) / f32(p.out_h) - 0.5, 0.0);
     let fx = max((f32(ox) + 0.5) * f32(p.in_w) / f32(p.out_w) - 0.5, 0.0);
     let y0 = min(u32(fy), p.in_h - 1u);

@@ -1,35 +1,19 @@
-//! Image batch -> patch embeddings: the layer table as one recorded plan.
+//! Images to patch embeddings: the layer table as recorded plans.
 
+use super::bands::{Band, first_read, step};
+use super::embedding::{Joint, Patches, Words, embedding_dim};
+use super::layout::{Bounds, Layout, SUBMISSION, work};
 use super::network::{Kind, Size};
 use super::{Network, WeightFile};
 use crate::gpu::{Device, Plan, Recorder, Tensor};
+use crate::shapes::ConvShape;
 use crate::steps::network::conv::Conv;
 use crate::steps::network::depthwise::Depthwise;
 use crate::steps::network::pool::MaxPool;
-use crate::steps::patches::means::PatchMean;
-use crate::steps::patches::pooling::Pooled;
-use crate::steps::patches::pooling::STAGE_VALUES;
-use crate::steps::patches::upsampling::Upsample;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// Multiplications of a submission at most, unless a single layer has more: a third of a second on two CPU
-/// cores, less on any GPU.
-const SUBMISSION: u64 = 5_000_000_000;
-
-/// How the patches of the stages become one vector (docs/method.md, section 3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patches {
-    /// 3x3 mean of each stage, upsampled to the first stage's grid, side by side.
-    Concat,
-    /// 3x3 neighbourhood of each stage, averaged adaptively to 1024 values, upsampled, side by side, averaged
-    /// adaptively.
-    Pooled {
-        /// Values of an embedding, a multiple of 4.
-        dim: u32,
-    },
-}
+use std::ops::Range;
 
 /// How the backbone's weights and activations are stored. Sums are f32 either way, and so are embeddings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -44,77 +28,75 @@ pub enum Precision {
     F16,
 }
 
-/// Values of a stage's patch with [`Patches::Pooled`].
-const STAGE: u32 = STAGE_VALUES as u32;
+/// What an [`Extractor`] is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extraction {
+    /// Height and width of the input in pixels.
+    pub size: [u32; 2],
+    /// Images at a time at most.
+    pub batch: u32,
+    /// How patches become embeddings.
+    pub patches: Patches,
+    /// How values are stored.
+    pub precision: Precision,
+    /// Bytes of the buffers from input to embedding at most. Where a batch needs more, it has fewer images,
+    /// and where one image does, it is computed in bands of rows, with the same result; the lowest bands may
+    /// still need more.
+    pub memory: u64,
+}
 
-/// A backbone on a device, with buffers for one batch.
+impl Extraction {
+    /// For inputs of `size` `[height, width]`, one at a time, `concat` patches, f32, whatever memory it takes.
+    pub fn new(size: [u32; 2]) -> Self {
+        Self { size, batch: 1, patches: Patches::Concat, precision: Precision::F32, memory: u64::MAX }
+    }
+}
+
+/// Part of the way from input to embeddings: all of it, for one or more images, or a band of one image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Rows of the input that [`Extractor::input`] has to hold.
+    pub input: Range<u32>,
+    /// Rows of the grid of patches whose embeddings are made. The first pieces of an image make none yet where
+    /// bands are low, and the last ones need no more input.
+    pub rows: Range<u32>,
+}
+
+/// A backbone on a device, with buffers for a batch or for a band of an image.
 pub struct Extractor {
     device: Device,
     network: Network,
     patches: Patches,
+    f16: bool,
     sizes: Vec<Size>,
     weights: Vec<Option<(Tensor, Tensor)>>,
-    batch: u32,
+    layout: Layout,
+    pieces: Vec<Piece>,
+    /// Input with what is kept above it, and its part for the caller.
+    image: Tensor,
     input: Tensor,
-    /// Buffers that layers take turns in, and which of them each value lies in.
+    embedding: Tensor,
+    between: Option<Between>,
+    /// By images and piece.
+    plans: BTreeMap<(u32, usize), Plan>,
+}
+
+/// The buffers between input and embedding.
+struct Between {
+    /// Buffers that values take turns in.
     pool: Vec<Tensor>,
-    slot: Vec<usize>,
+    /// Rows of values that wait for the next band.
+    kept: Vec<Option<Tensor>>,
     /// Patches of a coarse stage before upsampling.
     coarse: Option<Tensor>,
     /// Pooled patches of all stages, side by side; with one stage or `concat` that is the embedding, or
     /// nothing.
     stages: Option<Tensor>,
-    embedding: Tensor,
-    lengths: Lengths,
-    plans: BTreeMap<u32, Plan>,
 }
 
-/// Values per image of the buffers between input and embedding.
-struct Lengths {
-    pool: Vec<usize>,
-    coarse: Option<usize>,
-    stages: Option<usize>,
-    f16: bool,
-}
-
-/// Assigns every value a buffer so that none is overwritten while still needed, and the tapped ones never;
-/// returns the assignment and the words that every buffer needs an image.
-fn assign(network: &Network, sizes: &[Size]) -> (Vec<usize>, Vec<usize>) {
-    let words = |s: &Size| s.iter().map(|&n| n as usize).product::<usize>();
-    let mut last_use = vec![0; sizes.len()];
-    for (i, layer) in network.layers.iter().enumerate() {
-        for value in [Some(layer.input), layer.residual].into_iter().flatten() {
-            last_use[value] = i + 1;
-        }
-    }
-    for tap in &network.taps {
-        last_use[tap.value] = usize::MAX;
-    }
-    // Value 0 is the input, which has a buffer of its own.
-    let mut slot = vec![usize::MAX; sizes.len()];
-    let (mut lens, mut free): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
-    for value in 1..sizes.len() {
-        let need = words(&sizes[value]);
-        // The free buffer that has to grow least, and of those the smallest.
-        let best = (0..free.len()).min_by_key(|&f| (need.saturating_sub(lens[free[f]]), lens[free[f]]));
-        slot[value] = match best {
-            Some(f) => free.swap_remove(f),
-            None => {
-                lens.push(0);
-                lens.len() - 1
-            }
-        };
-        lens[slot[value]] = lens[slot[value]].max(need);
-        for old in 1..value {
-            if last_use[old] == value {
-                free.push(slot[old]);
-            }
-        }
-        if last_use[value] == 0 {
-            free.push(slot[value]);
-        }
-    }
-    (slot, lens)
+/// A buffer of the network's values.
+fn values(device: &Device, f16: bool, words: usize, label: &str) -> Result<Tensor> {
+    if f16 { device.alloc_f16(2 * words, label) } else { device.alloc(words, label) }
 }
 
 impl Extractor {
@@ -122,7 +104,7 @@ impl Extractor {
     /// patches.
     ///
     /// # Errors
-    /// As [`Extractor::with_patches`].
+    /// As [`Extractor::with`].
     pub fn new(
         device: &Device,
         network: Network,
@@ -130,63 +112,35 @@ impl Extractor {
         crop: u32,
         batch: u32,
     ) -> Result<Self> {
-        Self::with_patches(device, network, weights, [crop; 2], batch, Patches::Concat, Precision::F32)
+        Self::with(device, network, weights, Extraction { batch, ..Extraction::new([crop; 2]) })
     }
 
-    /// Prepares `network` for inputs of `[height, width]` pixels and at most `batch` images at a time (fewer
-    /// where a buffer would pass what the device binds).
+    /// Prepares `network` for what `extraction` says, with fewer images at a time or in bands where a buffer
+    /// would pass what the device binds.
     ///
     /// # Errors
     /// [`Error::Weights`] where the file does not fit the network, [`Error::InvalidOption`] where the input is
-    /// too small, [`Error::Limit`] where not even one image fits.
-    pub fn with_patches(
+    /// too small, [`Error::Limit`] where not even the lowest bands fit.
+    pub fn with(
         device: &Device,
         network: Network,
         weights: &WeightFile,
-        [height, width]: [u32; 2],
-        batch: u32,
-        patches: Patches,
-        precision: Precision,
+        extraction: Extraction,
     ) -> Result<Self> {
+        let Extraction { size: [height, width], batch, patches, precision, memory } = extraction;
         let f16 = precision == Precision::F16;
         let sizes = network.sizes(height, width)?;
         let folded = weights.fold(&network)?;
-        let (slot, lens) = assign(&network, &sizes);
-        let Some(first) = network.taps.first() else {
+        if network.taps.is_empty() {
             return Err(Error::InvalidOption(format!("{}: no layer is tapped", network.name)));
+        }
+        let bounds = Bounds { batch: batch.max(1), binding: device.caps().max_binding, memory };
+        let Some(layout) = Layout::choose(&network, &sizes, patches, f16, bounds) else {
+            return Err(Error::Internal(format!("{} has no bands", network.name)));
         };
-        let grid = sizes[first.value];
-        let positions = grid[0] as usize * grid[1] as usize;
-        let dim = embedding_dim(&network, &sizes, patches);
-        let joined = match patches {
-            Patches::Pooled { dim } => {
-                let joined = network.taps.len() as u32 * STAGE;
-                (joined != dim).then_some(positions * joined as usize)
-            }
-            Patches::Concat => None,
-        };
-        let coarse = network
-            .taps
-            .iter()
-            .skip(1)
-            .map(|t| {
-                let [h, w, c] = sizes[t.value];
-                let values = if patches == Patches::Concat { c } else { STAGE };
-                h as usize * w as usize * values as usize
-            })
-            .max();
-        let input_len = height as usize * width as usize * 4;
-        let largest = lens
-            .iter()
-            .copied()
-            .chain([input_len, positions * dim as usize])
-            .chain(joined)
-            .chain(coarse)
-            .max()
-            .unwrap_or(1);
-        let fits = device.caps().max_binding / (largest as u64 * 4);
-        let batch = batch.clamp(1, fits.max(1).min(u64::from(u32::MAX)) as u32);
-        let input_words = input_len * batch as usize;
+        let images = layout.batch as usize;
+        let above = layout.bands.room[0].head as usize * layout.row_words[0];
+        let image = values(device, f16, layout.input() * images, "input")?;
         let mut this = Self {
             weights: folded
                 .iter()
@@ -200,52 +154,63 @@ impl Extractor {
                     Ok(Some((w, device.upload(&f.bias, &layer.norm)?)))
                 })
                 .collect::<Result<_>>()?,
-            input: match f16 {
-                true => device.alloc_f16(input_words, "input")?,
-                false => device.alloc(input_words, "input")?,
-            },
-            pool: Vec::new(),
-            coarse: None,
-            stages: None,
-            embedding: device.alloc(positions * dim as usize * batch as usize, "embedding")?,
-            lengths: Lengths { pool: lens, coarse, stages: joined, f16 },
+            input: image.slice(above, image.len() - above),
+            image,
+            embedding: device.alloc(layout.around.embedding * images, "embedding")?,
+            pieces: layout.bands.list.iter().map(Piece::of).collect(),
+            between: None,
             device: device.clone(),
             network,
             patches,
+            f16,
             sizes,
-            batch,
-            slot,
+            layout,
             plans: BTreeMap::new(),
         };
         // Now rather than with the first batch: where memory is out, that is said before the work.
-        this.wake()?;
+        this.between = Some(this.wake()?);
         Ok(this)
     }
 
     /// Makes the buffers between input and embedding.
-    fn wake(&mut self) -> Result<()> {
-        let Self { device, batch, lengths, .. } = self;
-        let of = |len: usize, label: &str| device.alloc(len * *batch as usize, label);
-        let stored = |len: usize| match lengths.f16 {
-            true => device.alloc_f16(len * *batch as usize, "activations"),
-            false => of(len, "activations"),
+    fn wake(&self) -> Result<Between> {
+        let Self { device, layout, f16, .. } = self;
+        let images = layout.batch as usize;
+        let stored = |words: usize| values(device, *f16, words * images, "activations");
+        let some =
+            |words: usize, label: &str| (words > 0).then(|| device.alloc(words * images, label)).transpose();
+        let kept = |value: usize| {
+            let words = layout.kept(value);
+            (words > 0).then(|| values(device, *f16, words, "rows for the next band")).transpose()
         };
-        self.pool = lengths.pool.iter().map(|&len| stored(len)).collect::<Result<_>>()?;
-        self.coarse = lengths.coarse.map(|len| of(len, "coarse patches")).transpose()?;
-        self.stages = lengths.stages.map(|len| of(len, "pooled stages")).transpose()?;
-        Ok(())
+        let Words { coarse, stages, .. } = layout.around;
+        Ok(Between {
+            pool: layout.pool.iter().map(|&words| stored(words)).collect::<Result<_>>()?,
+            kept: (0..self.sizes.len()).map(kept).collect::<Result<_>>()?,
+            coarse: some(coarse, "coarse patches")?,
+            stages: some(stages, "pooled stages")?,
+        })
     }
 
     /// Gives back the memory between input and embedding until the next [`Extractor::plan`]; weights stay.
     pub fn rest(&mut self) {
         self.plans.clear();
-        self.pool.clear();
-        (self.coarse, self.stages) = (None, None);
+        self.between = None;
     }
 
     /// Images that [`Extractor::plan`] takes at most.
     pub fn batch(&self) -> u32 {
-        self.batch
+        self.layout.batch
+    }
+
+    /// The pieces in which images are computed, from the top: one, or, for one image at a time, bands of rows.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// Bytes of the buffers from input to embedding.
+    pub fn bytes(&self) -> u64 {
+        self.layout.bytes() * u64::from(self.layout.batch)
     }
 
     /// Rows and columns of the grid of patches.
@@ -264,70 +229,88 @@ impl Extractor {
         &self.network
     }
 
-    /// Normalised input, `[batch][height][width][4]`.
+    /// Normalised input, `[batch][rows][width][4]` with the rows of a piece.
     pub fn input(&self) -> &Tensor {
         &self.input
     }
 
-    /// Where the plan leaves the embeddings, `[batch][positions][dim]`.
+    /// Where a plan leaves the embeddings, `[batch][rows][columns][dim]` with the rows of a piece.
     pub fn embedding(&self) -> &Tensor {
         &self.embedding
     }
 
-    /// The last layer's output after a plan has run, `[batch][h][w][c]`, and its `[h, w, c]`.
-    pub fn last_value(&self) -> (&Tensor, Size) {
-        let last = self.sizes.len() - 1;
-        (self.value(last), self.sizes[last])
+    /// The last layer's output after a plan has run, `[batch][h][w][c]`, and its `[h, w, c]`; `None` where
+    /// images are computed in bands.
+    pub fn last_value(&self) -> Option<(Tensor, Size)> {
+        self.whole(self.sizes.len() - 1)
     }
 
-    /// The output of tap `tap` after a plan has run, `[batch][h][w][c]`, and its `[h, w, c]`.
-    ///
-    /// # Panics
-    /// Where the network has no such tap.
-    pub fn tap(&self, tap: usize) -> (&Tensor, Size) {
-        let value = self.network.taps[tap].value;
-        (self.value(value), self.sizes[value])
+    /// The output of tap `tap` after a plan has run, as [`Extractor::last_value`].
+    pub fn tap(&self, tap: usize) -> Option<(Tensor, Size)> {
+        self.whole(self.network.taps.get(tap)?.value)
     }
 
-    fn value(&self, value: usize) -> &Tensor {
-        if value == 0 { &self.input } else { &self.pool[self.slot[value]] }
+    fn whole(&self, value: usize) -> Option<(Tensor, Size)> {
+        let between = self.between.as_ref().filter(|_| self.pieces.len() == 1)?;
+        Some((self.buffer(between, value).clone(), self.sizes[value]))
     }
 
-    /// The recorded work for `images` images, from [`Extractor::input`] to [`Extractor::embedding`].
+    fn buffer<'a>(&'a self, between: &'a Between, value: usize) -> &'a Tensor {
+        if value == 0 { &self.image } else { &between.pool[self.layout.slot[value]] }
+    }
+
+    /// The recorded work on piece `piece` of `images` images, from [`Extractor::input`] to
+    /// [`Extractor::embedding`]. The pieces of an image are run in order.
     ///
     /// # Errors
     /// [`Error::Limit`] and [`Error::Device`] from recording.
-    pub fn plan(&mut self, images: u32) -> Result<&Plan> {
-        if !self.plans.contains_key(&images) {
-            if self.pool.is_empty() {
-                self.wake()?;
+    pub fn plan(&mut self, images: u32, piece: usize) -> Result<&Plan> {
+        let key = (images, piece);
+        if !self.plans.contains_key(&key) {
+            if self.between.is_none() {
+                self.between = Some(self.wake()?);
             }
             let mut recorder = Recorder::new(&self.device);
-            self.record(&mut recorder, images)?;
-            self.plans.insert(images, recorder.finish()?);
+            self.record(&mut recorder, images, piece)?;
+            self.plans.insert(key, recorder.finish()?);
         }
-        self.plans.get(&images).ok_or_else(|| Error::Device("a plan vanished".into()))
+        self.plans.get(&key).ok_or_else(|| Error::Internal("a plan vanished".into()))
     }
 
-    fn record(&self, recorder: &mut Recorder, images: u32) -> Result<()> {
-        if images > self.batch {
-            return Err(Error::Limit(format!("{images} images in a batch of {}", self.batch)));
+    fn record(&self, recorder: &mut Recorder, images: u32, piece: usize) -> Result<()> {
+        if images > self.batch() {
+            return Err(Error::Limit(format!("{images} images in a batch of {}", self.batch())));
         }
+        let (Some(band), Some(between)) = (self.layout.bands.list.get(piece), &self.between) else {
+            return Err(Error::Internal(format!("there is no piece {piece} of {}", self.pieces.len())));
+        };
+        let view = View { extractor: self, between, band, images };
+        view.keep(recorder, 0, true);
+        view.keep(recorder, 0, false);
         let mut since_cut = 0;
         for (i, layer) in self.network.layers.iter().enumerate() {
-            let shape = self.network.conv_shape(i, &self.sizes, images);
-            let from_c = if matches!(layer.kind, Kind::Conv { .. }) { shape.in_c } else { 1 };
-            let work = shape.output_len() as u64 * u64::from(layer.kernel.pow(2) * from_c);
-            if since_cut > 0 && since_cut + work > SUBMISSION {
+            view.keep(recorder, i + 1, true);
+            let rows = &band.rows[i + 1];
+            if rows.is_empty() {
+                view.keep(recorder, i + 1, false);
+                continue;
+            }
+            let layer_work = work(&self.network, &self.sizes, i, images * (rows.end - rows.start));
+            if since_cut > 0 && since_cut + layer_work > SUBMISSION {
                 recorder.cut();
                 since_cut = 0;
             }
-            since_cut += work;
-            let (x, c) = (self.value(layer.input), self.value(i + 1));
-            let activation = layer.activation;
+            since_cut += layer_work;
+            let whole = self.network.conv_shape(i, &self.sizes, images);
+            let first = first_read(&whole, rows.start);
+            let (x, start, in_h) = view.from(layer.input, first);
+            let pad_top = (start - first) as i32;
+            let shape = ConvShape { in_h, out_h: rows.end - rows.start, pad_top, ..whole };
+            let (x, c, activation) = (&x, &view.rows(i + 1), layer.activation);
             match (layer.kind, &self.weights[i]) {
                 (Kind::Conv { .. }, Some((w, bias))) => {
-                    let residual = layer.residual.map(|r| self.value(r));
+                    let residual = layer.residual.map(|r| view.exactly(r, rows));
+                    let residual = residual.as_ref();
                     Conv { x, w, bias, residual, c, shape, activation }.record(recorder)?;
                 }
                 (Kind::Depthwise, Some((w, bias))) => {
@@ -336,58 +319,80 @@ impl Extractor {
                 (_, None) => MaxPool { x, c, shape }.record(recorder)?,
                 (Kind::MaxPool, Some(_)) => {}
             }
+            view.keep(recorder, i + 1, false);
         }
-        self.record_patches(recorder, images)
-    }
-
-    /// Joins the tapped values to embeddings.
-    fn record_patches(&self, recorder: &mut Recorder, images: u32) -> Result<()> {
-        let [grid_h, grid_w] = self.grid();
-        let (c, row) = match self.patches {
-            Patches::Concat => (&self.embedding, self.dim()),
-            Patches::Pooled { .. } => {
-                (self.stages.as_ref().unwrap_or(&self.embedding), self.network.taps.len() as u32 * STAGE)
-            }
+        let joint = Joint {
+            network: &self.network,
+            sizes: &self.sizes,
+            patches: self.patches,
+            coarse: between.coarse.as_ref(),
+            stages: between.stages.as_ref(),
+            embedding: &self.embedding,
         };
-        let mut to = 0;
-        for (i, tap) in self.network.taps.iter().enumerate() {
-            let [h, w, channels] = self.sizes[tap.value];
-            let (shape, x) = ([images, h, w, channels], self.value(tap.value));
-            let values = if self.patches == Patches::Concat { channels } else { STAGE };
-            // The first stage goes to its columns, later ones take the way over their own grid.
-            let (patches, patch_row, patch_to) = match &self.coarse {
-                Some(coarse) if i > 0 => (coarse, values, 0),
-                _ => (c, row, to),
-            };
-            match self.patches {
-                Patches::Concat => {
-                    PatchMean { x, c: patches, shape, row: patch_row, to: patch_to }.record(recorder)?;
-                }
-                Patches::Pooled { .. } => {
-                    Pooled { x, c: patches, shape, side: 3, m: STAGE, row: patch_row, to: patch_to }
-                        .record(recorder)?;
-                }
-            }
-            if i > 0 {
-                let shape = [images, h, w, values];
-                Upsample { x: patches, c, shape, out: [grid_h, grid_w], row, to }.record(recorder)?;
-            }
-            to += values;
-        }
-        match (self.patches, &self.stages) {
-            (Patches::Pooled { dim }, Some(x)) => {
-                let shape = [images, grid_h, grid_w, row];
-                Pooled { x, c: &self.embedding, shape, side: 1, m: dim, row: dim, to: 0 }.record(recorder)
-            }
-            _ => Ok(()),
-        }
+        joint.record(recorder, images, band, |value, row| view.from(value, row.into()))
     }
 }
 
-/// Values of an embedding.
-pub(crate) fn embedding_dim(network: &Network, sizes: &[Size], patches: Patches) -> u32 {
-    match patches {
-        Patches::Concat => network.taps.iter().map(|t| sizes[t.value][2]).sum(),
-        Patches::Pooled { dim } => dim,
+impl Piece {
+    fn of(band: &Band) -> Self {
+        Self { input: band.rows[0].clone(), rows: band.grid.clone() }
+    }
+}
+
+/// The values of a band where they lie: in a buffer, the rows that it computes begin below the room for those
+/// that it keeps.
+struct View<'a> {
+    extractor: &'a Extractor,
+    between: &'a Between,
+    band: &'a Band,
+    images: u32,
+}
+
+impl View<'_> {
+    fn buffer(&self, value: usize) -> (&Tensor, usize, usize) {
+        let layout = &self.extractor.layout;
+        let row = layout.row_words[value];
+        (self.extractor.buffer(self.between, value), layout.bands.room[value].head as usize * row, row)
+    }
+
+    /// Rows of `value` that the band computes.
+    fn rows(&self, value: usize) -> Tensor {
+        let (buffer, head, row) = self.buffer(value);
+        buffer.slice(head, self.band.rows[value].len() * row * self.images as usize)
+    }
+
+    /// Rows of `value` from row `first` on, or from a few rows above it where no buffer can be bound there:
+    /// what they start with, and how many they are.
+    fn from(&self, value: usize, first: i64) -> (Tensor, i64, u32) {
+        let (buffer, head, row) = self.buffer(value);
+        let window = self.band.window(value, first.max(0), step(row));
+        let words = window.height as usize * row * self.images as usize;
+        (buffer.slice(head - window.above as usize * row, words), window.first, window.height)
+    }
+
+    /// Rows `rows` of `value`, none of them below those of the band.
+    fn exactly(&self, value: usize, rows: &Range<u32>) -> Tensor {
+        let (buffer, head, row) = self.buffer(value);
+        let above = (self.band.rows[value].start - rows.start) as usize;
+        buffer.part(head - above * row, rows.len() * row * self.images as usize)
+    }
+
+    /// Brings the rows of `value` that were kept to where the band reads them (`back`), or those that later
+    /// bands read to where they are kept.
+    fn keep(&self, recorder: &mut Recorder, value: usize, back: bool) {
+        let (buffer, head, row) = self.buffer(value);
+        if back && self.band.zeros[value] {
+            recorder.clear(&buffer.slice(0, head));
+        }
+        let Some(kept) = &self.between.kept[value] else { return };
+        let (rows, waits) = (&self.band.rows[value], &self.band.kept[value]);
+        let at = |first: u32| head + first as usize * row - rows.start as usize * row;
+        let count = if back { self.band.carried(value) } else { self.band.left(value) };
+        let words = count as usize * row;
+        match (words, back) {
+            (0, _) => {}
+            (_, true) => recorder.copy(kept, 0, buffer, at(waits.start), words),
+            (_, false) => recorder.copy(buffer, at(waits.end), kept, 0, words),
+        }
     }
 }

@@ -4,9 +4,12 @@ use crate::{Error, Result};
 
 #[allow(clippy::module_inception, reason = "the room is named after what it is for")]
 mod backbone;
+mod bands;
 mod efficientnet_lite;
-pub(crate) mod extractor;
+pub(crate) mod embedding;
+mod extractor;
 mod feed;
+mod layout;
 mod made_up;
 pub mod network;
 mod resnet;
@@ -14,7 +17,8 @@ mod weights;
 
 pub use backbone::{Backbone, BackboneInfo};
 pub use efficientnet_lite::{efficientnet_lite, efficientnet_lite0_ra, tf_efficientnet_lite};
-pub use extractor::{Extractor, Patches, Precision};
+pub use embedding::Patches;
+pub use extractor::{Extraction, Extractor, Piece, Precision};
 pub use feed::Feed;
 pub use made_up::made_up;
 pub use network::Network;

@@ -120,11 +120,17 @@ impl Network {
     /// Pixels of the input by which a step of the coarsest tap goes: sides that are multiples of it leave no
     /// pixel out, and every stage's grid divides the finer one's.
     pub fn stride(&self) -> u32 {
+        let strides = self.strides();
+        self.taps.iter().map(|tap| strides[tap.value]).max().unwrap_or(1)
+    }
+
+    /// Pixels of the input by which a step of every value goes.
+    pub fn strides(&self) -> Vec<u32> {
         let mut strides = vec![1];
         for layer in &self.layers {
             strides.push(strides[layer.input] * layer.stride);
         }
-        self.taps.iter().map(|tap| strides[tap.value]).max().unwrap_or(1)
+        strides
     }
 
     /// Shape of layer `index` for a batch.
@@ -144,7 +150,7 @@ impl Network {
             kernel_h: layer.kernel,
             kernel_w: layer.kernel,
             stride: layer.stride,
-            pad_top: pad(in_h, out_h),
+            pad_top: pad(in_h, out_h) as i32,
             pad_left: pad(in_w, out_w),
             out_h,
             out_w,

@@ -2,6 +2,7 @@
 
 use super::{Axes, tree};
 use crate::gpu::{Device, Recorder, Tensor};
+use crate::steps::check as check_words;
 use crate::steps::search::lift::{Lift, TAIL};
 use crate::steps::search::patch_score::PatchScore;
 use crate::steps::search::search::{Search, SearchShape, SkipOwn};
@@ -70,10 +71,30 @@ pub struct SearchBuffers {
     bounds: Tensor,
     /// `[queries][2]`: squared distance (f32 bits) and bank row of the nearest neighbour.
     pub best: Tensor,
-    /// One counter: bank rows that were measured in full.
+    /// One counter: bank rows that were measured in full since it was cleared.
     pub finished: Tensor,
     unset: Tensor,
     queries: u32,
+}
+
+impl SearchBuffers {
+    /// From the next submission on, leaves out the queries that `looked_at` has as false: they are as near as can be
+    /// to what is normal. Queries past its end are as they were.
+    pub fn cover(&self, device: &Device, looked_at: &[bool]) {
+        // At distance 0 from no row: no row is nearer.
+        let start = |inside: &bool| [if *inside { f32::INFINITY } else { 0.0 }.to_bits(), u32::MAX];
+        let starts: Vec<[u32; 2]> = looked_at.iter().take(self.unset.len() / 2).map(start).collect();
+        device.write(&self.unset, 0, &starts);
+    }
+
+    /// The same buffers where a batch has `patches` patches and takes several searches.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where memory is out.
+    pub fn of_batch(self, device: &Device, patches: usize) -> Result<Self> {
+        let unset: Vec<[u32; 2]> = vec![[f32::INFINITY.to_bits(), u32::MAX]; patches];
+        Ok(Self { unset: device.upload(&unset, "no neighbour")?, ..self })
+    }
 }
 
 impl Bank {
@@ -180,6 +201,11 @@ impl Bank {
         self.rows
     }
 
+    /// Values of a row.
+    pub fn dim(&self) -> u32 {
+        self.dim
+    }
+
     /// Numbers of the rows in the order of the tree.
     pub fn order(&self) -> &[u32] {
         &self.order
@@ -191,6 +217,12 @@ impl Bank {
         let words = device.caps().max_binding / 4;
         (words / u64::from(self.shape.tiles(largest)).max(u64::from(self.dim))).min(u64::from(u32::MAX))
             as u32
+    }
+
+    /// Bytes of the buffers of a search, a query.
+    pub fn query_bytes(&self) -> u64 {
+        let tiles = self.parts.iter().map(|p| self.shape.tiles(p.rows)).max().unwrap_or(4);
+        4 * u64::from(self.lifted + tiles + 4)
     }
 
     /// Buffers for searches of at most `queries` queries.
@@ -212,7 +244,7 @@ impl Bank {
     }
 
     /// Records the search of the nearest bank row for `q` queries `x` `[q][dim]`; the result is in
-    /// [`SearchBuffers::best`].
+    /// [`SearchBuffers::best`], and [`SearchBuffers::finished`] goes on.
     ///
     /// # Errors
     /// [`Error::Limit`] where `q` passes the search's size.
@@ -224,14 +256,29 @@ impl Bank {
         q: u32,
         skip: Option<SkipOwn>,
     ) -> Result<()> {
+        self.record_from(recorder, buffers, x, [0, q], skip)
+    }
+
+    /// The same for queries that are patches `first .. first + q` of a batch.
+    ///
+    /// # Errors
+    /// As [`Bank::record`]; [`Error::Limit`] where they pass the batch.
+    pub fn record_from(
+        &self,
+        recorder: &mut Recorder,
+        buffers: &SearchBuffers,
+        x: &Tensor,
+        [first, q]: [u32; 2],
+        skip: Option<SkipOwn>,
+    ) -> Result<()> {
+        check_words("patches of a batch", 2 * (u64::from(first) + u64::from(q)), &buffers.unset)?;
         if q > buffers.queries {
             return Err(Error::Limit(format!("{q} queries in a search for {}", buffers.queries)));
         }
         if q == 0 {
             return Ok(());
         }
-        recorder.copy(&buffers.unset, 0, &buffers.best, 0, 2 * q as usize);
-        recorder.clear(&buffers.finished);
+        recorder.copy(&buffers.unset, 2 * first as usize, &buffers.best, 0, 2 * q as usize);
         self.record_lift(recorder, x, q, &buffers.lifted)?;
         for part in &self.parts {
             Search {
@@ -257,6 +304,7 @@ impl Bank {
     }
 
     /// Records patch scores `weight * squared distance` `[images][positions]` and the largest of every image.
+    /// They go to `scores` from word `first` on; where that is not 0, they are more patches of the same images.
     ///
     /// # Errors
     /// [`Error::Limit`] where a tensor is too small.
@@ -264,12 +312,12 @@ impl Bank {
         &self,
         recorder: &mut Recorder,
         buffers: &SearchBuffers,
-        [images, positions]: [u32; 2],
+        [images, positions, first]: [u32; 3],
         scores: &Tensor,
         top: &Tensor,
     ) -> Result<()> {
         let (best, weights) = (&buffers.best, &self.weights);
-        PatchScore { best, weights, scores, top, images, positions, rows: self.rows }.record(recorder)
+        PatchScore { best, weights, scores, top, images, positions, rows: self.rows, first }.record(recorder)
     }
 }
 

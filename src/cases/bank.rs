@@ -99,8 +99,9 @@ pub fn neighbor(device: &Device, [q, m, d]: [usize; 3], skip: bool) -> Result<Ca
     let case = Case::new(
         device,
         |recorder| {
+            recorder.clear(&search.finished);
             bank.record(recorder, &search, &x, q as u32, skip_own)?;
-            bank.record_scores(recorder, &search, [1, q as u32], &scores, &top)
+            bank.record_scores(recorder, &search, [1, q as u32, 0], &scores, &top)
         },
         move |device| {
             let found: Vec<[u32; 2]> = device.read(&found)?;
@@ -145,14 +146,14 @@ pub fn anomaly_map(device: &Device, grid: [usize; 2], out: [usize; 2], batch: us
     let positions = grid[0] * grid[1];
     let scores = positive(batch * positions, 5);
     let maps = Maps::new(device, grid.map(|g| g as u32), out.map(|o| o as u32), batch)?;
-    device.write(&maps.scores, 0, &scores);
+    let x = device.upload(&scores, "patch scores")?;
     let answer = maps.maps.clone();
     // Two products with matrices of the axes.
     let flops = 2.0 * (batch * out[1] * grid[0] * (grid[1] + out[0])) as f64;
     let values = batch * (positions + out[0] * out[1]);
     Case::new(
         device,
-        |recorder| maps.record(recorder, batch as u32),
+        |recorder| maps.record(recorder, &x, batch as u32),
         move |device| {
             let got: Vec<f32> = device.read(&answer)?;
             let want = plain::map::anomaly_map::anomaly_map(&scores[scores.len() - positions..], grid, out);

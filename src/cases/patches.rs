@@ -30,7 +30,7 @@ pub fn patch(device: &Device, [h, w, c]: [usize; 3], f16: bool) -> Result<Case> 
         device,
         |recorder| {
             let shape = [1, h as u32, w as u32, c as u32];
-            PatchMean { x: &x, c: &out, shape, row, to: 4 }.record(recorder)
+            PatchMean { x: &x, c: &out, shape, rows: 0..h as u32, row, to: 4 }.record(recorder)
         },
         move |device| {
             let got: Vec<f32> = device.read(&answer)?;
@@ -60,7 +60,7 @@ pub fn pooled(device: &Device, [h, w, c]: [usize; 3], side: usize, m: usize, f16
         |recorder| {
             let shape = [1, h as u32, w as u32, c as u32];
             let (side, m) = (side as u32, m as u32);
-            Pooled { x: &x, c: &out, shape, side, m, row: m, to: 0 }.record(recorder)
+            Pooled { x: &x, c: &out, shape, rows: 0..h as u32, side, m, row: m, to: 0 }.record(recorder)
         },
         move |device| {
             // A mean of n / m values up to 1/2, one more or two where it does not come out even, and the
@@ -85,7 +85,8 @@ pub fn resample(device: &Device, [h, w, c]: [usize; 3], out: [usize; 2]) -> Resu
         device,
         |recorder| {
             let (shape, out) = ([1, h as u32, w as u32, c as u32], out.map(|o| o as u32));
-            Upsample { x: &x, c: &fine, shape, out, row: c as u32, to: 0 }.record(recorder)
+            let (has, rows) = (0..h as u32, 0..out[0]);
+            Upsample { x: &x, c: &fine, shape, out, has, rows, row: c as u32, to: 0 }.record(recorder)
         },
         move |device| {
             // A position (o + 1/2) in / out - 1/2 is a product, a division and a difference of numbers up to

@@ -4,7 +4,7 @@ use super::layers::{End, conv, gemm, pool, resize};
 use super::outlier::{Groups, group, knn, lof, mahalanobis, nearest, others, quantile};
 use super::{Case, Entry, Make, bank, patches};
 use crate::Result;
-use crate::backbone::extractor::embedding_dim;
+use crate::backbone::embedding::embedding_dim;
 use crate::backbone::network::Kind;
 use crate::backbone::{Network, Patches, Precision};
 use crate::gpu::{Archetype, Device};
@@ -60,7 +60,7 @@ fn small_shape(kernel: u32, stride: u32, [in_c, out_c]: [u32; 2], side: u32) -> 
         kernel_h: kernel,
         kernel_w: kernel,
         stride,
-        pad_top: pad,
+        pad_top: pad as i32,
         pad_left: pad,
         out_h: out,
         out_w: out,

@@ -1,6 +1,8 @@
 //! Fit: features, outlier scores, memory bank, threshold.
 
+use super::cover::Covers;
 use super::denoise::{Denoised, denoise};
+use super::estimate::Estimate;
 use super::features::Features;
 use super::frame::frame_of;
 use super::patch_store::Place;
@@ -16,8 +18,10 @@ use crate::model::{Model, ModelInfo};
 use crate::settings::{Compat, Discriminator, FitOptions, picks};
 use crate::steps::coreset::samples::start_samples;
 use crate::steps::coreset::{Chunk, CoresetShape};
+use crate::steps::input::cover::Cover;
 use crate::{Error, Result};
 use std::ops::ControlFlow;
+use std::time::Instant;
 
 /// Makes a model from training images (docs/method.md, sections 1 to 5), and what scores by it.
 pub(super) fn fit(
@@ -43,29 +47,39 @@ pub(super) fn fit(
         )));
     }
     let frame = frame_of(&backbone.network, options, source, progress)?;
-    let mut extractor = Extractor::with_patches(
-        device,
-        backbone.network.clone(),
-        &backbone.weights,
-        frame,
-        options.batch,
-        options.patches(&backbone.network.name),
-        options.precision,
-    )?;
+    let extraction = options.extraction(&backbone.network.name, frame);
+    let mut extractor = Extractor::with(device, backbone.network.clone(), &backbone.weights, extraction)?;
     let what = Use::new(&backbone.network, options, frame, Then::Fit(options, source.len()))?;
     self_test(device, &what)?;
     let grid = extractor.grid();
     let patches = source.len() as u64 * u64::from(grid[0] * grid[1]);
     check_bank(device, patches, extractor.dim(), options)?;
     let mut feed = Feed::new(device, extractor.network(), options.framing(frame))?;
-    let features = Features::extract(device, &mut extractor, &mut feed, source, options, progress)?;
+    let covers = Covers::new(source, options.framing(frame), grid)?;
+    let mut features = Features::extract(device, &mut extractor, &mut feed, source, options, progress)?;
+    if let Some(covered) = covers.patches {
+        check_covered(options)?;
+        features.cover(covered)?;
+    }
     // The bank takes the place of the activations, until there are images to score.
     extractor.rest();
     let images = (0..source.len()).map(|i| source.name(i)).collect();
-    let origin = Origin { backbone: backbone.info(), images, grid, frame };
+    let origin = Origin { backbone: backbone.info(), images, grid, frame, roi: covers.roi };
     let Learnt { model, bank, .. } = learn(device, features, origin, options, progress)?;
-    let scorer = Scorer::new(device, &model.info, extractor, feed, bank)?;
+    let scorer = Scorer::new(device, &model, extractor, feed, bank)?;
     Ok((model, scorer))
+}
+
+/// Refuses settings that have no meaning where patches are left out.
+fn check_covered(options: &FitOptions) -> Result<()> {
+    let (what, instead) = match (options.discriminator, options.compat) {
+        (Discriminator::Gaussian, _) => ("the discriminator gaussian", "take lof or nearest"),
+        (_, Compat::Official) => ("compat official", "leave it out"),
+        _ => return Ok(()),
+    };
+    Err(Error::InvalidOption(format!(
+        "{what} knows no patches that are left out, as padding and regions of interest do; {instead}"
+    )))
 }
 
 /// What became of features.
@@ -125,6 +139,8 @@ pub(crate) struct Origin {
     pub grid: [u32; 2],
     /// Rows and columns of the frame in pixels.
     pub frame: [u32; 2],
+    /// What of the frame is looked at.
+    pub roi: Option<Cover>,
 }
 
 /// Selects the memory bank from the kept patches (docs/method.md, section 5); the model has no threshold yet.
@@ -136,9 +152,9 @@ pub(crate) fn build(
     options: &FitOptions,
     progress: &dyn Progress,
 ) -> Result<Model> {
-    let Origin { backbone, images, grid, frame } = origin;
+    let Origin { backbone, images, grid, frame, roi } = origin;
     let patches = features.images * features.positions;
-    let wanted = picks(options, patches);
+    let wanted = picks(options, features.looked_at());
     let picks = wanted.min(denoised.kept.len()) as u32;
     if (picks as usize) < wanted {
         progress
@@ -153,7 +169,7 @@ pub(crate) fn build(
         Place::Device(chunks) => (chunks.tensors.iter().enumerate())
             .map(|(c, rows)| Chunk {
                 rows,
-                first_row: (c * chunks.images * features.positions) as u32,
+                first_row: (c * chunks.rows) as u32,
                 len: (rows.len() / features.r) as u32,
             })
             .collect(),
@@ -170,8 +186,12 @@ pub(crate) fn build(
     let shape = CoresetShape::new(open as u32, features.r as u32, picks, table);
     let samples: Vec<u32> = start_samples(open, options.seed).into_iter().map(|s| s as u32).collect();
     progress.update(Stage::Coreset, 0, picks.into());
+    let mut estimate = Estimate::new();
     let watch = |p: crate::steps::coreset::Progress| {
         progress.update(Stage::Coreset, p.picked.into(), picks.into());
+        if let Some(said) = estimate.after(Instant::now(), [p.picked, picks], denoised.kept.len()) {
+            progress.notice(&said);
+        }
         if progress.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let start = if official { Start::Official } else { Start::Kept };
@@ -195,6 +215,7 @@ pub(crate) fn build(
             images,
             grid,
             frame,
+            looked_at: roi.as_ref().map(Cover::share),
             dim: features.dim as u32,
             rows: rows.len() as u32,
             noise_threshold: denoised.threshold,
@@ -202,6 +223,7 @@ pub(crate) fn build(
             lof_k: denoised.lof_k,
             threshold: None,
             no_threshold: None,
+            pixel_threshold: None,
             made_by: concat!("softpatch ", env!("CARGO_PKG_VERSION")).to_owned(),
         },
         bank: MemoryBank {
@@ -216,12 +238,14 @@ pub(crate) fn build(
                 .collect(),
             index: None,
         },
+        roi,
         train_images: Vec::new(),
         train_scores: Vec::new(),
     })
 }
 
-/// Scores a sample of the training images against the bank without their own rows, and sets the threshold.
+/// Scores a sample of the training images against the bank without their own rows, and sets the thresholds: of
+/// image scores, and of the values of maps, by the same rule from the largest value of each map.
 fn calibrate(
     device: &Device,
     features: &Features,
@@ -229,8 +253,9 @@ fn calibrate(
     bank: &Bank,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let calibration = Calibration::new(device, bank, features.positions as u32)?;
-    let x = device.alloc(features.positions * features.dim, "embeddings of an image")?;
+    let info = &model.info;
+    let calibration = Calibration::new(device, bank, features, [info.grid, info.frame], info.options.memory)?;
+    let mut peaks = Vec::new();
     let images = sample(features.images);
     let total = images.len() as u64;
     for (i, &image) in images.iter().enumerate() {
@@ -238,14 +263,19 @@ fn calibrate(
             return Err(Error::Cancelled);
         }
         progress.update(Stage::Calibrate, i as u64, total);
-        features.image(image as usize, &x)?;
-        let score = calibration.score(device, &x, image)?;
+        if let Some(looked_at) = features.covered_of(image as usize) {
+            calibration.cover(looked_at);
+        }
+        let [score, peak] = calibration.score(image)?;
         if score.is_finite() {
             model.train_images.push(image);
             model.train_scores.push(score);
+            peaks.push(peak);
         }
     }
     progress.update(Stage::Calibrate, total, total);
+    // What keeps one from being found keeps the other, and is said once.
+    model.info.pixel_threshold = robust_threshold(&peaks).ok();
     match robust_threshold(&model.train_scores) {
         Ok(threshold) => model.info.threshold = Some(threshold),
         Err(why) => {

@@ -1,6 +1,7 @@
 //! Area under the per-region-overlap curve.
 
 use super::metrics::{Ranking, check_finite, check_lengths, key};
+use crate::detector::{NONE, label};
 use crate::{Error, Result};
 
 /// The false positive rate up to which [`aupro`] is usually stated.
@@ -63,13 +64,26 @@ impl PixelRanking {
         let pixels: usize = maps.iter().map(|m| m.scores.len()).sum();
         let mut ranking =
             Ranking { normal: Vec::with_capacity(pixels - defects), defect: Vec::with_capacity(defects) };
-        let mut sizes = Vec::new();
+        let mut sizes: Vec<u32> = Vec::new();
         for map in maps {
-            let regions = map.mask.map(|mask| label_regions(mask, map.width, &mut sizes));
+            let before = sizes.len();
+            let regions = map.mask.map(|mask| {
+                label(
+                    mask.len(),
+                    map.width,
+                    |i| mask[i],
+                    |region, _| {
+                        sizes.resize(sizes.len().max(before + region + 1), 0);
+                        sizes[before + region] += 1;
+                    },
+                )
+            });
             for (i, &score) in map.scores.iter().enumerate() {
-                match regions.as_ref().map_or(NORMAL, |regions| regions[i]) {
-                    NORMAL => ranking.normal.push(key(score)),
-                    region => ranking.defect.push(u64::from(key(score)) << 32 | u64::from(region)),
+                match regions.as_ref().map_or(NONE, |regions| regions[i]) {
+                    NONE => ranking.normal.push(key(score)),
+                    region => {
+                        ranking.defect.push(u64::from(key(score)) << 32 | (before as u64 + u64::from(region)))
+                    }
                 }
             }
         }
@@ -108,39 +122,4 @@ impl PixelRanking {
         }
         Ok((area / fpr_limit).clamp(0.0, 1.0))
     }
-}
-
-/// Label of a normal pixel.
-const NORMAL: u32 = u32::MAX;
-
-/// Numbers the 8-connected components of `mask` (rows of `width`) from `sizes.len()` on, and appends their
-/// sizes.
-fn label_regions(mask: &[bool], width: usize, sizes: &mut Vec<u32>) -> Vec<u32> {
-    let height = mask.len() / width;
-    let mut labels = vec![NORMAL; mask.len()];
-    let mut open = Vec::new();
-    for start in 0..mask.len() {
-        if !mask[start] || labels[start] != NORMAL {
-            continue;
-        }
-        let region = sizes.len() as u32;
-        let mut size = 0;
-        labels[start] = region;
-        open.push(start);
-        while let Some(at) = open.pop() {
-            size += 1;
-            let (x, y) = (at % width, at / width);
-            for ny in y.saturating_sub(1)..=(y + 1).min(height - 1) {
-                for nx in x.saturating_sub(1)..=(x + 1).min(width - 1) {
-                    let next = ny * width + nx;
-                    if mask[next] && labels[next] == NORMAL {
-                        labels[next] = region;
-                        open.push(next);
-                    }
-                }
-            }
-        }
-        sizes.push(size);
-    }
-    labels
 }

@@ -46,11 +46,8 @@ impl MetricMaps {
             return Ok((self.frame.run(patches)?.concat(), size));
         }
         let place = self.framing.place(image[0], image[1])?;
-        let axis = |source, resized, first, frame| SourceAxis { source, resized, first, frame };
-        let rows = axis(size[0], place.height, place.top, place.frame[0]);
-        let columns = axis(size[1], place.width, place.left, place.frame[1]);
         let mut map = vec![0.0; size[0] as usize * size[1] as usize];
-        self.source.run(patches, rows, columns, &mut map)?;
+        self.source.run(patches, SourceAxis::of(&place, size), &mut map)?;
         Ok((map, size))
     }
 }

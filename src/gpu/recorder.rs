@@ -42,7 +42,8 @@ impl Recorder {
     ///
     /// # Panics
     /// Where the number of tensors, the size of `params`, or that of a tensor for which the shader declares
-    /// one size is not the shader's: a mistake in host code, not in input.
+    /// one size is not the shader's, or a tensor is a [part](Tensor::part) that cannot be bound: a mistake in
+    /// host code, not in input.
     pub fn dispatch<P: bytemuck::Pod>(
         &mut self,
         kernel: &Arc<Kernel>,
@@ -53,6 +54,11 @@ impl Recorder {
     ) -> Result<()> {
         let params = bytemuck::bytes_of(params).to_vec();
         kernel.check(tensors.iter().map(|t| t.len() as u64 * 4), params.len());
+        assert!(
+            tensors.iter().all(|t| t.is_aligned()),
+            "{}: {tensors:?} begin where none is bound",
+            kernel.label
+        );
         let limit = self.device.caps().max_groups;
         if grid.iter().any(|&g| g > limit) {
             return Err(Error::Limit(format!(

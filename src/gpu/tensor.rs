@@ -36,6 +36,9 @@ impl Drop for Allocation {
     }
 }
 
+/// Bytes that a binding's start is a multiple of, on every adapter.
+const ALIGNMENT: u64 = 256;
+
 /// A run of 4-byte words on the device: f32, u32, or pairs of f16. Cheap to clone; clones share the memory.
 #[derive(Clone)]
 pub struct Tensor {
@@ -97,14 +100,28 @@ impl Tensor {
     /// Where the range does not fit, or its start is not aligned to 256 bytes (the portable binding
     /// alignment).
     pub fn slice(&self, start: usize, len: usize) -> Self {
-        assert!(start + len <= self.len, "slice {start}+{len} of {self:?}");
         assert!(start.is_multiple_of(64), "slice start {start} is not a multiple of 64 words");
-        Self {
-            allocation: self.allocation.clone(),
-            offset: self.offset + start as u64 * 4,
-            len,
-            f16: self.f16,
-        }
+        self.part(start, len)
+    }
+
+    /// [`Tensor::slice`] from any word on; a kernel takes it only where its step says so.
+    ///
+    /// # Panics
+    /// Where the range does not fit.
+    pub fn part(&self, start: usize, len: usize) -> Self {
+        assert!(start + len <= self.len, "words {start}+{len} of {self:?}");
+        let offset = self.offset + start as u64 * 4;
+        Self { allocation: self.allocation.clone(), offset, len, f16: self.f16 }
+    }
+
+    /// The same from the last word on that can be bound, and the words there are in front of its own.
+    pub(crate) fn aligned(&self) -> (Self, u32) {
+        let before = (self.offset % ALIGNMENT / 4) as usize;
+        let offset = self.offset - before as u64 * 4;
+        (
+            Self { allocation: self.allocation.clone(), offset, len: self.len + before, f16: self.f16 },
+            before as u32,
+        )
     }
 
     /// Whether both are the same words in the same memory.
@@ -115,6 +132,11 @@ impl Tensor {
 
     pub(super) fn buffer(&self) -> &wgpu::Buffer {
         &self.allocation.buffer
+    }
+
+    /// Whether it can be bound as it is.
+    pub(super) fn is_aligned(&self) -> bool {
+        self.offset.is_multiple_of(ALIGNMENT)
     }
 
     pub(super) fn offset(&self) -> u64 {

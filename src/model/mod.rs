@@ -7,6 +7,7 @@ pub use file::VERSION;
 use crate::backbone::BackboneInfo;
 use crate::bank::MemoryBank;
 use crate::settings::FitOptions;
+use crate::steps::input::cover::Cover;
 use crate::steps::input::geometry::Framing;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,9 @@ pub struct ModelInfo {
     /// Rows and columns of the backbone's input, in pixels: the frame that pictures are brought to.
     #[serde(default)]
     pub frame: [u32; 2],
+    /// Share of the frame that is looked at; absent where all of it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_at: Option<f64>,
     /// Values of an embedding.
     pub dim: u32,
     /// Rows of the memory bank.
@@ -40,6 +44,10 @@ pub struct ModelInfo {
     /// Why there is no threshold; absent where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_threshold: Option<String>,
+    /// Suggested threshold of the values of anomaly maps, from those of the training images; absent where they
+    /// do not say, and in files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pixel_threshold: Option<f32>,
     /// Version of the program that made it.
     pub made_by: String,
 }
@@ -48,6 +56,11 @@ impl ModelInfo {
     /// How pictures come to the model's frame.
     pub fn framing(&self) -> Framing {
         self.options.framing(self.frame)
+    }
+
+    /// The threshold of the values of anomaly maps: for pixels, or, where there is none, for images.
+    pub fn map_threshold(&self) -> Option<f32> {
+        self.pixel_threshold.or(self.threshold)
     }
 }
 
@@ -58,6 +71,8 @@ pub struct Model {
     pub info: ModelInfo,
     /// The memory bank.
     pub bank: MemoryBank,
+    /// What of the frame is looked at; `None`: all of it.
+    pub roi: Option<Cover>,
     /// Training images that were scored against the bank without their own rows.
     pub train_images: Vec<u32>,
     /// Their image scores.

@@ -2,6 +2,7 @@
 
 use crate::gpu::{Archetype, Caps, Tensor};
 use crate::{Error, Result};
+use std::ops::Range;
 
 /// Whether the `direct` kernels may hand values round by subgroup broadcasts: they need subgroups of exactly
 /// 8 lanes.
@@ -40,6 +41,14 @@ pub(super) fn check_vec4(what: &str, channels: u32) -> Result<()> {
         return Err(Error::Limit(format!("{what}: {channels} is not a positive multiple of 4")));
     }
     Ok(())
+}
+
+/// First and number of `rows`, which must be among `h`.
+pub(super) fn rows_of(what: &str, rows: &Range<u32>, h: u32) -> Result<(u32, u32)> {
+    if rows.start > rows.end || rows.end > h {
+        return Err(Error::Limit(format!("{what}: rows {rows:?} of {h}")));
+    }
+    Ok((rows.start, rows.end - rows.start))
 }
 
 /// Product of sizes without overflow.

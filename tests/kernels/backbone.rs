@@ -32,10 +32,12 @@ fn run(device: &Device, f: impl FnOnce(&mut Recorder) -> softpatch::Result<()>) 
 
 fn shapes() -> impl Strategy<Value = ConvShape> {
     let sizes = (1_u32..3, 1_u32..20, 1_u32..20, 1_u32..5, 1_u32..12);
-    (sizes, prop_oneof![Just(1_u32), Just(3), Just(5)], 1_u32..3, 0_u32..3).prop_filter_map(
+    // Rows may also be passed over above.
+    let pads = (-3_i32..3, 0_u32..3);
+    (sizes, prop_oneof![Just(1_u32), Just(3), Just(5)], 1_u32..3, pads).prop_filter_map(
         "the kernel fits",
-        |((batch, in_h, in_w, ci, co), kernel, stride, pad)| {
-            let out = |n: u32| Some((n + 2 * pad).checked_sub(kernel)? / stride + 1);
+        |((batch, in_h, in_w, ci, co), kernel, stride, (pad_top, pad))| {
+            let out = |n: u32| Some((n + pad).checked_sub(kernel)? / stride + 1);
             Some(ConvShape {
                 batch,
                 in_h,
@@ -45,10 +47,10 @@ fn shapes() -> impl Strategy<Value = ConvShape> {
                 kernel_h: kernel,
                 kernel_w: kernel,
                 stride,
-                pad_top: pad,
+                pad_top,
                 pad_left: pad,
-                out_h: out(in_h)?,
-                out_w: out(in_w)?,
+                out_h: out(in_h.checked_add_signed(pad_top)?)?,
+                out_w: out(in_w + pad)?,
             })
         },
     )
@@ -124,7 +126,7 @@ proptest! {
         let c = shape.in_c;
         let shape = ConvShape { out_c: c, ..shape };
         // A window that lies in the padding alone has no maximum.
-        prop_assume!(shape.pad_top < shape.kernel_h);
+        prop_assume!(shape.pad_top < shape.kernel_h as i32 && shape.pad_left < shape.kernel_w);
         let x = noise(seed, shape.input_len(), 0.0, 1.0);
         let pooled = reference::network::pool::max_pool(&x, &shape);
         let image = shape.input_len() / shape.batch as usize;
@@ -133,6 +135,22 @@ proptest! {
         let by_image = |f: &dyn Fn(&[f32]) -> Vec<f32>| x.chunks_exact(image).flat_map(f).collect::<Vec<f32>>();
         let patches = by_image(&|x| reference::patches::means::patch_mean3(x, size));
         let resampled = by_image(&|x| reference::patches::upsampling::upsample_bilinear(x, size, out));
+        // Some of the rows; of a single image, from those rows of the coarse grid alone that they touch.
+        let some = |h: u32| seed as u32 % h..h - (seed >> 32) as u32 % h.div_ceil(2).min(h - seed as u32 % h);
+        let (patch_rows, out_rows) = (some(shape.in_h), some(out_h));
+        let cut = |values: &[f32], [h, w]: [u32; 2], rows: &std::ops::Range<u32>| -> Vec<f32> {
+            let row = (w * c) as usize;
+            let image = |x: &[f32]| x[rows.start as usize * row..rows.end as usize * row].to_vec();
+            values.chunks_exact(h as usize * row).flat_map(image).collect()
+        };
+        let patches = cut(&patches, [shape.in_h, shape.in_w], &patch_rows);
+        let resampled = cut(&resampled, [out_h, out_w], &out_rows);
+        let touched = |row: u32| Upsample::touched(row, shape.in_h, out_h);
+        let has = match shape.batch {
+            1 => touched(out_rows.start).start..touched(out_rows.end - 1).end,
+            _ => 0..shape.in_h,
+        };
+        let coarse = cut(&x, [shape.in_h, shape.in_w], &has);
         // Outputs stand in channels 4 .. 4 + c of rows of c + 8, the rest stays 0.
         let row = c + 8;
         let embed = |values: &[f32]| -> Vec<f32> {
@@ -142,15 +160,16 @@ proptest! {
                 .collect()
         };
         on_devices(|name, device| {
-            let tx = device.upload(&x, "x").unwrap();
+            let (tx, tc) = (device.upload(&x, "x").unwrap(), device.upload(&coarse, "coarse").unwrap());
             let in_shape = [shape.batch, shape.in_h, shape.in_w, c];
             let a = device.alloc(shape.output_len(), "pooled").unwrap();
-            let b = device.alloc((shape.batch * shape.in_h * shape.in_w * row) as usize, "patches").unwrap();
-            let d = device.alloc((shape.batch * out_h * out_w * row) as usize, "resampled").unwrap();
+            let b = device.alloc(patches.len() / c as usize * row as usize, "patches").unwrap();
+            let d = device.alloc(resampled.len() / c as usize * row as usize, "resampled").unwrap();
             run(device, |r| {
                 MaxPool { x: &tx, c: &a, shape }.record(r)?;
-                PatchMean { x: &tx, c: &b, shape: in_shape, row, to: 4 }.record(r)?;
-                Upsample { x: &tx, c: &d, shape: in_shape, out: [out_h, out_w], row, to: 4 }.record(r)
+                PatchMean { x: &tx, c: &b, shape: in_shape, rows: patch_rows.clone(), row, to: 4 }.record(r)?;
+                let (out, has, rows) = ([out_h, out_w], has.clone(), out_rows.clone());
+                Upsample { x: &tc, c: &d, shape: in_shape, out, has, rows, row, to: 4 }.record(r)
             });
             assert_close(&format!("{name} pool {shape:?}"), &device.read(&a).unwrap(), &pooled, 0.0, 0.0);
             // A mean of nine values in -1 .. 1: nine sums, a division, and the reference's rounding.
@@ -179,12 +198,12 @@ proptest! {
 
 /// Depthwise convolutions: kernel, stride and the run of outputs that an invocation owns are constants, each
 /// set of them another pipeline to compile, so these are few; channels fill vec4s and no more, padding
-/// differs from side to side, and widths leave runs of 4, 7 and 8 unfinished.
+/// differs from side to side, rows are passed over, and widths leave runs of 4, 7 and 8 unfinished.
 pub(super) fn depthwise_shapes() -> [ConvShape; 4] {
     let shape = |[in_h, in_w, c]: [u32; 3],
                  kernel,
                  stride,
-                 [pad_top, pad_left]: [u32; 2],
+                 (pad_top, pad_left): (i32, u32),
                  [out_h, out_w]: [u32; 2]| {
         let (kernel_h, kernel_w) = (kernel, kernel);
         let [in_c, out_c] = [c, c];
@@ -204,10 +223,10 @@ pub(super) fn depthwise_shapes() -> [ConvShape; 4] {
         }
     };
     [
-        shape([17, 13, 12], 3, 1, [1, 1], [17, 13]),
-        shape([10, 31, 4], 3, 2, [0, 1], [5, 16]),
-        shape([3, 15, 20], 5, 1, [2, 2], [3, 15]),
-        shape([31, 26, 8], 5, 2, [2, 1], [16, 13]),
+        shape([17, 13, 12], 3, 1, (1, 1), [17, 13]),
+        shape([10, 31, 4], 3, 2, (-3, 1), [4, 16]),
+        shape([3, 15, 20], 5, 1, (2, 2), [3, 15]),
+        shape([31, 26, 8], 5, 2, (2, 1), [16, 13]),
     ]
 }
 
@@ -343,9 +362,9 @@ fn the_embedded_backbone_equals_pytorch() {
             )
             .unwrap();
             let input = extractor.input().clone();
-            feed.push(&image, &input, 0).unwrap();
-            feed.submit(&[extractor.plan(1).unwrap()]).unwrap();
-            let (tensor, size) = extractor.last_value();
+            feed.push(&image, &input, 0, &(0..224)).unwrap();
+            feed.submit(&[extractor.plan(1, 0).unwrap()]).unwrap();
+            let (tensor, size) = extractor.last_value().unwrap();
             let len = size.iter().product::<u32>() as usize;
             let got: Vec<f32> = device.read(&tensor.slice(0, len)).unwrap();
             assert_eq!(size.map(|n| n as i32).to_vec(), ints(format!("{stage}.shape")));

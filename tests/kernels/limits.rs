@@ -34,7 +34,9 @@ fn a_grid_of_more_than_65535_groups_loses_nothing() {
     let tx = device.upload(&x, "x").unwrap();
     let c = device.alloc(x.len(), "c").unwrap();
     let mut recorder = Recorder::new(device);
-    PatchMean { x: &tx, c: &c, shape: [1, h, w, 4], row: 4, to: 0 }.record(&mut recorder).unwrap();
+    PatchMean { x: &tx, c: &c, shape: [1, h, w, 4], rows: 0..h, row: 4, to: 0 }
+        .record(&mut recorder)
+        .unwrap();
     recorder.run().unwrap();
     let got: Vec<f32> = device.read(&c).unwrap();
     // The last rows, where a cut grid would have left zeros: rows h - 3 .. h give the means of the last two.

@@ -5,6 +5,7 @@ mod common;
 
 mod amd;
 mod backbone;
+mod bands;
 mod cases;
 mod coreset;
 mod group;

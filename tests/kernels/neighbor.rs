@@ -51,7 +51,7 @@ fn search(
     let (scores, top) = (device.alloc(q as usize, "scores").unwrap(), device.alloc(1, "top").unwrap());
     let mut recorder = Recorder::new(device);
     bank.record(&mut recorder, &search, &x, q, skip).unwrap();
-    bank.record_scores(&mut recorder, &search, [1, q], &scores, &top).unwrap();
+    bank.record_scores(&mut recorder, &search, [1, q, 0], &scores, &top).unwrap();
     recorder.run().unwrap();
     let best: Vec<[u32; 2]> = device.read(&search.best).unwrap();
     let scores: Vec<f32> = device.read(&scores).unwrap();

@@ -23,18 +23,23 @@ fn embed(device: &Device, stages: &[(Vec<f32>, [u32; 3])], batch: u32, dim: u32)
         let x = device.upload(x, "stage").unwrap();
         let coarse = device.alloc(words(&[batch, *sh, *sw, STAGE]), "coarse").unwrap();
         let shape = [batch, *sh, *sw, *sc];
-        let pool = |c, row, to| Pooled { x: &x, c, shape, side: 3, m: STAGE, row, to };
+        let pool = |c, row, to| Pooled { x: &x, c, shape, rows: 0..shape[1], side: 3, m: STAGE, row, to };
         if i == 0 {
             pool(&joined, row, 0).record(&mut recorder).unwrap();
         } else {
             pool(&coarse, STAGE, 0).record(&mut recorder).unwrap();
             let (shape, to) = ([batch, *sh, *sw, STAGE], i as u32 * STAGE);
-            Upsample { x: &coarse, c: &joined, shape, out: [h, w], row, to }.record(&mut recorder).unwrap();
+            let (has, rows) = (0..shape[1], 0..h);
+            Upsample { x: &coarse, c: &joined, shape, out: [h, w], has, rows, row, to }
+                .record(&mut recorder)
+                .unwrap();
         }
         kept.push((x, coarse));
     }
     let shape = [batch, h, w, row];
-    Pooled { x: &joined, c: &out, shape, side: 1, m: dim, row: dim, to: 0 }.record(&mut recorder).unwrap();
+    Pooled { x: &joined, c: &out, shape, rows: 0..h, side: 1, m: dim, row: dim, to: 0 }
+        .record(&mut recorder)
+        .unwrap();
     recorder.run().unwrap();
     device.read(&out).unwrap()
 }
@@ -91,7 +96,7 @@ proptest! {
         let out = device.upload(&vec![7.0_f32; rows * row as usize], "out").unwrap();
         let mut recorder = Recorder::new(device);
         let shape = [1, 1, rows as u32, n];
-        Pooled { x: &tx, c: &out, shape, side: 1, m, row, to: 4 * before4 }.record(&mut recorder).unwrap();
+        Pooled { x: &tx, c: &out, shape, rows: 0..shape[1], side: 1, m, row, to: 4 * before4 }.record(&mut recorder).unwrap();
         recorder.run().unwrap();
         // Means of n / m + 2 values at most.
         let bound = gamma((n / m) as usize + 2 + DIVISION + 1);
@@ -105,15 +110,16 @@ fn sizes_out_of_range_are_refused() {
     let (_, device) = direct();
     let x = device.alloc(9 * 4, "x").unwrap();
     let c = device.alloc(9 * 8, "c").unwrap();
-    let ok = Pooled { x: &x, c: &c, shape: [1, 3, 3, 4], side: 3, m: 8, row: 8, to: 0 };
+    let ok = Pooled { x: &x, c: &c, shape: [1, 3, 3, 4], rows: 0..3, side: 3, m: 8, row: 8, to: 0 };
     let record = |p: Pooled<'_>| p.record(&mut Recorder::new(device)).map_err(|e| e.to_string());
     for (bad, says) in [
-        (Pooled { side: 2, ..ok }, "side 2"),
-        (Pooled { to: 4, ..ok }, "columns 4 to 4 + 8 of 8"),
-        (Pooled { m: 6, ..ok }, "6 is not a positive multiple of 4"),
-        (Pooled { shape: [1, 3, 3, 0], ..ok }, "0 values"),
-        (Pooled { shape: [1, 3, 4, 4], ..ok }, "pooled x needs 48 values"),
-        (Pooled { shape: [1, 3, 3, 100_000_000], ..ok }, "2^32"),
+        (Pooled { side: 2, ..ok.clone() }, "side 2"),
+        (Pooled { to: 4, ..ok.clone() }, "columns 4 to 4 + 8 of 8"),
+        (Pooled { rows: 2..4, ..ok.clone() }, "rows 2..4 of 3"),
+        (Pooled { m: 6, ..ok.clone() }, "6 is not a positive multiple of 4"),
+        (Pooled { shape: [1, 3, 3, 0], ..ok.clone() }, "0 values"),
+        (Pooled { shape: [1, 3, 4, 4], ..ok.clone() }, "pooled x needs 48 values"),
+        (Pooled { shape: [1, 3, 3, 100_000_000], ..ok.clone() }, "2^32"),
     ] {
         let message = record(bad).unwrap_err();
         assert!(message.contains(says), "{message}");

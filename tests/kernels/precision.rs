@@ -8,7 +8,7 @@ use crate::common::{
     second_pass, serial,
 };
 use half::f16;
-use softpatch::low_level::backbone::{Extractor, Patches, Precision, WeightFile, efficientnet_lite};
+use softpatch::low_level::backbone::{Extraction, Extractor, Precision, WeightFile, efficientnet_lite};
 use softpatch::low_level::gpu::{Archetype, Coop, Device, DeviceOptions, Feature, Recorder, Tensor, Tuning};
 use softpatch::low_level::reference;
 use softpatch::low_level::shapes::{Activation, ConvShape};
@@ -67,7 +67,7 @@ fn tilings() -> &'static [Named] {
 }
 
 /// Every device of the `direct` family, and `tiled` with both sizes of tiles.
-fn plain_devices() -> &'static [Named] {
+pub(crate) fn plain_devices() -> &'static [Named] {
     static PLAIN: OnceLock<Vec<Named>> = OnceLock::new();
     PLAIN.get_or_init(|| {
         let direct = devices().iter().filter(|(_, d)| d.caps().archetype == Archetype::Direct);
@@ -76,7 +76,7 @@ fn plain_devices() -> &'static [Named] {
 }
 
 /// Those, and cooperative matrices of both sides with both sizes of tiles: every way to compute with f16.
-fn half_devices() -> &'static [Named] {
+pub(crate) fn half_devices() -> &'static [Named] {
     static HALF: OnceLock<Vec<Named>> = OnceLock::new();
     HALF.get_or_init(|| {
         let mut all = plain_devices().to_vec();
@@ -194,7 +194,7 @@ fn shape([in_h, in_w, in_c]: [u32; 3], out_c: u32, kernel: u32, stride: u32) -> 
         kernel_h: kernel,
         kernel_w: kernel,
         stride,
-        pad_top: pad,
+        pad_top: pad as i32,
         pad_left: pad,
         out_h: out(in_h),
         out_w: out(in_w),
@@ -276,15 +276,17 @@ fn the_rest_of_a_backbone_in_f16_equals_the_reference() {
         let odd = [2, 13, 11, 7];
         run(device, |r| {
             MaxPool { x: &tx, c: &b, shape: s }.record(r)?;
-            PatchMean { x: &tx, c: &c, shape: [2, 13, 11, 12], row: 12, to: 0 }.record(r)?;
-            Pooled { x: &tx, c: &d, shape: odd, side: 3, m: 16, row: 16, to: 0 }.record(r)
+            PatchMean { x: &tx, c: &c, shape: [2, 13, 11, 12], rows: 0..13, row: 12, to: 0 }.record(r)?;
+            Pooled { x: &tx, c: &d, shape: odd, rows: 0..odd[1], side: 3, m: 16, row: 16, to: 0 }.record(r)
         });
         assert_close(&format!("{name} pool"), &read(&b), &pooled, 0.0, 0.0);
         // A mean of nine values in -1 .. 1, and the reference's rounding.
         assert_close(&format!("{name} patch"), &read(&c), &means, gamma(9 + DIVISION + 1), 0.0);
         // Against the kernel for f32 on the same values, means of 63 / 16 + 2 at most.
         let (fx, fd) = (device.upload(&x, "x").unwrap(), device.alloc(d.len(), "d").unwrap());
-        run(device, |r| Pooled { x: &fx, c: &fd, shape: odd, side: 3, m: 16, row: 16, to: 0 }.record(r));
+        run(device, |r| {
+            Pooled { x: &fx, c: &fd, shape: odd, rows: 0..odd[1], side: 3, m: 16, row: 16, to: 0 }.record(r)
+        });
         let twice = 2.0 * gamma(5 + DIVISION);
         assert_close(&format!("{name} pooled"), &read(&d), &read(&fd), twice, 0.0);
     });
@@ -329,14 +331,19 @@ fn a_backbone_in_f16_stays_near_its_twin_in_f32() {
     let halves: Vec<f16> = image.iter().map(|v| f16::from_f32(*v)).collect();
     let embed = |device: &Device, precision: Precision| {
         let network = efficientnet_lite(0).with_taps(&["block4", "block10"]).unwrap();
-        let (weights, patches) = (WeightFile::embedded(), Patches::Concat);
-        let mut extractor =
-            Extractor::with_patches(device, network, &weights, [crop; 2], 1, patches, precision).unwrap();
+        let weights = WeightFile::embedded();
+        let mut extractor = Extractor::with(
+            device,
+            network,
+            &weights,
+            Extraction { precision, ..Extraction::new([crop; 2]) },
+        )
+        .unwrap();
         match extractor.input().is_f16() {
             true => device.write(extractor.input(), 0, &halves),
             false => device.write(extractor.input(), 0, &image),
         }
-        extractor.plan(1).unwrap().submit().unwrap();
+        extractor.plan(1, 0).unwrap().submit().unwrap();
         (extractor.input().is_f16(), device.read_values(extractor.embedding()).unwrap())
     };
     let (_, want) = embed(&direct().1, Precision::F32);

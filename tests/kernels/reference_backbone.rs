@@ -107,7 +107,7 @@ impl Layer {
             kernel_h: k as u32,
             kernel_w: k as u32,
             stride,
-            pad_top: pad(h, out_h),
+            pad_top: pad(h, out_h) as i32,
             pad_left: pad(w, out_w),
             out_h,
             out_w,

@@ -81,7 +81,7 @@ fn conv_shape(v: &[u32]) -> ConvShape {
         kernel_h: v[5],
         kernel_w: v[6],
         stride: v[7],
-        pad_top: v[8],
+        pad_top: v[8] as i32,
         pad_left: v[9],
         out_h: v[10],
         out_w: v[11],

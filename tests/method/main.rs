@@ -4,6 +4,7 @@
 mod common;
 
 mod arrows;
+mod bands;
 mod bench;
 mod compat;
 mod data;
@@ -20,6 +21,7 @@ mod pictures;
 mod pixels;
 mod report;
 mod resnet;
+mod results;
 mod same_bits;
 mod self_test;
 mod synth;

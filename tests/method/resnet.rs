@@ -63,7 +63,7 @@ fn parity(name: &str, devices: &[&Device]) {
                 let count = network.taps.len();
                 println!("{name} {h}x{w}, {count} taps: {:.2} s", began.elapsed().as_secs_f64());
                 // 9 billion multiplications are cut in two, 2 billion are not.
-                let submissions = extractor.plan(1).unwrap().submissions();
+                let submissions = extractor.plan(1, 0).unwrap().submissions();
                 match (name, h) {
                     ("wide_resnet50_2", 224) => assert_eq!(submissions, 2),
                     ("resnet18", _) => assert_eq!(submissions, 1),
@@ -190,7 +190,7 @@ fn resnet18_tells_bottles_apart() {
     let mut train = TrainSet::open(&folder).unwrap();
     train.paths.truncate(20);
     let source = train.source(DecodeOptions::default());
-    let options = FitOptions { coreset_ratio: 0.05, ..FitOptions::default() };
+    let options = FitOptions { coreset_ratio: 0.05, ..FitOptions::paper(256, 224) };
     let began = std::time::Instant::now();
     let detector = Detector::fit(device, &backbone, &source, &options, &Quiet).unwrap();
     println!("fit of 20 images: {:.1} s", began.elapsed().as_secs_f64());

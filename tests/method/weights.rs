@@ -3,7 +3,7 @@
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use softpatch::low_level::backbone::{
-    Extractor, Network, Patches, Precision, WeightFile, made_up, network::Kind,
+    Extraction, Extractor, Network, Patches, WeightFile, made_up, network::Kind,
 };
 use softpatch::low_level::gpu::Device;
 
@@ -102,12 +102,12 @@ pub fn taps_equal(
 ) -> Extractor {
     let network = network.clone();
     let mut extractor =
-        Extractor::with_patches(device, network, weights, [h, w], 1, patches, Precision::F32).unwrap();
+        Extractor::with(device, network, weights, Extraction { patches, ..Extraction::new([h, w]) }).unwrap();
     device.write(extractor.input(), 0, &input(h, w, extractor.network()));
-    extractor.plan(1).unwrap().submit().unwrap();
+    extractor.plan(1, 0).unwrap().submit().unwrap();
     let network = extractor.network();
     for (i, tap) in network.taps.iter().enumerate() {
-        let (tensor, size) = extractor.tap(i);
+        let (tensor, size) = extractor.tap(i).unwrap();
         let len = size.iter().product::<u32>() as usize;
         let got: Vec<f32> = device.read(&tensor.slice(0, len)).unwrap();
         compare(golden, &format!("{}.{h}x{w}.{}", network.name, tap.name), &got, size);

@@ -49,21 +49,10 @@ impl Store {
         progress: &dyn Progress,
     ) -> Result<Self> {
         let network = backbone.network.clone();
-        let patches = options.patches(&network.name);
-        let batch = options.batch;
-        let mut extractor = Extractor::with_patches(
-            device,
-            network,
-            &backbone.weights,
-            frame,
-            batch,
-            patches,
-            options.precision,
-        )?;
-        self_test(
-            device,
-            &Use::new(&backbone.network, options, frame, Then::Bench(options, entries.len()))?,
-        )?;
+        let extraction = options.extraction(&network.name, frame);
+        let mut extractor = Extractor::with(device, network, &backbone.weights, extraction)?;
+        let what = Use::new(&backbone.network, options, frame, Then::Bench(options, entries.len()))?;
+        self_test(device, &what)?;
         let mut feed = Feed::new(device, extractor.network(), options.framing(frame))?;
         let (grid, dim) = (extractor.grid(), extractor.dim());
         let image = (grid[0] * grid[1] * dim) as usize;
@@ -73,8 +62,8 @@ impl Store {
         } else {
             Data::File(files::spool(folder)?, folder.to_owned())
         };
-        embed(&mut extractor, &mut feed, source, progress, |_, count, x| {
-            let values: Vec<f32> = device.read(&x.slice(0, count * image))?;
+        embed(&mut extractor, &mut feed, source, progress, |run| {
+            let values: Vec<f32> = device.read(&run.x.slice(0, run.count * dim as usize))?;
             match &mut data {
                 Data::Memory(all) => all.extend_from_slice(&values),
                 Data::File(file, folder) => file

@@ -47,7 +47,7 @@ pub fn conv_sum(x: &[f32], w: &[f32], s: &ConvShape, index: usize) -> f64 {
 /// Index of the input pixel, over all images, that tap `(ky, kx)` of output `(oy, ox)` of image `n` reads;
 /// `None` where it lies in the padding.
 pub(crate) fn input_pixel(s: &ConvShape, n: u32, [oy, ox]: [u32; 2], [ky, kx]: [u32; 2]) -> Option<usize> {
-    let iy = (oy * s.stride + ky).checked_sub(s.pad_top).filter(|&y| y < s.in_h)?;
+    let iy = (oy * s.stride + ky).checked_add_signed(-s.pad_top).filter(|&y| y < s.in_h)?;
     let ix = (ox * s.stride + kx).checked_sub(s.pad_left).filter(|&x| x < s.in_w)?;
     Some((n as usize * s.in_h as usize + iy as usize) * s.in_w as usize + ix as usize)
 }

@@ -5,9 +5,9 @@ use crate::shapes::ConvShape;
 
 /// Maximum over `kernel_h` x `kernel_h` windows of `x` `[batch][in_h][in_w][c]`: `[batch][out_h][out_w][c]`.
 ///
-/// `pad_top` holds in both directions and padding never wins (it is minus infinity, PyTorch's `max_pool2d`).
+/// Padding never wins (it is minus infinity, PyTorch's `max_pool2d`).
 pub fn max_pool(x: &[f32], shape: &ConvShape) -> Vec<f32> {
-    let s = ConvShape { kernel_w: shape.kernel_h, pad_left: shape.pad_top, ..*shape };
+    let s = ConvShape { kernel_w: shape.kernel_h, ..*shape };
     let channels = s.in_c as usize;
     assert_eq!(s.in_c, s.out_c, "channels of {s:?}");
     assert_eq!(x.len(), s.input_len(), "x of {s:?}");

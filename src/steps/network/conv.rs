@@ -4,7 +4,7 @@ use crate::Result;
 use crate::gpu::{Recorder, Tensor};
 use crate::shapes::{Activation, ConvShape};
 use crate::steps::checks::{check, check_vec4, stored_f16, words};
-use crate::steps::network::gemm::{Params, grid, variant};
+use crate::steps::network::gemm::{Params, grid, residual_binding, variant};
 
 /// `C = activation(conv(X, W) + bias + residual)`; X `[batch][in_h][in_w][in_c]`, W
 /// `[out_c][kernel_h][kernel_w][in_c]`. All but the bias may be stored as f16; sums are f32.
@@ -16,7 +16,7 @@ pub struct Conv<'a> {
     pub w: &'a Tensor,
     /// `out_c` words.
     pub bias: &'a Tensor,
-    /// Of the output's shape, added before the activation.
+    /// Of the output's shape, added before the activation. It may begin anywhere in its buffer.
     pub residual: Option<&'a Tensor>,
     /// Output `[batch][out_h][out_w][out_c]`.
     pub c: &'a Tensor,
@@ -51,6 +51,7 @@ impl Conv<'_> {
         stored.extend(self.residual);
         let f16 = stored_f16("convolution", &stored)?;
         let (lo, hi) = self.activation.bounds(f16);
+        let (added, residual) = residual_binding(self.residual, self.bias);
         let params = Params {
             m,
             n: s.out_c,
@@ -58,7 +59,7 @@ impl Conv<'_> {
             w_row4: taps * s.in_c / 4,
             lo,
             hi,
-            residual: self.residual.is_some().into(),
+            residual,
             stride: s.stride,
             in_h: s.in_h,
             in_w: s.in_w,
@@ -66,7 +67,8 @@ impl Conv<'_> {
             out_w: s.out_w,
             kernel_h: s.kernel_h,
             kernel_w: s.kernel_w,
-            pad_top: s.pad_top,
+            // Below 0 it wraps, and wraps back where the kernels subtract it.
+            pad_top: s.pad_top as u32,
             pad_left: s.pad_left,
         };
         let (kernel, rows, columns) = variant(recorder.device(), !s.pointwise(), f16, [m, s.out_c])?;
@@ -77,7 +79,7 @@ impl Conv<'_> {
                 "{}x{} s{} {}x{}x{}->{}x{}x{} b{}",
                 s.kernel_h, s.kernel_w, s.stride, s.in_h, s.in_w, s.in_c, s.out_h, s.out_w, s.out_c, s.batch
             ),
-            &[self.x, self.w, self.bias, self.residual.unwrap_or(self.bias), self.c],
+            &[self.x, self.w, self.bias, &added, self.c],
             &params,
             grid(s.out_c.div_ceil(columns), m.div_ceil(rows), limit),
         )

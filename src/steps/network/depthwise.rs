@@ -107,7 +107,7 @@ impl Depthwise<'_> {
             in_w: s.in_w,
             out_h: s.out_h,
             out_w: s.out_w,
-            pad_top: s.pad_top,
+            pad_top: s.pad_top as u32,
             pad_left: s.pad_left,
             rows,
             lo,

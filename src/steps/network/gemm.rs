@@ -44,7 +44,7 @@ pub struct Gemm<'a> {
     pub w: &'a Tensor,
     /// `n` words.
     pub bias: &'a Tensor,
-    /// `m * n` values, added before the activation.
+    /// `m * n` values, added before the activation. They may begin anywhere in their buffer.
     pub residual: Option<&'a Tensor>,
     /// Output, `m * n` values.
     pub c: &'a Tensor,
@@ -132,6 +132,14 @@ fn fits(coop: Coop, tile: u32, caps: &Caps) -> bool {
     bytes <= caps.max_workgroup_memory && subgroups * coop.lanes <= caps.max_invocations
 }
 
+/// What is bound as the residual, and what the kernels are told: 0 for none, else 1 more than the vec4s in
+/// front of it. Without one any readable buffer stands in.
+pub(super) fn residual_binding(residual: Option<&Tensor>, none: &Tensor) -> (Tensor, u32) {
+    let Some(residual) = residual else { return (none.clone(), 0) };
+    let (bound, words) = residual.aligned();
+    (bound, 1 + words / if residual.is_f16() { 2 } else { 4 })
+}
+
 /// `[columns, rows, ..]` of workgroups, rows split over y and z.
 pub(super) fn grid(columns: u32, rows: u32, limit: u32) -> [u32; 3] {
     let z = rows.div_ceil(limit).max(1);
@@ -161,23 +169,14 @@ impl Gemm<'_> {
         stored.extend(self.residual);
         let f16 = stored_f16("gemm", &stored)?;
         let (lo, hi) = self.activation.bounds(f16);
-        let params = Params {
-            m,
-            n,
-            k4: k / 4,
-            w_row4: k / 4,
-            lo,
-            hi,
-            residual: self.residual.is_some().into(),
-            ..Default::default()
-        };
+        let (added, residual) = residual_binding(self.residual, self.bias);
+        let params = Params { m, n, k4: k / 4, w_row4: k / 4, lo, hi, residual, ..Default::default() };
         let (kernel, rows, columns) = variant(recorder.device(), false, f16, [m, n])?;
         let limit = recorder.device().caps().max_groups;
         recorder.dispatch(
             &kernel,
             &format!("{m}x{k}x{n}"),
-            // Without a residual any readable buffer stands in.
-            &[self.x, self.w, self.bias, self.residual.unwrap_or(self.bias), self.c],
+            &[self.x, self.w, self.bias, &added, self.c],
             &params,
             grid(n.div_ceil(columns), m.div_ceil(rows), limit),
         )

@@ -19,7 +19,7 @@ pub struct MaxPool<'a> {
     pub x: &'a Tensor,
     /// Output `[batch][out_h][out_w][c]`.
     pub c: &'a Tensor,
-    /// Sizes; `kernel_h`, `stride` and `pad_top` hold in both directions.
+    /// Sizes; `kernel_h` holds in both directions.
     pub shape: ConvShape,
 }
 
@@ -34,7 +34,8 @@ struct Params {
     out_w: u32,
     kernel: u32,
     stride: u32,
-    pad: u32,
+    pad_top: u32,
+    pad_left: u32,
 }
 
 impl MaxPool<'_> {
@@ -57,7 +58,8 @@ impl MaxPool<'_> {
             out_w: s.out_w,
             kernel: s.kernel_h,
             stride: s.stride,
-            pad: s.pad_top,
+            pad_top: s.pad_top as u32,
+            pad_left: s.pad_left,
         };
         let kernel = recorder.device().kernel(&POOL, &[], flag_f16(f16))?;
         let items = words(&[s.batch, s.out_h, s.out_w, s.in_c / 4]);

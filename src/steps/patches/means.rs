@@ -2,7 +2,8 @@
 
 use crate::Result;
 use crate::gpu::{Recorder, Shader, Tensor, shader};
-use crate::steps::checks::{check, check_vec4, flag_f16, grid_64, words};
+use crate::steps::checks::{check, check_vec4, flag_f16, grid_64, rows_of, words};
+use std::ops::Range;
 
 pub(super) static MEANS: Shader = shader!(
     "patches/means",
@@ -10,8 +11,8 @@ pub(super) static MEANS: Shader = shader!(
     variants: [[], ["F16"]]
 );
 
-/// 3x3 mean (stride 1, zero padding 1, zeros counted) of X `[batch][h][w][c]` into channels `to .. to + c` of
-/// C `[batch][h][w][row]`. docs/method.md, section 3; PatchCore, section 3.1. X may be stored as f16.
+/// 3x3 mean (stride 1, zero padding 1, zeros counted) of rows `rows` of X `[batch][h][w][c]` into channels `to
+/// .. to + c` of C `[batch][rows][w][row]`. docs/method.md, section 3; PatchCore, section 3.1. X may be stored as f16.
 #[derive(Debug)]
 pub struct PatchMean<'a> {
     /// Input.
@@ -20,6 +21,8 @@ pub struct PatchMean<'a> {
     pub c: &'a Tensor,
     /// `[batch, h, w, c]`.
     pub shape: [u32; 4],
+    /// Rows of X that are wanted; the others are neighbours alone.
+    pub rows: Range<u32>,
     /// Channels of an output row, and the first one to write.
     pub row: u32,
     /// First channel to write.
@@ -35,6 +38,8 @@ struct Params {
     c4: u32,
     row4: u32,
     to4: u32,
+    first: u32,
+    rows: u32,
 }
 
 impl PatchMean<'_> {
@@ -47,10 +52,11 @@ impl PatchMean<'_> {
         check_vec4("patch channels", c)?;
         check_vec4("patch row", self.row)?;
         check("patch x", words(&[batch, h, w, c]), self.x)?;
-        check("patch c", words(&[batch, h, w, self.row]), self.c)?;
-        let params = Params { batch, h, w, c4: c / 4, row4: self.row / 4, to4: self.to / 4 };
+        let (first, rows) = rows_of("patches", &self.rows, h)?;
+        check("patch c", words(&[batch, rows, w, self.row]), self.c)?;
+        let params = Params { batch, h, w, c4: c / 4, row4: self.row / 4, to4: self.to / 4, first, rows };
         let kernel = recorder.device().kernel(&MEANS, &[], flag_f16(self.x.is_f16()))?;
-        let grid = grid_64("patch", words(&[batch, h, w, c / 4]), recorder.device().caps())?;
-        recorder.dispatch(&kernel, &format!("{h}x{w}x{c} b{batch}"), &[self.x, self.c], &params, grid)
+        let grid = grid_64("patch", words(&[batch, rows, w, c / 4]), recorder.device().caps())?;
+        recorder.dispatch(&kernel, &format!("{rows}x{w}x{c} b{batch}"), &[self.x, self.c], &params, grid)
     }
 }

@@ -1,8 +1,9 @@
 //! Patches as PatchCore publishes them: neighbourhoods, adaptively averaged to a fixed number of values.
 
 use crate::gpu::{Recorder, Shader, Tensor, shader};
-use crate::steps::checks::{check, check_vec4, flag_f16, grid_64, words};
+use crate::steps::checks::{check, check_vec4, flag_f16, grid_64, rows_of, words};
 use crate::{Error, Result};
+use std::ops::Range;
 
 pub(super) static POOLING: Shader = shader!(
     "patches/pooling",
@@ -12,11 +13,11 @@ pub(super) static POOLING: Shader = shader!(
 /// Values that `pooled` reduces each stage's patch to (PatchCore's `pretrain_embed_dimension`).
 pub const STAGE_VALUES: usize = 1024;
 
-/// Adaptive average pooling of the patch of every position. The patch is the `side * side` neighbourhood in X
-/// `[batch][h][w][c]` (zeros outside), ordered by channel, then row, then column; its `c * side^2` values
-/// become `m`, in columns `to .. to + m` of C `[batch][h][w][row]`. A `side` of 1 pools the rows of X
+/// Adaptive average pooling of the patch of every position in rows `rows`. The patch is the `side * side`
+/// neighbourhood in X `[batch][h][w][c]` (zeros outside), ordered by channel, then row, then column; its `c *
+/// side^2` values become `m`, in columns `to .. to + m` of C `[batch][rows][w][row]`. A `side` of 1 pools the rows of X
 /// themselves. X may be stored as f16. docs/method.md, section 3; PatchCore, section 3.1.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pooled<'a> {
     /// Input.
     pub x: &'a Tensor,
@@ -24,6 +25,8 @@ pub struct Pooled<'a> {
     pub c: &'a Tensor,
     /// `[batch, h, w, c]`.
     pub shape: [u32; 4],
+    /// Rows of X that are wanted; the others are neighbours alone.
+    pub rows: Range<u32>,
     /// Side of the neighbourhood, odd.
     pub side: u32,
     /// Values of a pooled patch, a multiple of 4.
@@ -45,6 +48,8 @@ struct Params {
     m4: u32,
     row4: u32,
     to4: u32,
+    first: u32,
+    rows: u32,
 }
 
 impl Pooled<'_> {
@@ -64,11 +69,12 @@ impl Pooled<'_> {
             return Err(Error::Limit(format!("pooled: {n} values to {m} are not 1 to 2^32 in product")));
         }
         check("pooled x", words(&[batch, h, w, c]), self.x)?;
-        check("pooled c", words(&[batch, h, w, row]), self.c)?;
-        let params = Params { batch, h, w, c, side, m4: m / 4, row4: row / 4, to4: to / 4 };
+        let (first, rows) = rows_of("pooled", &self.rows, h)?;
+        check("pooled c", words(&[batch, rows, w, row]), self.c)?;
+        let params = Params { batch, h, w, c, side, m4: m / 4, row4: row / 4, to4: to / 4, first, rows };
         let kernel = recorder.device().kernel(&POOLING, &[], flag_f16(self.x.is_f16()))?;
-        let grid = grid_64("pooled", words(&[batch, h, w, m / 4]), recorder.device().caps())?;
-        let label = format!("{h}x{w}x{c} {side}x{side}->{m} b{batch}");
+        let grid = grid_64("pooled", words(&[batch, rows, w, m / 4]), recorder.device().caps())?;
+        let label = format!("{rows}x{w}x{c} {side}x{side}->{m} b{batch}");
         recorder.dispatch(&kernel, &label, &[self.x, self.c], &params, grid)
     }
 }
