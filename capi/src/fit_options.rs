@@ -9,9 +9,9 @@ use softpatch::detector::{
 use std::ffi::c_char;
 use std::mem::offset_of;
 
-/// Local outlier factor against the patches at the same position.
+/// Local outlier factor among the patches that `group` names.
 pub const SOFTPATCH_DISCRIMINATOR_LOF: u32 = 0;
-/// Distance to the nearest other patch at the same position.
+/// Distance to the nearest of the patches that `group` names.
 pub const SOFTPATCH_DISCRIMINATOR_NEAREST: u32 = 1;
 /// Mahalanobis distance to the patches at the same position.
 pub const SOFTPATCH_DISCRIMINATOR_GAUSSIAN: u32 = 2;

@@ -1,6 +1,6 @@
 //! Images that are in memory already.
 
-use super::{Frame, Image, ImageSource, OwnedImage};
+use super::{Frame, Image, ImageSource, OwnedImage, Roi};
 use crate::{Error, Result};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -173,6 +173,9 @@ impl<S: ImageSource> ImageSource for Named<S> {
     }
     fn size(&self, index: usize) -> Result<[u32; 2]> {
         self.source.size(index)
+    }
+    fn roi(&self) -> Option<&Roi> {
+        self.source.roi()
     }
     fn notes(&self) -> Vec<String> {
         self.source.notes()

@@ -18,6 +18,7 @@ pub(crate) mod mask_file;
 mod memory;
 mod noise;
 mod pixel_format;
+mod roi;
 mod split_csv;
 pub mod synth;
 mod test_set;
@@ -38,6 +39,7 @@ pub use list_files::{Listing, list_images, why_left_out};
 pub use memory::{Images, MemorySource, Named, Pixels};
 pub use noise::{NoiseProtocol, Split, SplitSource, TrainEntry, split};
 pub use pixel_format::PixelFormat;
+pub use roi::{Roi, WithRoi};
 pub use test_set::{TestItem, TestSet};
 
 use crate::Result;
@@ -62,6 +64,10 @@ pub trait ImageSource: Sync {
     /// As [`ImageSource::load`].
     fn size(&self, index: usize) -> Result<[u32; 2]> {
         self.load(index).map(|image| [image.width, image.height])
+    }
+    /// The part of every image that is looked at; `None`: all of it. A fit keeps it in the model.
+    fn roi(&self) -> Option<&Roi> {
+        None
     }
     /// What a user should know of how the images that were loaded so far were read, a line for each topic.
     fn notes(&self) -> Vec<String> {

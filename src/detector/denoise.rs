@@ -35,11 +35,26 @@ pub(crate) fn denoise(
     let total = patches(features)?;
     if options.discriminator == Discriminator::None {
         let scores = vec![1.0; total as usize];
-        return Ok(Denoised { scores, kept: (0..total).collect(), threshold: None, lof_k: None });
+        let kept = (0..total).filter(|&patch| features.covers(patch)).collect();
+        return Ok(Denoised { scores, kept, threshold: None, lof_k: None });
     }
     let (scores, lof_k) = outlier_scores(device, features, options, progress)?;
+    if features.covered.is_some() {
+        let scores = features.judged(device.read(&scores)?, lof_k.unwrap_or(1));
+        let (threshold, kept) = select_covered(device, features, &scores, options.tau)?;
+        return Ok(Denoised { scores, kept, threshold: Some(threshold), lof_k });
+    }
     let (threshold, kept) = select(device, &scores, total, 1.0 - options.tau)?;
     Ok(Denoised { scores: device.read(&scores)?, kept, threshold: Some(threshold), lof_k })
+}
+
+/// Drops the share `tau` of the patches that are looked at, those with the highest `scores`.
+fn select_covered(device: &Device, features: &Features, scores: &[f32], tau: f64) -> Result<(f32, Vec<u32>)> {
+    let looked_at: Vec<u32> = (0..scores.len() as u32).filter(|&patch| features.covers(patch)).collect();
+    let of_those: Vec<f32> = looked_at.iter().map(|&patch| scores[patch as usize]).collect();
+    let on_device = device.upload(&of_those, "outlier scores")?;
+    let (threshold, kept) = select(device, &on_device, looked_at.len() as u32, 1.0 - tau)?;
+    Ok((threshold, kept.into_iter().map(|at| looked_at[at as usize]).collect()))
 }
 
 /// Drops the share `tau` of patches with the highest of the given `scores`.

@@ -1,5 +1,6 @@
 //! Fit: features, outlier scores, memory bank, threshold.
 
+use super::cover::Covers;
 use super::denoise::{Denoised, denoise};
 use super::estimate::Estimate;
 use super::features::Features;
@@ -17,6 +18,7 @@ use crate::model::{Model, ModelInfo};
 use crate::settings::{Compat, Discriminator, FitOptions, picks};
 use crate::steps::coreset::samples::start_samples;
 use crate::steps::coreset::{Chunk, CoresetShape};
+use crate::steps::input::cover::Cover;
 use crate::{Error, Result};
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -53,14 +55,31 @@ pub(super) fn fit(
     let patches = source.len() as u64 * u64::from(grid[0] * grid[1]);
     check_bank(device, patches, extractor.dim(), options)?;
     let mut feed = Feed::new(device, extractor.network(), options.framing(frame))?;
-    let features = Features::extract(device, &mut extractor, &mut feed, source, options, progress)?;
+    let covers = Covers::new(source, options.framing(frame), grid)?;
+    let mut features = Features::extract(device, &mut extractor, &mut feed, source, options, progress)?;
+    if let Some(covered) = covers.patches {
+        check_covered(options)?;
+        features.cover(covered)?;
+    }
     // The bank takes the place of the activations, until there are images to score.
     extractor.rest();
     let images = (0..source.len()).map(|i| source.name(i)).collect();
-    let origin = Origin { backbone: backbone.info(), images, grid, frame };
+    let origin = Origin { backbone: backbone.info(), images, grid, frame, roi: covers.roi };
     let Learnt { model, bank, .. } = learn(device, features, origin, options, progress)?;
-    let scorer = Scorer::new(device, &model.info, extractor, feed, bank)?;
+    let scorer = Scorer::new(device, &model, extractor, feed, bank)?;
     Ok((model, scorer))
+}
+
+/// Refuses settings that have no meaning where patches are left out.
+fn check_covered(options: &FitOptions) -> Result<()> {
+    let (what, instead) = match (options.discriminator, options.compat) {
+        (Discriminator::Gaussian, _) => ("the discriminator gaussian", "take lof or nearest"),
+        (_, Compat::Official) => ("compat official", "leave it out"),
+        _ => return Ok(()),
+    };
+    Err(Error::InvalidOption(format!(
+        "{what} knows no patches that are left out, as padding and regions of interest do; {instead}"
+    )))
 }
 
 /// What became of features.
@@ -120,6 +139,8 @@ pub(crate) struct Origin {
     pub grid: [u32; 2],
     /// Rows and columns of the frame in pixels.
     pub frame: [u32; 2],
+    /// What of the frame is looked at.
+    pub roi: Option<Cover>,
 }
 
 /// Selects the memory bank from the kept patches (docs/method.md, section 5); the model has no threshold yet.
@@ -131,9 +152,9 @@ pub(crate) fn build(
     options: &FitOptions,
     progress: &dyn Progress,
 ) -> Result<Model> {
-    let Origin { backbone, images, grid, frame } = origin;
+    let Origin { backbone, images, grid, frame, roi } = origin;
     let patches = features.images * features.positions;
-    let wanted = picks(options, patches);
+    let wanted = picks(options, features.looked_at());
     let picks = wanted.min(denoised.kept.len()) as u32;
     if (picks as usize) < wanted {
         progress
@@ -194,6 +215,7 @@ pub(crate) fn build(
             images,
             grid,
             frame,
+            looked_at: roi.as_ref().map(Cover::share),
             dim: features.dim as u32,
             rows: rows.len() as u32,
             noise_threshold: denoised.threshold,
@@ -215,6 +237,7 @@ pub(crate) fn build(
                 .collect(),
             index: None,
         },
+        roi,
         train_images: Vec::new(),
         train_scores: Vec::new(),
     })
@@ -236,6 +259,9 @@ fn calibrate(
             return Err(Error::Cancelled);
         }
         progress.update(Stage::Calibrate, i as u64, total);
+        if let Some(looked_at) = features.covered_of(image as usize) {
+            calibration.cover(looked_at);
+        }
         let score = calibration.score(image)?;
         if score.is_finite() {
             model.train_images.push(image);

@@ -1,5 +1,7 @@
 //! The order of the method: fit, denoise, select, score; nothing about GPUs.
 
+mod collector;
+mod cover;
 mod denoise;
 mod estimate;
 mod features;
@@ -38,9 +40,10 @@ pub(crate) use projection::Projection;
 pub use crate::backbone::Precision;
 pub use crate::backbone::{Backbone, BackboneInfo};
 use crate::cases::{Entry, Then, Use, of_use};
-use crate::data::{Image, ImageSource};
+use crate::data::{Image, ImageSource, Roi};
 use crate::gpu::Device;
 pub use crate::model::{Model, ModelInfo, VERSION};
+pub use crate::steps::input::cover::Cover;
 pub use crate::steps::input::geometry::{Framing, Placement, Way};
 use crate::{Result, process};
 use score::Scorer;
@@ -200,6 +203,23 @@ impl Detector {
     /// As [`Detector::score`].
     pub fn score_without_maps(&self, images: &[Image<'_>]) -> Result<Vec<Score>> {
         self.scorer()?.score(images, Want::Scores)
+    }
+
+    /// Ignores what lies outside `kept` in all images that are scored from now on, besides what the model's own
+    /// region of interest leaves out; `None` ends that. See [`Roi::load_ignored`].
+    ///
+    /// # Errors
+    /// [`crate::Error::InvalidOption`] where nothing would be looked at any more.
+    pub fn keep_to(&self, kept: Option<&Roi>) -> Result<()> {
+        self.scorer()?.covers.set_kept(kept)
+    }
+
+    /// What of the model's frame is looked at; `None`: all of it.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] in a process that was forked from the device's.
+    pub fn cover(&self) -> Result<Option<Cover>> {
+        Ok(self.scorer()?.covers.within().cloned())
     }
 
     /// Scores every image of a source in order, decoding on other threads; `f` gets each score with its

@@ -103,6 +103,14 @@ impl PatchStore {
         }
     }
 
+    /// Overwrites rows `first .. first + count` with what `from` begins with.
+    pub fn fill(&self, first: usize, count: usize, from: &Tensor) -> Result<()> {
+        let mut recorder = Recorder::new(&self.device);
+        self.record(&mut recorder, first, count, from);
+        recorder.run()?;
+        self.submitted(first, count, from)
+    }
+
     /// The vectors of the patches in `rows`, `[rows][dims]`.
     pub fn gather(&self, rows: &[u32]) -> Result<Vec<f32>> {
         let chunks = match &self.place {

@@ -1,5 +1,6 @@
 //! Scores and anomaly maps of new images.
 
+use super::cover::Looking;
 use super::ingest::{decode_ahead, run_backbone};
 use super::patch_scorer::{Batch, PatchScorer, SETS, Score, Want};
 use super::{Progress, Stage};
@@ -8,7 +9,7 @@ use crate::bank::Bank;
 use crate::cases::{Then, Use, self_test};
 use crate::data::{Image, ImageSource};
 use crate::gpu::{Device, Plan, Recorder, StepTime, Submission, Tensor};
-use crate::model::{Model, ModelInfo};
+use crate::model::Model;
 use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::collections::btree_map::{BTreeMap, Entry};
@@ -35,6 +36,8 @@ pub(super) struct Scorer {
     device: Device,
     extractor: Extractor,
     feed: Feed,
+    /// What of images is looked at.
+    pub covers: Looking,
     scorer: PatchScorer,
     /// Images of a batch at most.
     batch: u32,
@@ -49,15 +52,10 @@ pub(super) struct Scorer {
 }
 
 impl Scorer {
-    /// Scores by `bank`, which a model of `info` has on the device, what `feed` and `extractor` make of
+    /// Scores by `bank`, which `model` has on the device, what `feed` and `extractor` make of
     /// images.
-    pub fn new(
-        device: &Device,
-        info: &ModelInfo,
-        extractor: Extractor,
-        feed: Feed,
-        bank: Bank,
-    ) -> Result<Self> {
+    pub fn new(device: &Device, model: &Model, extractor: Extractor, feed: Feed, bank: Bank) -> Result<Self> {
+        let info = &model.info;
         if extractor.grid() != info.grid || extractor.dim() != info.dim {
             return Err(Error::Model {
                 path: "<memory>".into(),
@@ -77,6 +75,7 @@ impl Scorer {
             scorer: PatchScorer::new(device, bank, [info.grid, info.frame], batch, memory)?,
             extractor,
             feed,
+            covers: Looking::new(info.framing(), info.grid, model.roi.clone()),
             batch,
             threshold: info.threshold,
             plans: BTreeMap::new(),
@@ -111,7 +110,7 @@ impl Scorer {
         let extraction = Extraction { batch, ..options.extraction(&network.name, info.frame) };
         let extractor = Extractor::with(device, network.clone(), &backbone.weights, extraction)?;
         let feed = Feed::new(device, extractor.network(), info.framing())?;
-        Self::new(device, &model.info, extractor, feed, bank)
+        Self::new(device, model, extractor, feed, bank)
     }
 
     /// Images that [`Scorer::begin`] takes at most.
@@ -128,7 +127,10 @@ impl Scorer {
         // In turn: the batch that may be in flight has the other one.
         let batch = Batch { images: images.len() as u32, set: (self.next % SETS as u64) as usize, want };
         self.scorer.prepare(want)?;
-        let Self { device, scorer, extractor, feed, plans, .. } = self;
+        let Self { device, scorer, extractor, feed, plans, covers, .. } = self;
+        if let Some(looked_at) = covers.of(images.iter().map(|i| [i.width(), i.height()]))? {
+            scorer.search.cover(device, &looked_at);
+        }
         let (embedding, mut last) = (extractor.embedding().clone(), None);
         run_backbone(extractor, feed, images, name, |feed, features, piece| {
             let scores = plan(plans, device, scorer, &embedding, &piece.rows, batch)?;

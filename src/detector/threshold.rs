@@ -76,7 +76,7 @@ impl<'a> Calibration<'a> {
         let most = queries(device, bank, [1, positions], memory);
         Ok(Self {
             device: device.clone(),
-            search: bank.search(device, most)?,
+            search: bank.search(device, most, positions)?,
             x: device.alloc(most as usize * features.dim, "embeddings of an image")?,
             bank,
             features,
@@ -84,6 +84,11 @@ impl<'a> Calibration<'a> {
             scores: device.alloc(positions as usize, "patch scores")?,
             top: device.alloc(1, "image score")?,
         })
+    }
+
+    /// Leaves out the patches that `looked_at` has as false, of the images that are scored from now on.
+    pub fn cover(&self, looked_at: &[bool]) {
+        self.search.cover(&self.device, looked_at);
     }
 
     /// Score of training image `image`; infinite where every bank row is its own.
@@ -95,7 +100,8 @@ impl<'a> Calibration<'a> {
             let patch = image as usize * positions as usize + first as usize;
             self.features.load(patch, count as usize, &self.x)?;
             let mut recorder = Recorder::new(&self.device);
-            self.bank.record(&mut recorder, &self.search, &self.x, count, Some(skip))?;
+            let queries = first..first + count;
+            self.bank.record(&mut recorder, &self.search, &self.x, queries, Some(skip))?;
             let sizes = [1, count, first];
             self.bank.record_scores(&mut recorder, &self.search, sizes, &self.scores, &self.top)?;
             recorder.run()?;

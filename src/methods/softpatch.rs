@@ -115,7 +115,7 @@ pub fn fit_embeddings(
         Geometry::Paper => [options.crop; 2],
         Geometry::Whole => grid.map(|side| 8 * side),
     };
-    let origin = Origin { backbone, images, grid, frame };
+    let origin = Origin { backbone, images, grid, frame, roi: None };
     let Learnt { model, outlier, kept, .. } = learn(device, features, origin, options, progress)?;
     Ok(Fitted { model, outlier, kept })
 }

@@ -93,7 +93,7 @@ impl<'a> Task<'a> {
     /// Where a model of this task comes from.
     pub(super) fn origin(&self) -> Origin {
         let (backbone, images) = (self.backbone.clone(), self.names.clone());
-        Origin { backbone, images, grid: self.embeddings.grid(), frame: self.frame }
+        Origin { backbone, images, grid: self.embeddings.grid(), frame: self.frame, roi: None }
     }
 
     /// Projected vectors and embeddings of the training images, collected at the first call.

@@ -3,6 +3,7 @@
 use super::{Model, ModelInfo};
 use crate::bank::{Axes, Index, MemoryBank};
 use crate::settings::{Geometry, MOST};
+use crate::steps::input::cover::Cover;
 use crate::{Error, Result, files};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
 use sha2::{Digest, Sha256};
@@ -78,6 +79,11 @@ impl Model {
             ),
             ("weights", Dtype::F32, vec![rows], bytemuck::cast_slice(&bank.weights)),
         ];
+        let roi: Option<Vec<u8>> = self.roi.as_ref().map(|c| c.inside.iter().map(|i| u8::from(*i)).collect());
+        if let Some(roi) = &roi {
+            let shape = self.info.frame.map(|side| side as usize).to_vec();
+            columns.push(("roi", Dtype::U8, shape, roi));
+        }
         if let Some(Index { axes, order }) = &bank.index {
             let count = axes.vectors.len() / dim.max(1);
             columns.push(("axes", Dtype::F32, vec![count, dim], bytemuck::cast_slice(&axes.vectors)));
@@ -184,7 +190,17 @@ impl Model {
                 Some(Index { axes: Axes { mean, vectors }, order })
             }
         };
+        let roi = match (info.looked_at, file.tensor("roi")) {
+            (None, Err(_)) => None,
+            _ => {
+                let shape = info.frame.map(|side| side as usize);
+                let inside: Vec<bool> =
+                    column("roi", Dtype::U8, Some(&shape))?.into_iter().map(|v| v != 0).collect();
+                Some(Cover { frame: info.frame, inside })
+            }
+        };
         let model = Self {
+            roi,
             bank: MemoryBank {
                 rows: floats(column("bank", Dtype::F32, Some(&[rows, dim]))?),
                 weights: floats(column("weights", Dtype::F32, Some(&[rows]))?),

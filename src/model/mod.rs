@@ -7,6 +7,7 @@ pub use file::VERSION;
 use crate::backbone::BackboneInfo;
 use crate::bank::MemoryBank;
 use crate::settings::FitOptions;
+use crate::steps::input::cover::Cover;
 use crate::steps::input::geometry::Framing;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,9 @@ pub struct ModelInfo {
     /// Rows and columns of the backbone's input, in pixels: the frame that pictures are brought to.
     #[serde(default)]
     pub frame: [u32; 2],
+    /// Share of the frame that is looked at; absent where all of it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_at: Option<f64>,
     /// Values of an embedding.
     pub dim: u32,
     /// Rows of the memory bank.
@@ -58,6 +62,8 @@ pub struct Model {
     pub info: ModelInfo,
     /// The memory bank.
     pub bank: MemoryBank,
+    /// What of the frame is looked at; `None`: all of it.
+    pub roi: Option<Cover>,
     /// Training images that were scored against the bank without their own rows.
     pub train_images: Vec<u32>,
     /// Their image scores.

@@ -213,10 +213,10 @@ mod tests {
             Layout::new(shape, 128, &options, true, 0).map(|l| l.z_on_disk)
         };
         // The vectors in tiles are 86 MiB beside as many in the order of the images.
-        assert_eq!(places(Group::Position, 200, 256 << 20).unwrap(), false);
-        assert_eq!(places(Group::Window, 200, 256 << 20).unwrap(), false);
-        assert_eq!(places(Group::Global, 200, 256 << 20).unwrap(), true);
-        assert_eq!(places(Group::Window, 2000, 512 << 20).unwrap(), true);
+        assert!(!places(Group::Position, 200, 256 << 20).unwrap());
+        assert!(!places(Group::Window, 200, 256 << 20).unwrap());
+        assert!(places(Group::Global, 200, 256 << 20).unwrap());
+        assert!(places(Group::Window, 2000, 512 << 20).unwrap());
         let error = places(Group::Global, 2000, 512 << 20).unwrap_err().to_string();
         assert!(error.contains("group window or position or a smaller coreset ratio"), "{error}");
         let error = places(Group::Window, 2000, 128 << 20).unwrap_err().to_string();

@@ -215,7 +215,7 @@ fn the_detector_is_scikit_learns_and_scipys() {
         on_each(&of_each_kind(), |name, device| {
             for (case, discriminator, k) in CASES {
                 let official =
-                    if case == "official" { FitOptions::official() } else { FitOptions::default() };
+                    if case == "official" { FitOptions::official() } else { FitOptions::paper(64, 64) };
                 let options = FitOptions { discriminator, seed, resize: 64, crop: 64, ..official };
                 let grid = GRID.map(|n| n as u32);
                 let Fitted { model, outlier, kept } =

@@ -190,7 +190,7 @@ fn resnet18_tells_bottles_apart() {
     let mut train = TrainSet::open(&folder).unwrap();
     train.paths.truncate(20);
     let source = train.source(DecodeOptions::default());
-    let options = FitOptions { coreset_ratio: 0.05, ..FitOptions::default() };
+    let options = FitOptions { coreset_ratio: 0.05, ..FitOptions::paper(256, 224) };
     let began = std::time::Instant::now();
     let detector = Detector::fit(device, &backbone, &source, &options, &Quiet).unwrap();
     println!("fit of 20 images: {:.1} s", began.elapsed().as_secs_f64());

@@ -1,5 +1,6 @@
 //! Pixels to the backbone's input: resize, crop, normalise.
 
+pub mod cover;
 pub mod geometry;
 pub mod pixels;
 pub mod resize;
