@@ -11,7 +11,7 @@ use serde::Serialize;
 use softpatch::Error;
 use softpatch::data::{ImageSource, TestSet};
 use softpatch::detector::{Detector, Progress, Score, Want};
-use softpatch::eval::{Item, Map, Mask, Masks, MetricMaps, MetricSize, Report, Seen, evaluate};
+use softpatch::eval::{Item, Mask, Masks, MetricMap, MetricMaps, MetricSize, Report, Seen, evaluate};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -50,8 +50,8 @@ pub struct Args {
 pub struct Scored {
     pub set: TestSet,
     pub scores: Vec<Score>,
-    /// The map of each, row by row, with its rows and columns.
-    pub maps: Vec<(Vec<f32>, [u32; 2])>,
+    /// The map of each.
+    pub maps: Vec<MetricMap>,
     pub masks: Vec<Option<Mask>>,
     /// Images and masks that could not be used.
     pub skipped: usize,
@@ -112,7 +112,7 @@ pub fn score_set(
     let mut skipped = masks.bad.len();
     let files = Files::new(set.items.iter().map(|i| i.path.clone()).collect(), info, false, on_error);
     let (mut scores, mut kept) = (Vec::with_capacity(files.len()), Vec::with_capacity(files.len()));
-    let mut metric = MetricMaps::new(detector.device(), info.grid, framing, size)?;
+    let mut metric = MetricMaps::new(detector.device(), info.grid, framing, size, detector.cover())?;
     let mut maps = Vec::with_capacity(files.len());
     detector.score_source(&files, Want::Scores, bars, |index, score| {
         let error = files.take_error(index);
@@ -130,7 +130,9 @@ pub fn score_set(
     let mut left = kept.iter();
     set.items.retain(|_| left.next() == Some(&true));
     let masks = set.items.iter().map(|i| masks.masks.get(i.mask.as_ref()?).cloned()).collect();
-    Ok(Scored { set, scores, maps, masks, skipped })
+    let mut scored = Scored { set, scores, maps, masks, skipped };
+    scored.leave_out_ignored();
+    Ok(scored)
 }
 
 impl Scored {
@@ -160,19 +162,39 @@ impl Scored {
         })
     }
 
+    /// Takes out defects of which a region of interest, or what is ignored, leaves nothing.
+    fn leave_out_ignored(&mut self) {
+        let counts = |(map, mask): (&MetricMap, &Option<Mask>)| match (&map.counted, mask) {
+            (Some(counted), Some(mask)) => {
+                !mask.pixels.contains(&true) || mask.pixels.iter().zip(counted).any(|(m, c)| *m && *c)
+            }
+            _ => true,
+        };
+        let kept: Vec<bool> = self.maps.iter().zip(&self.masks).map(counts).collect();
+        let gone = kept.iter().filter(|kept| !**kept).count();
+        if gone == 0 {
+            return;
+        }
+        fn retain<T>(all: &mut Vec<T>, kept: &[bool]) {
+            let mut kept = kept.iter();
+            all.retain(|_| kept.next() == Some(&true));
+        }
+        retain(&mut self.set.items, &kept);
+        retain(&mut self.scores, &kept);
+        retain(&mut self.maps, &kept);
+        retain(&mut self.masks, &kept);
+        self.set.notes.push(format!("{gone} defects lie wholly in what is not looked at, and do not count"));
+    }
+
     /// All figures.
     pub fn figures(&self) -> Outcome<Figures> {
         let items: Vec<Item<'_>> =
             (self.set.items.iter().zip(&self.scores).zip(self.maps.iter().zip(&self.masks)))
-                .map(|((item, score), ((map, size), mask))| {
-                    let mask = mask.as_ref();
-                    let pixels = mask.map(|m| m.pixels.as_slice());
-                    Item {
-                        score: score.score,
-                        is_defect: item.is_defect(),
-                        map: Some(Map { width: size[1] as usize, scores: map, mask: pixels }),
-                        seen: mask.map_or(Seen::Wholly, |m| m.seen),
-                    }
+                .map(|((item, score), (map, mask))| Item {
+                    score: score.score,
+                    is_defect: item.is_defect(),
+                    map: Some(map.with(mask.as_ref())),
+                    seen: mask.as_ref().map_or(Seen::Wholly, |m| m.seen),
                 })
                 .collect();
         let kinds: BTreeSet<&String> = self.set.items.iter().filter_map(|i| i.defect.as_ref()).collect();

@@ -67,13 +67,13 @@ pub struct Report {
 ///     Item {
 ///         score: 0.2,
 ///         is_defect: false,
-///         map: Some(Map { width: 2, scores: &good, mask: None }),
+///         map: Some(Map { width: 2, scores: &good, mask: None, counted: None }),
 ///         seen: Seen::Wholly,
 ///     },
 ///     Item {
 ///         score: 0.9,
 ///         is_defect: true,
-///         map: Some(Map { width: 2, scores: &bad, mask: Some(&mask) }),
+///         map: Some(Map { width: 2, scores: &bad, mask: Some(&mask), counted: None }),
 ///         seen: Seen::Wholly,
 ///     },
 /// ];
@@ -112,7 +112,7 @@ pub fn evaluate(items: &[Item<'_>]) -> Result<Report> {
     let known = |i: &&Item<'_>| !i.is_defect || i.map.is_some_and(|m| m.mask.is_some());
     let maps: Vec<Map<'_>> = items.iter().filter(known).filter_map(|i| i.map).collect();
     let unknown = items.iter().filter(|i| !known(i)).count();
-    let any = |value: bool| maps.iter().any(|m| m.mask.map_or(!value, |mask| mask.contains(&value)));
+    let any = |value: bool| maps.iter().any(|m| m.has(value));
     if !any(true) || !any(false) {
         let missing = match any(false) {
             true if defects > 0 && unknown == defects => "mask of any defect image",

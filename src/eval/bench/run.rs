@@ -9,7 +9,7 @@ use crate::data::{
     split,
 };
 use crate::detector::{Backbone, Framing, Progress, frame_of};
-use crate::eval::{Item, Map, Mask, Masks, MetricMaps, MetricSize, Seen, evaluate};
+use crate::eval::{Item, Mask, Masks, MetricMaps, MetricSize, Seen, evaluate};
 use crate::gpu::Device;
 use crate::methods::{Embeddings, Method, Scored, Task as Given};
 use crate::report::{overlay, write_png};
@@ -325,18 +325,17 @@ impl Bench<'_> {
         let test = &task.split.test;
         let sizes =
             FileSource::new(test.iter().map(|i| i.path.clone()).collect(), self.options.decode.clone());
-        let mut metric = MetricMaps::new(self.device, grid, framing, self.options.metric_size())?;
+        let mut metric = MetricMaps::new(self.device, grid, framing, self.options.metric_size(), None)?;
         let maps = (scored.iter().enumerate())
             .map(|(i, (_, patches))| metric.run(patches, sizes.size(i)?))
             .collect::<Result<Vec<_>>>()?;
         let items: Vec<Item<'_>> = (test.iter().zip(scored).zip(&maps))
-            .map(|((item, (score, _)), (map, size))| {
+            .map(|((item, (score, _)), map)| {
                 let mask = item.mask.as_ref().and_then(|m| masks.get(m));
-                let width = size[1] as usize;
                 Item {
                     score: *score,
                     is_defect: item.is_defect(),
-                    map: Some(Map { width, scores: map, mask: mask.map(|m| m.pixels.as_slice()) }),
+                    map: Some(map.with(mask)),
                     seen: mask.map_or(Seen::Wholly, |m| m.seen),
                 }
             })
@@ -378,11 +377,11 @@ impl Bench<'_> {
         let mut kinds = HashSet::new();
         let first = |(_, i): &(usize, &TestItem)| i.defect.as_ref().is_some_and(|d| kinds.insert(d.clone()));
         let chosen: Vec<(usize, &TestItem)> = test.iter().enumerate().filter(first).take(2).collect();
-        let mut maps = MetricMaps::new(self.device, grid, framing, MetricSize::Source)?;
+        let mut maps = MetricMaps::new(self.device, grid, framing, MetricSize::Source, None)?;
         let mut names = Vec::new();
         for (n, (i, item)) in chosen.into_iter().enumerate() {
             let view = decode_file(&item.path, &self.options.decode)?;
-            let (map, _) = maps.run(&scored[i].1, [view.width, view.height])?;
+            let map = maps.run(&scored[i].1, [view.width, view.height])?.map;
             let mut sorted = map.clone();
             sorted.sort_by(f32::total_cmp);
             let range = (sorted[sorted.len() / 2], sorted[sorted.len() - 1]);
