@@ -223,7 +223,7 @@ pub fn figure(value: Option<f64>) -> String {
 fn table(figures: &Figures) -> String {
     let width = figures.by_defect.iter().map(|(kind, _)| kind.chars().count()).max().unwrap_or(0).max(10);
     let mut text = format!(
-        "{:<width$}  {:>6}  {:>11}  {:>8}  {:>8}  {:>11}  {:>8}  {:>8}  {:>8}\n",
+        "{:<width$}  {:>6}  {:>11}  {:>8}  {:>8}  {:>11}  {:>8}  {:>8}  {:>8}  {:>7}  {:>6}\n",
         "",
         "images",
         "image AUROC",
@@ -232,14 +232,18 @@ fn table(figures: &Figures) -> String {
         "pixel AUROC",
         "pixel AP",
         "pixel F1",
-        "AUPRO@30"
+        "AUPRO@30",
+        "outside",
+        "partly"
     );
     let mut line = |name: &str, count: usize, r: &Report| {
         let [a, b, c, d, e, f, g] =
             [r.image_auroc, r.image_ap, r.image_f1, r.pixel_auroc, r.pixel_ap, r.pixel_f1, r.aupro]
                 .map(figure);
         text.push_str(&format!(
-            "{name:<width$}  {count:>6}  {a:>11}  {b:>8}  {c:>8}  {d:>11}  {e:>8}  {f:>8}  {g:>8}\n"
+            "{name:<width$}  {count:>6}  {a:>11}  {b:>8}  {c:>8}  {d:>11}  {e:>8}  {f:>8}  {g:>8}  \
+             {:>7}  {:>6}\n",
+            r.outside, r.partly_outside
         ));
     };
     for (kind, report) in &figures.by_defect {

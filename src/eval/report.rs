@@ -50,6 +50,18 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
+impl Report {
+    /// How many defects lie outside of what the model looks at, in a sentence; `None`: none of which it is known.
+    pub fn outside(&self) -> Option<String> {
+        let Self { defects, outside, partly_outside, .. } = self;
+        (outside + partly_outside > 0).then(|| {
+            format!(
+                "of {defects} defects {outside} lie wholly outside of what the model looks at, {partly_outside} partly"
+            )
+        })
+    }
+}
+
 /// Computes all figures that `items` allow. The pixel figures leave out defect images without a mask, and say
 /// so.
 ///
@@ -93,11 +105,7 @@ pub fn evaluate(items: &[Item<'_>]) -> Result<Report> {
     let count = |seen: Seen| items.iter().filter(|i| i.is_defect && i.seen == seen).count();
     let (outside, partly_outside) = (count(Seen::Not), count(Seen::Partly));
     let mut report = Report { images: items.len(), defects, outside, partly_outside, ..Report::default() };
-    if outside + partly_outside > 0 {
-        report.notes.push(format!(
-            "of {defects} defects {outside} lie wholly outside of what the model looks at, {partly_outside} partly"
-        ));
-    }
+    report.notes.extend(report.outside());
 
     if defects == 0 || defects == items.len() {
         let missing = if defects == 0 { "defect" } else { "good" };
