@@ -333,6 +333,7 @@ mod tests {
                 precision: options.precision.to_c(),
                 exif: options.exif.to_c(),
                 bits: options.bits,
+                geometry: options.geometry.to_c(),
                 fit_aspect: options.fit_aspect.to_c(),
                 size: options.size.to_c(),
                 group: options.group.to_c(),
