@@ -2,16 +2,16 @@
 
 use crate::memory::{optional_text, read_sized, write_sized};
 use crate::status::{Failure, guard, softpatch_status};
-use softpatch::data::{Layout, OpenOptions};
+use softpatch::data::{Layout, OpenOptions, Roi};
 use softpatch::detector::{
     Choice, Compat, Discriminator, Embedding, FitAspect, FitOptions, Geometry, Group, Precision, Size,
 };
 use std::ffi::c_char;
 use std::mem::offset_of;
 
-/// Local outlier factor against the patches at the same position.
+/// Local outlier factor among the patches that `group` names.
 pub const SOFTPATCH_DISCRIMINATOR_LOF: u32 = 0;
-/// Distance to the nearest other patch at the same position.
+/// Distance to the nearest of the patches that `group` names.
 pub const SOFTPATCH_DISCRIMINATOR_NEAREST: u32 = 1;
 /// Mahalanobis distance to the patches at the same position.
 pub const SOFTPATCH_DISCRIMINATOR_GAUSSIAN: u32 = 2;
@@ -130,6 +130,9 @@ pub struct softpatch_fit_options {
     pub group: u32,
     /// Side of the window in patches, an odd number from 3 to 15, where `group` is window.
     pub window: u32,
+    /// Mask file of any size that is laid over every image: only what is white is learned and scored; the model keeps
+    /// it. Null: all of every image.
+    pub roi: *const c_char,
 }
 
 /// The sizes that the struct has had. Whoever adds fields at its end adds here the offset of the first of
@@ -233,6 +236,7 @@ macro_rules! fields {
                 all: 0,
                 layout: std::ptr::null(),
                 take: std::ptr::null(),
+                roi: std::ptr::null(),
             }
         }
 
@@ -265,6 +269,16 @@ pub(crate) unsafe fn fit_options(
 ) -> Result<FitOptions, Failure> {
     // SAFETY: passed on.
     unsafe { read(options) }.and_then(|c| checked(&c, memory))
+}
+
+/// The region of interest in the options, if there is one.
+///
+/// # Safety
+/// As [`fit_options`], and the text in it is null or ends with a zero byte.
+pub(crate) unsafe fn roi(options: *const softpatch_fit_options) -> Result<Option<Roi>, Failure> {
+    // SAFETY: passed on, here and below.
+    let c = unsafe { read(options) }?;
+    Ok(unsafe { optional_text(c.roi, "roi") }?.map(Roi::load).transpose()?)
 }
 
 /// The same with how the folder is opened.

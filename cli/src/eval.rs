@@ -1,6 +1,6 @@
 //! `softpatch eval`.
 
-use crate::common::backbone::{WeightsArgs, open_model};
+use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
 use crate::common::failure::{Outcome, print_error};
 use crate::common::images::{Files, OnError};
@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    weights: WeightsArgs,
+    weights: ModelArgs,
     #[command(flatten)]
     device: DeviceArgs,
 }

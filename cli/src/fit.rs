@@ -9,8 +9,8 @@ use crate::common::output::{check_output_file, print};
 use crate::common::progress::Bars;
 use crate::common::set::{SetArgs, end, settle_bits, skipping};
 use crate::common::sizes::human_bytes;
-use softpatch::data::{FileSource, TrainSet};
-use softpatch::detector::{Detector, Progress};
+use softpatch::data::{FileSource, Roi, TrainSet, WithRoi};
+use softpatch::detector::{Detector, FitAspect, Geometry, Group, ModelInfo, Progress};
 use softpatch::low_level::gpu::Device;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -30,6 +30,10 @@ pub struct Args {
     /// Model file to write; its folder must exist.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// Mask of any size that is laid over every picture: only what is white is learned and scored. It is kept in
+    /// the model.
+    #[arg(long, value_name = "MASK")]
+    roi: Option<PathBuf>,
     #[command(flatten)]
     set: SetArgs,
     #[command(flatten)]
@@ -47,18 +51,40 @@ pub fn run(args: Args, quiet: bool) -> Outcome {
     set.notes.iter().for_each(|note| bars.notice(note));
     args.set.folder.say(&args.dir, &set.left_out, &bars)?;
     check_output_file(&args.output)?;
+    let roi = args.roi.as_ref().map(Roi::load).transpose()?;
     catch_interrupts(quiet);
     settle_bits(&mut options, &set.paths, &bars)?;
     let backbone = args.backbone.open()?;
     let device = device.open()?;
     let started = Instant::now();
     let (detector, skipped) = skipping(set.paths, args.set.on_error, &bars, |paths| {
-        let source = FileSource::new(paths.to_vec(), options.decode());
+        let source = WithRoi::new(FileSource::new(paths.to_vec(), options.decode()), roi.clone());
         Detector::fit(&device, &backbone, &source, &options, &bars)
     })?;
     detector.save(&args.output)?;
     print(&summary(&args.output.display().to_string(), &detector, &device, &bars, started))?;
     end(skipped, "the model was made")
+}
+
+/// What the model looks at.
+fn frame(info: &ModelInfo) -> String {
+    let [rows, columns] = info.frame;
+    let options = &info.options;
+    let way = match (options.geometry, options.fit_aspect) {
+        (Geometry::Paper, _) => {
+            format!(
+                "the middle of pictures, shorter side {}; what lies beside it is not looked at",
+                options.resize
+            )
+        }
+        (_, FitAspect::Pad) => "whole pictures, padded".to_owned(),
+        (_, FitAspect::Crop) => "pictures cut to this shape".to_owned(),
+        _ => "whole pictures".to_owned(),
+    };
+    let roi = info
+        .looked_at
+        .map_or(String::new(), |share| format!(", of which {:.1} % are looked at", 100.0 * share));
+    format!("{columns}x{rows} pixels, {way}{roi}")
 }
 
 /// What a fit made, in a few lines.
@@ -70,11 +96,20 @@ fn summary(name: &str, detector: &Detector, device: &Device, bars: &Bars, starte
         let _ = writeln!(text, "  {key:<12}{value}");
     };
     line("images", info.images.len().to_string());
+    line("frame", frame(info));
     line("patches", format!("{patches} ({}x{} an image)", info.grid[0], info.grid[1]));
     let by = info.options.discriminator;
     let k = info.lof_k.map_or(String::new(), |k| format!(", k {k}"));
+    let group = match info.options.group {
+        Group::Window => format!(", windows of {0}x{0}", info.options.window),
+        Group::Global => ", all images' patches".to_owned(),
+        _ => String::new(),
+    };
     let over = info.noise_threshold.map_or(String::new(), |t| format!(", outlier score over {t:.4}"));
-    line("kept", format!("{} ({} dropped by {by}{k}{over})", info.kept, patches.saturating_sub(info.kept)));
+    line(
+        "kept",
+        format!("{} ({} dropped by {by}{k}{group}{over})", info.kept, patches.saturating_sub(info.kept)),
+    );
     line("bank", format!("{} rows of {} values", info.rows, info.dim));
     line(
         "threshold",

@@ -1,7 +1,8 @@
 // Groups: the patches of all images at a grid position. R % 4 = 0.
-//   gather: block[b][first + i] = z[i][p0 + b]. z [images][positions][R] is one chunk of the stream; to
-//           [groups][n][R] gets positions p0 .. p0 + groups of all n images, one call per chunk. An
-//           invocation copies one vec4, consecutive ones along R.
+//   gather: block[b][i] = the patch at position p0 + b of image i. z [rows][R] has patches row0 .. row0 + rows
+//           of all [n][positions], which touch images first .. first + images; to [groups][n][R] gets
+//           positions p0 .. p0 + groups of all n images, one call per chunk. An invocation copies one vec4,
+//           consecutive ones along R.
 //   centre: block[b][i] -= mean over i of block[b][i], in place. block [groups][n][R].
 //   shift:  rows[b][i] -= mean over j of block[b][j]. block [groups][n][R], rows [groups][q][R].
 // centre, shift: an invocation owns one vec4 column of one group. They work on differences to the block's
@@ -16,11 +17,13 @@ struct Params {
     n: u32,
     r4: u32,
     // gather: images of the chunk, the first of them among all, positions of an image, the first that is
-    // copied.
+    // copied, and the chunk's patches.
     images: u32,
     first: u32,
     positions: u32,
     p0: u32,
+    row0: u32,
+    rows: u32,
     // shift: rows per group that are shifted.
     q: u32,
 }
@@ -39,8 +42,10 @@ fn gather(
     if (i < p.images * p.groups * p.r4) {
         let r = i % p.r4;
         let b = i / p.r4 % p.groups;
-        let image = i / p.r4 / p.groups;
-        to[(b * p.n + p.first + image) * p.r4 + r] = z[(image * p.positions + p.p0 + b) * p.r4 + r];
+        let image = p.first + i / p.r4 / p.groups;
+        // Unsigned wrap-around makes a patch before the chunk larger than any in it.
+        let row = image * p.positions + p.p0 + b - p.row0;
+        if (row < p.rows) { to[(b * p.n + image) * p.r4 + r] = z[row * p.r4 + r]; }
     }
 }
 

@@ -4,7 +4,7 @@
 // tx .. 4 tx + 3) from pieces 16 values deep in workgroup memory, and all leave the tile together as soon as
 // no sum is near enough. Distances then go through the same memory, 32 columns at a time, to invocation me,
 // which keeps the K nearest of a quarter of the columns of row me / 4; at the end the four lists of a row are
-// merged. 14 KiB of workgroup memory. Cost per tile measured: R/16 steps of 2 vec4 loads and 64 vec4 reads of
+// merged. 13 KiB of workgroup memory. Cost per tile measured: R/16 steps of 2 vec4 loads and 64 vec4 reads of
 // workgroup memory per invocation, 16 insertions.
 const K: u32 = 6u;
 const BOX4: u32 = 8u;

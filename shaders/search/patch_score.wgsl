@@ -1,8 +1,9 @@
 // Patch scores weight(row) * squared distance, and per image the largest one.
-// best [images][positions] = (squared distance, row), weights [m]; scores [images][positions], top [images].
+// best [images][positions] = (squared distance, row), weights [m]; scores from `first` on [images][positions],
+// top [images]. With `on` they are more patches of images whose largest score so far is in top.
 // A workgroup owns one image and meets in workgroup memory once. Cost: 2 loads per patch.
 
-struct Params { images: u32, positions: u32, m: u32 }
+struct Params { images: u32, positions: u32, m: u32, first: u32, on: u32 }
 
 @group(0) @binding(0) var<storage, read> best: array<vec2<u32>>;
 @group(0) @binding(1) var<storage, read> weights: array<f32>;
@@ -26,7 +27,7 @@ fn main(
             // Without a row (every one was left out) the distance is infinite.
             var score = bitcast<f32>(found.x);
             if (found.y < p.m) { score *= weights[found.y]; }
-            scores[image * p.positions + i] = score;
+            scores[p.first + image * p.positions + i] = score;
             largest = max(largest, score);
         }
     }
@@ -34,6 +35,7 @@ fn main(
     workgroupBarrier();
     if (me == 0u && image < p.images) {
         for (var i = 1u; i < 64u; i++) { largest = max(largest, part[i]); }
+        if (p.on != 0u) { largest = max(largest, top[image]); }
         top[image] = largest;
     }
 }

@@ -4,10 +4,11 @@ use super::Network;
 use crate::data::Image;
 use crate::gpu::{Device, Plan, Recorder, Submission, Tensor};
 use crate::steps::input::geometry::Framing;
-use crate::steps::input::resize::{AxisTaps, record_columns, record_rows};
+use crate::steps::input::resize::{AxisTaps, Columns, record_rows};
 use crate::steps::input::taps::{ResizeTable, frame_outputs, resize_table};
 use crate::{Error, Result};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Words of pixels on the device at once: 16 MiB. Larger images go up in strips of rows.
@@ -21,13 +22,34 @@ const PLANS: usize = 512;
 struct Geometry {
     rows: AxisTaps,
     columns: AxisTaps,
-    /// Part of the source that the frame shows: first column, columns, first row, rows.
-    source: [u32; 4],
+    /// First column of the source that the frame shows, their number, and its first row.
+    source: [u32; 3],
+    /// Rows of the source, counted from that one, that each row of the frame is made of.
+    window: Vec<Range<u32>>,
 }
 
-/// What a recorded way of a strip depends on: size of the image, its slot, where its pixels lie, and the
-/// first row of the strip.
-type Way = ([u32; 2], u32, usize, u32);
+impl Geometry {
+    /// Rows of the source that rows `rows` of the frame are made of.
+    fn touched(&self, rows: &Range<u32>) -> Range<u32> {
+        let windows = &self.window[rows.start as usize..rows.end as usize];
+        let first = windows.iter().map(|w| w.start).min().unwrap_or(0);
+        first..windows.iter().map(|w| w.end).max().unwrap_or(first)
+    }
+}
+
+/// What a recorded way of a strip depends on.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Way {
+    /// Of the image.
+    size: [u32; 2],
+    slot: u32,
+    /// Rows of the frame that are wanted.
+    rows: Range<u32>,
+    /// Where the strip's pixels lie.
+    used: usize,
+    /// Its rows, counted from the first that is wanted.
+    strip: Range<u32>,
+}
 
 /// Brings images of any size into slots of a batch. What a size needs is recorded once and used again.
 ///
@@ -54,10 +76,14 @@ pub struct Feed {
 
 /// The table of one axis of a frame whose first pixel is output `first` of `table`, counted from the first
 /// source pixel that it touches. Beside the picture, its border goes on.
-fn axis(device: &Device, table: &ResizeTable, first: i64, frame: u32) -> Result<(AxisTaps, u32, u32)> {
+fn axis(
+    device: &Device,
+    table: &ResizeTable,
+    first: i64,
+    frame: u32,
+) -> Result<(AxisTaps, u32, Vec<Range<u32>>)> {
     let kept = frame_outputs(table, first, frame);
     let low = kept.iter().map(|&o| table.start[o]).min().unwrap_or(0);
-    let high = kept.iter().map(|&o| table.start[o] + table.count[o]).max().unwrap_or(0);
     let window: Vec<[u32; 2]> = kept.iter().map(|&o| [table.start[o] - low, table.count[o]]).collect();
     let coefficients: Vec<i32> = kept
         .iter()
@@ -70,7 +96,7 @@ fn axis(device: &Device, table: &ResizeTable, first: i64, frame: u32) -> Result<
         out: frame,
         taps: table.taps as u32,
     };
-    Ok((taps, low, high - low))
+    Ok((taps, low, window.iter().map(|&[first, count]| first..first + count).collect()))
 }
 
 impl Feed {
@@ -92,7 +118,7 @@ impl Feed {
             scale: network.std.map(|s| 1.0 / s),
             upload: device.alloc(UPLOAD_WORDS, "pixels")?,
             used: 0,
-            between: device.alloc(height as usize * width as usize, "resized rows")?,
+            between: device.alloc(0, "resized rows")?,
             geometries: HashMap::new(),
             input: None,
             plans: HashMap::new(),
@@ -118,47 +144,55 @@ impl Feed {
         }
         let placement = self.framing.place(width, height)?;
         let [frame_h, frame_w] = placement.frame;
-        let (rows, first_column, columns_used) =
+        let (rows, first_column, across) =
             axis(&self.device, &resize_table(width, placement.width), placement.left, frame_w)?;
-        let (columns, first_row, rows_used) =
+        let (columns, first_row, window) =
             axis(&self.device, &resize_table(height, placement.height), placement.top, frame_h)?;
-        let need = rows_used as usize * frame_w as usize;
-        if self.between.len() < need {
-            self.between = self.device.alloc(need, "resized rows")?;
-            self.plans.clear();
-        }
+        let columns_used = across.iter().map(|w| w.end).max().unwrap_or(0);
         if self.upload.len() < columns_used as usize {
             self.upload = self.device.alloc(columns_used as usize, "pixels")?;
             self.used = 0;
             self.plans.clear();
         }
-        let source = [first_column, columns_used, first_row, rows_used];
-        self.geometries.insert((width, height), Geometry { rows, columns, source });
+        let source = [first_column, columns_used, first_row];
+        self.geometries.insert((width, height), Geometry { rows, columns, source, window });
         Ok(())
     }
 
-    /// Uploads `image` on its way into slot `slot` of `input` `[batch][rows][columns][4]`, for [`Feed::submit`].
-    /// Where the upload buffer is full, what came before is submitted first.
+    /// Uploads what rows `rows` of the frame show of `image` on its way into slot `slot` of `input`
+    /// `[batch][rows][columns][4]`, for [`Feed::submit`]. Where the upload buffer is full, what came before is
+    /// submitted first.
     ///
     /// # Errors
     /// [`Error::InvalidOption`] where the image does not suit the frame, [`Error::Limit`] and
     /// [`Error::Device`] from the device.
-    pub fn push(&mut self, image: &Image<'_>, input: &Tensor, slot: u32) -> Result<()> {
+    pub fn push(&mut self, image: &Image<'_>, input: &Tensor, slot: u32, rows: &Range<u32>) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        if rows.end > self.framing.frame[0] {
+            return Err(Error::Internal(format!("rows {rows:?} of a frame of {:?}", self.framing.frame)));
+        }
         if !self.input.as_ref().is_some_and(|known| known.is(input)) {
             self.plans.clear();
             self.input = Some(input.clone());
         }
         let size = [image.width(), image.height()];
         self.prepare(size[0], size[1])?;
-        let Some(&Geometry { source: [first_column, columns, first_row, rows], .. }) =
-            self.geometries.get(&(size[0], size[1]))
-        else {
+        let Some(geometry) = self.geometries.get(&(size[0], size[1])) else {
             return Err(Error::Internal("resize tables vanished".into()));
         };
+        let [first_column, columns, first_row] = geometry.source;
+        let touched = geometry.touched(rows);
+        let need = touched.len() * self.framing.frame[1] as usize;
+        if self.between.len() < need {
+            self.between = self.device.alloc(need, "resized rows")?;
+            self.plans.clear();
+        }
         let row_words = columns as usize;
         let mut done = 0;
-        while done < rows {
-            let left = rows - done;
+        while done < touched.len() as u32 {
+            let left = touched.len() as u32 - done;
             let mut fit = ((self.upload.len() - self.used) / row_words) as u32;
             if fit < left && self.used > 0 {
                 self.submit(&[])?;
@@ -167,13 +201,13 @@ impl Feed {
             let strip = fit.min(left);
             self.words.resize(strip as usize * row_words, 0);
             for (y, row) in self.words.chunks_exact_mut(row_words).enumerate() {
-                image.pack_row(first_row + done + y as u32, first_column, row);
+                image.pack_row(first_row + touched.start + done + y as u32, first_column, row);
             }
             self.device.write(&self.upload, self.used, &self.words);
-            let way = (size, slot, self.used, done);
+            let way = Way { size, slot, rows: rows.clone(), used: self.used, strip: done..done + strip };
             let plan = match self.plans.get(&way) {
                 Some(plan) => plan.clone(),
-                None => self.plan(way, strip, done + strip == rows)?,
+                None => self.plan(way, &touched)?,
             };
             self.pending.push(plan);
             self.used = (self.used + self.words.len()).next_multiple_of(64).min(self.upload.len() / 64 * 64);
@@ -182,21 +216,23 @@ impl Feed {
         Ok(())
     }
 
-    /// Records the way of a strip of `strip` rows, with `last` to its end in the slot.
-    fn plan(&mut self, way: Way, strip: u32, last: bool) -> Result<Arc<Plan>> {
-        let ([width, height], slot, used, done) = way;
+    /// Records the way of a strip of the rows `touched` of the source, with the last one to its end in the slot.
+    fn plan(&mut self, way: Way, touched: &Range<u32>) -> Result<Arc<Plan>> {
+        let Way { size: [width, height], slot, rows, used, strip } = way.clone();
         let (Some(geometry), Some(input)) = (self.geometries.get(&(width, height)), &self.input) else {
             return Err(Error::Internal("resize tables vanished".into()));
         };
         let columns = geometry.source[1];
         let mut recorder = Recorder::new(&self.device);
-        let pixels = self.upload.slice(used, strip as usize * columns as usize);
-        record_rows(&mut recorder, &pixels, [strip, columns], &geometry.rows, &self.between, done)?;
-        if last {
-            let [frame_h, frame_w] = self.framing.frame;
-            let to = slot * frame_h * frame_w * 4;
-            let (between, columns) = (&self.between, &geometry.columns);
-            record_columns(&mut recorder, between, [frame_w, 0], columns, self.mean, self.scale, input, to)?;
+        let pixels = self.upload.slice(used, strip.len() * columns as usize);
+        let sizes = [strip.len() as u32, columns];
+        record_rows(&mut recorder, &pixels, sizes, &geometry.rows, &self.between, strip.start)?;
+        if strip.end as usize == touched.len() {
+            let w = self.framing.frame[1];
+            let to = slot * rows.len() as u32 * w * 4;
+            let (x, axis, first_row) = (&self.between, &geometry.columns, touched.start);
+            let Self { mean, scale, .. } = *self;
+            Columns { x, first_row, w, axis, rows, mean, scale, c: input, to }.record(&mut recorder)?;
         }
         let plan = Arc::new(recorder.finish()?);
         if self.plans.len() >= PLANS {

@@ -64,16 +64,29 @@ pub struct BankData<'a> {
     pub dim: u32,
 }
 
-/// Buffers of a search of at most `queries` queries.
+/// Buffers of a search.
 pub struct SearchBuffers {
     lifted: Tensor,
     bounds: Tensor,
     /// `[queries][2]`: squared distance (f32 bits) and bank row of the nearest neighbour.
     pub best: Tensor,
-    /// One counter: bank rows that were measured in full.
+    /// One counter: bank rows that were measured in full since it was cleared.
     pub finished: Tensor,
     unset: Tensor,
+    /// Queries at a time at most, and those there are in all.
     queries: u32,
+    of: u32,
+}
+
+impl SearchBuffers {
+    /// From the next submission on, leaves out the queries that `looked_at` has as false: they are as near as can be
+    /// to what is normal. Queries past its end are as they were.
+    pub fn cover(&self, device: &Device, looked_at: &[bool]) {
+        // At distance 0 from no row: no row is nearer.
+        let start = |inside: &bool| [if *inside { f32::INFINITY } else { 0.0 }.to_bits(), u32::MAX];
+        let starts: Vec<[u32; 2]> = looked_at.iter().take(self.of as usize).map(start).collect();
+        device.write(&self.unset, 0, &starts);
+    }
 }
 
 impl Bank {
@@ -180,6 +193,11 @@ impl Bank {
         self.rows
     }
 
+    /// Values of a row.
+    pub fn dim(&self) -> u32 {
+        self.dim
+    }
+
     /// Numbers of the rows in the order of the tree.
     pub fn order(&self) -> &[u32] {
         &self.order
@@ -193,14 +211,20 @@ impl Bank {
             as u32
     }
 
-    /// Buffers for searches of at most `queries` queries.
+    /// Bytes of the buffers of a search, a query.
+    pub fn query_bytes(&self) -> u64 {
+        let tiles = self.parts.iter().map(|p| self.shape.tiles(p.rows)).max().unwrap_or(4);
+        4 * u64::from(self.lifted + tiles + 4)
+    }
+
+    /// Buffers for searches of at most `queries` queries at a time, of `of` that there are.
     ///
     /// # Errors
     /// [`Error::Limit`] where they pass the device's bindings.
-    pub fn search(&self, device: &Device, queries: u32) -> Result<SearchBuffers> {
+    pub fn search(&self, device: &Device, queries: u32, of: u32) -> Result<SearchBuffers> {
         let tiles = self.parts.iter().map(|p| self.shape.tiles(p.rows)).max().unwrap_or(4) as usize;
         let q = queries as usize;
-        let unset: Vec<[u32; 2]> = vec![[f32::INFINITY.to_bits(), u32::MAX]; q];
+        let unset: Vec<[u32; 2]> = vec![[f32::INFINITY.to_bits(), u32::MAX]; of as usize];
         Ok(SearchBuffers {
             lifted: device.alloc(q * self.lifted as usize, "query lifted")?,
             bounds: device.alloc(q * tiles, "tile bounds")?,
@@ -208,30 +232,32 @@ impl Bank {
             finished: device.alloc(1, "finished rows")?,
             unset: device.upload(&unset, "no neighbour")?,
             queries,
+            of,
         })
     }
 
-    /// Records the search of the nearest bank row for `q` queries `x` `[q][dim]`; the result is in
-    /// [`SearchBuffers::best`].
+    /// Records the search of the nearest bank row for queries `queries` of all, which are `x` `[queries][dim]`; the
+    /// result is in [`SearchBuffers::best`], from its start on, and [`SearchBuffers::finished`] goes on.
     ///
     /// # Errors
-    /// [`Error::Limit`] where `q` passes the search's size.
+    /// [`Error::Limit`] where they pass the search's size.
     pub fn record(
         &self,
         recorder: &mut Recorder,
         buffers: &SearchBuffers,
         x: &Tensor,
-        q: u32,
+        queries: Range<u32>,
         skip: Option<SkipOwn>,
     ) -> Result<()> {
-        if q > buffers.queries {
-            return Err(Error::Limit(format!("{q} queries in a search for {}", buffers.queries)));
+        let q = queries.len() as u32;
+        if q > buffers.queries || queries.end > buffers.of {
+            let SearchBuffers { queries: most, of, .. } = buffers;
+            return Err(Error::Limit(format!("queries {queries:?} in a search for {most} of {of}")));
         }
         if q == 0 {
             return Ok(());
         }
-        recorder.copy(&buffers.unset, 0, &buffers.best, 0, 2 * q as usize);
-        recorder.clear(&buffers.finished);
+        recorder.copy(&buffers.unset, 2 * queries.start as usize, &buffers.best, 0, 2 * q as usize);
         self.record_lift(recorder, x, q, &buffers.lifted)?;
         for part in &self.parts {
             Search {
@@ -257,6 +283,7 @@ impl Bank {
     }
 
     /// Records patch scores `weight * squared distance` `[images][positions]` and the largest of every image.
+    /// They go to `scores` from word `first` on; where that is not 0, they are more patches of the same images.
     ///
     /// # Errors
     /// [`Error::Limit`] where a tensor is too small.
@@ -264,12 +291,12 @@ impl Bank {
         &self,
         recorder: &mut Recorder,
         buffers: &SearchBuffers,
-        [images, positions]: [u32; 2],
+        [images, positions, first]: [u32; 3],
         scores: &Tensor,
         top: &Tensor,
     ) -> Result<()> {
         let (best, weights) = (&buffers.best, &self.weights);
-        PatchScore { best, weights, scores, top, images, positions, rows: self.rows }.record(recorder)
+        PatchScore { best, weights, scores, top, images, positions, rows: self.rows, first }.record(recorder)
     }
 }
 

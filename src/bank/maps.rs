@@ -11,8 +11,6 @@ pub struct Maps {
     rows: Axis,
     columns: Axis,
     scratch: Tensor,
-    /// `[batch][h][w]` patch scores.
-    pub scores: Tensor,
     /// `[batch][out_h][out_w]`.
     pub maps: Tensor,
     batch: usize,
@@ -41,18 +39,17 @@ impl Maps {
             rows: axis(grid[0], out[0])?,
             columns: axis(grid[1], out[1])?,
             scratch: device.alloc(area([out[1], grid[0]]), "map scratch")?,
-            scores: device.alloc(area(grid), "patch scores")?,
             maps: device.alloc(area(out), "anomaly maps")?,
             batch,
         })
     }
 
-    /// Records maps of the first `images` images of [`Maps::scores`].
+    /// Records maps of the first `images` images of `scores` `[..][h][w]`.
     ///
     /// # Errors
     /// [`crate::Error::Limit`] where there are more images than the buffers are for.
-    pub fn record(&self, recorder: &mut Recorder, images: u32) -> Result<()> {
-        let Self { rows, columns, scratch, scores, maps: map, .. } = self;
+    pub fn record(&self, recorder: &mut Recorder, scores: &Tensor, images: u32) -> Result<()> {
+        let Self { rows, columns, scratch, maps: map, .. } = self;
         AnomalyMap { scores, rows, columns, scratch, map, batch: images }.record(recorder)
     }
 
@@ -63,12 +60,13 @@ impl Maps {
     pub fn run(&self, patches: &[f32]) -> Result<Vec<Vec<f32>>> {
         let positions = self.rows.grid as usize * self.columns.grid as usize;
         let pixels = self.rows.out as usize * self.columns.out as usize;
+        let scores = self.device.alloc(self.batch * positions, "patch scores")?;
         let mut out = Vec::with_capacity(patches.len() / positions);
         for batch in patches.chunks(self.batch * positions) {
             let count = batch.len() / positions;
-            self.device.write(&self.scores, 0, batch);
+            self.device.write(&scores, 0, batch);
             let mut recorder = Recorder::new(&self.device);
-            self.record(&mut recorder, count as u32)?;
+            self.record(&mut recorder, &scores, count as u32)?;
             recorder.run()?;
             let maps: Vec<f32> = self.device.read(&self.maps.slice(0, count * pixels))?;
             out.extend(maps.chunks_exact(pixels).map(<[f32]>::to_vec));

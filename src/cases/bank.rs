@@ -87,7 +87,7 @@ pub fn neighbor(device: &Device, [q, m, d]: [usize; 3], skip: bool) -> Result<Ca
     };
     let bank = Bank::new(device, &data)?;
     let q = q.min(bank.max_queries(device) as usize);
-    let search = bank.search(device, q as u32)?;
+    let search = bank.search(device, q as u32, q as u32)?;
     let x = device.upload(&queries[..q * d], "queries")?;
     let (scores, top) = (device.alloc(q, "scores")?, device.alloc(1, "top")?);
     let skip_own = skip.then_some(SkipOwn { first_image: 1, queries_per_image: q as u32 });
@@ -99,8 +99,9 @@ pub fn neighbor(device: &Device, [q, m, d]: [usize; 3], skip: bool) -> Result<Ca
     let case = Case::new(
         device,
         |recorder| {
-            bank.record(recorder, &search, &x, q as u32, skip_own)?;
-            bank.record_scores(recorder, &search, [1, q as u32], &scores, &top)
+            recorder.clear(&search.finished);
+            bank.record(recorder, &search, &x, 0..q as u32, skip_own)?;
+            bank.record_scores(recorder, &search, [1, q as u32, 0], &scores, &top)
         },
         move |device| {
             let found: Vec<[u32; 2]> = device.read(&found)?;
@@ -145,14 +146,14 @@ pub fn anomaly_map(device: &Device, grid: [usize; 2], out: [usize; 2], batch: us
     let positions = grid[0] * grid[1];
     let scores = positive(batch * positions, 5);
     let maps = Maps::new(device, grid.map(|g| g as u32), out.map(|o| o as u32), batch)?;
-    device.write(&maps.scores, 0, &scores);
+    let x = device.upload(&scores, "patch scores")?;
     let answer = maps.maps.clone();
     // Two products with matrices of the axes.
     let flops = 2.0 * (batch * out[1] * grid[0] * (grid[1] + out[0])) as f64;
     let values = batch * (positions + out[0] * out[1]);
     Case::new(
         device,
-        |recorder| maps.record(recorder, batch as u32),
+        |recorder| maps.record(recorder, &x, batch as u32),
         move |device| {
             let got: Vec<f32> = device.read(&answer)?;
             let want = plain::map::anomaly_map::anomaly_map(&scores[scores.len() - positions..], grid, out);

@@ -8,7 +8,7 @@ use crate::gpu::{Device, Tensor};
 use crate::reference as plain;
 use crate::shapes::{Activation, ConvShape};
 use crate::steps::input::geometry::Framing;
-use crate::steps::input::resize::{AxisTaps, record_columns, record_rows};
+use crate::steps::input::resize::{AxisTaps, Columns, record_rows};
 use crate::steps::network::conv::Conv;
 use crate::steps::network::depthwise::Depthwise;
 use crate::steps::network::gemm::Gemm;
@@ -185,7 +185,15 @@ pub fn resize(device: &Device, [w, h]: [u32; 2], framing: Framing, f16: bool) ->
         |recorder| {
             record_rows(recorder, &x, [h, w], &rows, &between, 0)?;
             let scale = std.map(|s| 1.0 / s);
-            record_columns(recorder, &between, [frame_w, 0], &columns, mean, scale, &c, 0)
+            // In two parts, as large frames are.
+            let half = frame_h / 2;
+            let part = |rows: std::ops::Range<u32>| {
+                let to = rows.start * frame_w * 4;
+                let (x, axis, c) = (&between, &columns, &c);
+                Columns { x, first_row: 0, w: frame_w, axis, rows, mean, scale, c, to }
+            };
+            part(0..half).record(recorder)?;
+            part(half..frame_h).record(recorder)
         },
         move |device| {
             // The 8-bit values are the reference's bit for bit. What is left: a difference, the rounding of 1

@@ -269,8 +269,7 @@ pub fn group(device: &Device, sizes: Groups, centred: bool) -> Result<Case> {
             let gathered = Gather {
                 z: &x,
                 block: &block,
-                images,
-                first: 0,
+                rows: 0..images * groups,
                 n: images,
                 positions: groups,
                 p0: 0,

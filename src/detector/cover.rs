@@ -57,3 +57,64 @@ impl Covers {
         Ok(Self { roi, patches })
     }
 }
+
+/// What a detector looks at of the images that it scores.
+pub(super) struct Looking {
+    framing: Framing,
+    grid: [u32; 2],
+    /// The model's region of interest.
+    roi: Option<Cover>,
+    /// That and what is not ignored.
+    within: Option<Cover>,
+    /// The same by positions.
+    positions: Option<Vec<bool>>,
+    /// Whether the device leaves something out that is looked at again.
+    stale: bool,
+}
+
+impl Looking {
+    pub fn new(framing: Framing, grid: [u32; 2], roi: Option<Cover>) -> Self {
+        let positions = roi.as_ref().map(|roi| roi.positions(grid));
+        Self { framing, grid, within: roi.clone(), roi, positions, stale: false }
+    }
+
+    /// Looks at what is inside `kept`, too, from the next batch on; `None`: at all that the model looks at.
+    pub fn set_kept(&mut self, kept: Option<&Roi>) -> Result<()> {
+        let kept = kept.map(|kept| cover_of(kept, self.framing)).transpose()?;
+        let within = match (kept, &self.roi) {
+            (Some(kept), Some(roi)) => Some(kept.and(roi)),
+            (kept, roi) => kept.or_else(|| roi.clone()),
+        };
+        let positions = within.as_ref().map(|within| within.positions(self.grid));
+        if positions.as_ref().is_some_and(|p| !p.contains(&true)) {
+            return Err(Error::InvalidOption("with what is ignored, nothing is looked at".to_owned()));
+        }
+        (self.within, self.positions, self.stale) = (within, positions, true);
+        Ok(())
+    }
+
+    /// What of the frame is looked at; `None`: all of it.
+    pub fn within(&self) -> Option<&Cover> {
+        self.within.as_ref()
+    }
+
+    /// Which patches of images of these sizes are looked at, one image after the other; `None`: what the device
+    /// knows still holds.
+    pub fn of(&mut self, sizes: impl Iterator<Item = [u32; 2]>) -> Result<Option<Vec<bool>>> {
+        if self.positions.is_none() && self.framing.way != Way::Pad && !self.stale {
+            return Ok(None);
+        }
+        // The next batch may have more images, or other ones.
+        self.stale = true;
+        let all = vec![true; self.grid[0] as usize * self.grid[1] as usize];
+        let within = self.positions.as_ref().unwrap_or(&all);
+        let mut looked_at = Vec::new();
+        for size in sizes {
+            match shown(self.framing, size, self.grid)? {
+                None => looked_at.extend_from_slice(within),
+                Some(shown) => looked_at.extend(shown.iter().zip(within).map(|(a, b)| *a && *b)),
+            }
+        }
+        Ok(Some(looked_at))
+    }
+}

@@ -1,32 +1,36 @@
 //! What a fit keeps of all training images: projected vectors, and the embeddings.
 
-use super::Progress;
-use super::ingest::embed;
 use super::patch_store::{PatchStore, Place};
-use super::projection::{Projection, record_projection};
+use super::projection::{Projection, record_projection, sample_rows};
 use crate::ahead::read_ahead;
-use crate::backbone::{Extractor, Feed};
-use crate::data::ImageSource;
 use crate::gpu::{Device, Recorder, Tensor};
-use crate::settings::{FeatureShape, FitOptions, Layout, Parts};
+use crate::settings::Parts;
 use crate::spool::Spool;
 use crate::steps::outlier::group::Gather;
 use crate::steps::patches::projection::projection_matrix;
 use crate::{Error, Result};
 
-enum Embeddings {
+/// Patches of a pass at a time at most: few beside what a device holds, many beside what keeps it busy.
+const AT_A_TIME: usize = 1 << 14;
+
+/// Where the embeddings are.
+pub(super) enum Embeddings {
+    /// Beside the projected vectors.
     Kept(PatchStore),
     /// The projected vectors are the embeddings.
     Projected,
+    /// Nowhere.
     Dropped,
 }
 
 /// Features of all training images.
 pub(crate) struct Features {
-    device: Device,
+    /// Where they are used.
+    pub(super) device: Device,
     /// Projected vectors `[images * positions][r]`.
     pub z: PatchStore,
-    embeddings: Embeddings,
+    /// The embeddings.
+    pub(super) embeddings: Embeddings,
     /// Sizes of what else is in memory.
     pub parts: Parts,
     /// Training images.
@@ -43,156 +47,15 @@ pub(crate) struct Features {
     pub covered: Option<Vec<bool>>,
 }
 
-/// Collects features, a batch at a time.
-struct Collector<'a> {
-    features: Features,
-    projection: Option<&'a Projection>,
-    /// The map with its bias, once the first image is there.
-    map: Option<(Tensor, Tensor)>,
-    projected: Tensor,
-}
-
-impl<'a> Collector<'a> {
-    /// Room for features of `shape` within `options.memory`, taken up to `batch` images at a time; with
-    /// `keep`, the embeddings are kept, too.
-    fn new(
-        device: &Device,
-        shape: FeatureShape,
-        projection: Option<&'a Projection>,
-        batch: usize,
-        options: &FitOptions,
-        keep: bool,
-    ) -> Result<Self> {
-        let FeatureShape { images, positions, columns, dim } = shape;
-        let r = projection.map_or(dim, |p| p.r);
-        let layout = Layout::new(shape, r, options, keep && projection.is_some())?;
-        let z = PatchStore::new(device, [images, positions, r], layout.z_on_disk, "projected patches")?;
-        let embeddings = if !keep {
-            Embeddings::Dropped
-        } else if projection.is_none() {
-            Embeddings::Projected
-        } else {
-            let sizes = [images, positions, dim];
-            Embeddings::Kept(PatchStore::new(device, sizes, layout.embeddings_on_disk, "embeddings")?)
-        };
-        let parts = layout.parts;
-        Ok(Self {
-            features: Features {
-                device: device.clone(),
-                z,
-                embeddings,
-                parts,
-                covered: None,
-                images,
-                positions,
-                columns,
-                r,
-                dim,
-            },
-            projection,
-            map: None,
-            projected: device.alloc(batch * positions * r, "projected batch")?,
-        })
-    }
-
-    /// Takes images `start .. start + count` from `embedding` `[count][positions][dim]`.
-    fn push(&mut self, start: usize, count: usize, embedding: &Tensor) -> Result<()> {
-        let Features { device, z, embeddings, positions, r, dim, .. } = &mut self.features;
-        let (positions, r, dim) = (*positions, *r, *dim);
-        if let (Some(projection), None) = (self.projection, &self.map) {
-            // One image, whatever the batch: the map must not depend on that.
-            let w = projection.upload(device, embedding, positions)?;
-            self.map = Some((w, device.alloc(r, "no bias")?));
-        }
-        let mut recorder = Recorder::new(device);
-        if let Some((w, bias)) = &self.map {
-            let sizes = [count * positions, dim, r];
-            record_projection(&mut recorder, embedding, w, bias, &self.projected, sizes)?;
-        }
-        let from = if self.projection.is_some() { &self.projected } else { embedding };
-        let mut taken = vec![(&*z, from)];
-        if let Embeddings::Kept(kept) = embeddings {
-            taken.push((&*kept, embedding));
-        }
-        taken.iter().for_each(|(kept, from)| kept.record(&mut recorder, start, count, from));
-        recorder.run()?;
-        taken.iter().try_for_each(|(kept, from)| kept.submitted(start, count, from))?;
-        // Bounds the work in flight to one batch while the next one decodes.
-        device.wait()
-    }
-}
-
 impl Features {
-    /// Runs every image of `source` through the backbone.
-    pub fn extract(
-        device: &Device,
-        extractor: &mut Extractor,
-        feed: &mut Feed,
-        source: &dyn ImageSource,
-        options: &FitOptions,
-        progress: &dyn Progress,
-    ) -> Result<Self> {
-        let [h, w] = extractor.grid();
-        let (positions, dim) = (h as usize * w as usize, extractor.dim() as usize);
-        let shape = FeatureShape { images: source.len(), positions, columns: w as usize, dim };
-        let projection = Projection::random(dim, options);
-        let batch = extractor.batch() as usize;
-        let mut all = Collector::new(device, shape, projection.as_ref(), batch, options, true)?;
-        embed(extractor, feed, source, progress, |start, count, x| all.push(start, count, x))?;
-        Ok(all.features)
-    }
-
-    /// Collects embeddings that are at hand: `load` fills `[positions][dim]` of an image.
-    pub fn from_embeddings(
-        device: &Device,
-        shape: FeatureShape,
-        projection: Option<&Projection>,
-        batch: usize,
-        options: &FitOptions,
-        load: impl FnMut(usize, &mut [f32]) -> Result<()>,
-    ) -> Result<Self> {
-        let all = Collector::new(device, shape, projection, batch, options, true)?;
-        Self::collect(device, shape, batch, all, load)
-    }
-
-    /// Collects the projected vectors alone; [`Features::gather`] and [`Features::image`] have nothing to
-    /// give then.
-    pub fn projected(
-        device: &Device,
-        shape: FeatureShape,
-        projection: &Projection,
-        batch: usize,
-        options: &FitOptions,
-        load: impl FnMut(usize, &mut [f32]) -> Result<()>,
-    ) -> Result<Self> {
-        let all = Collector::new(device, shape, Some(projection), batch, options, false)?;
-        Self::collect(device, shape, batch, all, load)
-    }
-
-    fn collect(
-        device: &Device,
-        shape: FeatureShape,
-        batch: usize,
-        mut all: Collector<'_>,
-        mut load: impl FnMut(usize, &mut [f32]) -> Result<()>,
-    ) -> Result<Self> {
-        let image = shape.positions * shape.dim;
-        let x = device.alloc(batch * image, "embeddings at hand")?;
-        let mut values = vec![0.0_f32; batch * image];
-        for start in (0..shape.images).step_by(batch) {
-            let count = batch.min(shape.images - start);
-            for i in 0..count {
-                load(start + i, &mut values[i * image..(i + 1) * image])?;
-            }
-            device.write(&x, 0, &values[..count * image]);
-            all.push(start, count, &x)?;
-        }
-        Ok(all.features)
-    }
-
     /// Whether a patch (image-major number) is looked at.
     pub fn covers(&self, patch: u32) -> bool {
         self.covered.as_ref().is_none_or(|covered| covered[patch as usize])
+    }
+
+    /// Which patches of an image are looked at, where some are not.
+    pub fn covered_of(&self, image: usize) -> Option<&[bool]> {
+        self.covered.as_ref().map(|covered| &covered[image * self.positions..][..self.positions])
     }
 
     /// Patches that are looked at.
@@ -204,12 +67,14 @@ impl Features {
     /// Leaves out the patches that `covered` `[images][positions]` has as false: their projected vectors become
     /// infinite, which are nobody's neighbours.
     pub fn cover(&mut self, covered: Vec<bool>) -> Result<()> {
-        let nothing = self.device.upload(&vec![f32::INFINITY; self.positions * self.r], "nothing")?;
+        let most = self.at_a_time();
+        let nothing = self.device.upload(&vec![f32::INFINITY; most * self.r], "nothing")?;
         for (image, covered) in covered.chunks_exact(self.positions).enumerate() {
             let mut at = 0;
             for run in covered.chunk_by(|a, b| a == b) {
-                if !run[0] {
-                    self.z.fill(image * self.positions + at, run.len(), &nothing)?;
+                for start in (0..run.len()).step_by(most).filter(|_| !run[0]) {
+                    let first = image * self.positions + at + start;
+                    self.z.fill(first, most.min(run.len() - start), &nothing)?;
                 }
                 at += run.len();
             }
@@ -243,21 +108,24 @@ impl Features {
             return Ok(());
         }
         let device = self.device.clone();
-        let sizes = [self.positions, self.dim, self.r];
         let projection =
             Projection { matrix: projection_matrix(self.dim, self.r, seed), r: self.r, turn: true };
         let bias = device.alloc(self.r, "no bias")?;
-        let x = device.alloc(self.positions * self.dim, "embeddings of an image")?;
-        let c = device.alloc(self.positions * self.r, "projected image")?;
-        self.image(0, &x)?;
-        let w = projection.upload(&device, &x, self.positions)?;
-        for image in 0..self.images {
-            self.image(image, &x)?;
+        let most = self.at_a_time();
+        let x = device.alloc(most * self.dim, "embeddings of patches")?;
+        let c = device.alloc(most * self.r, "projected patches")?;
+        let rows = sample_rows(self.positions);
+        let sample = device.upload(&self.gather(&rows)?, "sample of an image")?;
+        let w = projection.upload(&device, &sample, rows.len())?;
+        let end = self.images * self.positions;
+        for first in (0..end).step_by(most) {
+            let count = most.min(end - first);
+            self.load(first, count, &x)?;
             let mut recorder = Recorder::new(&device);
-            record_projection(&mut recorder, &x, &w, &bias, &c, sizes)?;
-            self.z.record(&mut recorder, image, 1, &c);
+            record_projection(&mut recorder, &x, &w, &bias, &c, [count, self.dim, self.r])?;
+            self.z.record(&mut recorder, first, count, &c);
             recorder.run()?;
-            self.z.submitted(image, 1, &c)?;
+            self.z.submitted(first, count, &c)?;
         }
         device.wait()
     }
@@ -275,9 +143,14 @@ impl Features {
         self.embeddings()?.gather(rows)
     }
 
-    /// Copies the embeddings of image `image` to `to` `[positions][dim]`.
-    pub fn image(&self, image: usize, to: &Tensor) -> Result<()> {
-        self.embeddings()?.image(image, to)
+    /// Copies the embeddings of patches `first .. first + count` to `to` `[count][dim]`.
+    pub fn load(&self, first: usize, count: usize, to: &Tensor) -> Result<()> {
+        self.embeddings()?.load(first, count, to)
+    }
+
+    /// Patches of a pass over all of them, at a time: those of an image, or of a part of it.
+    pub fn at_a_time(&self) -> usize {
+        self.positions.min(AT_A_TIME)
     }
 
     /// Brings grid positions `p0 .. p0 + groups` of all images to `block` `[groups][images][r]`, before the
@@ -293,12 +166,10 @@ impl Features {
             }
         };
         for (c, z) in chunks.tensors.iter().enumerate() {
-            let first = c * chunks.images;
             Gather {
                 z,
                 block,
-                images: chunks.images.min(self.images - first) as u32,
-                first: first as u32,
+                rows: (c * chunks.rows) as u32..(c * chunks.rows + z.len() / self.r) as u32,
                 n: self.images as u32,
                 positions: self.positions as u32,
                 p0: p0 as u32,

@@ -2,6 +2,7 @@
 
 use super::cover::Covers;
 use super::denoise::{Denoised, denoise};
+use super::estimate::Estimate;
 use super::features::Features;
 use super::frame::frame_of;
 use super::patch_store::Place;
@@ -20,6 +21,7 @@ use crate::steps::coreset::{Chunk, CoresetShape};
 use crate::steps::input::cover::Cover;
 use crate::{Error, Result};
 use std::ops::ControlFlow;
+use std::time::Instant;
 
 /// Makes a model from training images (docs/method.md, sections 1 to 5), and what scores by it.
 pub(super) fn fit(
@@ -64,7 +66,7 @@ pub(super) fn fit(
     let images = (0..source.len()).map(|i| source.name(i)).collect();
     let origin = Origin { backbone: backbone.info(), images, grid, frame, roi: covers.roi };
     let Learnt { model, bank, .. } = learn(device, features, origin, options, progress)?;
-    let scorer = Scorer::new(device, &model.info, extractor, feed, bank)?;
+    let scorer = Scorer::new(device, &model, extractor, feed, bank)?;
     Ok((model, scorer))
 }
 
@@ -167,7 +169,7 @@ pub(crate) fn build(
         Place::Device(chunks) => (chunks.tensors.iter().enumerate())
             .map(|(c, rows)| Chunk {
                 rows,
-                first_row: (c * chunks.images * features.positions) as u32,
+                first_row: (c * chunks.rows) as u32,
                 len: (rows.len() / features.r) as u32,
             })
             .collect(),
@@ -184,8 +186,12 @@ pub(crate) fn build(
     let shape = CoresetShape::new(open as u32, features.r as u32, picks, table);
     let samples: Vec<u32> = start_samples(open, options.seed).into_iter().map(|s| s as u32).collect();
     progress.update(Stage::Coreset, 0, picks.into());
+    let mut estimate = Estimate::new();
     let watch = |p: crate::steps::coreset::Progress| {
         progress.update(Stage::Coreset, p.picked.into(), picks.into());
+        if let Some(said) = estimate.after(Instant::now(), [p.picked, picks], denoised.kept.len()) {
+            progress.notice(&said);
+        }
         if progress.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let start = if official { Start::Official } else { Start::Kept };
@@ -247,9 +253,9 @@ fn calibrate(
     bank: &Bank,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let calibration = Calibration::new(device, bank, model.info.grid, model.info.frame)?;
+    let info = &model.info;
+    let calibration = Calibration::new(device, bank, features, [info.grid, info.frame], info.options.memory)?;
     let mut peaks = Vec::new();
-    let x = device.alloc(features.positions * features.dim, "embeddings of an image")?;
     let images = sample(features.images);
     let total = images.len() as u64;
     for (i, &image) in images.iter().enumerate() {
@@ -257,8 +263,10 @@ fn calibrate(
             return Err(Error::Cancelled);
         }
         progress.update(Stage::Calibrate, i as u64, total);
-        features.image(image as usize, &x)?;
-        let [score, peak] = calibration.score(device, &x, image)?;
+        if let Some(looked_at) = features.covered_of(image as usize) {
+            calibration.cover(looked_at);
+        }
+        let [score, peak] = calibration.score(image)?;
         if score.is_finite() {
             model.train_images.push(image);
             model.train_scores.push(score);

@@ -2,9 +2,9 @@
 
 use super::{Progress, Stage};
 use crate::ahead::read_ahead;
-use crate::backbone::{Extractor, Feed};
+use crate::backbone::{Extractor, Feed, Piece};
 use crate::data::{Image, ImageSource, OwnedImage};
-use crate::gpu::{Plan, Submission, Tensor};
+use crate::gpu::{Plan, Tensor};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -82,46 +82,64 @@ fn unsuitable(error: Error, name: String) -> Error {
     }
 }
 
-/// Runs every image of `source` through the backbone and hands out the embeddings `[count][positions][dim]`,
-/// which lie on the device, a batch at a time with the number of its first image.
+/// Embeddings that lie on the device: of patches numbered image by image.
+pub(crate) struct Run<'a> {
+    /// The first patch.
+    pub first: usize,
+    /// How many there are.
+    pub count: usize,
+    /// `[count][dim]`.
+    pub x: &'a Tensor,
+}
+
+/// Runs every image of `source` through the backbone and hands out the embeddings in order: of a batch of images,
+/// or of some rows of the grid of one.
 pub(crate) fn embed(
     extractor: &mut Extractor,
     feed: &mut Feed,
     source: &dyn ImageSource,
     progress: &dyn Progress,
-    mut f: impl FnMut(usize, usize, &Tensor) -> Result<()>,
+    mut f: impl FnMut(Run<'_>) -> Result<()>,
 ) -> Result<()> {
     let (batch, images) = (extractor.batch() as usize, source.len() as u64);
+    let [height, columns] = extractor.grid().map(|side| side as usize);
+    let embedding = extractor.embedding().clone();
     progress.update(Stage::Features, 0, images);
     let check = feed.check();
     decode_ahead(source, batch, &check, progress, |start, loaded| {
-        if progress.cancelled() {
-            return Err(Error::Cancelled);
-        }
         let views = loaded.iter().map(|i| i.as_image()).collect::<Result<Vec<_>>>()?;
-        run_backbone(extractor, feed, &views, &|slot| source.name(start + slot), &[])?;
-        f(start, loaded.len(), extractor.embedding())?;
+        let name = |slot: usize| source.name(start + slot);
+        run_backbone(extractor, feed, &views, &name, |feed, plan, piece| {
+            if progress.cancelled() {
+                return Err(Error::Cancelled);
+            }
+            feed.submit(&[plan])?;
+            let first = (start * height + piece.rows.start as usize) * columns;
+            let count = views.len() * piece.rows.len() * columns;
+            if count > 0 { f(Run { first, count, x: &embedding }) } else { Ok(()) }
+        })?;
         progress.update(Stage::Features, (start + loaded.len()) as u64, images);
         Ok(())
     })
 }
 
-/// Submits a batch of decoded images through feed and backbone, and then `after`; the embeddings are ready
-/// when the device gets there. `name` says which image of the batch an error is about.
+/// Takes a batch of decoded images to the backbone, piece by piece: `submit` has to submit what the feed has, and
+/// then the plan that makes the embeddings of the piece. `name` says which image of the batch an error is about.
 pub(super) fn run_backbone(
     extractor: &mut Extractor,
     feed: &mut Feed,
     images: &[Image<'_>],
     name: &dyn Fn(usize) -> String,
-    after: &[&Plan],
-) -> Result<Submission> {
+    mut submit: impl FnMut(&mut Feed, &Plan, &Piece) -> Result<()>,
+) -> Result<()> {
     // What a batch left behind that failed.
     feed.take();
     let input = extractor.input().clone();
-    for (slot, image) in images.iter().enumerate() {
-        feed.push(image, &input, slot as u32).map_err(|e| unsuitable(e, name(slot)))?;
+    for (i, piece) in extractor.pieces().to_vec().iter().enumerate() {
+        for (slot, image) in images.iter().enumerate() {
+            feed.push(image, &input, slot as u32, &piece.input).map_err(|e| unsuitable(e, name(slot)))?;
+        }
+        submit(feed, extractor.plan(images.len() as u32, i)?, piece)?;
     }
-    let mut plans = vec![extractor.plan(images.len() as u32, 0)?];
-    plans.extend(after);
-    feed.submit(&plans)
+    Ok(())
 }

@@ -1,7 +1,9 @@
 //! The order of the method: fit, denoise, select, score; nothing about GPUs.
 
+mod collector;
 mod cover;
 mod denoise;
+mod estimate;
 mod features;
 mod fit;
 mod frame;
@@ -29,7 +31,6 @@ pub use regions::{Region, regions};
 pub use score::Profile;
 pub use stream::{Busy, Finished, Scores, Stream, Ticket, Waited};
 
-pub(crate) use cover::cover_of;
 pub(crate) use denoise::{denoise, denoise_by, outlier_scores};
 pub(crate) use features::Features;
 pub(crate) use fit::{Learnt, Origin, build, check_bank, learn};
@@ -43,7 +44,7 @@ pub use crate::backbone::Precision;
 pub use crate::backbone::{Backbone, BackboneInfo};
 use crate::bank::SourceMaps;
 use crate::cases::{Entry, Then, Use, of_use};
-use crate::data::{Image, ImageSource};
+use crate::data::{Image, ImageSource, Roi};
 use crate::gpu::Device;
 pub use crate::model::{Model, ModelInfo, VERSION};
 pub use crate::steps::input::cover::Cover;
@@ -51,7 +52,7 @@ pub use crate::steps::input::geometry::{Framing, Placement, Way};
 use crate::{Result, process};
 use score::Scorer;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 /// A fitted model on a device. `Send + Sync`; calls from several threads take turns on the device.
 ///
@@ -87,6 +88,8 @@ pub struct Detector {
     device: Device,
     scorer: Mutex<Scorer>,
     maps: Mutex<SourceMaps>,
+    /// What of the frame is looked at; apart from `scorer`, which is locked while scores are handed out.
+    cover: RwLock<Option<Cover>>,
 }
 
 impl std::fmt::Debug for Detector {
@@ -145,7 +148,8 @@ impl Detector {
 
     fn of(device: &Device, model: Model, scorer: Scorer) -> Result<Self> {
         let maps = SourceMaps::new(device, model.info.grid, SourceMaps::STRIP)?;
-        Ok(Self { model, device: device.clone(), scorer: Mutex::new(scorer), maps: Mutex::new(maps) })
+        let cover = RwLock::new(model.roi.clone());
+        Ok(Self { model, device: device.clone(), scorer: Mutex::new(scorer), maps: Mutex::new(maps), cover })
     }
 
     /// Reads and checks a model file and puts it on a device.
@@ -216,6 +220,23 @@ impl Detector {
     pub fn score_with(&self, images: &[Image<'_>], want: Want) -> Result<Vec<Score>> {
         let scores = self.scorer()?.score(images, want)?;
         scores.into_iter().map(|score| self.complete(score, want)).collect()
+    }
+
+    /// Ignores what lies outside `kept` in all images that are scored from now on, besides what the model's own
+    /// region of interest leaves out; `None` ends that. See [`Roi::load_ignored`].
+    ///
+    /// # Errors
+    /// [`crate::Error::InvalidOption`] where nothing would be looked at any more.
+    pub fn keep_to(&self, kept: Option<&Roi>) -> Result<()> {
+        let mut scorer = self.scorer()?;
+        scorer.covers.set_kept(kept)?;
+        *self.cover.write().unwrap_or_else(PoisonError::into_inner) = scorer.covers.within().cloned();
+        Ok(())
+    }
+
+    /// What of the model's frame is looked at; `None`: all of it.
+    pub fn cover(&self) -> Option<Cover> {
+        self.cover.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Scores every image of a source in order, decoding on other threads; `f` gets each score with its

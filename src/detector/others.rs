@@ -137,11 +137,13 @@ impl Search<'_> {
     fn heads(&self) -> Result<Vec<f32>> {
         let Features { images, positions, r, ref z, .. } = *self.features;
         let head = boxed(r);
-        let image = self.device.alloc(positions * r, "projected image")?;
+        let most = self.features.at_a_time();
+        let part = self.device.alloc(most * r, "projected patches")?;
         let mut heads = Vec::with_capacity(images * positions * head);
-        for i in 0..images {
-            z.image(i, &image)?;
-            for row in self.device.read::<f32>(&image)?.chunks_exact(r) {
+        for first in (0..images * positions).step_by(most) {
+            let count = most.min(images * positions - first);
+            z.load(first, count, &part)?;
+            for row in self.device.read::<f32>(&part.slice(0, count * r))?.chunks_exact(r) {
                 if row.iter().all(|v| v.is_finite()) {
                     heads.extend_from_slice(&row[..head]);
                 } else {

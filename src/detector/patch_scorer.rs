@@ -1,9 +1,11 @@
 //! Embeddings to scores and maps.
 
-use crate::Result;
 use crate::bank::{Bank, Maps, SearchBuffers};
 use crate::gpu::{Device, Readback, Recorder, Submission, Tensor};
+use crate::steps::input::cover::Cover;
 use crate::steps::input::geometry::Placement;
+use crate::{Error, Result};
+use std::ops::Range;
 
 /// The anomaly score of one image.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,67 +87,136 @@ pub(crate) struct Batch {
     pub want: Want,
 }
 
+/// Patches of one image that are searched at a time at most: a third of a second on two CPU cores.
+const SEARCHED: u64 = 1 << 14;
+
+/// Patches that `bank` is searched for at a time: those of `images` images of `positions`, or as many as the device
+/// binds and an eighth of `memory` bytes has room for.
+pub(super) fn queries(device: &Device, bank: &Bank, [images, positions]: [u32; 2], memory: u64) -> u32 {
+    let most = if u64::from(positions) > SEARCHED { SEARCHED } else { u64::MAX };
+    let fit = (memory / 8 / bank.query_bytes()).min(bank.max_queries(device).into()).min(most);
+    let wanted = u64::from(images) * u64::from(positions);
+    // Queries begin where a buffer can be bound: a vector has a multiple of 4 values.
+    if wanted <= fit { wanted as u32 } else { (fit / 16 * 16).max(16) as u32 }
+}
+
 /// Features to scores for a batch, with the buffers for it.
 pub(crate) struct PatchScorer {
+    device: Device,
     grid: [u32; 2],
     frame: [u32; 2],
+    /// Images of a batch at most.
+    batch: u32,
     /// The bank.
     pub bank: Bank,
     /// Buffers of its search.
     pub search: SearchBuffers,
-    maps: Maps,
+    /// Patches that are searched at a time.
+    queries: u32,
+    scores: Tensor,
     top: Tensor,
-    /// Results on their way back: image scores, patch scores, maps.
+    /// Results on their way back: image scores, then patch scores.
     sets: [Readback; SETS],
+    /// Once they were asked for.
+    maps: Option<(Maps, [Readback; SETS])>,
 }
 
 /// Batches in flight at most: one with the device while the next is packed and queued. Only what goes back
 /// needs a set a batch; the device's own buffers are used in the queue's order.
 pub(crate) const SETS: usize = 2;
 
+/// Words of a grid or a frame.
+fn area([h, w]: [u32; 2]) -> usize {
+    h as usize * w as usize
+}
+
 impl PatchScorer {
-    /// Buffers for `batch` images of patches `grid` and maps of `frame` pixels.
-    pub fn new(device: &Device, bank: Bank, grid: [u32; 2], frame: [u32; 2], batch: u32) -> Result<Self> {
-        let positions = grid[0] * grid[1];
-        let [top, scores, maps] = Self::words(grid, frame, batch as usize);
-        let set = || Readback::new(device, top + scores + maps, "results");
+    /// Images of `positions` patches whose patches are searched at once, at least 1, given `bank` and `memory`
+    /// bytes.
+    pub fn images(device: &Device, bank: &Bank, positions: u32, batch: u32, memory: u64) -> u32 {
+        (queries(device, bank, [batch, positions], memory) / positions).clamp(1, batch)
+    }
+
+    /// Buffers for `batch` images of patches `grid` and maps of `frame` pixels; the search takes a share of
+    /// `memory` bytes.
+    pub fn new(
+        device: &Device,
+        bank: Bank,
+        [grid, frame]: [[u32; 2]; 2],
+        batch: u32,
+        memory: u64,
+    ) -> Result<Self> {
+        let queries = queries(device, &bank, [batch, area(grid) as u32], memory);
+        let (images, scores) = (batch as usize, batch as usize * area(grid));
+        let set = || Readback::new(device, images + scores, "results");
         Ok(Self {
+            device: device.clone(),
             grid,
             frame,
-            search: bank.search(device, batch * positions)?,
+            batch,
+            search: bank.search(device, queries, batch * area(grid) as u32)?,
+            queries,
             bank,
-            maps: Maps::new(device, grid, frame, batch as usize)?,
-            top: device.alloc(top, "image scores")?,
+            scores: device.alloc(scores, "patch scores")?,
+            top: device.alloc(images, "image scores")?,
             sets: [set()?, set()?],
+            maps: None,
         })
     }
 
-    /// Words of the results of `count` images.
-    fn words(grid: [u32; 2], frame: [u32; 2], count: usize) -> [usize; 3] {
-        let area = |[h, w]: [u32; 2]| h as usize * w as usize;
-        [1, area(grid), area(frame)].map(|words| count * words)
+    /// Makes buffers for what was not wanted before.
+    pub fn prepare(&mut self, want: Want) -> Result<()> {
+        if want == Want::Maps && self.maps.is_none() {
+            let Self { device, grid, frame, batch, .. } = self;
+            let words = *batch as usize * area(*frame);
+            let set = || Readback::new(device, words, "maps");
+            self.maps = Some((Maps::new(device, *grid, *frame, *batch as usize)?, [set()?, set()?]));
+        }
+        Ok(())
     }
 
-    /// Records embeddings `[images][positions][dim]` to what is wanted, and on into set `set`.
+    /// Records embeddings `[images][rows][columns][dim]` of rows `rows` of the grid to what is wanted, and after the
+    /// last of them on into set `set`. Rows come in order, all of several images or some of one. What is wanted
+    /// must be [prepared](Self::prepare).
     pub fn record(
         &self,
         recorder: &mut Recorder,
         embedding: &Tensor,
+        rows: &Range<u32>,
         Batch { images, set, want }: Batch,
     ) -> Result<()> {
-        let positions = self.grid[0] * self.grid[1];
-        self.bank.record(recorder, &self.search, embedding, images * positions, None)?;
-        self.bank.record_scores(recorder, &self.search, [images, positions], &self.maps.scores, &self.top)?;
-        let mut wanted = vec![&self.top, &self.maps.scores];
-        if want == Want::Maps {
-            self.maps.record(recorder, images)?;
-            wanted.push(&self.maps.maps);
+        let [height, columns] = self.grid;
+        if rows.start == 0 && !rows.is_empty() {
+            recorder.clear(&self.search.finished);
         }
-        let mut to = 0;
-        let words = Self::words(self.grid, self.frame, images as usize);
-        for (tensor, words) in wanted.into_iter().zip(words) {
-            recorder.copy_back(tensor, words, &self.sets[set], to);
-            to += words;
+        let (first, patches) = (rows.start * columns, rows.len() as u32 * columns);
+        let (bank, search, dim) = (&self.bank, &self.search, self.bank.dim() as usize);
+        if images * patches <= self.queries {
+            bank.record(recorder, search, embedding, first..first + images * patches, None)?;
+            bank.record_scores(recorder, search, [images, patches, first], &self.scores, &self.top)?;
+        } else {
+            for start in (0..patches).step_by(self.queries as usize) {
+                let count = self.queries.min(patches - start);
+                let x = embedding.slice(start as usize * dim, count as usize * dim);
+                let to = first + start;
+                bank.record(recorder, search, &x, to..to + count, None)?;
+                let sizes = [1, count, to];
+                bank.record_scores(recorder, search, sizes, &self.scores, &self.top)?;
+                recorder.cut();
+            }
+        }
+        if rows.end < height {
+            return Ok(());
+        }
+        let images = images as usize;
+        recorder.copy_back(&self.top, images, &self.sets[set], 0);
+        recorder.copy_back(&self.scores, images * area(self.grid), &self.sets[set], images);
+        if want == Want::Maps {
+            let Some((maps, sets)) = &self.maps else {
+                return Err(Error::Internal("there are no buffers for maps".into()));
+            };
+            maps.record(recorder, &self.scores, images as u32)?;
+            recorder.copy_back(&maps.maps, images * area(self.frame), &sets[set], 0);
         }
         Ok(())
     }
@@ -157,21 +228,22 @@ impl PatchScorer {
         submission: &Submission,
         Batch { images, set, want }: Batch,
         threshold: Option<f32>,
-        places: &[([u32; 2], Placement)],
+        (places, cover): (&[([u32; 2], Placement)], Option<&Cover>),
     ) -> Result<Vec<Score>> {
-        let count = images as usize;
-        let [tops, scores, _] = Self::words(self.grid, self.frame, count);
-        let [_, positions, pixels] = Self::words(self.grid, self.frame, 1);
+        let (images, positions, pixels) = (images as usize, area(self.grid), area(self.frame));
         let words = self.sets[set].read(submission)?;
-        let top: Vec<f32> = words.words(0..tops);
-        let (scores, maps) = (tops, tops + scores);
-        let map = |i: usize| match want {
-            Want::Maps => words.words(maps + i * pixels..maps + (i + 1) * pixels),
-            Want::Scores | Want::Source => Vec::new(),
+        let maps = match &self.maps {
+            Some((_, sets)) if want == Want::Maps => Some(sets[set].read(submission)?),
+            _ => None,
         };
+        let top: Vec<f32> = words.words(0..images);
+        let map = |i: usize| maps.as_ref().map(|m| m.words(i * pixels..(i + 1) * pixels));
         let score = |(i, (score, (size, placement))): (usize, (f32, &([u32; 2], Placement)))| {
-            let map: Vec<f32> = map(i);
-            let patches: Vec<f32> = words.words(scores + i * positions..scores + (i + 1) * positions);
+            let mut map: Vec<f32> = map(i).unwrap_or_default();
+            if let Some(cover) = cover.filter(|_| !map.is_empty()) {
+                cover.clear(&mut map);
+            }
+            let patches: Vec<f32> = words.words(images + i * positions..images + (i + 1) * positions);
             let (values, sides) = if map.is_empty() { (&patches, self.grid) } else { (&map, self.frame) };
             Score {
                 score,

@@ -1,35 +1,34 @@
 //! Vectors of all images: on the device, or in a temporary file.
 
+use crate::Result;
 use crate::gpu::{Device, Recorder, Tensor};
 use crate::spool::Spool;
 use crate::steps::coreset::bank_rows;
-use crate::{Error, Result};
 
-/// `[images][positions][dims]` in as many buffers as binding sizes ask for, cut between images.
+/// `[rows][dims]` in as many buffers as binding sizes ask for.
 pub(crate) struct Chunks {
-    /// The buffers; all but the last hold `images` images.
+    /// The buffers; all but the last hold `rows` rows.
     pub tensors: Vec<Tensor>,
-    /// Images a buffer.
-    pub images: usize,
+    /// Rows a buffer.
+    pub rows: usize,
 }
 
 impl Chunks {
-    fn new(device: &Device, images: usize, image_words: usize, label: &str) -> Result<Self> {
-        let per = ((device.caps().max_binding / 4) as usize / image_words).min(images);
-        if per == 0 {
-            return Err(Error::Limit(format!(
-                "the features of one image ({image_words} values) pass what the device binds; use a smaller \
-                 frame"
-            )));
-        }
-        let lens = (0..images).step_by(per).map(|start| per.min(images - start) * image_words);
+    fn new(device: &Device, rows: usize, dims: usize, label: &str) -> Result<Self> {
+        let per = ((device.caps().max_binding / 4) as usize / dims).clamp(1, rows.max(1));
+        let lens = (0..rows).step_by(per).map(|start| per.min(rows - start) * dims);
         let tensors = lens.map(|len| device.alloc(len, label)).collect::<Result<_>>()?;
-        Ok(Self { tensors, images: per })
+        Ok(Self { tensors, rows: per })
     }
 
-    /// Buffer and word of image `image`.
-    fn at(&self, image: usize, image_words: usize) -> (&Tensor, usize) {
-        (&self.tensors[image / self.images], image % self.images * image_words)
+    /// The buffers that rows `first .. first + count` lie in: each with the first row there, and how many.
+    fn parts(&self, first: usize, count: usize) -> impl Iterator<Item = (&Tensor, usize, usize)> {
+        let end = first + count;
+        let chunks = first / self.rows..end.div_ceil(self.rows);
+        chunks.map(move |c| {
+            let (start, stop) = (first.max(c * self.rows), end.min((c + 1) * self.rows));
+            (&self.tensors[c], start - c * self.rows, stop - start)
+        })
     }
 }
 
@@ -41,103 +40,85 @@ pub(crate) enum Place {
     Disk(Spool),
 }
 
-/// Vectors of all images, a row a patch.
+/// Vectors of all images, a row a patch; patches are numbered image by image.
 pub(crate) struct PatchStore {
     device: Device,
     /// Where they are.
     pub place: Place,
-    positions: usize,
     dims: usize,
 }
 
 impl PatchStore {
-    /// Room for `[images][positions][dims]`.
-    pub fn new(
-        device: &Device,
-        [images, positions, dims]: [usize; 3],
-        on_disk: bool,
-        label: &str,
-    ) -> Result<Self> {
+    /// Room for `[rows][dims]`.
+    pub fn new(device: &Device, [rows, dims]: [usize; 2], on_disk: bool, label: &str) -> Result<Self> {
         let place = if on_disk {
-            tracing::info!("{label} ({} MiB) wait on disk", (images * positions * dims) >> 18);
+            tracing::info!("{label} ({} MiB) wait on disk", (rows * dims) >> 18);
             Place::Disk(Spool::new(dims)?)
         } else {
-            Place::Device(Chunks::new(device, images, positions * dims, label)?)
+            Place::Device(Chunks::new(device, rows, dims, label)?)
         };
-        Ok(Self { device: device.clone(), place, positions, dims })
+        Ok(Self { device: device.clone(), place, dims })
     }
 
-    fn image_words(&self) -> usize {
-        self.positions * self.dims
-    }
-
-    /// Records taking images `start .. start + count` from the start of `from`, as far as that needs the
-    /// device.
-    pub fn record(&self, recorder: &mut Recorder, start: usize, count: usize, from: &Tensor) {
-        let words = self.image_words();
+    /// Records taking rows `first .. first + count` from the start of `from`, as far as that needs the device.
+    pub fn record(&self, recorder: &mut Recorder, first: usize, count: usize, from: &Tensor) {
         if let Place::Device(chunks) = &self.place {
-            for i in 0..count {
-                let (to, word) = chunks.at(start + i, words);
-                recorder.copy(from, i * words, to, word, words);
+            let mut done = 0;
+            for (to, row, rows) in chunks.parts(first, count) {
+                recorder.copy(from, done * self.dims, to, row * self.dims, rows * self.dims);
+                done += rows;
             }
         }
     }
 
     /// The rest of [`PatchStore::record`], once that is submitted.
-    pub fn submitted(&self, start: usize, count: usize, from: &Tensor) -> Result<()> {
+    pub fn submitted(&self, first: usize, count: usize, from: &Tensor) -> Result<()> {
         match &self.place {
             Place::Device(_) => Ok(()),
             Place::Disk(spool) => {
-                let values: Vec<f32> = self.device.read(&from.slice(0, count * self.image_words()))?;
-                spool.write(start * self.positions, &values)
+                let values: Vec<f32> = self.device.read(&from.slice(0, count * self.dims))?;
+                spool.write(first, &values)
             }
         }
     }
 
-    /// Copies the vectors of image `image` to `to` `[positions][dims]`.
-    pub fn image(&self, image: usize, to: &Tensor) -> Result<()> {
-        let words = self.image_words();
+    /// Copies rows `first .. first + count` to the start of `to`.
+    pub fn load(&self, first: usize, count: usize, to: &Tensor) -> Result<()> {
         match &self.place {
             Place::Device(chunks) => {
-                let (from, word) = chunks.at(image, words);
                 let mut recorder = Recorder::new(&self.device);
-                recorder.copy(from, word, to, 0, words);
+                let mut done = 0;
+                for (from, row, rows) in chunks.parts(first, count) {
+                    recorder.copy(from, row * self.dims, to, done * self.dims, rows * self.dims);
+                    done += rows;
+                }
                 recorder.run()
             }
             Place::Disk(spool) => {
-                let mut values = vec![0.0_f32; words];
-                spool.read(image * self.positions, &mut values)?;
+                let mut values = vec![0.0_f32; count * self.dims];
+                spool.read(first, &mut values)?;
                 self.device.write(to, 0, &values);
                 Ok(())
             }
         }
     }
 
-    /// Overwrites `count` rows from row `first` on (image-major numbers, all of one image) with what `from` begins
-    /// with.
+    /// Overwrites rows `first .. first + count` with what `from` begins with.
     pub fn fill(&self, first: usize, count: usize, from: &Tensor) -> Result<()> {
-        match &self.place {
-            Place::Device(chunks) => {
-                let (image, row) = (first / self.positions, first % self.positions);
-                let (to, word) = chunks.at(image, self.image_words());
-                let mut recorder = Recorder::new(&self.device);
-                recorder.copy(from, 0, to, word + row * self.dims, count * self.dims);
-                recorder.run()
-            }
-            Place::Disk(spool) => {
-                spool.write(first, &self.device.read::<f32>(&from.slice(0, count * self.dims))?)
-            }
-        }
+        let mut recorder = Recorder::new(&self.device);
+        self.record(&mut recorder, first, count, from);
+        recorder.run()?;
+        self.submitted(first, count, from)
     }
 
-    /// The vectors of the patches in `rows` (image-major numbers), `[rows][dims]`.
+    /// The vectors of the patches in `rows`, `[rows][dims]`.
     pub fn gather(&self, rows: &[u32]) -> Result<Vec<f32>> {
         let chunks = match &self.place {
             Place::Device(chunks) => chunks,
             Place::Disk(spool) => return spool.gather(rows),
         };
         let out = self.device.alloc(rows.len() * self.dims, "memory bank")?;
-        let per = chunks.images * self.positions;
+        let per = chunks.rows;
         for (c, tensor) in chunks.tensors.iter().enumerate() {
             let here = c * per..(c + 1) * per;
             let pairs: Vec<[u32; 2]> = rows

@@ -55,6 +55,14 @@ impl Projection {
     }
 }
 
+/// Patches of the first image at most that the turn of the map is found from.
+const SAMPLE: usize = 1 << 14;
+
+/// The patches of an image of `positions` that the map is turned by: all, or evenly spread ones.
+pub(super) fn sample_rows(positions: usize) -> Vec<u32> {
+    (0..positions as u32).step_by(positions.div_ceil(SAMPLE).max(1)).collect()
+}
+
 /// Records `c [m][r] = x [m][dim] * w [r][dim]^T`.
 pub(super) fn record_projection(
     recorder: &mut Recorder,

@@ -1,5 +1,6 @@
 //! Scores and anomaly maps of new images.
 
+use super::cover::Looking;
 use super::ingest::{decode_ahead, run_backbone};
 use super::patch_scorer::{Batch, PatchScorer, SETS, Score, Want};
 use super::{Progress, Stage};
@@ -8,11 +9,12 @@ use crate::bank::Bank;
 use crate::cases::{Then, Use, self_test};
 use crate::data::{Image, ImageSource};
 use crate::gpu::{Device, Plan, Recorder, StepTime, Submission, Tensor};
-use crate::model::{Model, ModelInfo};
+use crate::model::Model;
 use crate::steps::input::geometry::Framing;
 use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::collections::btree_map::{BTreeMap, Entry};
+use std::ops::Range;
 
 /// Where the time of scoring goes.
 #[derive(Clone, Debug)]
@@ -37,12 +39,15 @@ pub(super) struct Scorer {
     device: Device,
     extractor: Extractor,
     feed: Feed,
+    /// What of images is looked at.
+    pub covers: Looking,
     scorer: PatchScorer,
     /// Images of a batch at most.
     batch: u32,
     framing: Framing,
     threshold: Option<f32>,
-    plans: BTreeMap<Batch, Plan>,
+    /// By batch, and rows of the grid.
+    plans: BTreeMap<(Batch, [u32; 2]), Plan>,
     /// Oldest first.
     flights: VecDeque<Flight>,
     /// Results that nobody has asked for yet.
@@ -51,15 +56,10 @@ pub(super) struct Scorer {
 }
 
 impl Scorer {
-    /// Scores by `bank`, which a model of `info` has on the device, what `feed` and `extractor` make of
+    /// Scores by `bank`, which `model` has on the device, what `feed` and `extractor` make of
     /// images.
-    pub fn new(
-        device: &Device,
-        info: &ModelInfo,
-        extractor: Extractor,
-        feed: Feed,
-        bank: Bank,
-    ) -> Result<Self> {
+    pub fn new(device: &Device, model: &Model, extractor: Extractor, feed: Feed, bank: Bank) -> Result<Self> {
+        let info = &model.info;
         if extractor.grid() != info.grid || extractor.dim() != info.dim {
             return Err(Error::Model {
                 path: "<memory>".into(),
@@ -72,13 +72,14 @@ impl Scorer {
                 ),
             });
         }
-        let positions = info.grid[0] * info.grid[1];
-        let batch = extractor.batch().min((bank.max_queries(device) / positions).max(1));
+        let (positions, memory) = (info.grid[0] * info.grid[1], info.options.memory);
+        let batch = PatchScorer::images(device, &bank, positions, extractor.batch(), memory);
         Ok(Self {
             device: device.clone(),
-            scorer: PatchScorer::new(device, bank, info.grid, info.frame, batch)?,
+            scorer: PatchScorer::new(device, bank, [info.grid, info.frame], batch, memory)?,
             extractor,
             feed,
+            covers: Looking::new(info.framing(), info.grid, model.roi.clone()),
             batch,
             framing: info.framing(),
             threshold: info.threshold,
@@ -110,11 +111,11 @@ impl Scorer {
         self_test(device, &Use::new(network, options, info.frame, Then::Score)?)?;
         let bank = model.bank.prepare(device)?;
         let positions = info.grid[0] * info.grid[1];
-        let batch = options.batch.min((bank.max_queries(device) / positions).max(1));
+        let batch = PatchScorer::images(device, &bank, positions, options.batch, options.memory);
         let extraction = Extraction { batch, ..options.extraction(&network.name, info.frame) };
         let extractor = Extractor::with(device, network.clone(), &backbone.weights, extraction)?;
         let feed = Feed::new(device, extractor.network(), info.framing())?;
-        Self::new(device, &model.info, extractor, feed, bank)
+        Self::new(device, model, extractor, feed, bank)
     }
 
     /// Images that [`Scorer::begin`] takes at most.
@@ -131,9 +132,19 @@ impl Scorer {
         // In turn: the batch that may be in flight has the other one.
         let set = (self.next % SETS as u64) as usize;
         let batch = Batch { images: images.len() as u32, set, want: want.of_batch() };
+        let looked_at = self.covers.of(images.iter().map(|i| [i.width(), i.height()]))?;
+        if let Some(looked_at) = looked_at {
+            self.scorer.search.cover(&self.device, &looked_at);
+        }
+        self.scorer.prepare(batch.want)?;
         let Self { device, scorer, extractor, feed, plans, .. } = self;
-        let plan = plan(plans, device, scorer, extractor.embedding(), batch)?;
-        let submission = run_backbone(extractor, feed, images, name, &[plan])?;
+        let (embedding, mut last) = (extractor.embedding().clone(), None);
+        run_backbone(extractor, feed, images, name, |feed, features, piece| {
+            let scores = plan(plans, device, scorer, &embedding, &piece.rows, batch)?;
+            last = Some(feed.submit(&[features, scores])?);
+            Ok(())
+        })?;
+        let submission = last.ok_or_else(|| Error::Internal("a batch of no pieces".into()))?;
         let ticket = self.next;
         self.next += 1;
         let sizes = images.iter().map(|image| [image.width(), image.height()]).collect();
@@ -146,8 +157,9 @@ impl Scorer {
         if let Some(Flight { ticket, batch, sizes, submission }) = self.flights.pop_front() {
             let place = |size: [u32; 2]| Ok((size, self.framing.place(size[0], size[1])?));
             let places: Result<Vec<_>> = sizes.into_iter().map(place).collect();
-            let read =
-                places.and_then(|places| self.scorer.read(&submission, batch, self.threshold, &places));
+            let read = places.and_then(|places| {
+                self.scorer.read(&submission, batch, self.threshold, (&places, self.covers.within()))
+            });
             self.landed.insert(ticket, read);
         }
     }
@@ -171,18 +183,19 @@ impl Scorer {
             self.land();
         }
         let count = images.len().min(self.batch as usize);
-        let input = self.extractor.input().clone();
-        for (slot, image) in images[..count].iter().enumerate() {
-            self.feed.push(image, &input, slot as u32)?;
-        }
-        let mut times = Vec::new();
-        for plan in self.feed.take() {
-            times.extend(plan.profile()?);
-        }
-        times.extend(self.extractor.plan(count as u32, 0)?.profile()?);
         let batch = Batch { images: count as u32, set: 0, want: Want::Maps };
-        let Self { device, scorer, extractor, plans, .. } = self;
-        times.extend(plan(plans, device, scorer, extractor.embedding(), batch)?.profile()?);
+        self.scorer.prepare(batch.want)?;
+        let Self { device, scorer, extractor, feed, plans, .. } = self;
+        let (embedding, mut times) = (extractor.embedding().clone(), Vec::new());
+        let name = |slot: usize| format!("image {slot}");
+        run_backbone(extractor, feed, &images[..count], &name, |feed, features, piece| {
+            for plan in feed.take() {
+                times.extend(plan.profile()?);
+            }
+            times.extend(features.profile()?);
+            times.extend(plan(plans, device, scorer, &embedding, &piece.rows, batch)?.profile()?);
+            Ok(())
+        })?;
         let finished: Vec<u32> = self.device.read(&self.scorer.search.finished)?;
         let [h, w] = self.extractor.grid();
         let pairs = count as f64 * f64::from(h * w) * f64::from(self.scorer.bank.rows());
@@ -262,19 +275,20 @@ impl Scorer {
     }
 }
 
-/// The plan from embeddings to what is wanted of a batch, recorded once.
+/// The plan from the embeddings of rows of the grid to what is wanted of a batch, recorded once.
 fn plan<'a>(
-    plans: &'a mut BTreeMap<Batch, Plan>,
+    plans: &'a mut BTreeMap<(Batch, [u32; 2]), Plan>,
     device: &Device,
     scorer: &PatchScorer,
     embedding: &Tensor,
+    rows: &Range<u32>,
     batch: Batch,
 ) -> Result<&'a Plan> {
-    Ok(match plans.entry(batch) {
+    Ok(match plans.entry((batch, [rows.start, rows.end])) {
         Entry::Occupied(plan) => plan.into_mut(),
         Entry::Vacant(place) => {
             let mut recorder = Recorder::new(device);
-            scorer.record(&mut recorder, embedding, batch)?;
+            scorer.record(&mut recorder, embedding, rows, batch)?;
             place.insert(recorder.finish()?)
         }
     })

@@ -77,9 +77,13 @@ impl Detector {
             )));
         }
         let placement = framing.place(columns, rows)?;
+        let cover = self.cover();
         let mut map = vec![0.0; rows as usize * columns as usize];
         let mut maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
         maps.run(&score.patches, SourceAxis::of(&placement, [rows, columns]), &mut map)?;
+        if let Some(cover) = cover {
+            cover.clear_source(&mut map, [rows, columns], &placement);
+        }
         Ok(map)
     }
 }

@@ -1,6 +1,7 @@
 //! Thresholds for image scores and for maps from those of the training images.
 
-use super::patch_scorer::largest;
+use super::features::Features;
+use super::patch_scorer::{largest, queries};
 use crate::Result;
 use crate::bank::{Bank, Maps, SearchBuffers};
 use crate::gpu::{Device, Recorder, Tensor};
@@ -57,38 +58,68 @@ pub(super) fn sample(images: usize) -> Vec<u32> {
 
 /// Training images against the bank without their own rows, from embeddings at hand.
 pub(super) struct Calibration<'a> {
+    device: Device,
     bank: &'a Bank,
+    features: &'a Features,
     search: SearchBuffers,
+    /// Embeddings of as many patches as are searched at a time.
+    x: Tensor,
+    most: u32,
+    scores: Tensor,
     maps: Maps,
     top: Tensor,
-    positions: u32,
 }
 
 impl<'a> Calibration<'a> {
-    /// Buffers for images of patches `grid` and maps of `frame` pixels.
-    pub fn new(device: &Device, bank: &'a Bank, grid: [u32; 2], frame: [u32; 2]) -> Result<Self> {
-        let positions = grid[0] * grid[1];
+    /// Buffers for images of `features`, which have patches `grid` and frames of `frame` pixels.
+    pub fn new(
+        device: &Device,
+        bank: &'a Bank,
+        features: &'a Features,
+        [grid, frame]: [[u32; 2]; 2],
+        memory: u64,
+    ) -> Result<Self> {
+        let positions = features.positions as u32;
+        let most = queries(device, bank, [1, positions], memory);
         Ok(Self {
-            search: bank.search(device, positions)?,
+            device: device.clone(),
+            search: bank.search(device, most, positions)?,
+            x: device.alloc(most as usize * features.dim, "embeddings of an image")?,
             bank,
+            features,
+            most,
+            scores: device.alloc(positions as usize, "patch scores")?,
             maps: Maps::new(device, grid, frame, 1)?,
             top: device.alloc(1, "image score")?,
-            positions,
         })
     }
 
-    /// Score of training image `image` with embeddings `x` `[positions][dim]`, and the largest value of its
-    /// map; infinite where every bank row is its own.
-    pub fn score(&self, device: &Device, x: &Tensor, image: u32) -> Result<[f32; 2]> {
-        let mut recorder = Recorder::new(device);
-        let skip = SkipOwn { first_image: image, queries_per_image: self.positions };
-        self.bank.record(&mut recorder, &self.search, x, self.positions, Some(skip))?;
-        let shape = [1, self.positions];
-        self.bank.record_scores(&mut recorder, &self.search, shape, &self.maps.scores, &self.top)?;
-        self.maps.record(&mut recorder, 1)?;
+    /// Leaves out the patches that `looked_at` has as false, of the images that are scored from now on.
+    pub fn cover(&self, looked_at: &[bool]) {
+        self.search.cover(&self.device, looked_at);
+    }
+
+    /// Score of training image `image`, and the largest value of its map; infinite where every bank row is its
+    /// own.
+    pub fn score(&self, image: u32) -> Result<[f32; 2]> {
+        let positions = self.features.positions as u32;
+        let skip = SkipOwn { first_image: image, queries_per_image: positions };
+        for first in (0..positions).step_by(self.most as usize) {
+            let count = self.most.min(positions - first);
+            let patch = image as usize * positions as usize + first as usize;
+            self.features.load(patch, count as usize, &self.x)?;
+            let mut recorder = Recorder::new(&self.device);
+            let queries = first..first + count;
+            self.bank.record(&mut recorder, &self.search, &self.x, queries, Some(skip))?;
+            let sizes = [1, count, first];
+            self.bank.record_scores(&mut recorder, &self.search, sizes, &self.scores, &self.top)?;
+            recorder.run()?;
+        }
+        let mut recorder = Recorder::new(&self.device);
+        self.maps.record(&mut recorder, &self.scores, 1)?;
         recorder.run()?;
-        let score = device.read::<f32>(&self.top)?[0];
-        let map: Vec<f32> = device.read(&self.maps.maps)?;
+        let score = self.device.read::<f32>(&self.top)?[0];
+        let map: Vec<f32> = self.device.read(&self.maps.maps)?;
         // Of a map with infinite scores some sums are no numbers.
         Ok([score, if score.is_finite() { map[largest(&map)] } else { score }])
     }

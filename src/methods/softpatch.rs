@@ -137,14 +137,16 @@ pub fn score_embeddings(
     let positions = info.grid[0] * info.grid[1];
     let image = positions as usize * info.dim as usize;
     let bank = model.bank.on_device(device)?;
-    let searched = (bank.max_queries(device) / positions).max(1) as usize;
-    let batch = batch_of(device, image, &info.options).min(searched);
-    let scorer = PatchScorer::new(device, bank, info.grid, info.frame, batch as u32)?;
+    let memory = info.options.memory;
+    let batch = batch_of(device, image, &info.options) as u32;
+    let batch = PatchScorer::images(device, &bank, positions, batch, memory) as usize;
+    let mut scorer = PatchScorer::new(device, bank, [info.grid, info.frame], batch as u32, memory)?;
+    // The pictures are not at hand: the frame stands in for them.
+    let want = if want == Want::Source { Want::Maps } else { want };
+    scorer.prepare(want)?;
     let x = device.alloc(batch * image, "embeddings at hand")?;
     let mut values = vec![0.0_f32; batch * image];
     let mut plans: BTreeMap<usize, Plan> = BTreeMap::new();
-    // The pictures are not at hand: the frame stands in for them.
-    let want = if want == Want::Source { Want::Maps } else { want };
     let [height, width] = info.frame;
     let whole = Framing { frame: info.frame, way: Way::Stretch }.place(width, height)?;
     let places = vec![([width, height], whole); batch];
@@ -157,11 +159,14 @@ pub fn score_embeddings(
         let of = Batch { images: count as u32, set: 0, want };
         if let std::collections::btree_map::Entry::Vacant(slot) = plans.entry(count) {
             let mut recorder = Recorder::new(device);
-            scorer.record(&mut recorder, &x, of)?;
+            scorer.record(&mut recorder, &x, &(0..info.grid[0]), of)?;
             slot.insert(recorder.finish()?);
         }
         let submission = Plan::submit_for(&[&plans[&count]])?;
-        scorer.read(&submission, of, info.threshold, &places)?.into_iter().try_for_each(&mut f)?;
+        scorer
+            .read(&submission, of, info.threshold, (&places, model.roi.as_ref()))?
+            .into_iter()
+            .try_for_each(&mut f)?;
     }
     Ok(())
 }

@@ -24,6 +24,8 @@ const BATCH: (u64, u64) = (64, 512);
 const TILE: (u64, u64) = (64, 20);
 /// Bytes of a patch's leading values, and of its place in their order.
 const HEAD: u64 = 136;
+/// What the backbone's buffers may take whatever the budget is; they come on top of it then.
+const ON_TOP: u64 = 64 << 20;
 /// Fewest rows of a piece.
 const PIECE_ROWS: u64 = 64;
 
@@ -65,12 +67,20 @@ pub(crate) struct Layout {
 impl Layout {
     /// Places projected vectors of `r` values, and embeddings of `shape.dim` values where they are kept
     /// beside them, within `options.memory`. Everything that grows with the number of images counts, on host
-    /// and device together.
+    /// and device together, and while they are collected the `beside` bytes of what makes them, unless those are
+    /// few.
     ///
     /// # Errors
     /// [`Error::Limit`] where the lists and tables do not fit with all features on disk.
-    pub fn new(shape: FeatureShape, r: usize, options: &FitOptions, keep_embeddings: bool) -> Result<Self> {
+    pub fn new(
+        shape: FeatureShape,
+        r: usize,
+        options: &FitOptions,
+        keep_embeddings: bool,
+        beside: u64,
+    ) -> Result<Self> {
         let (n, memory) = (shape.images as u64, options.memory);
+        let beside = if beside > ON_TOP { beside } else { 0 };
         let patches = n * shape.positions as u64;
         let picks = ((options.coreset_ratio * patches as f64) as u64).max(1);
         let (row, k) = (4 * r as u64, u64::from(options.lof_k));
@@ -92,14 +102,14 @@ impl Layout {
             let denoise = others + if others > 0 { COPIES } else { copies } * p.block;
             patches * patch + bank(p).max(denoise).max(bank(p) + (copies - 1) * p.piece)
         };
-        let in_memory = z.saturating_add(rest(&wanted, 1));
+        let in_memory = z.saturating_add(rest(&wanted, 1).max(beside));
         if in_memory <= memory {
             let embeddings_on_disk = keep_embeddings && in_memory + e > memory;
             tracing::debug!(?wanted, embeddings_on_disk, "features in memory");
             return Ok(Self { z_on_disk: false, embeddings_on_disk, parts: wanted });
         }
         for parts in [wanted, least] {
-            if rest(&parts, COPIES) <= memory {
+            if rest(&parts, COPIES).max(beside) <= memory {
                 tracing::debug!(?parts, "features on disk");
                 return Ok(Self { z_on_disk: true, embeddings_on_disk: keep_embeddings, parts });
             }
@@ -111,7 +121,7 @@ impl Layout {
              budget is {:.1} MiB; raise --memory, or use fewer images, a smaller frame{} or a smaller coreset \
              ratio",
             shape.positions,
-            mib(rest(&least, COPIES)),
+            mib(rest(&least, COPIES).max(beside)),
             mib(memory),
             match options.group {
                 Group::Position => "",
@@ -145,7 +155,7 @@ impl FitOptions {
             batch: self.batch,
             patches: self.patches(arch),
             precision: self.precision,
-            memory: u64::MAX,
+            memory: (self.memory / 2).max(ON_TOP),
         }
     }
 }
@@ -165,7 +175,7 @@ pub(crate) fn coreset_batch(
     let picks = picks(options, patches).min(kept.max(1));
     // The grid's columns change nothing here but with windows, and there the share of the table is the same.
     let shape = FeatureShape { images, positions, columns: positions.isqrt(), dim };
-    let layout = Layout::new(shape, r, options, projected);
+    let layout = Layout::new(shape, r, options, projected, 0);
     // Where nothing fits, the fit says so.
     let table = layout.map_or(u64::MAX, |l| l.parts.table).min(device.caps().max_binding);
     CoresetShape::new(picks as u32, r as u32, picks as u32, table).batch
@@ -184,7 +194,7 @@ mod tests {
     fn layout(images: usize, memory: u64) -> Result<Layout> {
         let shape = FeatureShape { images, positions: 784, columns: 28, dim: 152 };
         let options = FitOptions { memory, coreset_ratio: 0.01, ..FitOptions::default() };
-        Layout::new(shape, 128, &options, true)
+        Layout::new(shape, 128, &options, true, 0)
     }
 
     #[test]
@@ -204,13 +214,13 @@ mod tests {
         let places = |group, images, memory| {
             let shape = FeatureShape { images, positions: 784, columns: 28, dim: 152 };
             let options = FitOptions { memory, coreset_ratio: 0.01, group, ..FitOptions::default() };
-            Layout::new(shape, 128, &options, true).map(|l| l.z_on_disk)
+            Layout::new(shape, 128, &options, true, 0).map(|l| l.z_on_disk)
         };
         // The vectors in tiles are 86 MiB beside as many in the order of the images.
-        assert_eq!(places(Group::Position, 200, 256 << 20).unwrap(), false);
-        assert_eq!(places(Group::Window, 200, 256 << 20).unwrap(), false);
-        assert_eq!(places(Group::Global, 200, 256 << 20).unwrap(), true);
-        assert_eq!(places(Group::Window, 2000, 512 << 20).unwrap(), true);
+        assert!(!places(Group::Position, 200, 256 << 20).unwrap());
+        assert!(!places(Group::Window, 200, 256 << 20).unwrap());
+        assert!(places(Group::Global, 200, 192 << 20).unwrap());
+        assert!(places(Group::Window, 2000, 512 << 20).unwrap());
         let error = places(Group::Global, 2000, 512 << 20).unwrap_err().to_string();
         assert!(error.contains("group window or position or a smaller coreset ratio"), "{error}");
         let error = places(Group::Window, 2000, 128 << 20).unwrap_err().to_string();

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Discriminator {
-    /// Local outlier factor against the patches at the same position.
+    /// Local outlier factor among the patches that [`Group`] names.
     #[default]
     Lof,
-    /// Distance to the nearest other patch at the same position.
+    /// Distance to the nearest of the patches that [`Group`] names.
     Nearest,
     /// Mahalanobis distance to the patches at the same position.
     Gaussian,

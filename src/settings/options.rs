@@ -172,15 +172,16 @@ settings! {
     "precision" "NAME" in Values::OneOf(Precision::NAMES),
     "How the backbone stores weights and activations, f32 or f16 (half the memory, faster; sums stay f32)";
 
-    /// Bytes, on device and host together, for all that grows with the number of training images: features,
-    /// lists and tables of the selection, the bank. Features that do not fit wait in temporary files, and the
-    /// model is the same. What does not grow comes on top: backbone, its buffers for a batch, the images
-    /// being decoded, and the driver's own memory.
+    /// Bytes, on device and host together, for all that grows with number and size of the training images:
+    /// features, lists and tables of the selection, the bank, half of it for the backbone's buffers. Features
+    /// that do not fit wait in temporary files, frames that do not are computed in bands, and the model is the
+    /// same. What does not grow comes on top: the backbone's weights, 64 MiB of its buffers, the images being
+    /// decoded, and the driver's own memory.
     memory: u64 = 1 << 30,
     "memory" "SIZE" in Values::Bytes,
-    "Memory, device and host together, for all that grows with the number of training images, e.g. 800MB or \
-     2GiB. Features that do not fit wait in temporary files (TMPDIR says where). Backbone, driver and the \
-     images being decoded come on top";
+    "Memory, device and host together, for all that grows with number and size of the training images, e.g. \
+     800MB or 2GiB. Features that do not fit wait in temporary files (TMPDIR says where), large frames are \
+     computed in bands. Weights, driver and the images being decoded come on top";
 }
 
 /// A setting of a fit.

@@ -17,13 +17,19 @@ proptest! {
 
     #[test]
     fn gathers_chunks_exactly(
-        chunks in prop::collection::vec(1_u32..5, 1..4),
+        n in 1_u32..9,
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..3),
         positions in 1_u32..20,
         span in (0_u32..20, 1_u32..20),
         r4 in 1_u32..9,
     ) {
         let _guard = serial();
-        let (n, r) = (chunks.iter().sum::<u32>(), 4 * r4);
+        let r = 4 * r4;
+        // Chunks are cut anywhere, within images, too.
+        let mut ends: Vec<u32> = cuts.iter().map(|c| c.index((n * positions) as usize) as u32).collect();
+        ends.push(n * positions);
+        ends.sort_unstable();
+        let chunks: Vec<u32> = ends.iter().scan(0, |start, &end| Some(end - std::mem::replace(start, end))).collect();
         let p0 = span.0.min(positions - 1);
         let groups = span.1.min(positions - p0);
         let z = noise(1, (n * positions * r) as usize, 0.0, 1.0);
@@ -38,13 +44,14 @@ proptest! {
             let block = device.alloc(want.len(), "block").unwrap();
             let mut recorder = Recorder::new(device);
             let mut first = 0;
-            for &images in &chunks {
-                let words = |images: u32| (images * positions * r) as usize;
-                let chunk = device.upload(&z[words(first)..words(first + images)], "z").unwrap();
-                Gather { z: &chunk, block: &block, images, first, n, positions, p0, groups, r }
+            for &patches in chunks.iter().filter(|&&patches| patches > 0) {
+                let words = |patches: u32| (patches * r) as usize;
+                let chunk = device.upload(&z[words(first)..words(first + patches)], "z").unwrap();
+                let rows = first..first + patches;
+                Gather { z: &chunk, block: &block, rows, n, positions, p0, groups, r }
                     .record(&mut recorder)
                     .unwrap();
-                first += images;
+                first += patches;
             }
             recorder.run().unwrap();
             assert!(device.read::<f32>(&block).unwrap() == want, "{}", name);
@@ -83,11 +90,12 @@ fn refuses_what_does_not_fit() {
     let z = device.alloc(2 * 3 * 4, "z").unwrap();
     let gather = |first, p0, r, block: usize| {
         let block = device.alloc(block, "block").unwrap();
-        Gather { z: &z, block: &block, images: 2, first, n: 2, positions: 3, p0, groups: 2, r }
+        let rows = first..first + 6;
+        Gather { z: &z, block: &block, rows, n: 2, positions: 3, p0, groups: 2, r }
             .record(&mut Recorder::new(device))
     };
     assert!(gather(0, 1, 4, 16).is_ok());
-    assert!(gather(1, 1, 4, 16).is_err(), "images past the end");
+    assert!(gather(1, 1, 4, 16).is_err(), "patches past the end");
     assert!(gather(0, 2, 4, 16).is_err(), "positions past the end");
     assert!(gather(0, 1, 3, 16).is_err(), "depth not a multiple of 4");
     assert!(gather(0, 1, 4, 15).is_err(), "block too small");

@@ -4,7 +4,10 @@ use crate::common::{
     DIVISION, assert_close, direct, distance_error, gamma, noise, of_each_kind, on_each, serial,
 };
 use rand::{Rng, SeedableRng};
-use softpatch::detector::{Discriminator, FitOptions, Group, Quiet};
+use softpatch::data::Dataset;
+use softpatch::data::synth::{Material, SynthOptions, generate};
+use softpatch::detector::{Backbone, Discriminator, FitOptions, Group, Quiet};
+use softpatch::eval::bench::{Bench, BenchOptions, Method};
 use softpatch::low_level::gpu::Device;
 use softpatch::low_level::reference::outlier::lof::from_lists;
 use softpatch::low_level::reference::outlier::others::{Among, others};
@@ -26,7 +29,10 @@ fn scores_are_those_of_the_reference() {
     let _guard = serial();
     let (grid, images, dim) = ([3_u32, 5_u32], 40, 32);
     let x: Vec<f32> = noise(7, images * 15 * dim, 0.0, 6.0).iter().map(|v| v.round()).collect();
-    for (group, window) in [(Group::Window, 3), (Group::Window, 7), (Group::Global, 5)] {
+    // Memory that holds what is searched, but not the vectors beside it.
+    for (group, window, memory) in
+        [(Group::Window, 3, 420_000), (Group::Window, 7, 600_000), (Group::Global, 5, 300_000)]
+    {
         let reach = (group == Group::Window).then_some(window as usize / 2);
         let among = Among { images, grid: [3, 5], reach };
         let lists = others(&x, dim, 6, among);
@@ -37,7 +43,7 @@ fn scores_are_those_of_the_reference() {
             let got = outlier(device, &x, grid, dim, &options);
             let room = 2.0 * distance_error(dim) + gamma(3 * (6 + 2 * DIVISION + 1));
             assert_close(name, &got, &want, 0.0, room);
-            let got = outlier(device, &x, grid, dim, &options.clone().memory(500_000));
+            let got = outlier(device, &x, grid, dim, &options.clone().memory(memory));
             assert_close(&format!("{name}, on disk"), &got, &want, 0.0, room);
             let got = outlier(device, &x, grid, dim, &options.discriminator(Discriminator::Nearest));
             assert_close(name, &got, &nearest, 0.0, distance_error(dim) + gamma(2));
@@ -45,9 +51,10 @@ fn scores_are_those_of_the_reference() {
     }
 }
 
-/// Of patches that belong together, the share of planted ones that rank above others.
-fn auroc(scores: &[f32], planted: &[bool]) -> f64 {
-    let of = |kind: bool| scores.iter().zip(planted).filter(move |(_, p)| **p == kind).map(|(s, _)| *s);
+/// Share of pairs of a planted patch and another in which the planted one scores higher; of some it is not
+/// asked.
+fn auroc(scores: &[f32], planted: &[Option<bool>]) -> f64 {
+    let of = |kind: bool| scores.iter().zip(planted).filter(move |(_, p)| **p == Some(kind)).map(|(s, _)| *s);
     let (mut above, mut pairs) = (0.0, 0.0);
     for bad in of(true) {
         for good in of(false) {
@@ -75,7 +82,7 @@ fn noise_is_found_in_parts_that_lie_anyhow() {
     let cells = noise(1, 12 * 12 * dim, 0.0, 1.0);
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(3);
     for turned in [false, true] {
-        let (mut x, mut planted) = (Vec::new(), vec![false; images * side * side]);
+        let (mut x, mut planted) = (Vec::new(), vec![None; images * side * side]);
         for image in 0..images {
             let [dx, dy] = [(); 2].map(|()| if turned { 2 } else { random.random_range(0..5_usize) });
             let quarters = if turned { random.random_range(0..4) } else { 0 };
@@ -83,12 +90,16 @@ fn noise_is_found_in_parts_that_lie_anyhow() {
                 for column in 0..side {
                     let (mut a, mut b) = (y, column);
                     (0..quarters).for_each(|_| (a, b) = (b, side - 1 - a));
-                    x.extend_from_slice(&cells[((a + dy) * 12 + b + dx) * dim..][..dim]);
+                    let (a, b) = (a + dy, b + dx);
+                    x.extend_from_slice(&cells[(a * 12 + b) * dim..][..dim]);
+                    // Cells that every shift shows: others are rare, and look like noise with good reason.
+                    let common = turned || (4..8).contains(&a) && (4..8).contains(&b);
+                    planted[(image * side + y) * side + column] = common.then_some(false);
                 }
             }
             if image % 5 == 0 {
                 let at = image * side * side + random.random_range(0..side * side);
-                planted[at] = true;
+                planted[at] = Some(true);
                 x[at * dim..][..dim].copy_from_slice(&noise(100 + image as u64, dim, 0.0, 1.0));
             }
         }
@@ -99,8 +110,8 @@ fn noise_is_found_in_parts_that_lie_anyhow() {
         };
         let [position, window, global] = [Group::Position, Group::Window, Group::Global].map(of);
         println!("turned {turned}: position {position:.3}, window {window:.3}, global {global:.3}");
-        assert!(position < 0.9 && global > 0.999, "{turned}: {position} {window} {global}");
-        assert!(turned || window > 0.999, "{turned}: {position} {window} {global}");
+        assert!(position < 0.75 && global > 0.98, "{turned}: {position} {window} {global}");
+        assert!(turned || window > 0.98, "{turned}: {position} {window} {global}");
     }
 }
 
@@ -127,6 +138,42 @@ fn lists_are_lowered_to_a_corners_window_and_that_is_said() {
     // Of one image there are no others.
     let one = fit_embeddings(device, &x[..72], [3, 3], 8, &grouped(Group::Global), &Quiet).unwrap();
     assert_eq!(one.outlier, [1.0; 9]);
+}
+
+/// SoftPatch+ takes its factors in windows and its Gaussian at the position; methods that have the Gaussian
+/// alone say that they cannot.
+#[test]
+fn a_bench_compares_methods_by_windows() {
+    let _guard = serial();
+    let (_, device) = direct();
+    let folder = tempfile::tempdir().unwrap();
+    let set = SynthOptions {
+        materials: vec![Material::Fabric],
+        train: 6,
+        test_good: 2,
+        test_per_defect: 1,
+        size: 96,
+        seed: 3,
+        contamination: 0.0,
+    };
+    generate(&folder.path().join("set"), &set, &|_, _| {}).unwrap();
+    let set = Dataset::open(folder.path().join("set")).unwrap();
+    let run = |names: [&str; 2]| {
+        let options = BenchOptions {
+            methods: names.iter().map(|name| name.parse::<Method>().unwrap()).collect(),
+            noise: vec![0.0],
+            fit: FitOptions { coreset_ratio: 0.2, ..FitOptions::paper(64, 64) }
+                .group(Group::Window)
+                .window(3),
+            ..BenchOptions::default()
+        };
+        let (backbone, out) = (&Backbone::embedded().unwrap(), &folder.path().join("out"));
+        Bench { device, backbone, categories: &set.categories, out, options: &options }.run(&Quiet, |_, _| {})
+    };
+    let cells = run(["softpatch+", "softpatch-lof"]).unwrap().cells;
+    assert!(cells.len() == 2 && cells.iter().all(|c| c.images.iter().all(|i| i.score.is_finite())));
+    let error = run(["softpatch-lof", "softpatch-gaussian"]).unwrap_err();
+    assert!(error.to_string().contains("use group position"), "{error}");
 }
 
 #[test]

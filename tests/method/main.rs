@@ -4,6 +4,7 @@
 mod common;
 
 mod arrows;
+mod bands;
 mod bench;
 mod compat;
 mod data;
@@ -18,6 +19,7 @@ mod metrics;
 mod noise;
 mod pictures;
 mod pixels;
+mod region;
 mod report;
 mod resnet;
 mod results;

@@ -62,8 +62,8 @@ impl Store {
         } else {
             Data::File(files::spool(folder)?, folder.to_owned())
         };
-        embed(&mut extractor, &mut feed, source, progress, |_, count, x| {
-            let values: Vec<f32> = device.read(&x.slice(0, count * image))?;
+        embed(&mut extractor, &mut feed, source, progress, |run| {
+            let values: Vec<f32> = device.read(&run.x.slice(0, run.count * dim as usize))?;
             match &mut data {
                 Data::Memory(all) => all.extend_from_slice(&values),
                 Data::File(file, folder) => file

@@ -2,7 +2,8 @@
 
 use crate::Result;
 use crate::gpu::{Recorder, Shader, Tensor, shader};
-use crate::steps::checks::{check, flag_f16, grid_64, words};
+use crate::steps::checks::{check, flag_f16, grid_64, rows_of, words};
+use std::ops::Range;
 
 pub(super) static ROWS: Shader = shader!("input/resize", entry: "rows", shared: ["stored"]);
 pub(super) static COLUMNS: Shader = shader!(
@@ -44,7 +45,8 @@ struct ColumnParams {
     mean: [f32; 4],
     scale: [f32; 4],
     to4: u32,
-    pad: [u32; 3],
+    first_out: u32,
+    pad: [u32; 2],
 }
 
 /// First pass, along rows: `rows` rows of `in_w` packed pixels into rows `to_row ..` of `c` `[..][axis.out]`.
@@ -68,37 +70,54 @@ pub fn record_rows(
     recorder.dispatch(&kernel, &shape, &[x, &axis.window, &axis.coefficients, c], &params, grid)
 }
 
-/// Second pass, along columns, of `x` `[rows][w]` packed pixels whose row 0 is row `first_row` of the image;
-/// writes `(v - mean) * scale` as `[axis.out][w][4]` floats at value `to` (a multiple of 4) of `c`, which may
-/// be stored as f16. Mean and scale are in units of 8-bit values.
-///
-/// # Errors
-/// [`crate::Error::Limit`] where a tensor is too small.
-#[allow(clippy::too_many_arguments, reason = "the sizes of one pass; a struct would be used once")]
-pub fn record_columns(
-    recorder: &mut Recorder,
-    x: &Tensor,
-    [w, first_row]: [u32; 2],
-    axis: &AxisTaps,
-    mean: [f32; 3],
-    scale: [f32; 3],
-    c: &Tensor,
-    to: u32,
-) -> Result<()> {
-    check("resized image", u64::from(to) + words(&[axis.out, w, 4]), c)?;
-    let four = |v: [f32; 3]| [v[0], v[1], v[2], 0.0];
-    let params = ColumnParams {
-        w,
-        out_h: axis.out,
-        taps: axis.taps,
-        first_row,
-        mean: four(mean),
-        scale: four(scale),
-        to4: to / 4,
-        pad: [0; 3],
-    };
-    let kernel = recorder.device().kernel(&COLUMNS, &[], flag_f16(c.is_f16()))?;
-    let grid = grid_64("resize", words(&[axis.out, w]), recorder.device().caps())?;
-    let shape = format!("{}x{w}", axis.out);
-    recorder.dispatch(&kernel, &shape, &[x, &axis.window, &axis.coefficients, c], &params, grid)
+/// Second pass, along columns: rows `rows` of the resized image as `[rows][w][4]` floats `(v - mean) * scale`.
+/// Mean and scale are in units of 8-bit values.
+#[derive(Debug)]
+pub struct Columns<'a> {
+    /// `[..][w]` packed pixels.
+    pub x: &'a Tensor,
+    /// Row of the image that `x` begins with: the first that the wanted rows touch, or one above it.
+    pub first_row: u32,
+    /// Columns.
+    pub w: u32,
+    /// Taps of all rows of the resized image.
+    pub axis: &'a AxisTaps,
+    /// Rows wanted.
+    pub rows: Range<u32>,
+    /// Subtracted.
+    pub mean: [f32; 3],
+    /// Multiplied with.
+    pub scale: [f32; 3],
+    /// Where they go; it may be stored as f16.
+    pub c: &'a Tensor,
+    /// Value of `c` that they begin at, a multiple of 4.
+    pub to: u32,
+}
+
+impl Columns<'_> {
+    /// Records the pass.
+    ///
+    /// # Errors
+    /// [`crate::Error::Limit`] where a tensor is too small or there are no such rows.
+    pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
+        let Self { x, w, axis, c, to, .. } = *self;
+        let (first_out, out_h) = rows_of("resized image", &self.rows, axis.out)?;
+        check("resized image", u64::from(to) + words(&[out_h, w, 4]), c)?;
+        let four = |v: [f32; 3]| [v[0], v[1], v[2], 0.0];
+        let params = ColumnParams {
+            w,
+            out_h,
+            taps: axis.taps,
+            first_row: self.first_row,
+            mean: four(self.mean),
+            scale: four(self.scale),
+            to4: to / 4,
+            first_out,
+            pad: [0; 2],
+        };
+        let kernel = recorder.device().kernel(&COLUMNS, &[], flag_f16(c.is_f16()))?;
+        let grid = grid_64("resize", words(&[out_h, w]), recorder.device().caps())?;
+        let shape = format!("{out_h}x{w}");
+        recorder.dispatch(&kernel, &shape, &[x, &axis.window, &axis.coefficients, c], &params, grid)
+    }
 }

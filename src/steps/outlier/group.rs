@@ -3,23 +3,23 @@
 use crate::gpu::{Recorder, Shader, Tensor, grid_1d, shader};
 use crate::steps::checks::check;
 use crate::{Error, Result};
+use std::ops::Range;
 
 pub(super) static GATHER: Shader = shader!("outlier/group", entry: "gather");
 pub(super) static CENTRE: Shader = shader!("outlier/group", entry: "centre");
 pub(super) static SHIFT: Shader = shader!("outlier/group", entry: "shift");
 
-/// Copies grid positions `p0 .. p0 + groups` of one chunk of images, image by image in `z`, into a block of
-/// groups: `block[b][first + i] = z[i][p0 + b]`. One call per chunk fills a block.
+/// Copies grid positions `p0 .. p0 + groups` of all images, as far as one chunk of patches has them, into a
+/// block of groups: `block[b][i]` is the patch at position `p0 + b` of image `i`. One call per chunk fills a
+/// block.
 #[derive(Debug)]
 pub struct Gather<'a> {
-    /// `[images][positions][r]`.
+    /// `[rows][r]`.
     pub z: &'a Tensor,
     /// `[groups][n][r]`.
     pub block: &'a Tensor,
-    /// Images in this chunk.
-    pub images: u32,
-    /// Index of the chunk's first image among all `n`.
-    pub first: u32,
+    /// Patches in this chunk, numbered image by image.
+    pub rows: Range<u32>,
     /// Images in all.
     pub n: u32,
     /// Grid positions of an image.
@@ -42,6 +42,8 @@ struct Params {
     first: u32,
     positions: u32,
     p0: u32,
+    row0: u32,
+    rows: u32,
     q: u32,
 }
 
@@ -52,23 +54,27 @@ impl Gather<'_> {
     /// [`Error::Limit`] where a tensor is too small, `r` is not a multiple of 4, or images or positions pass
     /// the end.
     pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
-        let Self { images, first, n, positions, p0, groups, r, .. } = *self;
-        let shape = format!("{images}x{groups}x{r}");
+        let &Self { ref rows, n, positions, p0, groups, r, .. } = self;
         check_depth("gather", r)?;
-        if u64::from(first) + u64::from(images) > u64::from(n)
+        if rows.start > rows.end
+            || u64::from(rows.end) > words(&[n, positions])
             || u64::from(p0) + u64::from(groups) > u64::from(positions)
         {
             return Err(Error::Limit(format!(
-                "gather {shape}: images {first}+{images} of {n}, positions {p0}+{groups} of {positions}"
+                "gather: patches {rows:?} and positions {p0}+{groups} of {n} images of {positions}"
             )));
         }
-        check("gather z", words(&[images, positions, r]), self.z)?;
+        let first = rows.start / positions.max(1);
+        let images = rows.end.div_ceil(positions.max(1)) - first;
+        let shape = format!("{images}x{groups}x{r}");
+        let (row0, rows) = (rows.start, rows.end - rows.start);
+        check("gather z", words(&[rows, r]), self.z)?;
         check("gather block", words(&[groups, n, r]), self.block)?;
         let total = words(&[images, groups, r / 4]);
         if total == 0 {
             return Ok(());
         }
-        let params = Params { groups, n, r4: r / 4, images, first, positions, p0, q: 0 };
+        let params = Params { groups, n, r4: r / 4, images, first, positions, p0, row0, rows, q: 0 };
         let kernel = recorder.device().kernel(&GATHER, &[], &[])?;
         let grid = grid_1d((total as u32).div_ceil(64), recorder.device().caps().max_groups);
         recorder.dispatch(&kernel, &shape, &[self.z, self.block], &params, grid)
