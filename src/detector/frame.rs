@@ -7,9 +7,6 @@ use crate::settings::{FitAspect, FitOptions, Geometry, Size};
 use crate::{Error, Result};
 use rayon::prelude::*;
 
-/// A picture whose aspect differs from the frame's by no more than this share is as good as of its shape.
-const ALIKE: f64 = 0.1;
-
 /// Rows and columns of the frame for the images of `source` (docs/method.md, section 1), which hears of images
 /// of another shape through `progress`.
 ///
@@ -36,8 +33,9 @@ pub(crate) fn frame_of(
     let aspect =
         if exact { 1.0 } else { median(sizes.iter().flatten().map(|&size| aspect_of(size)).collect()) };
     let frame = options.size.frame(aspect, network.stride())?;
+    let framing = options.framing(frame);
     let odd: Vec<usize> =
-        (0..sizes.len()).filter(|&i| sizes[i].is_some_and(|size| !is_alike(size, frame))).collect();
+        (0..sizes.len()).filter(|&i| sizes[i].is_some_and(|size| !framing.is_alike(size))).collect();
     if let Some(&first) = odd.first() {
         let [width, height] = sizes[first].unwrap_or_default();
         let what = match options.fit_aspect {
@@ -63,12 +61,6 @@ pub(crate) fn frame_of(
 /// Width by height.
 fn aspect_of([width, height]: [u32; 2]) -> f64 {
     f64::from(width) / f64::from(height)
-}
-
-/// Whether a picture of `[width, height]` has the shape of a frame of `[rows, columns]`.
-pub(crate) fn is_alike(size: [u32; 2], [rows, columns]: [u32; 2]) -> bool {
-    let ratio = aspect_of(size) / aspect_of([columns, rows]);
-    ratio.max(1.0 / ratio) <= 1.0 + ALIKE
 }
 
 /// The middle one, the smaller of two; 1 where there is none.
@@ -99,10 +91,8 @@ mod tests {
         assert_eq!(of(FitOptions::default().size(Size::Shorter(64))), [64, 128]);
         assert_eq!(of(FitOptions::default().size(Size::Exact { width: 96, height: 200 })), [208, 96]);
         assert_eq!(of(FitOptions::paper(64, 50)), [50, 50]);
-        assert!(
-            is_alike([84, 40], [176, 368])
-                && is_alike([80, 40], [176, 368])
-                && !is_alike([500, 40], [176, 368])
-        );
+        let framing = FitOptions::default().framing([176, 368]);
+        let alike = [[84, 40], [80, 40], [500, 40]].map(|size| framing.is_alike(size));
+        assert_eq!(alike, [true, true, false]);
     }
 }

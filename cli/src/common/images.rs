@@ -1,7 +1,7 @@
 //! Image files on their way into the library.
 
 use softpatch::data::{FileSource, ImageSource, OwnedImage};
-use softpatch::detector::{Framing, ModelInfo};
+use softpatch::detector::{Framing, ModelInfo, Way};
 use softpatch::{Error, Result};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -27,6 +27,8 @@ pub struct Files {
     on_error: OnError,
     damaged: Mutex<BTreeMap<usize, Error>>,
     pictures: Mutex<HashMap<usize, OwnedImage>>,
+    /// Those of another shape than the frame's, with their sizes.
+    odd: Mutex<BTreeMap<usize, [u32; 2]>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -38,7 +40,7 @@ impl Files {
     pub fn new(paths: Vec<PathBuf>, info: &ModelInfo, keep: bool, on_error: OnError) -> Self {
         let (source, framing) = (FileSource::new(paths, info.options.decode()), info.framing());
         let (damaged, pictures) = (Mutex::default(), Mutex::default());
-        Self { source, framing, keep, on_error, damaged, pictures }
+        Self { source, framing, keep, on_error, damaged, pictures, odd: Mutex::default() }
     }
 
     /// The files.
@@ -59,6 +61,10 @@ impl Files {
     fn read(&self, index: usize) -> Result<OwnedImage> {
         let image = self.source.load(index)?.into_owned();
         check_shape(&self.paths()[index], &image, self.framing)?;
+        let size = [image.width, image.height];
+        if !self.framing.is_alike(size) {
+            lock(&self.odd).insert(index, size);
+        }
         if self.keep {
             lock(&self.pictures).insert(index, image.clone());
         }
@@ -80,7 +86,24 @@ impl ImageSource for Files {
     }
 
     fn notes(&self) -> Vec<String> {
-        self.source.notes()
+        let mut notes = self.source.notes();
+        let odd = lock(&self.odd);
+        if let Some((&first, [width, height])) = odd.first_key_value() {
+            let how = match self.framing.way {
+                Way::Pad => "padded",
+                Way::Cut => "cut, and not looked at beside the frame",
+                _ => "stretched",
+            };
+            let [rows, columns] = self.framing.frame;
+            notes.push(format!(
+                "{} of {} images differ from the aspect of the model's frame, {columns}x{rows}, by more than a tenth, such \
+                 as {} ({width}x{height}): they are {how}",
+                odd.len(),
+                self.len(),
+                self.name(first)
+            ));
+        }
+        notes
     }
 
     fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>> {

@@ -108,6 +108,19 @@ impl Framing {
     }
 }
 
+/// A picture whose aspect differs from the frame's by no more than this share is as good as of its shape.
+const ALIKE: f64 = 0.1;
+
+impl Framing {
+    /// Whether a picture of `[width, height]` pixels has the frame's aspect, within a tenth; of the middle alone,
+    /// pictures may have any.
+    pub fn is_alike(&self, [width, height]: [u32; 2]) -> bool {
+        let [rows, columns] = self.frame.map(f64::from);
+        let ratio = f64::from(width) * rows / (f64::from(height) * columns);
+        matches!(self.way, Way::Middle { .. }) || ratio.max(1.0 / ratio) <= 1.0 + ALIKE
+    }
+}
+
 /// `side * to / from`, to the nearest whole number but at least 1.
 fn rounded(side: u32, to: u32, from: u32) -> u64 {
     let (side, to, from) = (u64::from(side), u64::from(to), u64::from(from));
