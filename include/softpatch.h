@@ -210,7 +210,7 @@ typedef struct {
     int32_t adapter_index;
     // `SOFTPATCH_POWER_HIGH` or `SOFTPATCH_POWER_LOW`.
     uint32_t power;
-    // Bytes, on device and host together, for what grows with the number of training images in a fit;
+    // Bytes, on device and host together, for what grows with number and size of the training images in a fit;
     // features past it wait in temporary files.
     uint64_t memory_budget;
     // File with the weights of a backbone: safetensors with the names of torchvision, timm or

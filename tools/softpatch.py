@@ -2,7 +2,7 @@
 
     import softpatch
     context = softpatch.Context()
-    detector = context.fit([image, ...], crop=224)       # or context.fit("folder"), context.load("model")
+    detector = context.fit([image, ...], size=256)       # or context.fit("folder"), context.load("model")
     score = detector.score(image, map="source")           # score.score, score.anomalous, score.peak, score.map
     for region in detector.regions(score.map): ...        # region.bbox, region.area, region.contour, ...
     with detector.stream(limit=4) as stream:
@@ -71,11 +71,13 @@ NAMED = {
     "embedding": {"auto": 0, "concat": 1, "pooled": 2},
     "compat": {"none": 0, "official": 1},
     "precision": {"f32": 0, "f16": 1},
+    "geometry": {"whole": 0, "paper": 1},
+    "fit_aspect": {"stretch": 0, "pad": 1, "crop": 2},
 }
 # Those that are on or off.
 FLAGS = ("soft_weights", "exif")
 STAGES = ("features", "denoise", "coreset", "calibrate")
-MAPS = {None: 0, "grid": 1, "crop": 2, "source": 3}
+MAPS = {None: 0, "grid": 1, "frame": 2, "source": 3}
 ABI_VERSION = 2
 
 
@@ -92,6 +94,10 @@ class _ContextOptions(c.Structure):
         ("cache_folder", c.c_char_p),
         ("no_self_test", c.c_uint32),
     ]
+
+
+class _Size(c.Structure):
+    _fields_ = [("width", c.c_uint32), ("height", c.c_uint32)]
 
 
 class _FitOptions(c.Structure):
@@ -118,8 +124,12 @@ class _FitOptions(c.Structure):
         ("white", c.c_double),
         ("layout", c.c_char_p),
         ("take", c.c_char_p),
+        ("geometry", c.c_uint32),
+        ("fit_aspect", c.c_uint32),
+        ("size", _Size),
         ("group", c.c_uint32),
         ("window", c.c_uint32),
+        ("roi", c.c_char_p),
     ]
 
 
@@ -311,6 +321,15 @@ def _string(setting, value, takes="a string"):
     if not isinstance(value, str):
         raise TypeError(f"{setting} is {value!r}; it takes {takes}")
     return value.encode()
+
+
+def _size(value):
+    """None or "auto", the shorter side, or (width, height)."""
+    if value is None or isinstance(value, str) and value == "auto":
+        return _Size(0, 0)
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        return _Size(*(_whole("size", side) for side in value))
+    return _Size(_whole("size", value, takes="the shorter side, (width, height) or None"), 0)
 
 
 def _strings(setting, value, kinds=str):
@@ -557,6 +576,10 @@ class Context(_Owner):
                 number = _named(name, value)
             elif name in FLAGS:
                 number = _flag(name, value)
+            elif name == "size":
+                number = _size(value)
+            elif name == "roi":
+                number = os.fsencode(value)
             elif known[name] is c.c_double:
                 number = _real(name, value)
             else:
@@ -564,6 +587,8 @@ class Context(_Owner):
             setattr(options, name, number)
         if "crop" in settings and "resize" not in settings:
             options.resize = options.crop * 8 // 7
+        if {"crop", "resize"} & set(settings) and "geometry" not in settings:
+            options.geometry = NAMED["geometry"]["paper"]
         if layout is not None:
             options.layout = _string("layout", layout)
         options.take = b"\n".join(_strings("take", take, (str, bytes, os.PathLike))) or None
@@ -667,7 +692,7 @@ class Detector(_Owner):
         return self._model_bits if bits is None else _whole("bits", bits)
 
     def score(self, images, map=None, order="rgb", bits=None):
-        """Scores an image, or images in a list or an array of four axes. `map` is None, "grid", "crop" or "source"; `bits` of
+        """Scores an image, or images in a list or an array of four axes. `map` is None, "grid", "frame" or "source"; `bits` of
         arrays of uint16 are those of the fit unless given."""
         # Without a map the peak comes from the patches.
         kind, bits = _map_kind(map) or MAPS["grid"], self._bits(bits)

@@ -89,7 +89,7 @@ class Softpatch(unittest.TestCase):
 
     def test_layouts_agree(self):
         rgb = image(7)
-        want = self.detector.score(rgb, map="crop")
+        want = self.detector.score(rgb, map="frame")
         wide = np.zeros((SIDE, SIDE + 9, 3), np.uint8)
         wide[:, 4 : 4 + SIDE] = rgb
         alpha = np.dstack([rgb, np.full((SIDE, SIDE), 3, np.uint8)])
@@ -100,7 +100,7 @@ class Softpatch(unittest.TestCase):
             (np.asfortranarray(rgb), "rgb"),
             (alpha, "rgb"),
         ]:
-            got = self.detector.score(array, map="crop", order=order)
+            got = self.detector.score(array, map="frame", order=order)
             np.testing.assert_array_equal(got.map, want.map)
         grey = rgb[:, :, 0]
         a = self.detector.score(grey, map="grid")
@@ -200,9 +200,9 @@ class Softpatch(unittest.TestCase):
             path = os.path.join(folder, "model")
             self.detector.save(path)
             again = [self.context.load(path), self.context.load(self.detector.to_bytes())]
-        want = self.detector.score(image(9), map="crop")
+        want = self.detector.score(image(9), map="frame")
         for detector in again:
-            np.testing.assert_array_equal(detector.score(image(9), map="crop").map, want.map)
+            np.testing.assert_array_equal(detector.score(image(9), map="frame").map, want.map)
 
     def test_stream(self):
         frames = [image(i, SIDE + i) for i in range(5)] * 6
@@ -293,7 +293,7 @@ class Softpatch(unittest.TestCase):
         def fit(**settings):
             return lambda: self.context.fit([image(0)] * 4, **settings)
 
-        maps = ("map is 'full'", "None", "'grid'", "'crop'", "'source'")
+        maps = ("map is 'full'", "None", "'grid'", "'frame'", "'source'")
         self.refused(ValueError, lambda: self.detector.score(image(0), map="full"), *maps)
         self.refused(ValueError, lambda: self.detector.stream(map="full"), *maps)
         known = {name for name, _ in softpatch._FitOptions._fields_} - {"struct_size"} | {"order", "progress"}

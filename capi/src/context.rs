@@ -46,7 +46,7 @@ pub struct softpatch_context_options {
     pub adapter_index: i32,
     /// `SOFTPATCH_POWER_HIGH` or `SOFTPATCH_POWER_LOW`.
     pub power: u32,
-    /// Bytes, on device and host together, for what grows with the number of training images in a fit;
+    /// Bytes, on device and host together, for what grows with number and size of the training images in a fit;
     /// features past it wait in temporary files.
     pub memory_budget: u64,
     /// File with the weights of a backbone: safetensors with the names of torchvision, timm or

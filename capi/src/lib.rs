@@ -39,6 +39,7 @@
     reason = "every function returns a status; the codes say what they mean"
 )]
 
+mod choices;
 mod context;
 mod fit;
 mod fit_options;
@@ -50,6 +51,7 @@ mod score;
 mod status;
 mod stream;
 
+pub use choices::*;
 pub use context::*;
 pub use fit::*;
 pub use fit_options::*;

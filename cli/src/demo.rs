@@ -190,7 +190,7 @@ fn sheet_rows(scored: &Scored, order: &[usize]) -> Outcome<Vec<SheetRow>> {
             mask: Some(
                 scored.masks[index].as_ref().map_or_else(|| vec![false; pixels], |m| m.pixels.clone()),
             ),
-            map: scored.maps[index].0.clone(),
+            map: scored.maps[index].map.clone(),
             score: score.score,
             verdict: score.anomalous.map(|a| if a { Verdict::Anomalous } else { Verdict::Normal }),
         });

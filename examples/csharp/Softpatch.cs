@@ -41,6 +41,8 @@ public struct Result
 
 public enum Discriminator : uint { Lof = 0, Nearest = 1, Gaussian = 2, None = 3 }
 
+public enum Group : uint { Position = 0, Window = 1, Global = 2 }
+
 public enum Embedding : uint { Auto = 0, Concat = 1, Pooled = 2 }
 
 public enum Compat : uint { None = 0, Official = 1 }
@@ -75,6 +77,8 @@ public struct FitOptions
     public double White;
     internal IntPtr Layout;
     internal IntPtr Take;
+    public Group Group;
+    public uint Window;
 
     public static FitOptions Default
     {

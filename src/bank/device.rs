@@ -2,7 +2,6 @@
 
 use super::{Axes, tree};
 use crate::gpu::{Device, Recorder, Tensor};
-use crate::steps::check as check_words;
 use crate::steps::search::lift::{Lift, TAIL};
 use crate::steps::search::patch_score::PatchScore;
 use crate::steps::search::search::{Search, SearchShape, SkipOwn};
@@ -65,7 +64,7 @@ pub struct BankData<'a> {
     pub dim: u32,
 }
 
-/// Buffers of a search of at most `queries` queries.
+/// Buffers of a search.
 pub struct SearchBuffers {
     lifted: Tensor,
     bounds: Tensor,
@@ -74,7 +73,9 @@ pub struct SearchBuffers {
     /// One counter: bank rows that were measured in full since it was cleared.
     pub finished: Tensor,
     unset: Tensor,
+    /// Queries at a time at most, and those there are in all.
     queries: u32,
+    of: u32,
 }
 
 impl SearchBuffers {
@@ -83,17 +84,8 @@ impl SearchBuffers {
     pub fn cover(&self, device: &Device, looked_at: &[bool]) {
         // At distance 0 from no row: no row is nearer.
         let start = |inside: &bool| [if *inside { f32::INFINITY } else { 0.0 }.to_bits(), u32::MAX];
-        let starts: Vec<[u32; 2]> = looked_at.iter().take(self.unset.len() / 2).map(start).collect();
+        let starts: Vec<[u32; 2]> = looked_at.iter().take(self.of as usize).map(start).collect();
         device.write(&self.unset, 0, &starts);
-    }
-
-    /// The same buffers where a batch has `patches` patches and takes several searches.
-    ///
-    /// # Errors
-    /// [`Error::Device`] where memory is out.
-    pub fn of_batch(self, device: &Device, patches: usize) -> Result<Self> {
-        let unset: Vec<[u32; 2]> = vec![[f32::INFINITY.to_bits(), u32::MAX]; patches];
-        Ok(Self { unset: device.upload(&unset, "no neighbour")?, ..self })
     }
 }
 
@@ -225,14 +217,14 @@ impl Bank {
         4 * u64::from(self.lifted + tiles + 4)
     }
 
-    /// Buffers for searches of at most `queries` queries.
+    /// Buffers for searches of at most `queries` queries at a time, of `of` that there are.
     ///
     /// # Errors
     /// [`Error::Limit`] where they pass the device's bindings.
-    pub fn search(&self, device: &Device, queries: u32) -> Result<SearchBuffers> {
+    pub fn search(&self, device: &Device, queries: u32, of: u32) -> Result<SearchBuffers> {
         let tiles = self.parts.iter().map(|p| self.shape.tiles(p.rows)).max().unwrap_or(4) as usize;
         let q = queries as usize;
-        let unset: Vec<[u32; 2]> = vec![[f32::INFINITY.to_bits(), u32::MAX]; q];
+        let unset: Vec<[u32; 2]> = vec![[f32::INFINITY.to_bits(), u32::MAX]; of as usize];
         Ok(SearchBuffers {
             lifted: device.alloc(q * self.lifted as usize, "query lifted")?,
             bounds: device.alloc(q * tiles, "tile bounds")?,
@@ -240,45 +232,32 @@ impl Bank {
             finished: device.alloc(1, "finished rows")?,
             unset: device.upload(&unset, "no neighbour")?,
             queries,
+            of,
         })
     }
 
-    /// Records the search of the nearest bank row for `q` queries `x` `[q][dim]`; the result is in
-    /// [`SearchBuffers::best`], and [`SearchBuffers::finished`] goes on.
+    /// Records the search of the nearest bank row for queries `queries` of all, which are `x` `[queries][dim]`; the
+    /// result is in [`SearchBuffers::best`], from its start on, and [`SearchBuffers::finished`] goes on.
     ///
     /// # Errors
-    /// [`Error::Limit`] where `q` passes the search's size.
+    /// [`Error::Limit`] where they pass the search's size.
     pub fn record(
         &self,
         recorder: &mut Recorder,
         buffers: &SearchBuffers,
         x: &Tensor,
-        q: u32,
+        queries: Range<u32>,
         skip: Option<SkipOwn>,
     ) -> Result<()> {
-        self.record_from(recorder, buffers, x, [0, q], skip)
-    }
-
-    /// The same for queries that are patches `first .. first + q` of a batch.
-    ///
-    /// # Errors
-    /// As [`Bank::record`]; [`Error::Limit`] where they pass the batch.
-    pub fn record_from(
-        &self,
-        recorder: &mut Recorder,
-        buffers: &SearchBuffers,
-        x: &Tensor,
-        [first, q]: [u32; 2],
-        skip: Option<SkipOwn>,
-    ) -> Result<()> {
-        check_words("patches of a batch", 2 * (u64::from(first) + u64::from(q)), &buffers.unset)?;
-        if q > buffers.queries {
-            return Err(Error::Limit(format!("{q} queries in a search for {}", buffers.queries)));
+        let q = queries.len() as u32;
+        if q > buffers.queries || queries.end > buffers.of {
+            let SearchBuffers { queries: most, of, .. } = buffers;
+            return Err(Error::Limit(format!("queries {queries:?} in a search for {most} of {of}")));
         }
         if q == 0 {
             return Ok(());
         }
-        recorder.copy(&buffers.unset, 2 * first as usize, &buffers.best, 0, 2 * q as usize);
+        recorder.copy(&buffers.unset, 2 * queries.start as usize, &buffers.best, 0, 2 * q as usize);
         self.record_lift(recorder, x, q, &buffers.lifted)?;
         for part in &self.parts {
             Search {

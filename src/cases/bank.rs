@@ -87,7 +87,7 @@ pub fn neighbor(device: &Device, [q, m, d]: [usize; 3], skip: bool) -> Result<Ca
     };
     let bank = Bank::new(device, &data)?;
     let q = q.min(bank.max_queries(device) as usize);
-    let search = bank.search(device, q as u32)?;
+    let search = bank.search(device, q as u32, q as u32)?;
     let x = device.upload(&queries[..q * d], "queries")?;
     let (scores, top) = (device.alloc(q, "scores")?, device.alloc(1, "top")?);
     let skip_own = skip.then_some(SkipOwn { first_image: 1, queries_per_image: q as u32 });
@@ -100,7 +100,7 @@ pub fn neighbor(device: &Device, [q, m, d]: [usize; 3], skip: bool) -> Result<Ca
         device,
         |recorder| {
             recorder.clear(&search.finished);
-            bank.record(recorder, &search, &x, q as u32, skip_own)?;
+            bank.record(recorder, &search, &x, 0..q as u32, skip_own)?;
             bank.record_scores(recorder, &search, [1, q as u32, 0], &scores, &top)
         },
         move |device| {

@@ -1,16 +1,11 @@
 //! What a fit keeps of all training images: projected vectors, and the embeddings.
 
-use super::Progress;
-use super::ingest::{Run, embed};
 use super::patch_store::{PatchStore, Place};
 use super::projection::{Projection, record_projection, sample_rows};
 use crate::ahead::read_ahead;
-use crate::backbone::{Extractor, Feed};
-use crate::data::ImageSource;
 use crate::gpu::{Device, Recorder, Tensor};
-use crate::settings::{FeatureShape, FitOptions, Layout, Parts};
+use crate::settings::Parts;
 use crate::spool::Spool;
-use crate::steps::coreset::bank_rows;
 use crate::steps::outlier::group::Gather;
 use crate::steps::patches::projection::projection_matrix;
 use crate::{Error, Result};
@@ -18,19 +13,24 @@ use crate::{Error, Result};
 /// Patches of a pass at a time at most: few beside what a device holds, many beside what keeps it busy.
 const AT_A_TIME: usize = 1 << 14;
 
-enum Embeddings {
+/// Where the embeddings are.
+pub(super) enum Embeddings {
+    /// Beside the projected vectors.
     Kept(PatchStore),
     /// The projected vectors are the embeddings.
     Projected,
+    /// Nowhere.
     Dropped,
 }
 
 /// Features of all training images.
 pub(crate) struct Features {
-    device: Device,
+    /// Where they are used.
+    pub(super) device: Device,
     /// Projected vectors `[images * positions][r]`.
     pub z: PatchStore,
-    embeddings: Embeddings,
+    /// The embeddings.
+    pub(super) embeddings: Embeddings,
     /// Sizes of what else is in memory.
     pub parts: Parts,
     /// Training images.
@@ -47,215 +47,7 @@ pub(crate) struct Features {
     pub covered: Option<Vec<bool>>,
 }
 
-/// Collects features, a batch at a time.
-struct Collector<'a> {
-    features: Features,
-    projection: Option<&'a Projection>,
-    /// The map with its bias, once the first image is there.
-    map: Option<(Tensor, Tensor)>,
-    /// Patches at a time at most.
-    most: usize,
-    projected: Tensor,
-}
-
-impl<'a> Collector<'a> {
-    /// Room for features of `shape` within `options.memory`, of which the work beside it has `beside` bytes, taken
-    /// up to `most` patches at a time; with `keep`, the embeddings are kept, too.
-    fn new(
-        device: &Device,
-        shape: FeatureShape,
-        projection: Option<&'a Projection>,
-        [most, beside]: [usize; 2],
-        options: &FitOptions,
-        keep: bool,
-    ) -> Result<Self> {
-        let FeatureShape { images, positions, columns, dim } = shape;
-        let r = projection.map_or(dim, |p| p.r);
-        let beside = (beside + 4 * most * r) as u64;
-        let layout = Layout::new(shape, r, options, keep && projection.is_some(), beside)?;
-        let rows = images * positions;
-        let z = PatchStore::new(device, [rows, r], layout.z_on_disk, "projected patches")?;
-        let embeddings = if !keep {
-            Embeddings::Dropped
-        } else if projection.is_none() {
-            Embeddings::Projected
-        } else {
-            Embeddings::Kept(PatchStore::new(device, [rows, dim], layout.embeddings_on_disk, "embeddings")?)
-        };
-        let parts = layout.parts;
-        Ok(Self {
-            features: Features {
-                device: device.clone(),
-                z,
-                embeddings,
-                parts,
-                covered: None,
-                images,
-                positions,
-                columns,
-                r,
-                dim,
-            },
-            projection,
-            map: None,
-            most,
-            projected: device.alloc(most * r, "projected batch")?,
-        })
-    }
-
-    /// Takes what there is of the next patches.
-    fn push(&mut self, run: &Run<'_>) -> Result<()> {
-        let &Run { first, count, x } = run;
-        let Some(projection) = self.projection else { return self.keep(first, count, [x, x], [true, true]) };
-        if self.map.is_none() {
-            // Of the first image alone, and of all of it, whatever comes at a time: the map must not depend on that.
-            let positions = self.features.positions;
-            let rows = sample_rows(positions);
-            let sample = match (first + count >= positions, first) {
-                (true, 0) if rows.len() == positions => x.clone(),
-                (true, 0) => rows_of(&self.features.device, x, &rows, self.features.dim)?,
-                _ => {
-                    self.keep(first, count, [x, x], [false, true])?;
-                    if first + count < positions {
-                        return Ok(());
-                    }
-                    self.features.device.upload(&self.features.gather(&rows)?, "sample of an image")?
-                }
-            };
-            let device = &self.features.device;
-            let w = projection.upload(device, &sample, rows.len())?;
-            self.map = Some((w, device.alloc(projection.r, "no bias")?));
-            if first > 0 {
-                return self.catch_up(first + count);
-            }
-        }
-        self.project(count, x)?;
-        let projected = self.projected.clone();
-        self.keep(first, count, [&projected, x], [true, true])
-    }
-
-    /// Projects the patches before `end`, whose embeddings are kept already.
-    fn catch_up(&mut self, end: usize) -> Result<()> {
-        let projected = self.projected.clone();
-        let x = self.features.device.alloc(self.most * self.features.dim, "embeddings of an image")?;
-        for first in (0..end).step_by(self.most) {
-            let count = self.most.min(end - first);
-            self.features.load(first, count, &x)?;
-            self.project(count, &x)?;
-            self.keep(first, count, [&projected, &x], [true, false])?;
-        }
-        Ok(())
-    }
-
-    /// Submits the projection of `count` embeddings.
-    fn project(&self, count: usize, x: &Tensor) -> Result<()> {
-        let Features { device, r, dim, .. } = &self.features;
-        let Some((w, bias)) = &self.map else { return Ok(()) };
-        let mut recorder = Recorder::new(device);
-        record_projection(&mut recorder, x, w, bias, &self.projected, [count, *dim, *r])?;
-        recorder.run()
-    }
-
-    /// Keeps patches from projected vectors and embeddings, or one of them.
-    fn keep(&self, first: usize, count: usize, from: [&Tensor; 2], which: [bool; 2]) -> Result<()> {
-        let Features { device, z, embeddings, .. } = &self.features;
-        let mut taken = vec![(z, from[0], which[0])];
-        if let Embeddings::Kept(kept) = embeddings {
-            taken.push((kept, from[1], which[1]));
-        }
-        taken.retain(|(.., wanted)| *wanted);
-        let mut recorder = Recorder::new(device);
-        taken.iter().for_each(|(kept, from, _)| kept.record(&mut recorder, first, count, from));
-        recorder.run()?;
-        taken.iter().try_for_each(|(kept, from, _)| kept.submitted(first, count, from))?;
-        // Bounds the work in flight to one batch while the next one decodes.
-        device.wait()
-    }
-}
-
-/// Rows `rows` of `x` `[..][dim]`.
-fn rows_of(device: &Device, x: &Tensor, rows: &[u32], dim: usize) -> Result<Tensor> {
-    let pairs: Vec<[u32; 2]> = (0..).zip(rows).map(|(to, &from)| [from, to]).collect();
-    let list = device.upload(&pairs, "sampled rows")?;
-    let sample = device.alloc(rows.len() * dim, "sample of an image")?;
-    let mut recorder = Recorder::new(device);
-    bank_rows::record(&mut recorder, x, &list, rows.len() as u32, dim as u32, &sample)?;
-    recorder.run()?;
-    Ok(sample)
-}
-
 impl Features {
-    /// Runs every image of `source` through the backbone.
-    pub fn extract(
-        device: &Device,
-        extractor: &mut Extractor,
-        feed: &mut Feed,
-        source: &dyn ImageSource,
-        options: &FitOptions,
-        progress: &dyn Progress,
-    ) -> Result<Self> {
-        let [h, w] = extractor.grid();
-        let (positions, dim) = (h as usize * w as usize, extractor.dim() as usize);
-        let shape = FeatureShape { images: source.len(), positions, columns: w as usize, dim };
-        let projection = Projection::random(dim, options);
-        let most = extractor.embedding().len() / dim;
-        let sizes = [most, extractor.bytes() as usize];
-        let mut all = Collector::new(device, shape, projection.as_ref(), sizes, options, true)?;
-        embed(extractor, feed, source, progress, |run| all.push(&run))?;
-        Ok(all.features)
-    }
-
-    /// Collects embeddings that are at hand: `load` fills `[positions][dim]` of an image.
-    pub fn from_embeddings(
-        device: &Device,
-        shape: FeatureShape,
-        projection: Option<&Projection>,
-        batch: usize,
-        options: &FitOptions,
-        load: impl FnMut(usize, &mut [f32]) -> Result<()>,
-    ) -> Result<Self> {
-        let most = batch * shape.positions;
-        let all = Collector::new(device, shape, projection, [most, 0], options, true)?;
-        Self::collect(device, shape, batch, all, load)
-    }
-
-    /// Collects the projected vectors alone; [`Features::gather`] and [`Features::load`] have nothing to
-    /// give then.
-    pub fn projected(
-        device: &Device,
-        shape: FeatureShape,
-        projection: &Projection,
-        batch: usize,
-        options: &FitOptions,
-        load: impl FnMut(usize, &mut [f32]) -> Result<()>,
-    ) -> Result<Self> {
-        let most = batch * shape.positions;
-        let all = Collector::new(device, shape, Some(projection), [most, 0], options, false)?;
-        Self::collect(device, shape, batch, all, load)
-    }
-
-    fn collect(
-        device: &Device,
-        shape: FeatureShape,
-        batch: usize,
-        mut all: Collector<'_>,
-        mut load: impl FnMut(usize, &mut [f32]) -> Result<()>,
-    ) -> Result<Self> {
-        let image = shape.positions * shape.dim;
-        let x = device.alloc(batch * image, "embeddings at hand")?;
-        let mut values = vec![0.0_f32; batch * image];
-        for start in (0..shape.images).step_by(batch) {
-            let count = batch.min(shape.images - start);
-            for i in 0..count {
-                load(start + i, &mut values[i * image..(i + 1) * image])?;
-            }
-            device.write(&x, 0, &values[..count * image]);
-            let (first, count) = (start * shape.positions, count * shape.positions);
-            all.push(&Run { first, count, x: &x })?;
-        }
-        Ok(all.features)
-    }
-
     /// Whether a patch (image-major number) is looked at.
     pub fn covers(&self, patch: u32) -> bool {
         self.covered.as_ref().is_none_or(|covered| covered[patch as usize])
@@ -275,19 +67,16 @@ impl Features {
     /// Leaves out the patches that `covered` `[images][positions]` has as false: their projected vectors become
     /// infinite, which are nobody's neighbours.
     pub fn cover(&mut self, covered: Vec<bool>) -> Result<()> {
-        /// Rows at a time: enough for a picture's padding, small beside the features.
-        const ROWS: usize = 8192;
-        let most = self.positions.min(ROWS);
+        let most = self.at_a_time();
         let nothing = self.device.upload(&vec![f32::INFINITY; most * self.r], "nothing")?;
         for (image, covered) in covered.chunks_exact(self.positions).enumerate() {
             let mut at = 0;
             for run in covered.chunk_by(|a, b| a == b) {
-                for part in run.chunks(most) {
-                    if !part[0] {
-                        self.z.fill(image * self.positions + at, part.len(), &nothing)?;
-                    }
-                    at += part.len();
+                for start in (0..run.len()).step_by(most).filter(|_| !run[0]) {
+                    let first = image * self.positions + at + start;
+                    self.z.fill(first, most.min(run.len() - start), &nothing)?;
                 }
+                at += run.len();
             }
         }
         self.covered = Some(covered);

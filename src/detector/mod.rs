@@ -1,5 +1,6 @@
 //! The order of the method: fit, denoise, select, score; nothing about GPUs.
 
+mod collector;
 mod cover;
 mod denoise;
 mod estimate;

@@ -154,7 +154,7 @@ impl PatchScorer {
             grid,
             frame,
             batch,
-            search: bank.search(device, queries)?.of_batch(device, scores)?,
+            search: bank.search(device, queries, batch * area(grid) as u32)?,
             queries,
             bank,
             scores: device.alloc(scores, "patch scores")?,
@@ -192,14 +192,15 @@ impl PatchScorer {
         let (first, patches) = (rows.start * columns, rows.len() as u32 * columns);
         let (bank, search, dim) = (&self.bank, &self.search, self.bank.dim() as usize);
         if images * patches <= self.queries {
-            bank.record_from(recorder, search, embedding, [first, images * patches], None)?;
+            bank.record(recorder, search, embedding, first..first + images * patches, None)?;
             bank.record_scores(recorder, search, [images, patches, first], &self.scores, &self.top)?;
         } else {
             for start in (0..patches).step_by(self.queries as usize) {
                 let count = self.queries.min(patches - start);
                 let x = embedding.slice(start as usize * dim, count as usize * dim);
-                bank.record_from(recorder, search, &x, [first + start, count], None)?;
-                let sizes = [1, count, first + start];
+                let to = first + start;
+                bank.record(recorder, search, &x, to..to + count, None)?;
+                let sizes = [1, count, to];
                 bank.record_scores(recorder, search, sizes, &self.scores, &self.top)?;
                 recorder.cut();
             }

@@ -83,7 +83,7 @@ impl<'a> Calibration<'a> {
         let most = queries(device, bank, [1, positions], memory);
         Ok(Self {
             device: device.clone(),
-            search: bank.search(device, most)?.of_batch(device, positions as usize)?,
+            search: bank.search(device, most, positions)?,
             x: device.alloc(most as usize * features.dim, "embeddings of an image")?,
             bank,
             features,
@@ -109,7 +109,8 @@ impl<'a> Calibration<'a> {
             let patch = image as usize * positions as usize + first as usize;
             self.features.load(patch, count as usize, &self.x)?;
             let mut recorder = Recorder::new(&self.device);
-            self.bank.record_from(&mut recorder, &self.search, &self.x, [first, count], Some(skip))?;
+            let queries = first..first + count;
+            self.bank.record(&mut recorder, &self.search, &self.x, queries, Some(skip))?;
             let sizes = [1, count, first];
             self.bank.record_scores(&mut recorder, &self.search, sizes, &self.scores, &self.top)?;
             recorder.run()?;

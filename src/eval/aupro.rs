@@ -17,9 +17,21 @@ pub struct Map<'a> {
     /// As many values, true for defect pixels. `None` for a normal image (no pixel is a defect), and for a
     /// defect image whose mask is unknown.
     pub mask: Option<&'a [bool]>,
+    /// As many values, true for pixels that count, as a region of interest has it; `None`: all do.
+    pub counted: Option<&'a [bool]>,
 }
 
 impl Map<'_> {
+    /// Whether pixel `i` counts.
+    fn counts(&self, i: usize) -> bool {
+        self.counted.is_none_or(|counted| counted[i])
+    }
+
+    /// Whether a pixel that counts is a defect (`true`) or normal (`false`).
+    pub(super) fn has(&self, defect: bool) -> bool {
+        (0..self.scores.len()).any(|i| self.counts(i) && self.mask.is_some_and(|mask| mask[i]) == defect)
+    }
+
     /// Whether the sizes agree and all scores are finite.
     pub(super) fn check(&self) -> Result<()> {
         let pixels = self.scores.len();
@@ -27,6 +39,7 @@ impl Map<'_> {
             return Err(Error::Metric(format!("{pixels} scores are no map of width {}", self.width)));
         }
         check_lengths(pixels, self.mask.map_or(pixels, <[bool]>::len))?;
+        check_lengths(pixels, self.counted.map_or(pixels, <[bool]>::len))?;
         check_finite(self.scores)
     }
 }
@@ -62,6 +75,7 @@ impl PixelRanking {
         let defects: usize =
             maps.iter().filter_map(|m| m.mask).map(|mask| mask.iter().filter(|&&d| d).count()).sum();
         let pixels: usize = maps.iter().map(|m| m.scores.len()).sum();
+        // Room for all, of which a few may not count.
         let mut ranking =
             Ranking { normal: Vec::with_capacity(pixels - defects), defect: Vec::with_capacity(defects) };
         let mut sizes: Vec<u32> = Vec::new();
@@ -71,14 +85,14 @@ impl PixelRanking {
                 label(
                     mask.len(),
                     map.width,
-                    |i| mask[i],
+                    |i| mask[i] && map.counts(i),
                     |region, _| {
                         sizes.resize(sizes.len().max(before + region + 1), 0);
                         sizes[before + region] += 1;
                     },
                 )
             });
-            for (i, &score) in map.scores.iter().enumerate() {
+            for (i, &score) in map.scores.iter().enumerate().filter(|(i, _)| map.counts(*i)) {
                 match regions.as_ref().map_or(NONE, |regions| regions[i]) {
                     NONE => ranking.normal.push(key(score)),
                     region => {

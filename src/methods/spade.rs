@@ -68,12 +68,12 @@ fn score(task: &mut Task<'_>, fit: &FitOptions, progress: &dyn Progress) -> Resu
         task.embeddings.load(image, &mut query)?;
         // A large bank bounds the queries of one search.
         let step = bank.max_queries(device).min(positions).max(1) as usize;
-        let search = bank.search(device, step as u32)?;
+        let search = bank.search(device, step as u32, step as u32)?;
         for part in query.chunks(step * dim) {
             let count = part.len() / dim;
             device.write(&x, 0, part);
             let mut recorder = Recorder::new(device);
-            bank.record(&mut recorder, &search, &x, count as u32, None)?;
+            bank.record(&mut recorder, &search, &x, 0..count as u32, None)?;
             recorder.run()?;
             let best: Vec<[u32; 2]> = device.read(&search.best)?;
             patches.extend(best[..count].iter().map(|b| f32::from_bits(b[0]).max(0.0).sqrt()));

@@ -24,6 +24,8 @@ const BATCH: (u64, u64) = (64, 512);
 const TILE: (u64, u64) = (64, 20);
 /// Bytes of a patch's leading values, and of its place in their order.
 const HEAD: u64 = 136;
+/// What the backbone's buffers may take whatever the budget is; they come on top of it then.
+const ON_TOP: u64 = 64 << 20;
 /// Fewest rows of a piece.
 const PIECE_ROWS: u64 = 64;
 
@@ -65,7 +67,8 @@ pub(crate) struct Layout {
 impl Layout {
     /// Places projected vectors of `r` values, and embeddings of `shape.dim` values where they are kept
     /// beside them, within `options.memory`. Everything that grows with the number of images counts, on host
-    /// and device together, and while they are collected the `beside` bytes of what makes them.
+    /// and device together, and while they are collected the `beside` bytes of what makes them, unless those are
+    /// few.
     ///
     /// # Errors
     /// [`Error::Limit`] where the lists and tables do not fit with all features on disk.
@@ -77,6 +80,7 @@ impl Layout {
         beside: u64,
     ) -> Result<Self> {
         let (n, memory) = (shape.images as u64, options.memory);
+        let beside = if beside > ON_TOP { beside } else { 0 };
         let patches = n * shape.positions as u64;
         let picks = ((options.coreset_ratio * patches as f64) as u64).max(1);
         let (row, k) = (4 * r as u64, u64::from(options.lof_k));
@@ -151,7 +155,7 @@ impl FitOptions {
             batch: self.batch,
             patches: self.patches(arch),
             precision: self.precision,
-            memory: self.memory / 2,
+            memory: (self.memory / 2).max(ON_TOP),
         }
     }
 }

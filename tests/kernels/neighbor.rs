@@ -46,11 +46,11 @@ fn search(
     let (rows, dim) = (&case.bank, case.dim as u32);
     let data = BankData { rows, weights, row_image, axes: &axes, order: None, dim };
     let bank = Bank::new(device, &data).unwrap();
-    let search = bank.search(device, q).unwrap();
+    let search = bank.search(device, q, q).unwrap();
     let x = device.upload(&case.queries, "queries").unwrap();
     let (scores, top) = (device.alloc(q as usize, "scores").unwrap(), device.alloc(1, "top").unwrap());
     let mut recorder = Recorder::new(device);
-    bank.record(&mut recorder, &search, &x, q, skip).unwrap();
+    bank.record(&mut recorder, &search, &x, 0..q, skip).unwrap();
     bank.record_scores(&mut recorder, &search, [1, q, 0], &scores, &top).unwrap();
     recorder.run().unwrap();
     let best: Vec<[u32; 2]> = device.read(&search.best).unwrap();

@@ -311,3 +311,30 @@ fn real_bottles_are_told_apart() {
     let figure = image_auroc(&detector, &folder);
     assert!(figure >= 0.97, "image AUROC {figure}");
 }
+
+/// A model remembers its precision, and scores in it.
+#[test]
+fn a_model_remembers_its_precision() {
+    use softpatch::data::synth::{Defect, render};
+    use softpatch::detector::Precision;
+    let _guard = serial();
+    let device = &direct().1;
+    let good: Vec<_> = (0..4).map(|i| render(Material::Gear, None, i, 64).unwrap().0).collect();
+    let backbone = Backbone::embedded().unwrap();
+    let (frame, _) = render(Material::Gear, Some(Defect::Stain), 9, 64).unwrap();
+    let image = frame.as_image().unwrap();
+    let score = |precision: Precision| {
+        let options = FitOptions { coreset_ratio: 0.5, precision, ..FitOptions::paper(64, 64) };
+        let fitted = Detector::fit(device, &backbone, &MemorySource(&good), &options, &Quiet).unwrap();
+        let model = Model::from_bytes(&fitted.model().to_bytes().unwrap(), "memory".as_ref()).unwrap();
+        let loaded = Detector::new(device, &backbone, model).unwrap();
+        assert_eq!(loaded.info().options.precision, precision);
+        let (a, b) = (fitted.score(&[image]).unwrap(), loaded.score(&[image]).unwrap());
+        assert_eq!(a, b, "{precision}");
+        a[0].score
+    };
+    let (full, half) = (score(Precision::F32), score(Precision::F16));
+    assert_ne!(full, half, "f16 was not used");
+    // Vectors are off by up to 1 % of their length each, and neighbours are about as far.
+    assert!((full - half).abs() < 0.1 * full, "{full} and {half}");
+}

@@ -19,6 +19,7 @@ mod metrics;
 mod noise;
 mod pictures;
 mod pixels;
+mod region;
 mod report;
 mod resnet;
 mod results;

@@ -9,7 +9,7 @@ mod watch;
 
 pub use outputs::map_range;
 
-use crate::common::backbone::{WeightsArgs, open_model};
+use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
 use crate::common::failure::{Failure, Outcome, print_error};
 use crate::common::images::{Files, OnError};
@@ -56,7 +56,7 @@ pub struct Args {
     #[command(flatten)]
     folder: FolderArgs,
     #[command(flatten)]
-    weights: WeightsArgs,
+    weights: ModelArgs,
     #[command(flatten)]
     device: DeviceArgs,
 }

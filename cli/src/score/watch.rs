@@ -67,6 +67,12 @@ pub fn run(args: &Args, folder: &Path, results: &Path, quiet: bool) -> Outcome {
     }
     check_output_file(results)?;
     let outputs = args.outputs.open(&[folder.to_owned()], true)?;
+    if outputs
+        .regions()
+        .is_some_and(|file| std::path::absolute(file).ok() == std::path::absolute(results).ok())
+    {
+        return Err(Failure::Usage("--regions and --results name one file; give each its own".into()));
+    }
     // Before the folder is listed, so that nothing falls in between.
     let (sender, news) = channel();
     let mut watcher = notify::recommended_watcher(move |event| {

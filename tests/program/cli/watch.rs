@@ -179,6 +179,8 @@ fn a_watch_says_what_it_needs() {
     fails(&watch(&["--results", arg(&results), arg(&folder)]), 2, &["cannot be used with"]);
     fails(&watch(&["--results", arg(&dir.path().join("no/r.csv"))]), 1, &["there is no folder"]);
     fails(&watch(&["--results", arg(&results), "--strict"]), 2, &["cannot be used with"]);
+    let both = ["--results", arg(&results), "--regions", arg(&results)];
+    fails(&watch(&both), 2, &["give each its own"]);
     fails(&run(["score", arg(&model), arg(&folder), "--results", arg(&results)]), 2, &["--watch"]);
     std::fs::write(&results, "mine\n").unwrap();
     fails(&watch(&["--results", arg(&results)]), 1, &["without its journal", "move this one away"]);
