@@ -43,6 +43,7 @@ pub(super) fn lists(
     k: u32,
     progress: &dyn Progress,
 ) -> Result<Lists> {
+    progress.update(Stage::Denoise, 0, features.positions as u64);
     let len = features.images * features.positions * k as usize;
     let lists = Lists {
         distances: device.alloc(len, "distances of neighbours")?,
