@@ -6,7 +6,7 @@
 //! program's own choice, and counted.
 
 use softpatch::data::{FileSource, Frame, ImageSource, list_images};
-use softpatch::detector::{Backbone, Detector, Finished, Stream, Waited};
+use softpatch::detector::{Backbone, Detector, Finished, Stream, Waited, Want};
 use softpatch::{Device, DeviceOptions};
 use std::path::Path;
 use std::sync::Arc;
@@ -40,10 +40,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Pipelines are built at the first frames, for each number of frames that may come together.
     let batch: Vec<_> = frames.iter().cycle().take(limit).map(Frame::as_image).collect();
     for together in 1..=limit {
-        detector.score(&batch[..together])?;
+        detector.score_with(&batch[..together], Want::Scores)?;
     }
 
-    let stream = Stream::new(Arc::new(detector), limit)?;
+    let stream = Stream::new(Arc::new(detector), limit, Want::Scores)?;
     let over = AtomicBool::new(false);
     let began = Instant::now();
     let (dropped, finished) = std::thread::scope(|scope| {

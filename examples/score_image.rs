@@ -3,7 +3,8 @@
 //! `cargo run --release --example score_image -- MODEL.safetensors IMAGE HEATMAP.png`
 
 use softpatch::data::decode_file;
-use softpatch::report::{framed, overlay, write_png};
+use softpatch::detector::Want;
+use softpatch::report::{overlay, write_png};
 use softpatch::{Backbone, Detector, Device, DeviceOptions};
 use std::path::Path;
 
@@ -17,17 +18,18 @@ fn main() -> softpatch::Result<()> {
     let detector = Detector::load(&device, &Backbone::embedded()?, Path::new(model))?;
     // Decoded as the training images were.
     let picture = decode_file(image, &detector.info().options.decode())?;
-    let score = detector.score_one(&picture.as_image()?)?;
+    let score = detector.score_one(&picture.as_image()?, Want::Source)?;
     let verdict = match score.anomalous {
         Some(true) => "anomalous",
         Some(false) => "normal",
         None => "no verdict: the model has no threshold",
     };
-    println!("{image}: {:.2}, {verdict}", score.score);
+    println!("{image}: {:.2}, {verdict}, most at {:?}", score.score, score.peak);
+    for region in detector.regions(&score)? {
+        println!("  {} pixels at {:?}, up to {:.2}", region.area, region.bbox, region.peak);
+    }
 
-    // The map lies on the frame that the model looks through; it is drawn from nothing to twice the threshold.
-    let options = &detector.info().options;
-    let view = framed(&picture, detector.info().framing())?;
-    let top = detector.info().threshold.unwrap_or(score.score);
-    write_png(Path::new(heatmap), &overlay(&view, &score.map, (0.0, 2.0 * top), Some(top))?)
+    // The map has the picture's pixels; it is drawn from nothing to twice the threshold.
+    let top = detector.info().map_threshold().unwrap_or(score.score);
+    write_png(Path::new(heatmap), &overlay(&picture, &score.map, (0.0, 2.0 * top), Some(top))?)
 }

@@ -5,7 +5,7 @@
 
 use softpatch::data::MemorySource;
 use softpatch::data::synth::{Material, render};
-use softpatch::detector::{Backbone, Detector, FitOptions, Quiet};
+use softpatch::detector::{Backbone, Detector, FitOptions, Quiet, Size};
 use softpatch::low_level::gpu::{Device, wgpu};
 
 /// The application's own work: brightens pixels packed as `r | g << 8 | b << 16`.

@@ -24,10 +24,10 @@
 // An integrated GPU where there is one.
 #define SOFTPATCH_POWER_LOW 1
 
-// Local outlier factor against the patches at the same position.
+// Local outlier factor among the patches that `group` names.
 #define SOFTPATCH_DISCRIMINATOR_LOF 0
 
-// Distance to the nearest other patch at the same position.
+// Distance to the nearest of the patches that `group` names.
 #define SOFTPATCH_DISCRIMINATOR_NEAREST 1
 
 // Mahalanobis distance to the patches at the same position.
@@ -35,6 +35,15 @@
 
 // No patch is dropped: PatchCore.
 #define SOFTPATCH_DISCRIMINATOR_NONE 3
+
+// A training patch is compared with those at its own position in the other images.
+#define SOFTPATCH_GROUP_POSITION 0
+
+// With those in a window of `window` x `window` positions around it.
+#define SOFTPATCH_GROUP_WINDOW 1
+
+// With all patches of the other images.
+#define SOFTPATCH_GROUP_GLOBAL 2
 
 // Pooled for ResNets, concatenated for EfficientNet-Lite.
 #define SOFTPATCH_EMBEDDING_AUTO 0
@@ -56,6 +65,21 @@
 
 // The backbone stores 16-bit values where the device can, else 32-bit ones; sums are 32-bit.
 #define SOFTPATCH_PRECISION_F16 1
+
+// Pictures are looked at whole, in a frame of the training pictures' aspect.
+#define SOFTPATCH_GEOMETRY_WHOLE 0
+
+// The middle square is looked at, as published results have it: for comparison with those.
+#define SOFTPATCH_GEOMETRY_PAPER 1
+
+// Pictures of another aspect are brought to the frame each side for itself.
+#define SOFTPATCH_FIT_ASPECT_STRETCH 0
+
+// They keep their aspect; what is left of the frame is neither learned nor scored.
+#define SOFTPATCH_FIT_ASPECT_PAD 1
+
+// They keep their aspect and fill the frame; what passes it is not looked at.
+#define SOFTPATCH_FIT_ASPECT_CROP 2
 
 // Images through the backbone; counted in images.
 #define SOFTPATCH_STAGE_FEATURES 0
@@ -144,11 +168,10 @@
 // The patch scores: `grid_rows * grid_columns` values.
 #define SOFTPATCH_MAP_GRID 1
 
-// The map of the crop: `crop * crop` values.
+// The map of the model's frame: `frame_rows * frame_columns` values.
 #define SOFTPATCH_MAP_FRAME 2
 
-// The map of the crop brought back to the size of the source image: `width * height` values, 0 outside the
-// crop. Bilinear, computed on the CPU as a convenience; the map of the crop has all the information.
+// The map in the size of the source image: `width * height` values, 0 where the model does not look.
 #define SOFTPATCH_MAP_SOURCE 3
 
 // The score passes the threshold.
@@ -210,6 +233,15 @@ typedef struct {
 // A device with a backbone and a memory budget. 0 is none.
 typedef uint64_t softpatch_context;
 
+// Size of the frame that whole pictures are brought to, in pixels, 64 to 4096: both 0: as many pixels as 256 x
+// 256, in the aspect of the training pictures; `height` 0: `width` is the shorter side.
+typedef struct {
+    // Columns, or the shorter side.
+    uint32_t width;
+    // Rows, or 0.
+    uint32_t height;
+} softpatch_size;
+
 // Settings of a fit. Fill it with `softpatch_fit_options_init` first, then change what you like.
 typedef struct {
     // Size of this struct, set by `softpatch_fit_options_init`.
@@ -228,9 +260,9 @@ typedef struct {
     uint32_t soft_weights;
     // Values of a projected patch, a multiple of 4 from 4 to 1024.
     uint32_t projection;
-    // The shorter side of an image is brought to this many pixels.
+    // With `SOFTPATCH_GEOMETRY_PAPER`, the shorter side of an image is brought to this many pixels.
     uint32_t resize;
-    // Side of the centred square that is looked at, in pixels.
+    // With `SOFTPATCH_GEOMETRY_PAPER`, side of the centred square that is looked at, in pixels.
     uint32_t crop;
     // Images that go through the backbone at a time, 1 to 256.
     uint32_t batch;
@@ -262,6 +294,17 @@ typedef struct {
     // Folders whose images are good, by name or by path below the folder, one a line; null: their names say
     // so.
     const char *take;
+    // What of a picture is looked at: one of `SOFTPATCH_GEOMETRY_*`.
+    uint32_t geometry;
+    // How pictures of another aspect come to the frame: one of `SOFTPATCH_FIT_ASPECT_*`.
+    uint32_t fit_aspect;
+    // Size of the frame.
+    softpatch_size size;
+    // Patches of other images that a training patch is compared with: one of `SOFTPATCH_GROUP_*`; for the
+    // discriminator `GAUSSIAN` position alone.
+    uint32_t group;
+    // Side of the window in patches, an odd number from 3 to 15, where `group` is window.
+    uint32_t window;
 } softpatch_fit_options;
 
 // Hears how far a fit is: `done` of `total` units of `stage` (one of `SOFTPATCH_STAGE_*`) are finished.
@@ -298,10 +341,10 @@ typedef struct {
     uint32_t grid_rows;
     // Columns of the grid of patches.
     uint32_t grid_columns;
-    // The shorter side of an image is brought to this many pixels.
-    uint32_t resize;
-    // Side of the centred square that is looked at, in pixels.
-    uint32_t crop;
+    // Rows of the frame that pictures are brought to, in pixels.
+    uint32_t frame_rows;
+    // Columns of the frame.
+    uint32_t frame_columns;
     // Values of an embedding.
     uint32_t dim;
     // Rows of the memory bank.

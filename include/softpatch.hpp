@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -77,6 +78,12 @@ enum class Map : std::uint32_t {
     grid = SOFTPATCH_MAP_GRID,
     crop = SOFTPATCH_MAP_FRAME,
     source = SOFTPATCH_MAP_SOURCE
+};
+
+// Areas, and the points of all their contours: `first_point` and `point_count` of an area say which are its own.
+struct Regions {
+    std::vector<softpatch_region> regions;
+    std::vector<softpatch_point> points;
 };
 
 struct Score {
@@ -207,6 +214,27 @@ public:
         std::uint32_t width = 0, height = 0;
         check(softpatch_map_size(get(), static_cast<std::uint32_t>(kind), image.width, image.height, &width, &height));
         return static_cast<std::size_t>(width) * height;
+    }
+    // Column and row, in pixels of the image, where its map of this kind is largest.
+    softpatch_point peak(const softpatch_image &image, Map kind, const std::vector<float> &map) const {
+        softpatch_point at{};
+        check(softpatch_peak(get(), static_cast<std::uint32_t>(kind), map.data(), map.size(), image.width, image.height,
+                             &at.x, &at.y));
+        return at;
+    }
+    // The connected areas of a map above a threshold, the largest first; without one, above the model's.
+    Regions regions(const std::vector<float> &map, std::uint32_t width, std::uint32_t height,
+                    float threshold = std::numeric_limits<float>::quiet_NaN()) const {
+        Regions found;
+        std::size_t regions = 0, points = 0;
+        check(softpatch_regions(get(), map.data(), map.size(), width, height, threshold, nullptr, 0, &regions, nullptr, 0,
+                                &points));
+        if (regions == 0) return found;
+        found.regions.resize(regions);
+        found.points.resize(points);
+        check(softpatch_regions(get(), map.data(), map.size(), width, height, threshold, found.regions.data(), regions,
+                                &regions, found.points.data(), points, &points));
+        return found;
     }
     softpatch_detector get() const noexcept { return handle_.get(); }
 

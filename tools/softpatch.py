@@ -2,8 +2,9 @@
 
     import softpatch
     context = softpatch.Context()
-    detector = context.fit([image, ...], crop=224)       # or context.fit("folder"), context.load("model")
-    score = detector.score(image, map="source")           # score.score, score.anomalous, score.map
+    detector = context.fit([image, ...], size=256)       # or context.fit("folder"), context.load("model")
+    score = detector.score(image, map="source")           # score.score, score.anomalous, score.peak, score.map
+    for region in detector.regions(score.map): ...        # region.bbox, region.area, region.contour, ...
     with detector.stream(limit=4) as stream:
         for score in stream.scores(frames): ...
 
@@ -70,11 +71,13 @@ NAMED = {
     "embedding": {"auto": 0, "concat": 1, "pooled": 2},
     "compat": {"none": 0, "official": 1},
     "precision": {"f32": 0, "f16": 1},
+    "geometry": {"whole": 0, "paper": 1},
+    "fit_aspect": {"stretch": 0, "pad": 1, "crop": 2},
 }
 # Those that are on or off.
 FLAGS = ("soft_weights", "exif")
 STAGES = ("features", "denoise", "coreset", "calibrate")
-MAPS = {None: 0, "grid": 1, "crop": 2, "source": 3}
+MAPS = {None: 0, "grid": 1, "frame": 2, "source": 3}
 ABI_VERSION = 2
 
 
@@ -91,6 +94,10 @@ class _ContextOptions(c.Structure):
         ("cache_folder", c.c_char_p),
         ("no_self_test", c.c_uint32),
     ]
+
+
+class _Size(c.Structure):
+    _fields_ = [("width", c.c_uint32), ("height", c.c_uint32)]
 
 
 class _FitOptions(c.Structure):
@@ -117,8 +124,12 @@ class _FitOptions(c.Structure):
         ("white", c.c_double),
         ("layout", c.c_char_p),
         ("take", c.c_char_p),
+        ("geometry", c.c_uint32),
+        ("fit_aspect", c.c_uint32),
+        ("size", _Size),
         ("group", c.c_uint32),
         ("window", c.c_uint32),
+        ("roi", c.c_char_p),
     ]
 
 
@@ -142,6 +153,21 @@ class _Result(c.Structure):
         ("verdict", c.c_int32),
         ("map_width", c.c_uint32),
         ("map_height", c.c_uint32),
+    ]
+
+
+class _Region(c.Structure):
+    _fields_ = [
+        ("x", c.c_uint32),
+        ("y", c.c_uint32),
+        ("width", c.c_uint32),
+        ("height", c.c_uint32),
+        ("area", c.c_uint32),
+        ("peak", c.c_float),
+        ("peak_x", c.c_uint32),
+        ("peak_y", c.c_uint32),
+        ("first_point", c.c_uint32),
+        ("point_count", c.c_uint32),
     ]
 
 
@@ -204,6 +230,7 @@ def _load():
     handle, status, out = c.c_uint64, c.c_int32, c.POINTER
     image, result, size = out(_Image), out(_Result), c.c_size_t
     text = [c.c_char_p, size, out(size)]
+    areas = [out(_Region), size, out(size), out(c.c_uint32), size, out(size)]
     signatures = {
         "last_error_message": (c.c_char_p, []),
         "version": (c.c_char_p, []),
@@ -223,6 +250,8 @@ def _load():
         "detector_free": (status, [handle]),
         "detector_info_json": (status, [handle, *text]),
         "map_size": (status, [handle, c.c_uint32, c.c_uint32, c.c_uint32, out(c.c_uint32), out(c.c_uint32)]),
+        "peak": (status, [handle, c.c_uint32, _Floats, size, c.c_uint32, c.c_uint32, out(c.c_uint32), out(c.c_uint32)]),
+        "regions": (status, [handle, _Floats, size, c.c_uint32, c.c_uint32, c.c_float, *areas]),
         "score_batch": (status, [handle, image, size, c.c_uint32, out(_Floats), out(size), result]),
         "stream_create": (status, [handle, size, out(handle)]),
         "stream_submit": (status, [handle, image, out(c.c_uint64)]),
@@ -292,6 +321,15 @@ def _string(setting, value, takes="a string"):
     if not isinstance(value, str):
         raise TypeError(f"{setting} is {value!r}; it takes {takes}")
     return value.encode()
+
+
+def _size(value):
+    """None or "auto", the shorter side, or (width, height)."""
+    if value is None or isinstance(value, str) and value == "auto":
+        return _Size(0, 0)
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        return _Size(*(_whole("size", side) for side in value))
+    return _Size(_whole("size", value, takes="the shorter side, (width, height) or None"), 0)
 
 
 def _strings(setting, value, kinds=str):
@@ -432,15 +470,29 @@ def _view(image, order, bits, what="the image"):
 
 
 class Score:
-    """`score`, `anomalous` (None without a threshold), `map` (array or None), `ticket`, `latency` in seconds."""
+    """`score`, `anomalous` (None without a threshold), `peak` (column and row of the image where it looks most wrong), `map`
+    (array or None), `ticket`, `latency` in seconds."""
 
-    def __init__(self, result, map):
-        self.score, self.map, self.ticket = result.score, map, result.ticket
+    def __init__(self, result, peak, map):
+        self.score, self.peak, self.map, self.ticket = result.score, peak, map, result.ticket
         self.anomalous = None if result.verdict < 0 else bool(result.verdict)
         self.latency = result.latency_ns * 1e-9
 
     def __repr__(self):
-        return f"Score(score={self.score}, anomalous={self.anomalous})"
+        return f"Score(score={self.score}, anomalous={self.anomalous}, peak={self.peak})"
+
+
+class Region:
+    """A connected area of a map: `bbox` (x, y, width, height), `area` in pixels, `peak` (its largest value), `peak_at` (x, y),
+    `contour` (array [corners, 2] of x, y: its outer boundary along the edges of pixels, clockwise)."""
+
+    def __init__(self, region, points):
+        self.bbox, self.area = (region.x, region.y, region.width, region.height), region.area
+        self.peak, self.peak_at = region.peak, (region.peak_x, region.peak_y)
+        self.contour = points[region.first_point : region.first_point + region.point_count]
+
+    def __repr__(self):
+        return f"Region(bbox={self.bbox}, area={self.area}, peak={self.peak}, peak_at={self.peak_at})"
 
 
 class _Owner:
@@ -524,6 +576,10 @@ class Context(_Owner):
                 number = _named(name, value)
             elif name in FLAGS:
                 number = _flag(name, value)
+            elif name == "size":
+                number = _size(value)
+            elif name == "roi":
+                number = os.fsencode(value)
             elif known[name] is c.c_double:
                 number = _real(name, value)
             else:
@@ -531,6 +587,8 @@ class Context(_Owner):
             setattr(options, name, number)
         if "crop" in settings and "resize" not in settings:
             options.resize = options.crop * 8 // 7
+        if {"crop", "resize"} & set(settings) and "geometry" not in settings:
+            options.geometry = NAMED["geometry"]["paper"]
         if layout is not None:
             options.layout = _string("layout", layout)
         options.take = b"\n".join(_strings("take", take, (str, bytes, os.PathLike))) or None
@@ -601,8 +659,31 @@ class Detector(_Owner):
 
     def _map(self, kind, width, height):
         w, h = c.c_uint32(), c.c_uint32()
-        _call("map_size", self._id, _map_kind(kind), width, height, c.byref(w), c.byref(h))
+        _call("map_size", self._id, kind, width, height, c.byref(w), c.byref(h))
         return np.empty((h.value, w.value), np.float32)
+
+    def _peak(self, kind, map, width, height):
+        x, y = c.c_uint32(), c.c_uint32()
+        _call("peak", self._id, kind, map.ctypes.data_as(_Floats), map.size, width, height, c.byref(x), c.byref(y))
+        return x.value, y.value
+
+    def regions(self, map, threshold=None):
+        """The connected areas of a map [height, width] above `threshold`, the largest first; None is the model's pixel
+        threshold, or that of scores where it has none."""
+        map = np.ascontiguousarray(map, np.float32)
+        if map.ndim != 2:
+            raise ValueError(f"map has {map.ndim} axes; it takes [height, width], as score(..., map='source') has it")
+        threshold = float("nan") if threshold is None else _real("threshold", threshold)
+        height, width = map.shape
+        given = (self._id, map.ctypes.data_as(_Floats), map.size, width, height, threshold)
+        count, corners = c.c_size_t(), c.c_size_t()
+        _call("regions", *given, None, 0, c.byref(count), None, 0, c.byref(corners))
+        if not count.value:
+            return []
+        regions, points = (_Region * count.value)(), np.empty((corners.value, 2), np.uint32)
+        to = points.ctypes.data_as(c.POINTER(c.c_uint32))
+        _call("regions", *given, regions, count, c.byref(count), to, corners, c.byref(corners))
+        return [Region(region, points) for region in regions]
 
     def _bits(self, bits):
         """Those that the model was fitted with, unless others are given."""
@@ -611,16 +692,17 @@ class Detector(_Owner):
         return self._model_bits if bits is None else _whole("bits", bits)
 
     def score(self, images, map=None, order="rgb", bits=None):
-        """Scores an image, or images in a list or an array of four axes. `map` is None, "grid", "crop" or "source"; `bits` of
+        """Scores an image, or images in a list or an array of four axes. `map` is None, "grid", "frame" or "source"; `bits` of
         arrays of uint16 are those of the fit unless given."""
-        kind, bits = _map_kind(map), self._bits(bits)
+        # Without a map the peak comes from the patches.
+        kind, bits = _map_kind(map) or MAPS["grid"], self._bits(bits)
         single = _single(images)
         if single:
             views = [_view(images, order, bits)]
         else:
             views = [_view(image, order, bits, f"images[{i}]") for i, image in enumerate(images)]
         count = len(views)
-        maps = [self._map(map, v.width, v.height) for v, _ in views]
+        maps = [self._map(kind, v.width, v.height) for v, _ in views]
         results = (_Result * count)()
         _call(
             "score_batch",
@@ -632,7 +714,8 @@ class Detector(_Owner):
             (c.c_size_t * count)(*(m.size for m in maps)),
             results,
         )
-        scores = [Score(r, None if map is None else m) for r, m in zip(results, maps)]
+        peaks = [self._peak(kind, m, v.width, v.height) for m, (v, _) in zip(maps, views)]
+        scores = [Score(r, p, None if map is None else m) for r, p, m in zip(results, peaks, maps)]
         return scores[0] if single else scores
 
     def stream(self, limit=4, map=None, order="rgb", bits=None):
@@ -646,9 +729,9 @@ class Stream(_Owner):
     _free = "softpatch_stream_free"
 
     def __init__(self, detector, limit, map, order, bits):
-        self._detector, self._kind, self._order, self._sizes = detector, map, order, {}
+        self._detector, self._maps, self._order, self._sizes = detector, map is not None, order, {}
         self._bits = detector._bits(bits)
-        _map_kind(map)
+        self._kind = _map_kind(map) or MAPS["grid"]
         made = c.c_uint64()
         _call("stream_create", detector._id, _whole("limit", limit, c.c_size_t), c.byref(made))
         self._id = made.value
@@ -677,14 +760,15 @@ class Stream(_Owner):
         map, result = self._detector._map(self._kind, width, height), _Result()
         pointer, milliseconds = map.ctypes.data_as(_Floats), int(timeout * 1000)
         try:
-            _call("stream_wait", self._id, milliseconds, MAPS[self._kind], pointer, map.size, c.byref(result))
+            _call("stream_wait", self._id, milliseconds, self._kind, pointer, map.size, c.byref(result))
         except SoftpatchError as error:
             if error.code in (PENDING, EMPTY):
                 return None
             self._taken()
             raise
         self._taken()
-        return Score(result, None if self._kind is None else map)
+        peak = self._detector._peak(self._kind, map, width, height)
+        return Score(result, peak, map if self._maps else None)
 
     def _taken(self):
         self._sizes.pop(self._next, None)

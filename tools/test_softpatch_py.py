@@ -58,9 +58,38 @@ class Softpatch(unittest.TestCase):
         y, x = np.unravel_index(b.map.argmax(), b.map.shape)
         self.assertTrue(22 <= y < 53 and 22 <= x < 53, (y, x))
 
+    def test_peaks_and_regions_lie_in_the_image(self):
+        bad = image(50)
+        bad[40:60, 20:36] = 255
+        source = self.detector.score(bad, map="source")
+        row, column = np.unravel_index(np.argmax(source.map), source.map.shape)
+        self.assertEqual(source.peak, (column, row))
+        for kind in None, "grid":
+            x, y = self.detector.score(bad, map=kind).peak
+            self.assertTrue(abs(x - column) <= 12 and abs(y - row) <= 12, (x, y, column, row))
+        with self.detector.stream(map="source") as stream:
+            self.assertEqual([s.peak for s in stream.scores([bad])], [source.peak])
+
+        threshold = self.detector.info["pixel_threshold"]
+        regions = self.detector.regions(source.map)
+        self.assertEqual(sum(r.area for r in regions), int((source.map > np.float32(threshold)).sum()))
+        self.assertEqual(sorted(regions, key=lambda r: -r.area), regions)
+        for region in regions:
+            x, y, width, height = region.bbox
+            self.assertEqual(source.map[region.peak_at[::-1]], np.float32(region.peak))
+            np.testing.assert_array_equal(region.contour.min(0), (x, y))
+            np.testing.assert_array_equal(region.contour.max(0), (x + width, y + height))
+        self.assertEqual(self.detector.regions(source.map, threshold=1e30), [])
+        one = np.zeros((3, 4), np.float32)
+        one[1, 2] = 5
+        (region,) = self.detector.regions(one, threshold=1)
+        self.assertEqual((region.bbox, region.area, region.peak, region.peak_at), ((2, 1, 1, 1), 1, 5.0, (2, 1)))
+        np.testing.assert_array_equal(region.contour, [(2, 1), (3, 1), (3, 2), (2, 2)])
+        self.refused(ValueError, lambda: self.detector.regions(one[0]), "height, width")
+
     def test_layouts_agree(self):
         rgb = image(7)
-        want = self.detector.score(rgb, map="crop")
+        want = self.detector.score(rgb, map="frame")
         wide = np.zeros((SIDE, SIDE + 9, 3), np.uint8)
         wide[:, 4 : 4 + SIDE] = rgb
         alpha = np.dstack([rgb, np.full((SIDE, SIDE), 3, np.uint8)])
@@ -71,7 +100,7 @@ class Softpatch(unittest.TestCase):
             (np.asfortranarray(rgb), "rgb"),
             (alpha, "rgb"),
         ]:
-            got = self.detector.score(array, map="crop", order=order)
+            got = self.detector.score(array, map="frame", order=order)
             np.testing.assert_array_equal(got.map, want.map)
         grey = rgb[:, :, 0]
         a = self.detector.score(grey, map="grid")
@@ -171,9 +200,9 @@ class Softpatch(unittest.TestCase):
             path = os.path.join(folder, "model")
             self.detector.save(path)
             again = [self.context.load(path), self.context.load(self.detector.to_bytes())]
-        want = self.detector.score(image(9), map="crop")
+        want = self.detector.score(image(9), map="frame")
         for detector in again:
-            np.testing.assert_array_equal(detector.score(image(9), map="crop").map, want.map)
+            np.testing.assert_array_equal(detector.score(image(9), map="frame").map, want.map)
 
     def test_stream(self):
         frames = [image(i, SIDE + i) for i in range(5)] * 6
@@ -264,7 +293,7 @@ class Softpatch(unittest.TestCase):
         def fit(**settings):
             return lambda: self.context.fit([image(0)] * 4, **settings)
 
-        maps = ("map is 'full'", "None", "'grid'", "'crop'", "'source'")
+        maps = ("map is 'full'", "None", "'grid'", "'frame'", "'source'")
         self.refused(ValueError, lambda: self.detector.score(image(0), map="full"), *maps)
         self.refused(ValueError, lambda: self.detector.stream(map="full"), *maps)
         known = {name for name, _ in softpatch._FitOptions._fields_} - {"struct_size"} | {"order", "progress"}

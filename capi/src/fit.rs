@@ -1,14 +1,14 @@
 //! Fitting from a folder or from images in memory, with progress and cancellation.
 
 use crate::context::{Context, softpatch_context};
-use crate::fit_options::{fit_options, folder_options, softpatch_fit_options};
+use crate::fit_options::{fit_options, folder_options, roi, softpatch_fit_options};
 use crate::handles;
 use crate::memory::{slice, text, write};
 use crate::model::{Loaded, softpatch_detector};
 use crate::score::softpatch_image;
 use crate::status::{Failure, SOFTPATCH_CANCELLED, guard, softpatch_status};
 use softpatch::Error;
-use softpatch::data::{ImageSource, OwnedImage, TrainSet};
+use softpatch::data::{ImageSource, OwnedImage, TrainSet, WithRoi};
 use softpatch::detector::{FitEvent, FitJob, FitOptions, Stage};
 use std::borrow::Cow;
 use std::ffi::{c_char, c_void};
@@ -173,14 +173,14 @@ pub unsafe extern "C" fn softpatch_fit_folder(
         unsafe { write(detector, 0, "detector") }?;
         let context = handles::get::<Context>(context)?;
         // SAFETY: as above.
-        let (folder, (mut options, open)) =
-            unsafe { (text(folder, "folder")?, folder_options(options, context.memory)?) };
+        let (folder, roi, (mut options, open)) =
+            unsafe { (text(folder, "folder")?, roi(options)?, folder_options(options, context.memory)?) };
         let set = TrainSet::open_with(folder, &open)?;
         let mut notes = set.notes.clone();
         notes.extend(set.left_out.to_string().lines().map(|line| format!("left out: {line}")));
         let watcher = Watcher { callback: progress, user_data };
         notes.extend(settle_bits(&mut options, &set.paths, &watcher)?);
-        let source = set.source(options.decode());
+        let source = WithRoi::new(set.source(options.decode()), roi);
         let made = fit(&context, source, &options, &watcher, notes)?;
         // SAFETY: as above.
         unsafe { write(detector, handles::insert(made), "detector") }
@@ -203,16 +203,22 @@ pub unsafe extern "C" fn softpatch_fit_images(
         unsafe { write(detector, 0, "detector") }?;
         let context = handles::get::<Context>(context)?;
         // SAFETY: as above.
-        let (images, options) =
-            unsafe { (slice(images, count, "images")?, fit_options(options, context.memory)?) };
+        let (images, roi, options) = unsafe {
+            (slice(images, count, "images")?, roi(options)?, fit_options(options, context.memory)?)
+        };
         let owned = images
             .iter()
             .enumerate()
             // SAFETY: as above.
             .map(|(i, image)| unsafe { image.borrow(&format!("images[{i}]")) }.map(|i| i.to_rgb8()))
             .collect::<Result<Vec<_>, _>>()?;
-        let made =
-            fit(&context, Owned(owned), &options, &Watcher { callback: progress, user_data }, Vec::new())?;
+        let made = fit(
+            &context,
+            WithRoi::new(Owned(owned), roi),
+            &options,
+            &Watcher { callback: progress, user_data },
+            Vec::new(),
+        )?;
         // SAFETY: as above.
         unsafe { write(detector, handles::insert(made), "detector") }
     })

@@ -2,57 +2,12 @@
 
 use crate::memory::{optional_text, read_sized, write_sized};
 use crate::status::{Failure, guard, softpatch_status};
-use softpatch::data::{Layout, OpenOptions};
+use softpatch::data::{Layout, OpenOptions, Roi};
 use softpatch::detector::{
     Choice, Compat, Discriminator, Embedding, FitAspect, FitOptions, Geometry, Group, Precision, Size,
 };
 use std::ffi::c_char;
 use std::mem::offset_of;
-
-/// Local outlier factor among the patches that `group` names.
-pub const SOFTPATCH_DISCRIMINATOR_LOF: u32 = 0;
-/// Distance to the nearest of the patches that `group` names.
-pub const SOFTPATCH_DISCRIMINATOR_NEAREST: u32 = 1;
-/// Mahalanobis distance to the patches at the same position.
-pub const SOFTPATCH_DISCRIMINATOR_GAUSSIAN: u32 = 2;
-/// No patch is dropped: PatchCore.
-pub const SOFTPATCH_DISCRIMINATOR_NONE: u32 = 3;
-
-/// A training patch is compared with those at its own position in the other images.
-pub const SOFTPATCH_GROUP_POSITION: u32 = 0;
-/// With those in a window of `window` x `window` positions around it.
-pub const SOFTPATCH_GROUP_WINDOW: u32 = 1;
-/// With all patches of the other images.
-pub const SOFTPATCH_GROUP_GLOBAL: u32 = 2;
-
-/// Pooled for ResNets, concatenated for EfficientNet-Lite.
-pub const SOFTPATCH_EMBEDDING_AUTO: u32 = 0;
-/// 3x3 means of the stages side by side.
-pub const SOFTPATCH_EMBEDDING_CONCAT: u32 = 1;
-/// 3x3 neighbourhoods, averaged adaptively to `embedding_dim` values.
-pub const SOFTPATCH_EMBEDDING_POOLED: u32 = 2;
-
-/// As the method is described.
-pub const SOFTPATCH_COMPAT_NONE: u32 = 0;
-/// As the published program selects its memory bank, for comparison with it; its runs also have `lof_k` 5.
-pub const SOFTPATCH_COMPAT_OFFICIAL: u32 = 1;
-
-/// The backbone stores 32-bit values.
-pub const SOFTPATCH_PRECISION_F32: u32 = 0;
-/// The backbone stores 16-bit values where the device can, else 32-bit ones; sums are 32-bit.
-pub const SOFTPATCH_PRECISION_F16: u32 = 1;
-
-/// Pictures are looked at whole, in a frame of the training pictures' aspect.
-pub const SOFTPATCH_GEOMETRY_WHOLE: u32 = 0;
-/// The middle square is looked at, as published results have it: for comparison with those.
-pub const SOFTPATCH_GEOMETRY_PAPER: u32 = 1;
-
-/// Pictures of another aspect are brought to the frame each side for itself.
-pub const SOFTPATCH_FIT_ASPECT_STRETCH: u32 = 0;
-/// They keep their aspect; what is left of the frame is neither learned nor scored.
-pub const SOFTPATCH_FIT_ASPECT_PAD: u32 = 1;
-/// They keep their aspect and fill the frame; what passes it is not looked at.
-pub const SOFTPATCH_FIT_ASPECT_CROP: u32 = 2;
 
 /// Size of the frame that whole pictures are brought to, in pixels, 64 to 4096: both 0: as many pixels as 256 x
 /// 256, in the aspect of the training pictures; `height` 0: `width` is the shorter side.
@@ -130,6 +85,9 @@ pub struct softpatch_fit_options {
     pub group: u32,
     /// Side of the window in patches, an odd number from 3 to 15, where `group` is window.
     pub window: u32,
+    /// Mask file of any size that is laid over every image: only what is white is learned and scored; the model keeps
+    /// it. Null: all of every image.
+    pub roi: *const c_char,
 }
 
 /// The sizes that the struct has had. Whoever adds fields at its end adds here the offset of the first of
@@ -233,6 +191,7 @@ macro_rules! fields {
                 all: 0,
                 layout: std::ptr::null(),
                 take: std::ptr::null(),
+                roi: std::ptr::null(),
             }
         }
 
@@ -265,6 +224,16 @@ pub(crate) unsafe fn fit_options(
 ) -> Result<FitOptions, Failure> {
     // SAFETY: passed on.
     unsafe { read(options) }.and_then(|c| checked(&c, memory))
+}
+
+/// The region of interest in the options, if there is one.
+///
+/// # Safety
+/// As [`fit_options`], and the text in it is null or ends with a zero byte.
+pub(crate) unsafe fn roi(options: *const softpatch_fit_options) -> Result<Option<Roi>, Failure> {
+    // SAFETY: passed on, here and below.
+    let c = unsafe { read(options) }?;
+    Ok(unsafe { optional_text(c.roi, "roi") }?.map(Roi::load).transpose()?)
 }
 
 /// The same with how the folder is opened.
@@ -309,6 +278,7 @@ fn checked(c: &softpatch_fit_options, memory: u64) -> Result<FitOptions, Failure
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::choices::*;
     use softpatch::detector::{SETTINGS, Values};
 
     /// The numbers of the header are those by which names are looked up.
@@ -363,6 +333,7 @@ mod tests {
                 precision: options.precision.to_c(),
                 exif: options.exif.to_c(),
                 bits: options.bits,
+                geometry: options.geometry.to_c(),
                 fit_aspect: options.fit_aspect.to_c(),
                 size: options.size.to_c(),
                 group: options.group.to_c(),

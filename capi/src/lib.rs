@@ -39,20 +39,24 @@
     reason = "every function returns a status; the codes say what they mean"
 )]
 
+mod choices;
 mod context;
 mod fit;
 mod fit_options;
 mod handles;
 mod memory;
 mod model;
+mod regions;
 mod score;
 mod status;
 mod stream;
 
+pub use choices::*;
 pub use context::*;
 pub use fit::*;
 pub use fit_options::*;
 pub use model::*;
+pub use regions::*;
 pub use score::*;
 pub use status::*;
 pub use stream::*;

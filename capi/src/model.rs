@@ -2,9 +2,10 @@
 
 use crate::context::{Context, softpatch_context};
 use crate::handles;
-use crate::memory::{check, copy_out, copy_text, slice, text, write};
+use crate::memory::{check, copy_out, copy_text, optional_text, slice, text, write};
 use crate::status::{Failure, SOFTPATCH_INTERNAL, guard, softpatch_status};
 use serde::Serialize;
+use softpatch::data::Roi;
 use softpatch::detector::{Detector, Model, ModelInfo};
 use std::ffi::c_char;
 use std::path::Path;
@@ -149,6 +150,21 @@ pub unsafe extern "C" fn softpatch_detector_load_bytes(
 #[unsafe(no_mangle)]
 pub extern "C" fn softpatch_detector_free(detector: softpatch_detector) -> softpatch_status {
     guard(|| handles::remove::<Loaded>(detector).map(drop))
+}
+
+/// Leaves out of all images that are scored from now on what is white in the mask file `path`, which is laid over
+/// every image, besides what the model does not look at; null ends that. Streams of this detector score alike.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn softpatch_detector_ignore(
+    detector: softpatch_detector,
+    path: *const c_char,
+) -> softpatch_status {
+    guard(|| {
+        let loaded = handles::get::<Loaded>(detector)?;
+        // SAFETY: the caller's pointer, by the crate's contract.
+        let kept = unsafe { optional_text(path, "path") }?.map(Roi::load_ignored).transpose()?;
+        Ok(loaded.detector.keep_to(kept.as_ref())?)
+    })
 }
 
 /// Figures of the model.

@@ -5,7 +5,7 @@ use crate::memory::{check, slice, slice_mut, write};
 use crate::model::{Loaded, softpatch_detector};
 use crate::status::{Failure, SOFTPATCH_BUFFER_TOO_SMALL, SOFTPATCH_INVALID_IMAGE, guard, softpatch_status};
 use softpatch::data::{Image, PixelFormat};
-use softpatch::detector::{Detector, Score};
+use softpatch::detector::{Detector, Score, Want};
 use std::ffi::c_void;
 
 /// One byte of grey.
@@ -169,24 +169,48 @@ pub(crate) unsafe fn map_buffer<'a>(
     unsafe { slice_mut(map, need, what) }
 }
 
-/// Writes the map of a score, whose buffer has the right size.
-pub(crate) fn write_map(
-    detector: &Detector,
-    score: &Score,
-    kind: u32,
+/// Borrows a map that the caller has, of exactly its size.
+///
+/// # Safety
+/// `map` is null or good for `len` floats, unchanged for the lifetime.
+pub(crate) unsafe fn map_of<'a>(
+    map: *const f32,
+    len: usize,
     [width, height]: [u32; 2],
-    out: &mut [f32],
-) -> Result<(), Failure> {
-    match kind {
-        SOFTPATCH_MAP_GRID => out.copy_from_slice(&score.patches),
-        SOFTPATCH_MAP_FRAME => out.copy_from_slice(&score.map),
-        SOFTPATCH_MAP_SOURCE => detector.map_in_source(score, width, height, out)?,
-        _ => {}
+) -> Result<&'a [f32], Failure> {
+    let need = (width as usize).saturating_mul(height as usize);
+    if need == 0 || len < need {
+        return Err(Failure::argument(format!("map: {len} values are no map of {width}x{height}")));
     }
-    Ok(())
+    // SAFETY: passed on.
+    unsafe { slice(map, need, "map") }
 }
 
-pub(crate) fn verdict(score: &Score) -> i32 {
+/// What is wanted of an image whose map is of `kind`.
+pub(crate) fn want(kind: u32) -> Want {
+    match kind {
+        SOFTPATCH_MAP_FRAME => Want::Maps,
+        SOFTPATCH_MAP_SOURCE => Want::Source,
+        _ => Want::Scores,
+    }
+}
+
+/// A score as C has it; its map, which has the size of `out`, goes there.
+pub(crate) fn write_score(score: &Score, kind: u32, size: [u32; 2], out: &mut [f32]) -> softpatch_result {
+    if kind != SOFTPATCH_MAP_NONE {
+        out.copy_from_slice(if kind == SOFTPATCH_MAP_GRID { &score.patches } else { &score.map });
+    }
+    softpatch_result {
+        ticket: 0,
+        latency_ns: 0,
+        score: score.score,
+        verdict: verdict(score),
+        map_width: size[0],
+        map_height: size[1],
+    }
+}
+
+fn verdict(score: &Score) -> i32 {
     match score.anomalous {
         None => SOFTPATCH_VERDICT_UNKNOWN,
         Some(false) => SOFTPATCH_VERDICT_NORMAL,
@@ -214,6 +238,36 @@ pub unsafe extern "C" fn softpatch_map_size(
         unsafe {
             write(map_width, w, "map_width")?;
             write(map_height, h, "map_height")
+        }
+    })
+}
+
+/// Writes the column and the row, in pixels of the image, where an image of `width` x `height` looks most
+/// wrong: of the largest value of its map of `map_kind`, which `softpatch_score` or another wrote to `map`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn softpatch_peak(
+    detector: softpatch_detector,
+    map_kind: u32,
+    map: *const f32,
+    map_len: usize,
+    width: u32,
+    height: u32,
+    x: *mut u32,
+    y: *mut u32,
+) -> softpatch_status {
+    guard(|| {
+        let loaded = handles::get::<Loaded>(detector)?;
+        check(x, "x")?;
+        check(y, "y")?;
+        let [columns, rows] = map_size(&loaded.detector, map_kind, [width, height])?;
+        // SAFETY: the caller's pointers, by the crate's contract.
+        let map = unsafe { map_of(map, map_len, [columns, rows]) }?;
+        let want = want(map_kind);
+        let at = loaded.detector.peak(map, [rows, columns], want, [width, height])?;
+        // SAFETY: as above.
+        unsafe {
+            write(x, at[0], "x")?;
+            write(y, at[1], "y")
         }
     })
 }
@@ -294,25 +348,13 @@ unsafe fn score(
         buffers.push((size, map, len));
     }
     map_size(detector, map_kind, [1, 1])?;
-    let scores = if map_kind == SOFTPATCH_MAP_NONE {
-        detector.score_without_maps(&images)?
-    } else {
-        detector.score(&images)?
-    };
+    let scores = detector.score_with(&images, want(map_kind))?;
     for (i, ((score, (size, map, len)), result)) in
         scores.iter().zip(buffers).zip(results.iter_mut()).enumerate()
     {
         // SAFETY: passed on.
         let out = unsafe { map_buffer(map, len, size, "map") }?;
-        write_map(detector, score, map_kind, size, out)?;
-        *result = softpatch_result {
-            ticket: i as u64,
-            latency_ns: 0,
-            score: score.score,
-            verdict: verdict(score),
-            map_width: size[0],
-            map_height: size[1],
-        };
+        *result = softpatch_result { ticket: i as u64, ..write_score(score, map_kind, size, out) };
     }
     Ok(())
 }

@@ -3,11 +3,11 @@
 use crate::handles;
 use crate::memory::{check, read, write};
 use crate::model::{Loaded, softpatch_detector};
-use crate::score::{map_buffer, map_size, softpatch_image, softpatch_result, verdict, write_map};
+use crate::score::{map_buffer, map_size, softpatch_image, softpatch_result, want, write_score};
 use crate::status::{
     Failure, SOFTPATCH_BUSY, SOFTPATCH_EMPTY, SOFTPATCH_INTERNAL, SOFTPATCH_PENDING, guard, softpatch_status,
 };
-use softpatch::detector::{Finished, Stream, Waited};
+use softpatch::detector::{Finished, Stream, Waited, Want};
 use std::time::Duration;
 
 /// A queue of frames in front of a detector. 0 is none.
@@ -32,7 +32,7 @@ pub unsafe extern "C" fn softpatch_stream_create(
         // SAFETY: the caller's pointer, by the crate's contract.
         unsafe { write(stream, 0, "stream") }?;
         let loaded = handles::get::<Loaded>(detector)?;
-        let made = Streaming { stream: Stream::new(loaded.detector.clone(), limit)? };
+        let made = Streaming { stream: Stream::new(loaded.detector.clone(), limit, Want::Scores)? };
         // SAFETY: as above.
         unsafe { write(stream, handles::insert(made), "stream") }
     })
@@ -106,15 +106,13 @@ pub unsafe extern "C" fn softpatch_stream_wait(
                 return Err(Failure::new(SOFTPATCH_INTERNAL, "a result came without a look at it"));
             }
         };
-        let (Finished { ticket, size, latency, score }, (map_size, out)) = finished;
+        let (Finished { ticket, latency, score, .. }, (map_size, out)) = finished;
         let latency_ns = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         let mut values = softpatch_result { ticket, latency_ns, verdict: -1, ..Default::default() };
-        let outcome = score.map_err(Failure::from).and_then(|score| {
-            write_map(detector, &score, map_kind, size, out)?;
-            values.score = score.score;
-            values.verdict = verdict(&score);
-            [values.map_width, values.map_height] = map_size;
-            Ok(())
+        // What map is wanted is known only here.
+        let score = score.and_then(|score| detector.complete(score, want(map_kind)));
+        let outcome = score.map_err(Failure::from).map(|score| {
+            values = softpatch_result { ticket, latency_ns, ..write_score(&score, map_kind, map_size, out) };
         });
         // SAFETY: as above.
         unsafe { write(result, values, "result") }?;

@@ -109,7 +109,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         ),
         cell: 160,
         range,
-        threshold: info.threshold,
+        threshold: info.map_threshold(),
     };
     write_png(&picture, &contact_sheet(&rows[..kinds.min(rows.len())], &sheet)?)?;
     let page = out.join("report.html");
@@ -131,7 +131,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
             pair("image AUROC, none", figure(plain.image_auroc)),
         ],
         range,
-        threshold: info.threshold,
+        threshold: info.map_threshold(),
         items: rows,
     }
     .write(&page)?;
@@ -190,7 +190,7 @@ fn sheet_rows(scored: &Scored, order: &[usize]) -> Outcome<Vec<SheetRow>> {
             mask: Some(
                 scored.masks[index].as_ref().map_or_else(|| vec![false; pixels], |m| m.pixels.clone()),
             ),
-            map: scored.maps[index].0.clone(),
+            map: scored.maps[index].map.clone(),
             score: score.score,
             verdict: score.anomalous.map(|a| if a { Verdict::Anomalous } else { Verdict::Normal }),
         });

@@ -1,6 +1,6 @@
 //! `softpatch eval`.
 
-use crate::common::backbone::{WeightsArgs, open_model};
+use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
 use crate::common::failure::{Outcome, print_error};
 use crate::common::images::{Files, OnError};
@@ -11,7 +11,7 @@ use serde::Serialize;
 use softpatch::Error;
 use softpatch::data::{ImageSource, TestSet};
 use softpatch::detector::{Detector, Progress, Score, Want};
-use softpatch::eval::{Item, Map, Mask, Masks, MetricMaps, MetricSize, Report, Seen, evaluate};
+use softpatch::eval::{Item, Mask, Masks, MetricMap, MetricMaps, MetricSize, Report, Seen, evaluate};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    weights: WeightsArgs,
+    weights: ModelArgs,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -50,8 +50,8 @@ pub struct Args {
 pub struct Scored {
     pub set: TestSet,
     pub scores: Vec<Score>,
-    /// The map of each, row by row, with its rows and columns.
-    pub maps: Vec<(Vec<f32>, [u32; 2])>,
+    /// The map of each.
+    pub maps: Vec<MetricMap>,
     pub masks: Vec<Option<Mask>>,
     /// Images and masks that could not be used.
     pub skipped: usize,
@@ -112,7 +112,7 @@ pub fn score_set(
     let mut skipped = masks.bad.len();
     let files = Files::new(set.items.iter().map(|i| i.path.clone()).collect(), info, false, on_error);
     let (mut scores, mut kept) = (Vec::with_capacity(files.len()), Vec::with_capacity(files.len()));
-    let mut metric = MetricMaps::new(detector.device(), info.grid, framing, size)?;
+    let mut metric = MetricMaps::new(detector.device(), info.grid, framing, size, detector.cover())?;
     let mut maps = Vec::with_capacity(files.len());
     detector.score_source(&files, Want::Scores, bars, |index, score| {
         let error = files.take_error(index);
@@ -130,7 +130,9 @@ pub fn score_set(
     let mut left = kept.iter();
     set.items.retain(|_| left.next() == Some(&true));
     let masks = set.items.iter().map(|i| masks.masks.get(i.mask.as_ref()?).cloned()).collect();
-    Ok(Scored { set, scores, maps, masks, skipped })
+    let mut scored = Scored { set, scores, maps, masks, skipped };
+    scored.leave_out_ignored();
+    Ok(scored)
 }
 
 impl Scored {
@@ -160,19 +162,39 @@ impl Scored {
         })
     }
 
+    /// Takes out defects of which a region of interest, or what is ignored, leaves nothing.
+    fn leave_out_ignored(&mut self) {
+        let counts = |(map, mask): (&MetricMap, &Option<Mask>)| match (&map.counted, mask) {
+            (Some(counted), Some(mask)) => {
+                !mask.pixels.contains(&true) || mask.pixels.iter().zip(counted).any(|(m, c)| *m && *c)
+            }
+            _ => true,
+        };
+        let kept: Vec<bool> = self.maps.iter().zip(&self.masks).map(counts).collect();
+        let gone = kept.iter().filter(|kept| !**kept).count();
+        if gone == 0 {
+            return;
+        }
+        fn retain<T>(all: &mut Vec<T>, kept: &[bool]) {
+            let mut kept = kept.iter();
+            all.retain(|_| kept.next() == Some(&true));
+        }
+        retain(&mut self.set.items, &kept);
+        retain(&mut self.scores, &kept);
+        retain(&mut self.maps, &kept);
+        retain(&mut self.masks, &kept);
+        self.set.notes.push(format!("{gone} defects lie wholly in what is not looked at, and do not count"));
+    }
+
     /// All figures.
     pub fn figures(&self) -> Outcome<Figures> {
         let items: Vec<Item<'_>> =
             (self.set.items.iter().zip(&self.scores).zip(self.maps.iter().zip(&self.masks)))
-                .map(|((item, score), ((map, size), mask))| {
-                    let mask = mask.as_ref();
-                    let pixels = mask.map(|m| m.pixels.as_slice());
-                    Item {
-                        score: score.score,
-                        is_defect: item.is_defect(),
-                        map: Some(Map { width: size[1] as usize, scores: map, mask: pixels }),
-                        seen: mask.map_or(Seen::Wholly, |m| m.seen),
-                    }
+                .map(|((item, score), (map, mask))| Item {
+                    score: score.score,
+                    is_defect: item.is_defect(),
+                    map: Some(map.with(mask.as_ref())),
+                    seen: mask.as_ref().map_or(Seen::Wholly, |m| m.seen),
                 })
                 .collect();
         let kinds: BTreeSet<&String> = self.set.items.iter().filter_map(|i| i.defect.as_ref()).collect();
@@ -201,7 +223,7 @@ pub fn figure(value: Option<f64>) -> String {
 fn table(figures: &Figures) -> String {
     let width = figures.by_defect.iter().map(|(kind, _)| kind.chars().count()).max().unwrap_or(0).max(10);
     let mut text = format!(
-        "{:<width$}  {:>6}  {:>11}  {:>8}  {:>8}  {:>11}  {:>8}  {:>8}  {:>8}\n",
+        "{:<width$}  {:>6}  {:>11}  {:>8}  {:>8}  {:>11}  {:>8}  {:>8}  {:>8}  {:>7}  {:>6}\n",
         "",
         "images",
         "image AUROC",
@@ -210,14 +232,18 @@ fn table(figures: &Figures) -> String {
         "pixel AUROC",
         "pixel AP",
         "pixel F1",
-        "AUPRO@30"
+        "AUPRO@30",
+        "outside",
+        "partly"
     );
     let mut line = |name: &str, count: usize, r: &Report| {
         let [a, b, c, d, e, f, g] =
             [r.image_auroc, r.image_ap, r.image_f1, r.pixel_auroc, r.pixel_ap, r.pixel_f1, r.aupro]
                 .map(figure);
         text.push_str(&format!(
-            "{name:<width$}  {count:>6}  {a:>11}  {b:>8}  {c:>8}  {d:>11}  {e:>8}  {f:>8}  {g:>8}\n"
+            "{name:<width$}  {count:>6}  {a:>11}  {b:>8}  {c:>8}  {d:>11}  {e:>8}  {f:>8}  {g:>8}  \
+             {:>7}  {:>6}\n",
+            r.outside, r.partly_outside
         ));
     };
     for (kind, report) in &figures.by_defect {

@@ -58,14 +58,8 @@ pub fn run(args: Args, quiet: bool) -> Outcome {
     let device = device.open()?;
     let started = Instant::now();
     let (detector, skipped) = skipping(set.paths, args.set.on_error, &bars, |paths| {
-        let source = FileSource::new(paths.to_vec(), options.decode());
-        match &roi {
-            None => Detector::fit(&device, &backbone, &source, &options, &bars),
-            Some(roi) => {
-                let source = WithRoi::new(source, roi.clone());
-                Detector::fit(&device, &backbone, &source, &options, &bars)
-            }
-        }
+        let source = WithRoi::new(FileSource::new(paths.to_vec(), options.decode()), roi.clone());
+        Detector::fit(&device, &backbone, &source, &options, &bars)
     })?;
     detector.save(&args.output)?;
     print(&summary(&args.output.display().to_string(), &detector, &device, &bars, started))?;

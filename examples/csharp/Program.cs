@@ -14,6 +14,9 @@ var frame = new byte[side * side];
 new Random(1).NextBytes(frame);
 var (single, map) = detector.Score(frame, side, side, PixelFormat.Gray8, MapKind.Source);
 Console.WriteLine($"softpatch {Context.Version}: score {single.Score}, verdict {single.Verdict}, {map.Length} map values");
+var (x, y) = detector.Peak(map, MapKind.Source, side, side);
+var (regions, _) = detector.Regions(map, side, side);
+Console.WriteLine($"most at {x}, {y}; {regions.Length} regions above the threshold");
 
 using var stream = new FrameStream(detector, 4);
 ulong taken = 0, submitted = 0;

@@ -101,6 +101,30 @@ public sealed class FolderOptions
     public bool All;
 }
 
+/// A connected area of a map, in its pixels; its contour is `PointCount` points from `FirstPoint` on.
+[StructLayout(LayoutKind.Sequential)]
+public struct Region
+{
+    public uint X;
+    public uint Y;
+    public uint Width;
+    public uint Height;
+    public uint Area;
+    public float Peak;
+    public uint PeakX;
+    public uint PeakY;
+    public uint FirstPoint;
+    public uint PointCount;
+}
+
+/// A corner of pixels.
+[StructLayout(LayoutKind.Sequential)]
+public struct Point
+{
+    public uint X;
+    public uint Y;
+}
+
 /// How to make a context; texts are null where the library is to choose.
 public sealed class ContextOptions
 {
@@ -160,6 +184,14 @@ internal static class Native
     [DllImport(Library)]
     public static extern int softpatch_map_size(
         ulong detector, MapKind kind, uint width, uint height, out uint mapWidth, out uint mapHeight);
+    [DllImport(Library)]
+    public static extern int softpatch_peak(
+        ulong detector, MapKind kind, float[] map, UIntPtr mapLen, uint width, uint height, out uint x, out uint y);
+    [DllImport(Library)]
+    public static extern int softpatch_regions(
+        ulong detector, float[] map, UIntPtr mapLen, uint width, uint height, float threshold,
+        [Out] Region[]? regions, UIntPtr regionCapacity, out UIntPtr regionCount,
+        [Out] Point[]? points, UIntPtr pointCapacity, out UIntPtr pointCount);
     [DllImport(Library)]
     public static extern int softpatch_score(
         ulong detector, in Image image, MapKind kind, [Out] float[] map, UIntPtr mapLen, out Result result);
@@ -282,6 +314,32 @@ public sealed class Detector : IDisposable
             Native.Check(Native.softpatch_score(id, image, kind, map, (UIntPtr)map.Length, out var result));
             return (result, map);
         }
+    }
+
+    /// Column and row, in pixels of an image of this size, where its map of this kind is largest.
+    public (uint X, uint Y) Peak(float[] map, MapKind kind, uint width, uint height)
+    {
+        Native.Check(
+            Native.softpatch_peak(id, kind, map, (UIntPtr)map.Length, width, height, out var x, out var y));
+        return (x, y);
+    }
+
+    /// The connected areas of a map above a threshold, the largest first, with the points of their contours; without
+    /// a threshold, above the model's.
+    public (Region[] Regions, Point[] Points) Regions(
+        float[] map, uint width, uint height, float threshold = float.NaN)
+    {
+        var len = (UIntPtr)map.Length;
+        Native.Check(Native.softpatch_regions(
+            id, map, len, width, height, threshold, null, UIntPtr.Zero, out var count, null, UIntPtr.Zero,
+            out var corners));
+        var (regions, points) = (new Region[(int)count], new Point[(int)corners]);
+        if (regions.Length > 0)
+        {
+            Native.Check(Native.softpatch_regions(
+                id, map, len, width, height, threshold, regions, count, out _, points, corners, out _));
+        }
+        return (regions, points);
     }
 
     public void Dispose() { Native.softpatch_detector_free(id); id = 0; GC.SuppressFinalize(this); }

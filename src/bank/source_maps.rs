@@ -53,19 +53,13 @@ impl SourceMaps {
         })
     }
 
-    /// Writes the map of an image with patch scores `patches` `[h][w]`, which lies on its frame by `rows` and
-    /// `columns`, to `out` `[rows.source][columns.source]`.
+    /// Writes the map of an image with patch scores `patches` `[h][w]`, whose rows and columns lie on
+    /// its frame so, to `out` `[rows][columns]`.
     ///
     /// # Errors
     /// [`Error::Limit`] where the lengths do not fit, or a few rows of the map pass what the device binds;
     /// [`Error::Device`] where the device was lost.
-    pub fn run(
-        &mut self,
-        patches: &[f32],
-        rows: SourceAxis,
-        columns: SourceAxis,
-        out: &mut [f32],
-    ) -> Result<()> {
+    pub fn run(&mut self, patches: &[f32], [rows, columns]: [SourceAxis; 2], out: &mut [f32]) -> Result<()> {
         let pixels = u64::from(rows.source) * u64::from(columns.source);
         if patches.len() != self.scores.len() || out.len() as u64 != pixels || pixels == 0 {
             return Err(Error::Limit(format!(

@@ -76,16 +76,16 @@ impl Roi {
     }
 }
 
-/// The images of a source, with a region of interest that a fit keeps in its model.
+/// The images of a source, with a region of interest, or none, that a fit keeps in its model.
 #[derive(Clone, Debug)]
 pub struct WithRoi<S> {
     source: S,
-    roi: Roi,
+    roi: Option<Roi>,
 }
 
 impl<S: ImageSource> WithRoi<S> {
-    /// `source`, looked at in `roi`.
-    pub fn new(source: S, roi: Roi) -> Self {
+    /// `source`, looked at in `roi`; `None`: all over.
+    pub fn new(source: S, roi: Option<Roi>) -> Self {
         Self { source, roi }
     }
 }
@@ -104,7 +104,7 @@ impl<S: ImageSource> ImageSource for WithRoi<S> {
         self.source.size(index)
     }
     fn roi(&self) -> Option<&Roi> {
-        Some(&self.roi)
+        self.roi.as_ref()
     }
     fn notes(&self) -> Vec<String> {
         self.source.notes()

@@ -224,6 +224,7 @@ pub(crate) fn build(
             lof_k: denoised.lof_k,
             threshold: None,
             no_threshold: None,
+            pixel_threshold: None,
             made_by: concat!("softpatch ", env!("CARGO_PKG_VERSION")).to_owned(),
         },
         bank: MemoryBank {
@@ -244,7 +245,8 @@ pub(crate) fn build(
     })
 }
 
-/// Scores a sample of the training images against the bank without their own rows, and sets the threshold.
+/// Scores a sample of the training images against the bank without their own rows, and sets the thresholds: of
+/// image scores, and of the values of maps, by the same rule from the largest value of each map.
 fn calibrate(
     device: &Device,
     features: &Features,
@@ -252,7 +254,9 @@ fn calibrate(
     bank: &Bank,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let calibration = Calibration::new(device, bank, features, model.info.options.memory)?;
+    let info = &model.info;
+    let calibration = Calibration::new(device, bank, features, [info.grid, info.frame], info.options.memory)?;
+    let mut peaks = Vec::new();
     let images = sample(features.images);
     let total = images.len() as u64;
     for (i, &image) in images.iter().enumerate() {
@@ -263,13 +267,16 @@ fn calibrate(
         if let Some(looked_at) = features.covered_of(image as usize) {
             calibration.cover(looked_at);
         }
-        let score = calibration.score(image)?;
+        let [score, peak] = calibration.score(image)?;
         if score.is_finite() {
             model.train_images.push(image);
             model.train_scores.push(score);
+            peaks.push(peak);
         }
     }
     progress.update(Stage::Calibrate, total, total);
+    // What keeps one from being found keeps the other, and is said once.
+    model.info.pixel_threshold = robust_threshold(&peaks).ok();
     match robust_threshold(&model.train_scores) {
         Ok(threshold) => model.info.threshold = Some(threshold),
         Err(why) => {

@@ -14,6 +14,7 @@ mod patch_scorer;
 mod patch_store;
 mod progress;
 mod projection;
+mod regions;
 mod score;
 mod source_map;
 mod stream;
@@ -26,6 +27,7 @@ pub use crate::settings::{
 pub use job::{FitEvent, FitJob};
 pub use patch_scorer::{Score, Want};
 pub use progress::{Progress, Quiet, Stage};
+pub use regions::{Region, regions};
 pub use score::Profile;
 pub use stream::{Busy, Finished, Scores, Stream, Ticket, Waited};
 
@@ -36,9 +38,11 @@ pub(crate) use frame::frame_of;
 pub(crate) use ingest::embed;
 pub(crate) use patch_scorer::{Batch, PatchScorer};
 pub(crate) use projection::Projection;
+pub(crate) use regions::{NONE, label};
 
 pub use crate::backbone::Precision;
 pub use crate::backbone::{Backbone, BackboneInfo};
+use crate::bank::SourceMaps;
 use crate::cases::{Entry, Then, Use, of_use};
 use crate::data::{Image, ImageSource, Roi};
 use crate::gpu::Device;
@@ -48,7 +52,7 @@ pub use crate::steps::input::geometry::{Framing, Placement, Way};
 use crate::{Result, process};
 use score::Scorer;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 /// A fitted model on a device. `Send + Sync`; calls from several threads take turns on the device.
 ///
@@ -58,6 +62,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// # #[cfg(feature = "embedded-weights")] {
 /// # use softpatch::data::synth::{Material, render};
 /// use softpatch::data::MemorySource;
+/// use softpatch::detector::Want;
 /// use softpatch::{Backbone, Detector, Device, DeviceOptions, FitOptions, Quiet, Size};
 ///
 /// # fn main() -> softpatch::Result<()> {
@@ -71,7 +76,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// detector.save(&file)?;
 ///
 /// let detector = Detector::load(&device, &backbone, &file)?;
-/// let score = detector.score_one(&good[0].as_image()?)?;
+/// let score = detector.score_one(&good[0].as_image()?, Want::Source)?;
 /// assert_eq!(score.map.len(), 96 * 96);
 /// assert_eq!(score.anomalous, detector.info().threshold.map(|t| score.score > t));
 /// # Ok(()) }
@@ -82,6 +87,9 @@ pub struct Detector {
     model: Model,
     device: Device,
     scorer: Mutex<Scorer>,
+    maps: Mutex<SourceMaps>,
+    /// What of the frame is looked at; apart from `scorer`, which is locked while scores are handed out.
+    cover: RwLock<Option<Cover>>,
 }
 
 impl std::fmt::Debug for Detector {
@@ -106,7 +114,7 @@ impl Detector {
     ) -> Result<Self> {
         process::check()?;
         let (model, scorer) = fit::fit(device, backbone, source, options, progress)?;
-        Ok(Self { model, device: device.clone(), scorer: Mutex::new(scorer) })
+        Self::of(device, model, scorer)
     }
 
     /// The cases that [`Detector::fit`] with these settings, a frame of these rows and columns, and so many images
@@ -135,7 +143,13 @@ impl Detector {
     pub fn new(device: &Device, backbone: &Backbone, mut model: Model) -> Result<Self> {
         process::check()?;
         let scorer = Scorer::of_model(device, backbone, &mut model)?;
-        Ok(Self { model, device: device.clone(), scorer: Mutex::new(scorer) })
+        Self::of(device, model, scorer)
+    }
+
+    fn of(device: &Device, model: Model, scorer: Scorer) -> Result<Self> {
+        let maps = SourceMaps::new(device, model.info.grid, SourceMaps::STRIP)?;
+        let cover = RwLock::new(model.roi.clone());
+        Ok(Self { model, device: device.clone(), scorer: Mutex::new(scorer), maps: Mutex::new(maps), cover })
     }
 
     /// Reads and checks a model file and puts it on a device.
@@ -165,13 +179,14 @@ impl Detector {
     }
 
     /// Submits a batch, for [`Detector::finish`].
-    fn begin(&self, images: &[Image<'_>]) -> Result<u64> {
-        self.scorer()?.begin(images, Want::Maps, &|slot| format!("image {slot}"))
+    fn begin(&self, images: &[Image<'_>], want: Want) -> Result<u64> {
+        self.scorer()?.begin(images, want, &|slot| format!("image {slot}"))
     }
 
     /// Waits for the scores of a batch.
-    fn finish(&self, ticket: u64) -> Result<Vec<Score>> {
-        self.scorer()?.finish(ticket)
+    fn finish(&self, ticket: u64, want: Want) -> Result<Vec<Score>> {
+        let scores = self.scorer()?.finish(ticket)?;
+        scores.into_iter().map(|score| self.complete(score, want)).collect()
     }
 
     /// Images that [`Detector::begin`] takes at most.
@@ -179,30 +194,32 @@ impl Detector {
         Ok(self.scorer()?.most())
     }
 
-    /// Scores images in memory, in order, with their maps.
+    /// Scores images in memory, in order, with the maps of their frames.
     ///
     /// # Errors
     /// [`crate::Error::InvalidOption`] where an image is too long and thin for the frame, [`crate::Error::Device`]
     /// where the device failed.
     pub fn score(&self, images: &[Image<'_>]) -> Result<Vec<Score>> {
-        self.scorer()?.score(images, Want::Maps)
+        self.score_with(images, Want::Maps)
     }
 
-    /// [`Detector::score`] of one image.
+    /// [`Detector::score_with`] of one image.
     ///
     /// # Errors
     /// As [`Detector::score`].
-    pub fn score_one(&self, image: &Image<'_>) -> Result<Score> {
-        let mut scores = self.scorer()?.score(std::slice::from_ref(image), Want::Maps)?;
+    pub fn score_one(&self, image: &Image<'_>, want: Want) -> Result<Score> {
+        let mut scores = self.score_with(std::slice::from_ref(image), want)?;
         scores.pop().ok_or_else(|| crate::Error::Internal("an image without a score".into()))
     }
 
-    /// [`Detector::score`] without maps, which then cost nothing.
+    /// Scores images in memory, in order, with as much as is wanted: maps in the pixels of the images, maps of
+    /// their frames, or none, which then cost nothing.
     ///
     /// # Errors
     /// As [`Detector::score`].
-    pub fn score_without_maps(&self, images: &[Image<'_>]) -> Result<Vec<Score>> {
-        self.scorer()?.score(images, Want::Scores)
+    pub fn score_with(&self, images: &[Image<'_>], want: Want) -> Result<Vec<Score>> {
+        let scores = self.scorer()?.score(images, want)?;
+        scores.into_iter().map(|score| self.complete(score, want)).collect()
     }
 
     /// Ignores what lies outside `kept` in all images that are scored from now on, besides what the model's own
@@ -211,15 +228,15 @@ impl Detector {
     /// # Errors
     /// [`crate::Error::InvalidOption`] where nothing would be looked at any more.
     pub fn keep_to(&self, kept: Option<&Roi>) -> Result<()> {
-        self.scorer()?.covers.set_kept(kept)
+        let mut scorer = self.scorer()?;
+        scorer.covers.set_kept(kept)?;
+        *self.cover.write().unwrap_or_else(PoisonError::into_inner) = scorer.covers.within().cloned();
+        Ok(())
     }
 
     /// What of the model's frame is looked at; `None`: all of it.
-    ///
-    /// # Errors
-    /// [`crate::Error::Device`] in a process that was forked from the device's.
-    pub fn cover(&self) -> Result<Option<Cover>> {
-        Ok(self.scorer()?.covers.within().cloned())
+    pub fn cover(&self) -> Option<Cover> {
+        self.cover.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Scores every image of a source in order, decoding on other threads; `f` gets each score with its
@@ -232,9 +249,10 @@ impl Detector {
         source: &dyn ImageSource,
         want: Want,
         progress: &dyn Progress,
-        f: impl FnMut(usize, Score) -> Result<()>,
+        mut f: impl FnMut(usize, Score) -> Result<()>,
     ) -> Result<()> {
-        self.scorer()?.score_source(source, want, progress, f)
+        let done = |index, score| f(index, self.complete(score, want)?);
+        self.scorer()?.score_source(source, want, progress, done)
     }
 
     /// Time of every dispatch that scoring `images` (one batch at most) takes, from GPU timestamps, in order.

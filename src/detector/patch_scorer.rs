@@ -2,6 +2,8 @@
 
 use crate::bank::{Bank, Maps, SearchBuffers};
 use crate::gpu::{Device, Readback, Recorder, Submission, Tensor};
+use crate::steps::input::cover::Cover;
+use crate::steps::input::geometry::Placement;
 use crate::{Error, Result};
 use std::ops::Range;
 
@@ -12,14 +14,20 @@ pub struct Score {
     pub score: f32,
     /// Whether `score` passes the model's threshold; `None` where the model has none.
     pub anomalous: Option<bool>,
+    /// Width and height of the image in pixels.
+    pub size: [u32; 2],
+    /// Column and row, in pixels of the image, where it looks most wrong: of the map's largest value, or of
+    /// the middle of the patch with the largest score where there is no map.
+    pub peak: [u32; 2],
     /// Rows and columns of the grid of patches.
     pub grid: [u32; 2],
     /// Patch scores, row by row: weight times squared distance to the nearest bank row.
     pub patches: Vec<f32>,
-    /// Rows and columns of the map: those of the model's frame.
+    /// What was asked for, and so what `map` is.
+    pub want: Want,
+    /// Rows and columns of the map: those of the model's frame, or of the image with [`Want::Source`].
     pub map_size: [u32; 2],
-    /// Anomaly map of the frame, row by row: the patch scores, upsampled and blurred. Empty where none was
-    /// asked for.
+    /// Anomaly map, row by row: the patch scores, upsampled and blurred. Empty where none was asked for.
     pub map: Vec<f32>,
 }
 
@@ -28,9 +36,44 @@ pub struct Score {
 pub enum Want {
     /// Image score and patch scores.
     Scores,
-    /// The anomaly map, too.
+    /// The anomaly map of the frame, too.
     #[default]
     Maps,
+    /// The anomaly map in the pixels of the image, 0 where the frame does not reach, and not that of the frame.
+    Source,
+}
+
+impl Want {
+    /// What a batch computes for it: maps of images of many sizes are made one by one, of the patch scores.
+    pub(super) fn of_batch(self) -> Self {
+        if self == Self::Source { Self::Scores } else { self }
+    }
+}
+
+/// Number of the first of the largest of `values`, of which one that is no number is none.
+pub(super) fn largest(values: &[f32]) -> usize {
+    // In lanes, which do not wait for each other.
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    for chunk in values.chunks(lanes.len()) {
+        for (lane, v) in lanes.iter_mut().zip(chunk) {
+            *lane = if *v > *lane { *v } else { *lane };
+        }
+    }
+    let most = lanes.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    values.iter().position(|v| *v == most).unwrap_or(0)
+}
+
+/// Where the largest of `values`, `[rows, columns]` all over the frame, lies in a picture of this width and
+/// height.
+pub(super) fn locate(values: &[f32], sides: [u32; 2], placement: &Placement, size: [u32; 2]) -> [u32; 2] {
+    let at = largest(values) as u32;
+    let at = [at % sides[1], at / sides[1]];
+    // In pixels of the frame, whose centres are whole numbers.
+    let on_frame = [0, 1].map(|axis| {
+        let scale = f64::from(placement.frame[1 - axis]) / f64::from(sides[1 - axis]);
+        (f64::from(at[axis]) + 0.5) * scale - 0.5
+    });
+    placement.source_of(on_frame, size)
 }
 
 /// A batch of images to score.
@@ -178,12 +221,14 @@ impl PatchScorer {
         Ok(())
     }
 
-    /// Reads what `submission` computed of a batch.
+    /// Reads what `submission` computed of a batch of images, which have these widths and heights and lie in the
+    /// frame so.
     pub fn read(
         &self,
         submission: &Submission,
         Batch { images, set, want }: Batch,
         threshold: Option<f32>,
+        (places, cover): (&[([u32; 2], Placement)], Option<&Cover>),
     ) -> Result<Vec<Score>> {
         let (images, positions, pixels) = (images as usize, area(self.grid), area(self.frame));
         let words = self.sets[set].read(submission)?;
@@ -193,17 +238,39 @@ impl PatchScorer {
         };
         let top: Vec<f32> = words.words(0..images);
         let map = |i: usize| maps.as_ref().map(|m| m.words(i * pixels..(i + 1) * pixels));
-        Ok(top
-            .into_iter()
-            .enumerate()
-            .map(|(i, score)| Score {
+        let score = |(i, (score, (size, placement))): (usize, (f32, &([u32; 2], Placement)))| {
+            let mut map: Vec<f32> = map(i).unwrap_or_default();
+            if let Some(cover) = cover.filter(|_| !map.is_empty()) {
+                cover.clear(&mut map);
+            }
+            let patches: Vec<f32> = words.words(images + i * positions..images + (i + 1) * positions);
+            let (values, sides) = if map.is_empty() { (&patches, self.grid) } else { (&map, self.frame) };
+            Score {
                 score,
                 anomalous: threshold.map(|t| score > t),
+                size: *size,
+                peak: locate(values, sides, placement, *size),
                 grid: self.grid,
-                patches: words.words(images + i * positions..images + (i + 1) * positions),
+                patches,
+                want,
                 map_size: self.frame,
-                map: map(i).unwrap_or_default(),
-            })
-            .collect())
+                map,
+            }
+        };
+        Ok(top.into_iter().zip(places).enumerate().map(score).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_the_largest_is_found() {
+        let mut values = vec![1.0; 100];
+        assert_eq!(largest(&values), 0);
+        (values[37], values[38], values[99]) = (5.0, f32::NAN, 5.0);
+        assert_eq!(largest(&values), 37);
+        assert_eq!((largest(&[]), largest(&[f32::NAN; 3]), largest(&[f32::NAN, -1.0])), (0, 0, 1));
     }
 }

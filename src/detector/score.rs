@@ -10,6 +10,7 @@ use crate::cases::{Then, Use, self_test};
 use crate::data::{Image, ImageSource};
 use crate::gpu::{Device, Plan, Recorder, StepTime, Submission, Tensor};
 use crate::model::Model;
+use crate::steps::input::geometry::Framing;
 use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::collections::btree_map::{BTreeMap, Entry};
@@ -28,6 +29,8 @@ pub struct Profile {
 struct Flight {
     ticket: u64,
     batch: Batch,
+    /// Width and height of each image.
+    sizes: Vec<[u32; 2]>,
     submission: Submission,
 }
 
@@ -41,6 +44,7 @@ pub(super) struct Scorer {
     scorer: PatchScorer,
     /// Images of a batch at most.
     batch: u32,
+    framing: Framing,
     threshold: Option<f32>,
     /// By batch, and rows of the grid.
     plans: BTreeMap<(Batch, [u32; 2]), Plan>,
@@ -77,6 +81,7 @@ impl Scorer {
             feed,
             covers: Looking::new(info.framing(), info.grid, model.roi.clone()),
             batch,
+            framing: info.framing(),
             threshold: info.threshold,
             plans: BTreeMap::new(),
             flights: VecDeque::new(),
@@ -125,12 +130,14 @@ impl Scorer {
             self.land();
         }
         // In turn: the batch that may be in flight has the other one.
-        let batch = Batch { images: images.len() as u32, set: (self.next % SETS as u64) as usize, want };
-        self.scorer.prepare(want)?;
-        let Self { device, scorer, extractor, feed, plans, covers, .. } = self;
-        if let Some(looked_at) = covers.of(images.iter().map(|i| [i.width(), i.height()]))? {
-            scorer.search.cover(device, &looked_at);
+        let set = (self.next % SETS as u64) as usize;
+        let batch = Batch { images: images.len() as u32, set, want: want.of_batch() };
+        let looked_at = self.covers.of(images.iter().map(|i| [i.width(), i.height()]))?;
+        if let Some(looked_at) = looked_at {
+            self.scorer.search.cover(&self.device, &looked_at);
         }
+        self.scorer.prepare(batch.want)?;
+        let Self { device, scorer, extractor, feed, plans, .. } = self;
         let (embedding, mut last) = (extractor.embedding().clone(), None);
         run_backbone(extractor, feed, images, name, |feed, features, piece| {
             let scores = plan(plans, device, scorer, &embedding, &piece.rows, batch)?;
@@ -140,14 +147,20 @@ impl Scorer {
         let submission = last.ok_or_else(|| Error::Internal("a batch of no pieces".into()))?;
         let ticket = self.next;
         self.next += 1;
-        self.flights.push_back(Flight { ticket, batch, submission });
+        let sizes = images.iter().map(|image| [image.width(), image.height()]).collect();
+        self.flights.push_back(Flight { ticket, batch, sizes, submission });
         Ok(ticket)
     }
 
     /// Waits for the oldest batch in flight.
     fn land(&mut self) {
-        if let Some(Flight { ticket, batch, submission }) = self.flights.pop_front() {
-            self.landed.insert(ticket, self.scorer.read(&submission, batch, self.threshold));
+        if let Some(Flight { ticket, batch, sizes, submission }) = self.flights.pop_front() {
+            let place = |size: [u32; 2]| Ok((size, self.framing.place(size[0], size[1])?));
+            let places: Result<Vec<_>> = sizes.into_iter().map(place).collect();
+            let read = places.and_then(|places| {
+                self.scorer.read(&submission, batch, self.threshold, (&places, self.covers.within()))
+            });
+            self.landed.insert(ticket, read);
         }
     }
 

@@ -1,84 +1,89 @@
-//! The anomaly map of the frame, brought back to the size of the source image.
+//! Maps of scores that have none or another: of the frame, and in the pixels of the source image.
 
-use super::{Detector, Score};
-use crate::{Error, Result};
-
-/// For every output of one axis: the two inputs it lies between and how far; `None` outside the frame.
-fn axis(source: u32, resized: u32, first: i64, frame: u32) -> Vec<Option<(usize, usize, f32)>> {
-    let scale = f64::from(resized) / f64::from(source);
-    (0..source)
-        .map(|o| {
-            let at = (f64::from(o) + 0.5) * scale - first as f64;
-            if !(0.0..f64::from(frame)).contains(&at) {
-                return None;
-            }
-            let at = (at - 0.5).clamp(0.0, f64::from(frame - 1));
-            let low = at as usize;
-            Some((low, (low + 1).min(frame as usize - 1), (at - low as f64) as f32))
-        })
-        .collect()
-}
+use super::patch_scorer::{largest, locate};
+use super::{Detector, Region, Score, Want, regions};
+use crate::steps::input::geometry::{Framing, Way};
+use crate::steps::map::source_map::SourceAxis;
+use crate::{Error, Result, process};
+use std::borrow::Cow;
+use std::sync::PoisonError;
 
 impl Detector {
-    /// Writes the map of `score` in the size of the source image, `width * height` values row by row:
-    /// bilinear between pixel centres, 0 where the frame does not reach. A convenience for display, computed
-    /// on the host.
+    /// The score with what is wanted in the place of what it has: its map, computed on the device now from the
+    /// score's patches, and the peak, which goes by the map.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] where `out` or the score's map has another size.
-    pub fn map_in_source(&self, score: &Score, width: u32, height: u32, out: &mut [f32]) -> Result<()> {
-        let [map_h, map_w] = score.map_size;
-        let placement = self.info().framing().place(width, height)?;
-        if out.len() as u64 != u64::from(width) * u64::from(height)
-            || score.map.len() as u64 != u64::from(map_h) * u64::from(map_w)
-        {
+    /// [`Error::InvalidOption`] where the score is of another model, [`Error::Limit`] for an image of more than
+    /// half a million columns, [`Error::Device`] where the device failed.
+    pub fn complete(&self, mut score: Score, want: Want) -> Result<Score> {
+        if score.want == want {
+            return Ok(score);
+        }
+        let frame = self.info().frame;
+        let [width, height] = score.size;
+        let framing = self.info().framing();
+        match want {
+            Want::Scores => score.map = Vec::new(),
+            // The frame lies in itself.
+            Want::Maps => score.map = self.map(&score, frame, Framing { frame, way: Way::Stretch })?,
+            Want::Source => score.map = self.map(&score, [height, width], framing)?,
+        }
+        score.map_size = if want == Want::Source { [height, width] } else { frame };
+        let (values, sides) =
+            if want == Want::Scores { (&score.patches, score.grid) } else { (&score.map, score.map_size) };
+        score.peak = self.peak(values, sides, want, score.size)?;
+        score.want = want;
+        Ok(score)
+    }
+
+    /// Column and row of a picture of `[width, height]` pixels where the largest of `values` lies, the first of
+    /// equal ones: patch scores, a map of the frame ([`Want::Maps`]) or of the picture ([`Want::Source`]), of
+    /// `[rows, columns]`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] where a picture of this size does not come to the frame.
+    pub fn peak(&self, values: &[f32], sides: [u32; 2], want: Want, size: [u32; 2]) -> Result<[u32; 2]> {
+        if want == Want::Source {
+            let at = largest(values) as u32;
+            return Ok([at % sides[1].max(1), at / sides[1].max(1)]);
+        }
+        Ok(locate(values, sides, &self.info().framing().place(size[0], size[1])?, size))
+    }
+
+    /// The connected areas of an image, in its pixels, whose map passes the model's pixel threshold, largest
+    /// first; of a model without one, the image threshold. None where there is neither.
+    ///
+    /// # Errors
+    /// As [`Detector::complete`], for a score without the map in the pixels of the image.
+    pub fn regions(&self, score: &Score) -> Result<Vec<Region>> {
+        let Some(threshold) = self.info().map_threshold() else { return Ok(Vec::new()) };
+        let [width, height] = score.size;
+        let map = match score.want {
+            Want::Source => Cow::Borrowed(&score.map),
+            _ => Cow::Owned(self.map(score, [height, width], self.info().framing())?),
+        };
+        regions(&map, [height, width], threshold)
+    }
+
+    /// The map of a picture of `[rows, columns]` pixels that comes to the frame so.
+    fn map(&self, score: &Score, [rows, columns]: [u32; 2], framing: Framing) -> Result<Vec<f32>> {
+        process::check()?;
+        let grid = self.info().grid;
+        if score.grid != grid || score.patches.len() != grid[0] as usize * grid[1] as usize {
             return Err(Error::InvalidOption(format!(
-                "a map of {} values for {width}x{height}, from one of {} for {map_w}x{map_h}",
-                out.len(),
-                score.map.len()
+                "a score of {} patches in a grid of {:?} is not of this model, whose grid is {grid:?}",
+                score.patches.len(),
+                score.grid
             )));
         }
-        let columns = axis(width, placement.width, placement.left, map_w);
-        let rows = axis(height, placement.height, placement.top, map_h);
-        for (row, to) in rows.iter().zip(out.chunks_exact_mut(width as usize)) {
-            let Some((y0, y1, fy)) = *row else {
-                to.fill(0.0);
-                continue;
-            };
-            let line = |y: usize| &score.map[y * map_w as usize..(y + 1) * map_w as usize];
-            let (top, bottom) = (line(y0), line(y1));
-            for (column, v) in columns.iter().zip(to) {
-                *v = column.map_or(0.0, |(x0, x1, fx)| {
-                    let a = top[x0] + fx * (top[x1] - top[x0]);
-                    let b = bottom[x0] + fx * (bottom[x1] - bottom[x0]);
-                    a + fy * (b - a)
-                });
-            }
+        let placement = framing.place(columns, rows)?;
+        let cover = self.cover();
+        let mut map = vec![0.0; rows as usize * columns as usize];
+        let mut maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
+        maps.run(&score.patches, SourceAxis::of(&placement, [rows, columns]), &mut map)?;
+        if let Some(cover) = cover {
+            cover.clear_source(&mut map, [rows, columns], &placement);
         }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::axis;
-
-    #[test]
-    fn the_axis_is_the_identity_where_nothing_is_resized() {
-        let taps = axis(10, 10, 2, 6);
-        assert!(taps[..2].iter().chain(&taps[8..]).all(Option::is_none));
-        for (o, tap) in taps[2..8].iter().enumerate() {
-            let (low, _, share) = tap.unwrap();
-            assert_eq!((low, share), (o, 0.0));
-        }
-    }
-
-    #[test]
-    fn a_shrunk_source_is_covered_from_edge_to_edge() {
-        let taps = axis(40, 10, 0, 10);
-        assert!(taps.iter().all(Option::is_some));
-        assert_eq!(taps[0].unwrap(), (0, 1, 0.0));
-        assert_eq!(taps[39].unwrap().0, 9);
-        assert_eq!(taps[3].unwrap(), (0, 1, 0.375));
+        Ok(map)
     }
 }

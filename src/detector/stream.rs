@@ -1,6 +1,6 @@
 //! Frames in, scores out, in order: a queue with a limit in front of a detector.
 
-use super::{Detector, Score};
+use super::{Detector, Score, Want};
 use crate::data::{Frame, Image};
 use crate::process::{self, OfProcess};
 use crate::{Error, Result};
@@ -74,6 +74,7 @@ impl State {
 
 struct Shared {
     detector: Arc<Detector>,
+    want: Want,
     /// Images of a batch at most.
     most: usize,
     limit: usize,
@@ -103,9 +104,9 @@ impl Shared {
             drop(state);
 
             let images: Vec<Image<'_>> = batch.iter().map(|w| w.frame.as_image()).collect();
-            let begun = (count > 0).then(|| caught(|| self.detector.begin(&images)));
+            let begun = (count > 0).then(|| caught(|| self.detector.begin(&images, self.want)));
             if let Some((batch, ticket)) = flying.take() {
-                let scores = caught(|| self.detector.finish(ticket));
+                let scores = caught(|| self.detector.finish(ticket, self.want));
                 self.deliver(batch, scores);
             }
             match begun {
@@ -128,7 +129,7 @@ impl Shared {
             Err(_) => batch
                 .iter()
                 .map(|w| {
-                    let one = caught(|| self.detector.score(&[w.frame.as_image()]))?.pop();
+                    let one = caught(|| self.detector.score_with(&[w.frame.as_image()], self.want))?.pop();
                     one.ok_or_else(|| Error::Internal("no score for a frame".into()))
                 })
                 .collect::<Vec<_>>(),
@@ -161,12 +162,12 @@ fn caught<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
 ///
 /// ```no_run
 /// use softpatch::data::{Frame, Image, PixelFormat};
-/// use softpatch::detector::Stream;
+/// use softpatch::detector::{Stream, Want};
 /// # fn camera() -> impl Iterator<Item = Frame> { std::iter::empty() }
 /// # fn main() {}
 /// # fn inspect(device: softpatch::Device, backbone: softpatch::Backbone) -> softpatch::Result<()> {
 /// let detector = softpatch::Detector::load(&device, &backbone, "part.safetensors".as_ref())?;
-/// let stream = Stream::new(detector.into(), 4)?;
+/// let stream = Stream::new(detector.into(), 4, Want::Maps)?;
 /// // One by one, each frame's latency known, and whether to drop one when busy decided here ...
 /// let pixels = vec![0; 640 * 480];
 /// if stream.submit(&Image::new(&pixels, 640, 480, 640, PixelFormat::Gray8)?).is_err() {
@@ -190,18 +191,19 @@ impl std::fmt::Debug for Stream {
 }
 
 impl Stream {
-    /// A stream with at most `limit` frames in flight.
+    /// A stream with at most `limit` frames in flight, whose scores have as much as is wanted.
     ///
     /// # Errors
     /// [`Error::InvalidOption`] where `limit` is 0 or over 4096, [`Error::Limit`] where the system gives no
     /// thread, [`Error::Device`] where the detector is that of the process which this one was forked from.
-    pub fn new(detector: Arc<Detector>, limit: usize) -> Result<Self> {
+    pub fn new(detector: Arc<Detector>, limit: usize, want: Want) -> Result<Self> {
         if !(1..=4096).contains(&limit) {
             return Err(Error::InvalidOption(format!("{limit} frames in flight, it must be 1 to 4096")));
         }
         let shared = Arc::new(Shared {
             most: detector.most()?,
             detector,
+            want,
             limit,
             state: Mutex::default(),
             submitted: Condvar::new(),

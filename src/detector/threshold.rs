@@ -1,9 +1,9 @@
-//! A threshold for the image score from the scores of the training images.
+//! Thresholds for image scores and for maps from those of the training images.
 
 use super::features::Features;
-use super::patch_scorer::queries;
+use super::patch_scorer::{largest, queries};
 use crate::Result;
-use crate::bank::{Bank, SearchBuffers};
+use crate::bank::{Bank, Maps, SearchBuffers};
 use crate::gpu::{Device, Recorder, Tensor};
 use crate::steps::search::search::SkipOwn;
 
@@ -56,7 +56,7 @@ pub(super) fn sample(images: usize) -> Vec<u32> {
     (0..count).map(|i| (i * images / count) as u32).collect()
 }
 
-/// Image scores of training images against the bank without their own rows, from embeddings at hand.
+/// Training images against the bank without their own rows, from embeddings at hand.
 pub(super) struct Calibration<'a> {
     device: Device,
     bank: &'a Bank,
@@ -66,12 +66,19 @@ pub(super) struct Calibration<'a> {
     x: Tensor,
     most: u32,
     scores: Tensor,
+    maps: Maps,
     top: Tensor,
 }
 
 impl<'a> Calibration<'a> {
-    /// Buffers for images of `features`.
-    pub fn new(device: &Device, bank: &'a Bank, features: &'a Features, memory: u64) -> Result<Self> {
+    /// Buffers for images of `features`, which have patches `grid` and frames of `frame` pixels.
+    pub fn new(
+        device: &Device,
+        bank: &'a Bank,
+        features: &'a Features,
+        [grid, frame]: [[u32; 2]; 2],
+        memory: u64,
+    ) -> Result<Self> {
         let positions = features.positions as u32;
         let most = queries(device, bank, [1, positions], memory);
         Ok(Self {
@@ -82,6 +89,7 @@ impl<'a> Calibration<'a> {
             features,
             most,
             scores: device.alloc(positions as usize, "patch scores")?,
+            maps: Maps::new(device, grid, frame, 1)?,
             top: device.alloc(1, "image score")?,
         })
     }
@@ -91,8 +99,9 @@ impl<'a> Calibration<'a> {
         self.search.cover(&self.device, looked_at);
     }
 
-    /// Score of training image `image`; infinite where every bank row is its own.
-    pub fn score(&self, image: u32) -> Result<f32> {
+    /// Score of training image `image`, and the largest value of its map; infinite where every bank row is its
+    /// own.
+    pub fn score(&self, image: u32) -> Result<[f32; 2]> {
         let positions = self.features.positions as u32;
         let skip = SkipOwn { first_image: image, queries_per_image: positions };
         for first in (0..positions).step_by(self.most as usize) {
@@ -106,7 +115,13 @@ impl<'a> Calibration<'a> {
             self.bank.record_scores(&mut recorder, &self.search, sizes, &self.scores, &self.top)?;
             recorder.run()?;
         }
-        Ok(self.device.read::<f32>(&self.top)?[0])
+        let mut recorder = Recorder::new(&self.device);
+        self.maps.record(&mut recorder, &self.scores, 1)?;
+        recorder.run()?;
+        let score = self.device.read::<f32>(&self.top)?[0];
+        let map: Vec<f32> = self.device.read(&self.maps.maps)?;
+        // Of a map with infinite scores some sums are no numbers.
+        Ok([score, if score.is_finite() { map[largest(&map)] } else { score }])
     }
 }
 

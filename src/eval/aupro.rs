@@ -1,6 +1,7 @@
 //! Area under the per-region-overlap curve.
 
 use super::metrics::{Ranking, check_finite, check_lengths, key};
+use crate::detector::{NONE, label};
 use crate::{Error, Result};
 
 /// The false positive rate up to which [`aupro`] is usually stated.
@@ -16,9 +17,21 @@ pub struct Map<'a> {
     /// As many values, true for defect pixels. `None` for a normal image (no pixel is a defect), and for a
     /// defect image whose mask is unknown.
     pub mask: Option<&'a [bool]>,
+    /// As many values, true for pixels that count, as a region of interest has it; `None`: all do.
+    pub counted: Option<&'a [bool]>,
 }
 
 impl Map<'_> {
+    /// Whether pixel `i` counts.
+    fn counts(&self, i: usize) -> bool {
+        self.counted.is_none_or(|counted| counted[i])
+    }
+
+    /// Whether a pixel that counts is a defect (`true`) or normal (`false`).
+    pub(super) fn has(&self, defect: bool) -> bool {
+        (0..self.scores.len()).any(|i| self.counts(i) && self.mask.is_some_and(|mask| mask[i]) == defect)
+    }
+
     /// Whether the sizes agree and all scores are finite.
     pub(super) fn check(&self) -> Result<()> {
         let pixels = self.scores.len();
@@ -26,6 +39,7 @@ impl Map<'_> {
             return Err(Error::Metric(format!("{pixels} scores are no map of width {}", self.width)));
         }
         check_lengths(pixels, self.mask.map_or(pixels, <[bool]>::len))?;
+        check_lengths(pixels, self.counted.map_or(pixels, <[bool]>::len))?;
         check_finite(self.scores)
     }
 }
@@ -61,15 +75,29 @@ impl PixelRanking {
         let defects: usize =
             maps.iter().filter_map(|m| m.mask).map(|mask| mask.iter().filter(|&&d| d).count()).sum();
         let pixels: usize = maps.iter().map(|m| m.scores.len()).sum();
+        // Room for all, of which a few may not count.
         let mut ranking =
             Ranking { normal: Vec::with_capacity(pixels - defects), defect: Vec::with_capacity(defects) };
-        let mut sizes = Vec::new();
+        let mut sizes: Vec<u32> = Vec::new();
         for map in maps {
-            let regions = map.mask.map(|mask| label_regions(mask, map.width, &mut sizes));
-            for (i, &score) in map.scores.iter().enumerate() {
-                match regions.as_ref().map_or(NORMAL, |regions| regions[i]) {
-                    NORMAL => ranking.normal.push(key(score)),
-                    region => ranking.defect.push(u64::from(key(score)) << 32 | u64::from(region)),
+            let before = sizes.len();
+            let regions = map.mask.map(|mask| {
+                label(
+                    mask.len(),
+                    map.width,
+                    |i| mask[i] && map.counts(i),
+                    |region, _| {
+                        sizes.resize(sizes.len().max(before + region + 1), 0);
+                        sizes[before + region] += 1;
+                    },
+                )
+            });
+            for (i, &score) in map.scores.iter().enumerate().filter(|(i, _)| map.counts(*i)) {
+                match regions.as_ref().map_or(NONE, |regions| regions[i]) {
+                    NONE => ranking.normal.push(key(score)),
+                    region => {
+                        ranking.defect.push(u64::from(key(score)) << 32 | (before as u64 + u64::from(region)))
+                    }
                 }
             }
         }
@@ -108,39 +136,4 @@ impl PixelRanking {
         }
         Ok((area / fpr_limit).clamp(0.0, 1.0))
     }
-}
-
-/// Label of a normal pixel.
-const NORMAL: u32 = u32::MAX;
-
-/// Numbers the 8-connected components of `mask` (rows of `width`) from `sizes.len()` on, and appends their
-/// sizes.
-fn label_regions(mask: &[bool], width: usize, sizes: &mut Vec<u32>) -> Vec<u32> {
-    let height = mask.len() / width;
-    let mut labels = vec![NORMAL; mask.len()];
-    let mut open = Vec::new();
-    for start in 0..mask.len() {
-        if !mask[start] || labels[start] != NORMAL {
-            continue;
-        }
-        let region = sizes.len() as u32;
-        let mut size = 0;
-        labels[start] = region;
-        open.push(start);
-        while let Some(at) = open.pop() {
-            size += 1;
-            let (x, y) = (at % width, at / width);
-            for ny in y.saturating_sub(1)..=(y + 1).min(height - 1) {
-                for nx in x.saturating_sub(1)..=(x + 1).min(width - 1) {
-                    let next = ny * width + nx;
-                    if mask[next] && labels[next] == NORMAL {
-                        labels[next] = region;
-                        open.push(next);
-                    }
-                }
-            }
-        }
-        sizes.push(size);
-    }
-    labels
 }

@@ -1,9 +1,12 @@
 //! Anomaly maps in the size in which they are compared with masks.
 
+use super::aupro::Map;
 use super::ground::MetricSize;
+use super::mask::Mask;
 use crate::Result;
 use crate::bank::{Maps, SourceMaps};
 use crate::gpu::Device;
+use crate::steps::input::cover::Cover;
 use crate::steps::input::geometry::Framing;
 use crate::steps::map::source_map::SourceAxis;
 
@@ -13,6 +16,30 @@ pub struct MetricMaps {
     source: SourceMaps,
     framing: Framing,
     size: MetricSize,
+    cover: Option<Cover>,
+}
+
+/// The map of an image in the size in which it is compared with its mask.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricMap {
+    /// Rows and columns.
+    pub size: [u32; 2],
+    /// As many values, row by row; what the model does not look at is 0.
+    pub map: Vec<f32>,
+    /// As many values, true for pixels that count; `None`: all do.
+    pub counted: Option<Vec<bool>>,
+}
+
+impl MetricMap {
+    /// With the image's mask, for [`evaluate`](super::evaluate).
+    pub fn with<'a>(&'a self, mask: Option<&'a Mask>) -> Map<'a> {
+        Map {
+            width: self.size[1] as usize,
+            scores: &self.map,
+            mask: mask.map(|mask| mask.pixels.as_slice()),
+            counted: self.counted.as_deref(),
+        }
+    }
 }
 
 impl std::fmt::Debug for MetricMaps {
@@ -25,32 +52,48 @@ impl std::fmt::Debug for MetricMaps {
 }
 
 impl MetricMaps {
-    /// For patches of a grid of `[rows, columns]` in frames that images come to as `framing` says.
+    /// For patches of a grid of `[rows, columns]` in frames that images come to as `framing` says; outside of
+    /// `cover`, if there is one, no pixel counts.
     ///
     /// # Errors
     /// [`crate::Error::Limit`] where a map of the frame passes one binding, [`crate::Error::Device`] where memory
     /// is out.
-    pub fn new(device: &Device, grid: [u32; 2], framing: Framing, size: MetricSize) -> Result<Self> {
+    pub fn new(
+        device: &Device,
+        grid: [u32; 2],
+        framing: Framing,
+        size: MetricSize,
+        cover: Option<Cover>,
+    ) -> Result<Self> {
         let frame = Maps::new(device, grid, framing.frame, 1)?;
-        Ok(Self { frame, source: SourceMaps::new(device, grid, SourceMaps::STRIP)?, framing, size })
+        Ok(Self { frame, source: SourceMaps::new(device, grid, SourceMaps::STRIP)?, framing, size, cover })
     }
 
-    /// The map of an image of `[width, height]` pixels whose patches score so, row by row, and its rows and
-    /// columns. What the model does not look at is 0.
+    /// The map of an image of `[width, height]` pixels whose patches score so.
     ///
     /// # Errors
     /// As [`Framing::place`]; [`crate::Error::Device`] where the device failed.
-    pub fn run(&mut self, patches: &[f32], image: [u32; 2]) -> Result<(Vec<f32>, [u32; 2])> {
+    pub fn run(&mut self, patches: &[f32], image: [u32; 2]) -> Result<MetricMap> {
         let size = self.size.of(image, self.framing);
-        if self.size == MetricSize::Frame {
-            return Ok((self.frame.run(patches)?.concat(), size));
-        }
-        let place = self.framing.place(image[0], image[1])?;
-        let axis = |source, resized, first, frame| SourceAxis { source, resized, first, frame };
-        let rows = axis(size[0], place.height, place.top, place.frame[0]);
-        let columns = axis(size[1], place.width, place.left, place.frame[1]);
-        let mut map = vec![0.0; size[0] as usize * size[1] as usize];
-        self.source.run(patches, rows, columns, &mut map)?;
-        Ok((map, size))
+        let is_frame = self.size == MetricSize::Frame;
+        let placement = self.framing.place(image[0], image[1])?;
+        let mut map = if is_frame {
+            self.frame.run(patches)?.concat()
+        } else {
+            let mut map = vec![0.0; size[0] as usize * size[1] as usize];
+            self.source.run(patches, SourceAxis::of(&placement, size), &mut map)?;
+            map
+        };
+        let clear = |cover: &Cover, map: &mut [f32]| match is_frame {
+            true => cover.clear(map),
+            false => cover.clear_source(map, size, &placement),
+        };
+        let counted = self.cover.as_ref().map(|cover| {
+            clear(cover, &mut map);
+            let mut ones = vec![1.0; map.len()];
+            clear(cover, &mut ones);
+            ones.into_iter().map(|v| v > 0.0).collect()
+        });
+        Ok(MetricMap { size, map, counted })
     }
 }

@@ -11,6 +11,6 @@ mod report;
 pub use aupro::{DEFAULT_FPR_LIMIT, Map, aupro};
 pub use ground::{MetricSize, Seen};
 pub use mask::{Mask, Masks, framed_mask, load_mask};
-pub use metric_maps::MetricMaps;
+pub use metric_maps::{MetricMap, MetricMaps};
 pub use metrics::{BestF1, RocPoint, auroc, average_precision, best_f1, roc_curve};
 pub use report::{Item, Report, evaluate};

@@ -50,6 +50,18 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
+impl Report {
+    /// How many defects lie outside of what the model looks at, in a sentence; `None`: none of which it is known.
+    pub fn outside(&self) -> Option<String> {
+        let Self { defects, outside, partly_outside, .. } = self;
+        (outside + partly_outside > 0).then(|| {
+            format!(
+                "of {defects} defects {outside} lie wholly outside of what the model looks at, {partly_outside} partly"
+            )
+        })
+    }
+}
+
 /// Computes all figures that `items` allow. The pixel figures leave out defect images without a mask, and say
 /// so.
 ///
@@ -67,13 +79,13 @@ pub struct Report {
 ///     Item {
 ///         score: 0.2,
 ///         is_defect: false,
-///         map: Some(Map { width: 2, scores: &good, mask: None }),
+///         map: Some(Map { width: 2, scores: &good, mask: None, counted: None }),
 ///         seen: Seen::Wholly,
 ///     },
 ///     Item {
 ///         score: 0.9,
 ///         is_defect: true,
-///         map: Some(Map { width: 2, scores: &bad, mask: Some(&mask) }),
+///         map: Some(Map { width: 2, scores: &bad, mask: Some(&mask), counted: None }),
 ///         seen: Seen::Wholly,
 ///     },
 /// ];
@@ -93,11 +105,7 @@ pub fn evaluate(items: &[Item<'_>]) -> Result<Report> {
     let count = |seen: Seen| items.iter().filter(|i| i.is_defect && i.seen == seen).count();
     let (outside, partly_outside) = (count(Seen::Not), count(Seen::Partly));
     let mut report = Report { images: items.len(), defects, outside, partly_outside, ..Report::default() };
-    if outside + partly_outside > 0 {
-        report.notes.push(format!(
-            "of {defects} defects {outside} lie wholly outside of what the model looks at, {partly_outside} partly"
-        ));
-    }
+    report.notes.extend(report.outside());
 
     if defects == 0 || defects == items.len() {
         let missing = if defects == 0 { "defect" } else { "good" };
@@ -112,7 +120,7 @@ pub fn evaluate(items: &[Item<'_>]) -> Result<Report> {
     let known = |i: &&Item<'_>| !i.is_defect || i.map.is_some_and(|m| m.mask.is_some());
     let maps: Vec<Map<'_>> = items.iter().filter(known).filter_map(|i| i.map).collect();
     let unknown = items.iter().filter(|i| !known(i)).count();
-    let any = |value: bool| maps.iter().any(|m| m.mask.map_or(!value, |mask| mask.contains(&value)));
+    let any = |value: bool| maps.iter().any(|m| m.has(value));
     if !any(true) || !any(false) {
         let missing = match any(false) {
             true if defects > 0 && unknown == defects => "mask of any defect image",

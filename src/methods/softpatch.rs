@@ -11,6 +11,7 @@ use crate::gpu::{Device, Plan, Recorder};
 use crate::model::Model;
 use crate::settings::FeatureShape;
 use crate::settings::{FitOptions, Geometry};
+use crate::steps::input::geometry::{Framing, Way};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -140,10 +141,15 @@ pub fn score_embeddings(
     let batch = batch_of(device, image, &info.options) as u32;
     let batch = PatchScorer::images(device, &bank, positions, batch, memory) as usize;
     let mut scorer = PatchScorer::new(device, bank, [info.grid, info.frame], batch as u32, memory)?;
+    // The pictures are not at hand: the frame stands in for them.
+    let want = if want == Want::Source { Want::Maps } else { want };
     scorer.prepare(want)?;
     let x = device.alloc(batch * image, "embeddings at hand")?;
     let mut values = vec![0.0_f32; batch * image];
     let mut plans: BTreeMap<usize, Plan> = BTreeMap::new();
+    let [height, width] = info.frame;
+    let whole = Framing { frame: info.frame, way: Way::Stretch }.place(width, height)?;
+    let places = vec![([width, height], whole); batch];
     for start in (0..images).step_by(batch) {
         let count = batch.min(images - start);
         for (i, slot) in values.chunks_exact_mut(image).take(count).enumerate() {
@@ -157,7 +163,10 @@ pub fn score_embeddings(
             slot.insert(recorder.finish()?);
         }
         let submission = Plan::submit_for(&[&plans[&count]])?;
-        scorer.read(&submission, of, info.threshold)?.into_iter().try_for_each(&mut f)?;
+        scorer
+            .read(&submission, of, info.threshold, (&places, model.roi.as_ref()))?
+            .into_iter()
+            .try_for_each(&mut f)?;
     }
     Ok(())
 }

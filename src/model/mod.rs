@@ -44,6 +44,10 @@ pub struct ModelInfo {
     /// Why there is no threshold; absent where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_threshold: Option<String>,
+    /// Suggested threshold of the values of anomaly maps, from those of the training images; absent where they
+    /// do not say, and in files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pixel_threshold: Option<f32>,
     /// Version of the program that made it.
     pub made_by: String,
 }
@@ -52,6 +56,11 @@ impl ModelInfo {
     /// How pictures come to the model's frame.
     pub fn framing(&self) -> Framing {
         self.options.framing(self.frame)
+    }
+
+    /// The threshold of the values of anomaly maps: for pixels, or, where there is none, for images.
+    pub fn map_threshold(&self) -> Option<f32> {
+        self.pixel_threshold.or(self.threshold)
     }
 }
 

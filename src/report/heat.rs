@@ -81,8 +81,8 @@ pub fn overlay(
     Ok(out)
 }
 
-/// Draws the antialiased line where the map crosses `threshold`, about 1.5 pixels wide and with a dark seam
-/// so that it shows on any ground.
+/// Draws the antialiased line where the map crosses `threshold`, about 1.5 pixels wide, in pictures of more than
+/// 768 pixels in proportion, and with a dark seam so that it shows on any ground.
 ///
 /// # Errors
 /// [`Error::InvalidImage`] where the map does not have one value per pixel.
@@ -90,6 +90,7 @@ pub fn contour(image: &mut OwnedImage, map: &[f32], threshold: f32, colour: [u8;
     image.as_image()?;
     check(map, image.height, image.width)?;
     let (width, height) = (image.width as usize, image.height as usize);
+    let unit = (width.max(height) as f32 / 768.0).max(1.0);
     let at = |x: usize, y: usize| map[y.min(height - 1) * width + x.min(width - 1)];
     for y in 0..height {
         for x in 0..width {
@@ -102,8 +103,8 @@ pub fn contour(image: &mut OwnedImage, map: &[f32], threshold: f32, colour: [u8;
                 continue;
             }
             let distance = (here / slope).abs();
-            let line = (1.25 - distance).clamp(0.0, 1.0);
-            let seam = (2.4 - distance).clamp(0.0, 1.0) * 0.45;
+            let line = (1.25 * unit - distance).clamp(0.0, 1.0);
+            let seam = (2.4 * unit - distance).clamp(0.0, 1.0) * 0.45;
             let pixel = &mut image.pixels[(y * width + x) * 3..][..3];
             for (p, c) in pixel.iter_mut().zip(colour) {
                 let dark = f32::from(*p) * (1.0 - seam);

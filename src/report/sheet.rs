@@ -5,6 +5,7 @@ use super::heat::{check, heatmap, overlay, place};
 use super::text::Font;
 use crate::data::OwnedImage;
 use crate::{Error, Result};
+use image::imageops::FilterType;
 
 /// What was decided about an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -156,14 +157,17 @@ pub fn contact_sheet(rows: &[SheetRow], options: &SheetOptions) -> Result<OwnedI
     for (index, row) in rows.iter().enumerate() {
         let top = first + index as u32 * (cell + CAPTION);
         let (w, h) = (row.input.width, row.input.height);
+        // Lines and colours are drawn in the cell's pixels, so that they show however large the picture is.
+        let (input, map) = (fitted(&row.input, cell), fitted_map(&row.map, [w, h], range, cell));
+        let line = options.threshold.map(|threshold| place(threshold, range));
         let mut pictures = vec![
-            Some(row.input.clone()),
-            Some(heatmap(&row.map, h, w, range)?),
-            Some(overlay(&row.input, &row.map, range, options.threshold)?),
+            Some(heatmap(&map, input.height, input.width, (0.0, 1.0))?),
+            Some(overlay(&input, &map, (0.0, 1.0), line)?),
         ];
         if truth {
-            pictures.insert(1, row.mask.as_ref().map(|mask| mask_image(mask, w, h)));
+            pictures.insert(0, row.mask.as_ref().map(|mask| fitted(&mask_image(mask, w, h), cell)));
         }
+        pictures.insert(0, Some(input));
         for (column, picture) in pictures.iter().enumerate() {
             let x = left(column as u32);
             fill(&mut sheet, (x, top), (cell, cell), PANEL);
@@ -272,17 +276,35 @@ fn rounded(image: &mut OwnedImage, at: (u32, u32), size: (u32, u32), colour: [u8
     }
 }
 
-/// Scales a picture to fit a square cell, keeping its shape, and puts it in the cell's middle.
-fn paste(sheet: &mut OwnedImage, picture: &OwnedImage, at: (u32, u32), cell: u32) {
-    let longest = u64::from(picture.width.max(picture.height));
-    let scale = |side: u32| ((u64::from(side) * u64::from(cell) / longest) as u32).max(1);
-    let (width, height) = (scale(picture.width), scale(picture.height));
+/// Width and height of a picture that is scaled to fit a square cell, keeping its shape.
+fn fit_size([width, height]: [u32; 2], cell: u32) -> [u32; 2] {
+    let longest = u64::from(width.max(height));
+    [width, height].map(|side| ((u64::from(side) * u64::from(cell) / longest) as u32).max(1))
+}
+
+/// A picture scaled to fit a square cell.
+fn fitted(picture: &OwnedImage, cell: u32) -> OwnedImage {
+    let [width, height] = fit_size([picture.width, picture.height], cell);
     let view: Option<image::ImageBuffer<image::Rgb<u8>, &[u8]>> =
         image::ImageBuffer::from_raw(picture.width, picture.height, picture.pixels.as_slice());
-    let Some(view) = view else { return };
-    let scaled = image::imageops::resize(&view, width, height, image::imageops::FilterType::Triangle);
-    let (x0, y0) = (at.0 + (cell - width) / 2, at.1 + (cell - height) / 2);
-    for (y, row) in scaled.as_raw().chunks_exact(width as usize * 3).enumerate() {
+    let scaled = view.map(|view| image::imageops::resize(&view, width, height, FilterType::Triangle));
+    OwnedImage { width, height, pixels: scaled.map(image::ImageBuffer::into_raw).unwrap_or_default() }
+}
+
+/// A map as places in `range`, scaled to fit a square cell.
+fn fitted_map(map: &[f32], size: [u32; 2], range: (f32, f32), cell: u32) -> Vec<f32> {
+    let [width, height] = fit_size(size, cell);
+    let places = map.iter().map(|&v| place(v, range)).collect();
+    let view: Option<image::ImageBuffer<image::Luma<f32>, Vec<f32>>> =
+        image::ImageBuffer::from_raw(size[0], size[1], places);
+    let scaled = view.map(|view| image::imageops::resize(&view, width, height, FilterType::Triangle));
+    scaled.map(image::ImageBuffer::into_raw).unwrap_or_default()
+}
+
+/// Puts a picture that fits a square cell in its middle.
+fn paste(sheet: &mut OwnedImage, picture: &OwnedImage, at: (u32, u32), cell: u32) {
+    let (x0, y0) = (at.0 + (cell - picture.width) / 2, at.1 + (cell - picture.height) / 2);
+    for (y, row) in picture.pixels.chunks_exact(picture.width as usize * 3).enumerate() {
         let start = ((y0 as usize + y) * sheet.width as usize + x0 as usize) * 3;
         sheet.pixels[start..start + row.len()].copy_from_slice(row);
     }

@@ -224,7 +224,7 @@ mod tests {
         // The vectors in tiles are 86 MiB beside as many in the order of the images.
         assert!(!places(Group::Position, 200, 256 << 20).unwrap());
         assert!(!places(Group::Window, 200, 256 << 20).unwrap());
-        assert!(places(Group::Global, 200, 256 << 20).unwrap());
+        assert!(places(Group::Global, 200, 192 << 20).unwrap());
         assert!(places(Group::Window, 2000, 512 << 20).unwrap());
         let error = places(Group::Global, 2000, 512 << 20).unwrap_err().to_string();
         assert!(error.contains("group window or position or a smaller coreset ratio"), "{error}");

@@ -3,9 +3,11 @@
 mod budget;
 mod choice;
 mod depth;
+mod framing;
 mod options;
 mod setting;
 mod size;
+mod unsaid;
 
 pub(crate) use budget::{FeatureShape, Layout, Parts, coreset_batch, picks};
 pub use choice::{Choice, Compat, Discriminator, Embedding, FitAspect, Geometry, Group};

@@ -5,8 +5,8 @@
 use super::choice::{Choice, Compat, Discriminator, Embedding, FitAspect, Geometry, Group};
 use super::setting::{self, SettingOf, Values, settings};
 use super::size::Size;
+use super::unsaid;
 use crate::backbone::{Patches, Precision, RESNETS};
-use crate::steps::input::geometry::{Framing, Way};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -53,15 +53,15 @@ settings! {
     "Neighbours of the local outlier factor";
 
     /// Patches of other images that a training patch is judged by; `gaussian` has its position alone.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "unsaid::is_default")]
     group: Group = Group::Position,
     "group" "NAME" in Values::OneOf(Group::NAMES),
     "Which patches of other images a training patch is compared with: those at its position, in a window \
      around it (parts that are a little shifted or turned), or global: all (parts that lie anyhow)";
 
     /// Side of the window in patches, odd, for [`Group::Window`]; of no account for the others.
-    #[serde(skip_serializing_if = "is_window")]
-    window: u32 = WINDOW,
+    #[serde(skip_serializing_if = "unsaid::is_window")]
+    window: u32 = unsaid::WINDOW,
     "window" "N" in whole(3, 15),
     "Side of the window in patches, an odd number, where group is window";
 
@@ -103,21 +103,21 @@ settings! {
     "Seed of the projection and of the choice of the bank";
 
     /// What of a picture is looked at.
-    #[serde(default = "Geometry::unsaid", skip_serializing_if = "is_paper")]
+    #[serde(default = "Geometry::unsaid", skip_serializing_if = "unsaid::is_paper")]
     geometry: Geometry = Geometry::Whole,
     "geometry" "NAME" in Values::OneOf(Geometry::NAMES),
     "What of a picture is looked at: whole (all of it, in a frame of the training pictures' aspect), or paper (the \
      middle square of --crop pixels, as published results have it)";
 
     /// How large the frame is that whole pictures are brought to.
-    #[serde(skip_serializing_if = "is_auto")]
+    #[serde(skip_serializing_if = "unsaid::is_default")]
     size: Size = Size::Auto,
     "size" "SIZE" in Values::Size,
     "Size of the frame that whole pictures are brought to, in pixels: its shorter side, WIDTHxHEIGHT, or auto: as many \
      pixels as 256x256";
 
     /// How pictures come to the frame whose aspect is not theirs.
-    #[serde(skip_serializing_if = "is_stretch")]
+    #[serde(skip_serializing_if = "unsaid::is_default")]
     fit_aspect: FitAspect = FitAspect::Stretch,
     "fit-aspect" "NAME" in Values::OneOf(FitAspect::NAMES),
     "How pictures of another aspect come to the frame: stretch (each side for itself), pad (what is left of the frame \
@@ -147,27 +147,27 @@ settings! {
     /// Significant bits of samples in 16-bit containers, as cameras of 10, 12 and 14 bit leave them: 8 to 16,
     /// or 0 for what the files' own tags say, else what all training images together show. Sources decode,
     /// not the detector; a model has the number that its images were decoded with.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "unsaid::is_default")]
     bits: u32 = 0,
     "bits" "N" in whole(0, 16),
     "Significant bits of 16-bit images: 10, 12 or 14 as cameras have them; 0: as the files' tags say, else as all \
      training images together show";
 
     /// The sample value that becomes black, where `white` is set.
-    #[serde(skip_serializing_if = "is_nought")]
+    #[serde(skip_serializing_if = "unsaid::is_default")]
     black: f64 = 0.0,
     "black" "VALUE" in Values::Number,
     "Value that is black in images of 16 or 32 bit, where --white is given";
 
     /// The sample value that becomes white, for floating point and integers of 32 bit, which have no usual
     /// range; of 16 bit, too. Equal to `black`: not stated.
-    #[serde(skip_serializing_if = "is_nought")]
+    #[serde(skip_serializing_if = "unsaid::is_default")]
     white: f64 = 0.0,
     "white" "VALUE" in Values::Number,
     "Value that is white in images of 16 or 32 bit, e.g. 1 for floating point from 0 to 1";
 
     /// How the backbone stores weights and activations; a bank fitted in one precision is scored in the same.
-    #[serde(skip_serializing_if = "is_f32")]
+    #[serde(skip_serializing_if = "unsaid::is_default")]
     precision: Precision = Precision::F32,
     "precision" "NAME" in Values::OneOf(Precision::NAMES),
     "How the backbone stores weights and activations, f32 or f16 (half the memory, faster; sums stay f32)";
@@ -187,57 +187,11 @@ settings! {
 /// A setting of a fit.
 pub type Setting = SettingOf<FitOptions>;
 
-/// Side of the window unless told otherwise.
-const WINDOW: u32 = 5;
-
-fn is_default(group: &Group) -> bool {
-    *group == Group::Position
-}
-
-fn is_window(window: &u32) -> bool {
-    *window == WINDOW
-}
-
-/// What is left at its default is readable to programs from before there was a choice.
-fn is_zero(value: &u32) -> bool {
-    *value == 0
-}
-
-/// As [`is_zero`].
-fn is_nought(value: &f64) -> bool {
-    *value == 0.0
-}
-
-/// Models of the middle square stay readable to programs that know no other geometry.
-fn is_paper(value: &Geometry) -> bool {
-    *value == Geometry::Paper
-}
-
-/// As [`is_zero`].
-fn is_auto(value: &Size) -> bool {
-    *value == Size::Auto
-}
-
-/// As [`is_zero`].
-fn is_stretch(value: &FitAspect) -> bool {
-    *value == FitAspect::Stretch
-}
-
-/// Models in f32 stay readable to programs from before there was a choice.
-fn is_f32(precision: &Precision) -> bool {
-    *precision == Precision::F32
-}
-
 impl FitOptions {
     /// The settings of the published program's runs: [`Compat::Official`], [`Geometry::Paper`], and the 5 neighbours that they use
     /// because the flag of the paper's 6 goes under a wrong name there.
     pub fn official() -> Self {
         Self { compat: Compat::Official, lof_k: 5, geometry: Geometry::Paper, ..Self::default() }
-    }
-
-    /// The published geometry: the shorter side to `resize` pixels, then the middle `crop` x `crop`.
-    pub fn paper(resize: u32, crop: u32) -> Self {
-        Self { geometry: Geometry::Paper, resize, crop, ..Self::default() }
     }
 
     /// The embedding that these settings mean for a backbone of architecture `arch`: never
@@ -296,40 +250,6 @@ impl FitOptions {
             return Err(Error::InvalidOption(format!("bits is {}, it must be 0 or 8 to 16", self.bits)));
         }
         Ok(())
-    }
-
-    /// Refuses what is of account for the other geometry alone.
-    fn check_geometry(&self) -> Result<()> {
-        let usual = Self::default();
-        let other = |what: String, to: Geometry, instead: &str| {
-            Err(Error::InvalidOption(format!(
-                "{what}, which is for the geometry {to}; set that, or {instead}"
-            )))
-        };
-        match self.geometry {
-            Geometry::Whole if (self.resize, self.crop) != (usual.resize, usual.crop) => {
-                let (resize, crop) = (self.resize, self.crop);
-                let what = format!("resize is {resize} and crop {crop}");
-                other(what, Geometry::Paper, "size instead of them")
-            }
-            Geometry::Paper if self.size != usual.size => {
-                other(format!("size is {}", self.size), Geometry::Whole, "resize and crop instead of it")
-            }
-            Geometry::Paper if self.fit_aspect != usual.fit_aspect => {
-                other(format!("fit-aspect is {}", self.fit_aspect), Geometry::Whole, "leave it out")
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// How pictures come to a frame of `[rows, columns]` under these settings.
-    pub fn framing(&self, frame: [u32; 2]) -> Framing {
-        match (self.geometry, self.fit_aspect) {
-            (Geometry::Paper, _) => Framing::middle(self.resize, self.crop),
-            (Geometry::Whole, FitAspect::Stretch) => Framing { frame, way: Way::Stretch },
-            (Geometry::Whole, FitAspect::Pad) => Framing { frame, way: Way::Pad },
-            (Geometry::Whole, FitAspect::Crop) => Framing { frame, way: Way::Cut },
-        }
     }
 
     /// Sets what `name` names to what a text says; see [`SettingOf::set`].
@@ -462,10 +382,8 @@ mod tests {
         ] {
             assert!(options.validate().unwrap_err().to_string().contains(says), "{says}");
         }
-        for options in
-            [base().tau(0.0), base().coreset_ratio(1.0), base().projection(1024), FitOptions::official()]
-        {
-            options.validate().unwrap();
-        }
+        let fine =
+            [base().tau(0.0), base().coreset_ratio(1.0), base().projection(1024), FitOptions::official()];
+        fine.iter().for_each(|options| options.validate().unwrap());
     }
 }

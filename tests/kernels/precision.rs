@@ -373,34 +373,3 @@ fn a_backbone_in_f16_stays_near_its_twin_in_f32() {
         assert!(relative > 0.0 && relative < 0.03, "{name}: {relative}");
     });
 }
-
-/// A model remembers its precision, and scores in it.
-#[cfg(feature = "embedded-weights")]
-#[test]
-fn a_model_remembers_its_precision() {
-    use softpatch::data::synth::{Defect, Material, render};
-    use softpatch::data::{Image, MemorySource, PixelFormat};
-    use softpatch::{Backbone, Detector, FitOptions, Quiet};
-    let _guard = serial();
-    let device = &direct().1;
-    let good: Vec<_> = (0..4).map(|i| render(Material::Gear, None, i, 64).unwrap().0).collect();
-    let backbone = Backbone::embedded().unwrap();
-    let (frame, _) = render(Material::Gear, Some(Defect::Stain), 9, 64).unwrap();
-    let image = Image::new(&frame.pixels, 64, 64, 3 * 64, PixelFormat::Rgb8).unwrap();
-    let score = |precision: Precision| {
-        let options = FitOptions { coreset_ratio: 0.5, precision, ..FitOptions::paper(64, 64) };
-        let fitted = Detector::fit(device, &backbone, &MemorySource(&good), &options, &Quiet).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("m.safetensors");
-        fitted.save(&path).unwrap();
-        let loaded = Detector::load(device, &backbone, &path).unwrap();
-        assert_eq!(loaded.info().options.precision, precision);
-        let (a, b) = (fitted.score(&[image]).unwrap(), loaded.score(&[image]).unwrap());
-        assert_eq!(a, b, "{precision}");
-        a[0].score
-    };
-    let (full, half) = (score(Precision::F32), score(Precision::F16));
-    assert_ne!(full, half, "f16 was not used");
-    // Vectors are off by up to 1 % of their length each, and neighbours are about as far.
-    assert!((full - half).abs() < 0.1 * full, "{full} and {half}");
-}

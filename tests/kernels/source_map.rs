@@ -27,7 +27,7 @@ impl Shape {
 
     fn check(&self, maps: &mut SourceMaps, scores: &[f32], what: &str) {
         let mut got = vec![f32::NAN; self.pixels()];
-        maps.run(scores, self.rows, self.columns, &mut got).unwrap();
+        maps.run(scores, [self.rows, self.columns], &mut got).unwrap();
         assert_close(what, &got, &self.reference(scores), self.error(scores), 0.0);
     }
 
@@ -94,7 +94,7 @@ fn margins_that_the_frame_does_not_reach_are_zero() {
         let shape = Shape { grid: [4, 4], rows: axis, columns: axis };
         let mut map = vec![f32::NAN; shape.pixels()];
         let mut maps = SourceMaps::new(device, [4, 4], SourceMaps::STRIP).unwrap();
-        maps.run(&scores, axis, axis, &mut map).unwrap();
+        maps.run(&scores, [axis, axis], &mut map).unwrap();
         let side = axis.source as usize;
         for (at, v) in map.iter().enumerate() {
             let inside = covered.contains(&(at / side)) && covered.contains(&(at % side));
@@ -110,7 +110,7 @@ fn wrong_lengths_are_refused() {
     let axis = SourceAxis { source: 10, resized: 10, first: 0, frame: 10 };
     let mut maps = SourceMaps::new(device, [2, 3], SourceMaps::STRIP).unwrap();
     for (patches, out) in [(5, 100), (6, 99), (6, 0)] {
-        let refused = maps.run(&vec![1.0; patches], axis, axis, &mut vec![0.0; out]);
+        let refused = maps.run(&vec![1.0; patches], [axis, axis], &mut vec![0.0; out]);
         assert!(refused.unwrap_err().to_string().contains("grid of 2x3"), "{patches} {out}");
     }
 }

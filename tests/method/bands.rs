@@ -3,7 +3,7 @@
 use crate::common::serial;
 use softpatch::data::MemorySource;
 use softpatch::data::synth::{Defect, Material, render};
-use softpatch::detector::Discriminator;
+use softpatch::detector::{Discriminator, Want};
 use softpatch::low_level::gpu::Archetype;
 use softpatch::{Backbone, Detector, Device, DeviceOptions, FitOptions, Quiet, Size};
 
@@ -29,7 +29,7 @@ fn little_memory_changes_nothing_but_the_memory() {
         };
         let detector = Detector::fit(&device, &backbone, &MemorySource(&good), &options, &Quiet).unwrap();
         let image = bad.as_image().unwrap();
-        let scores = detector.score_without_maps(&[image, image]).unwrap();
+        let scores = detector.score_with(&[image, image], Want::Scores).unwrap();
         let peak = device.peak_bytes();
         let maps = detector.score(&[image, image]).unwrap();
         assert_eq!((scores[0].score, &scores[1].patches), (maps[1].score, &maps[0].patches));

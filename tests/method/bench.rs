@@ -233,7 +233,7 @@ fn compare(set: &Dataset, out: &Path, options: &BenchOptions) {
             .map(|((item, score), mask)| Item {
                 score: score.score,
                 is_defect: item.is_defect(),
-                map: Some(Map { width: 64, scores: &score.map, mask: mask.as_deref() }),
+                map: Some(Map { width: 64, scores: &score.map, mask: mask.as_deref(), counted: None }),
                 seen: Seen::Wholly,
             })
             .collect();
@@ -348,7 +348,7 @@ fn spade_and_padim_equal_their_references() {
         .map(|((item, scores), mask)| Item {
             score: 0.0,
             is_defect: item.is_defect(),
-            map: Some(Map { width: 64, scores, mask: mask.as_deref() }),
+            map: Some(Map { width: 64, scores, mask: mask.as_deref(), counted: None }),
             seen: Seen::Wholly,
         })
         .collect();

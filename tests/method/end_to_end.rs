@@ -4,7 +4,7 @@ use crate::common::{checked, direct, serial, tiled};
 use softpatch::data::synth::{Material, SynthOptions, generate};
 use softpatch::data::{DecodeOptions, Frame, MemorySource, PixelFormat, TestSet, TrainSet};
 use softpatch::detector::{
-    Backbone, Compat, Detector, Discriminator, FitOptions, Model, Quiet, Score, Stream, Want,
+    Backbone, Compat, Detector, Discriminator, FitOptions, Model, Quiet, Stream, Want,
 };
 
 use softpatch::eval::auroc;
@@ -86,11 +86,12 @@ fn a_model_survives_disk_and_every_discriminator_works() {
             let (a, b) = (made.score(&views).unwrap(), loaded.score(&views).unwrap());
             assert_eq!(a, b, "{name} {discriminator}");
             // A batch of one gives what a batch of seven gives, and maps change nothing else.
-            assert_eq!(loaded.score_one(&views[3]).unwrap(), b[3]);
-            let plain = loaded.score_without_maps(&views).unwrap();
+            assert_eq!(loaded.score_one(&views[3], Want::Maps).unwrap(), b[3]);
+            let plain = loaded.score_with(&views, Want::Scores).unwrap();
             for (plain, full) in plain.into_iter().zip(&b) {
-                assert_eq!(Score { map: full.map.clone(), ..plain.clone() }, *full);
                 assert!(plain.map.is_empty());
+                assert_eq!(loaded.complete(full.clone(), Want::Scores).unwrap(), plain);
+                assert_eq!(loaded.complete(plain, Want::Maps).unwrap(), *full);
             }
             for score in &b {
                 assert_eq!(score.patches.len(), 144);
@@ -214,7 +215,7 @@ fn scoring_makes_nothing_once_it_is_warm() {
             assert_eq!(created(), warm, "{name} {batch}");
 
             // How many frames a stream takes at once depends on the moment, unless a batch is one.
-            let stream = Stream::new(detector.clone(), 4).unwrap();
+            let stream = Stream::new(detector.clone(), 4, Want::Maps).unwrap();
             let frames: Vec<_> = views.iter().map(Frame::copy_of).collect();
             let warm = created();
             let scores: Vec<_> = stream.scores(&frames).map(|f| f.score.unwrap()).collect();
@@ -309,4 +310,31 @@ fn real_bottles_are_told_apart() {
     let detector = Detector::fit(device, &Backbone::embedded().unwrap(), &source, &options, &Quiet).unwrap();
     let figure = image_auroc(&detector, &folder);
     assert!(figure >= 0.97, "image AUROC {figure}");
+}
+
+/// A model remembers its precision, and scores in it.
+#[test]
+fn a_model_remembers_its_precision() {
+    use softpatch::data::synth::{Defect, render};
+    use softpatch::detector::Precision;
+    let _guard = serial();
+    let device = &direct().1;
+    let good: Vec<_> = (0..4).map(|i| render(Material::Gear, None, i, 64).unwrap().0).collect();
+    let backbone = Backbone::embedded().unwrap();
+    let (frame, _) = render(Material::Gear, Some(Defect::Stain), 9, 64).unwrap();
+    let image = frame.as_image().unwrap();
+    let score = |precision: Precision| {
+        let options = FitOptions { coreset_ratio: 0.5, precision, ..FitOptions::paper(64, 64) };
+        let fitted = Detector::fit(device, &backbone, &MemorySource(&good), &options, &Quiet).unwrap();
+        let model = Model::from_bytes(&fitted.model().to_bytes().unwrap(), "memory".as_ref()).unwrap();
+        let loaded = Detector::new(device, &backbone, model).unwrap();
+        assert_eq!(loaded.info().options.precision, precision);
+        let (a, b) = (fitted.score(&[image]).unwrap(), loaded.score(&[image]).unwrap());
+        assert_eq!(a, b, "{precision}");
+        a[0].score
+    };
+    let (full, half) = (score(Precision::F32), score(Precision::F16));
+    assert_ne!(full, half, "f16 was not used");
+    // Vectors are off by up to 1 % of their length each, and neighbours are about as far.
+    assert!((full - half).abs() < 0.1 * full, "{full} and {half}");
 }

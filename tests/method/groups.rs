@@ -110,8 +110,8 @@ fn noise_is_found_in_parts_that_lie_anyhow() {
         };
         let [position, window, global] = [Group::Position, Group::Window, Group::Global].map(of);
         println!("turned {turned}: position {position:.3}, window {window:.3}, global {global:.3}");
-        assert!(position < 0.9 && global > 0.999, "{turned}: {position} {window} {global}");
-        assert!(turned || window > 0.999, "{turned}: {position} {window} {global}");
+        assert!(position < 0.75 && global > 0.98, "{turned}: {position} {window} {global}");
+        assert!(turned || window > 0.98, "{turned}: {position} {window} {global}");
     }
 }
 

@@ -63,7 +63,12 @@ fn per_region_overlap_equals_brute_force() {
             .iter()
             .zip(&masks)
             // A mask that is false throughout and no mask are the same.
-            .map(|(s, m)| Map { width, scores: s, mask: m.contains(&true).then_some(m.as_slice()) })
+            .map(|(s, m)| Map {
+                width,
+                scores: s,
+                mask: m.contains(&true).then_some(m.as_slice()),
+                counted: None,
+            })
             .collect();
         for (key, limit) in [("aupro_0.3", 0.3), ("aupro_0.05", 0.05), ("aupro_1", 1.0)] {
             close(aupro(&maps, limit).unwrap(), &case[key], &format!("{name} {key}"));
@@ -128,7 +133,7 @@ fn refused<T: std::fmt::Debug>(result: softpatch::Result<T>) -> String {
 fn undefined_figures_are_refused() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         assert!(refused(auroc(&[0.0, bad], &[true, false])).contains("score 1 is"));
-        let map = Map { width: 2, scores: &[0.0, bad], mask: Some(&[true, false]) };
+        let map = Map { width: 2, scores: &[0.0, bad], mask: Some(&[true, false]), counted: None };
         assert!(refused(aupro(&[map], 0.3)).contains("finite"));
         assert!(
             refused(evaluate(&[Item { score: bad, is_defect: false, map: None, seen: Seen::Wholly }]))
@@ -139,11 +144,11 @@ fn undefined_figures_are_refused() {
     assert!(refused(best_f1(&[0.0, 1.0], &[false, false])).contains("no defect sample"));
     assert!(refused(average_precision(&[], &[])).contains("no normal sample"));
     assert!(refused(roc_curve(&[0.0], &[])).contains("1 scores for 0 labels"));
-    let map = Map { width: 2, scores: &[0.0; 4], mask: None };
+    let map = Map { width: 2, scores: &[0.0; 4], mask: None, counted: None };
     assert!(refused(aupro(&[map], 0.3)).contains("no defect pixel"));
     assert!(refused(aupro(&[Map { mask: Some(&[true; 4]), ..map }], 0.3)).contains("no normal pixel"));
     assert!(refused(aupro(&[Map { width: 3, ..map }], 0.3)).contains("width 3"));
-    let map = Map { width: 2, scores: &[0.0; 2], mask: Some(&[true, false]) };
+    let map = Map { width: 2, scores: &[0.0; 2], mask: Some(&[true, false]), counted: None };
     for limit in [0.0, -1.0, 1.1, f64::NAN] {
         assert!(matches!(aupro(&[map], limit), Err(Error::InvalidOption(_))));
     }
@@ -152,9 +157,9 @@ fn undefined_figures_are_refused() {
 #[test]
 fn a_report_says_what_it_leaves_out() {
     let scores = [0.0, 0.0, 0.5, 1.0];
-    let normal = Map { width: 2, scores: &[0.0, 0.1, 0.0, 0.2], mask: None };
-    let masked = Map { width: 2, scores: &scores, mask: Some(&[false, false, false, true]) };
-    let unmasked = Map { width: 2, scores: &scores, mask: None };
+    let normal = Map { width: 2, scores: &[0.0, 0.1, 0.0, 0.2], mask: None, counted: None };
+    let masked = Map { width: 2, scores: &scores, mask: Some(&[false, false, false, true]), counted: None };
+    let unmasked = Map { width: 2, scores: &scores, mask: None, counted: None };
     let item = |score, is_defect, map| Item { score, is_defect, map, seen: Seen::Wholly };
 
     let report = evaluate(&[
@@ -197,7 +202,7 @@ fn five_million_pixels() {
         .enumerate()
         .map(|(i, scores)| {
             let is_defect = i % 3 > 0;
-            let map = Map { width: size, scores, mask: is_defect.then_some(&mask) };
+            let map = Map { width: size, scores, mask: is_defect.then_some(&mask), counted: None };
             Item { score: i as f32, is_defect, map: Some(map), seen: Seen::Wholly }
         })
         .collect();

@@ -44,6 +44,7 @@ fn structs_have_the_headers_fields() {
         ("softpatch_fit_options", "FitOptions", "_FitOptions"),
         ("softpatch_image", "Image", "_Image"),
         ("softpatch_result", "Result", "_Result"),
+        ("softpatch_region", "Region", "_Region"),
     ] {
         let fields = fields(&header, c);
         assert!(fields.len() > 3, "{c}: {fields:?}");

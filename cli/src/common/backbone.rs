@@ -2,6 +2,7 @@
 
 use super::device::DeviceArgs;
 use super::failure::Outcome;
+use softpatch::data::Roi;
 use softpatch::detector::{Backbone, Detector};
 use std::path::{Path, PathBuf};
 
@@ -43,17 +44,22 @@ impl BackboneArgs {
     }
 }
 
-/// Weights for a model that was not made with the built-in backbone; the model knows the rest.
+/// How a model is used: weights, where it was not made with the built-in backbone, and what is not scored.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub struct WeightsArgs {
+pub struct ModelArgs {
     /// Weights that the model was made with, where those were not the built-in ones.
     #[arg(long, value_name = "FILE")]
     pub backbone: Option<PathBuf>,
+    /// Mask of any size that is laid over every picture: what is white is not scored, besides what the model does
+    /// not look at.
+    #[arg(long, value_name = "MASK")]
+    pub ignore: Option<PathBuf>,
 }
 
 /// Reads a model before a device is opened, so that a bad path or file is said at once.
-pub fn open_model(path: &Path, weights: &WeightsArgs, device: &DeviceArgs) -> Outcome<Detector> {
+pub fn open_model(path: &Path, weights: &ModelArgs, device: &DeviceArgs) -> Outcome<Detector> {
     let model = softpatch::detector::Model::load(path)?;
+    let kept = weights.ignore.as_ref().map(Roi::load_ignored).transpose()?;
     let backbone = match &weights.backbone {
         None => embedded()?,
         Some(file) => {
@@ -63,8 +69,12 @@ pub fn open_model(path: &Path, weights: &WeightsArgs, device: &DeviceArgs) -> Ou
         }
     };
     let detector = Detector::new(&device.open()?, &backbone, model);
-    Ok(detector.map_err(|e| match e {
+    let detector = detector.map_err(|e| match e {
         softpatch::Error::Model { reason, .. } => softpatch::Error::Model { path: path.to_owned(), reason },
         other => other,
-    })?)
+    })?;
+    if kept.is_some() {
+        detector.keep_to(kept.as_ref())?;
+    }
+    Ok(detector)
 }

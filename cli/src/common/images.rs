@@ -2,7 +2,6 @@
 
 use softpatch::data::{FileSource, ImageSource, OwnedImage};
 use softpatch::detector::{Framing, ModelInfo};
-use softpatch::report::framed;
 use softpatch::{Error, Result};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -23,11 +22,11 @@ pub enum OnError {
 pub struct Files {
     source: FileSource,
     framing: Framing,
-    /// Whether what the detector sees of each image is kept for [`Files::take_view`].
-    keep_views: bool,
+    /// Whether each picture is kept for [`Files::take_picture`].
+    keep: bool,
     on_error: OnError,
     damaged: Mutex<BTreeMap<usize, Error>>,
-    views: Mutex<HashMap<usize, OwnedImage>>,
+    pictures: Mutex<HashMap<usize, OwnedImage>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -36,15 +35,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Files {
     /// Files that the model of `info` looks at.
-    pub fn new(paths: Vec<PathBuf>, info: &ModelInfo, keep_views: bool, on_error: OnError) -> Self {
+    pub fn new(paths: Vec<PathBuf>, info: &ModelInfo, keep: bool, on_error: OnError) -> Self {
         let (source, framing) = (FileSource::new(paths, info.options.decode()), info.framing());
-        let (damaged, views) = (Mutex::default(), Mutex::default());
-        Self { source, framing, keep_views, on_error, damaged, views }
-    }
-
-    /// Whether there is something for [`Files::take_view`].
-    pub fn keeps_views(&self) -> bool {
-        self.keep_views
+        let (damaged, pictures) = (Mutex::default(), Mutex::default());
+        Self { source, framing, keep, on_error, damaged, pictures }
     }
 
     /// The files.
@@ -57,17 +51,16 @@ impl Files {
         lock(&self.damaged).remove(&index)
     }
 
-    /// What the detector saw of image `index`, once.
-    pub fn take_view(&self, index: usize) -> Option<OwnedImage> {
-        lock(&self.views).remove(&index)
+    /// The picture of image `index`, once.
+    pub fn take_picture(&self, index: usize) -> Option<OwnedImage> {
+        lock(&self.pictures).remove(&index)
     }
 
     fn read(&self, index: usize) -> Result<OwnedImage> {
         let image = self.source.load(index)?.into_owned();
         check_shape(&self.paths()[index], &image, self.framing)?;
-        if self.keep_views {
-            let view = framed(&image, self.framing)?;
-            lock(&self.views).insert(index, view);
+        if self.keep {
+            lock(&self.pictures).insert(index, image.clone());
         }
         Ok(image)
     }

@@ -1,4 +1,4 @@
-//! Numbers of bytes as people write them.
+//! Numbers of bytes and of things as people write them.
 
 use bytesize::{ByteSize, GIB, KIB, MIB};
 
@@ -23,6 +23,11 @@ pub fn human_bytes(bytes: u64) -> String {
 /// `1GiB`: as [`parse_bytes`] reads it, and exact for what is a round number of units.
 pub fn short_bytes(bytes: u64) -> String {
     format!("{:.0}", ByteSize(bytes).display().iec()).replace(' ', "")
+}
+
+/// `3 images`.
+pub fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

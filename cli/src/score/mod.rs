@@ -1,26 +1,28 @@
 //! `softpatch score`.
 
 mod arrivals;
-mod heatmaps;
 mod journal;
+mod outputs;
+mod places;
 mod rows;
 mod watch;
 
-pub use heatmaps::map_range;
+pub use outputs::map_range;
 
-use crate::common::backbone::{WeightsArgs, open_model};
+use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
 use crate::common::failure::{Failure, Outcome, print_error};
 use crate::common::images::{Files, OnError};
 use crate::common::output::{print, print_json};
 use crate::common::progress::Bars;
 use crate::common::set::{FolderArgs, TakeArgs};
-use heatmaps::{create_folder, plan_heatmaps, write_heatmap};
-use rows::{Damaged, Format, Row, count};
+use crate::common::sizes::count;
+use outputs::{OutputArgs, Outputs, Targets, regions_csv};
+use rows::{Damaged, Format, Row};
 use serde::Serialize;
 use softpatch::Error;
 use softpatch::data::{Dataset, Layout, Listing};
-use softpatch::detector::{Detector, Progress, Want};
+use softpatch::detector::{Detector, Progress};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -40,10 +42,8 @@ pub struct Args {
     /// so that a watch that is started again goes on.
     #[arg(long, value_name = "FILE", requires = "watch")]
     results: Option<PathBuf>,
-    /// Write the part of every image that is looked at, with its anomaly map laid over it, as a PNG of --crop
-    /// pixels into this folder; the line is the threshold.
-    #[arg(long, value_name = "DIR")]
-    heatmaps: Option<PathBuf>,
+    #[command(flatten)]
+    outputs: OutputArgs,
     /// One JSON document instead of a table; with --watch one object per line.
     #[arg(long, conflicts_with = "csv")]
     json: bool,
@@ -56,7 +56,7 @@ pub struct Args {
     #[command(flatten)]
     folder: FolderArgs,
     #[command(flatten)]
-    weights: WeightsArgs,
+    weights: ModelArgs,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -66,13 +66,24 @@ Score: the largest distance of a patch from what is normal, 0 or more. An image 
 passes the model's threshold.
 
 --json prints one object:
-  model      path of the model file
-  threshold  number, or null where the model has none
-  images     array in order of scoring, one object per image:
-               path, score (number), anomalous (true, false, or null without a threshold),
-               peak ([x, y] of the map's largest value, in pixels of the crop), heatmap (path or null)
-  errors     array, one object for each image that could not be read: path, error
---csv prints the columns path,score,anomalous,heatmap, as in RFC 4180.
+  model            path of the model file
+  threshold        of the scores; null where the model has none
+  pixel_threshold  of the values of maps; null where the model has none: then regions, masks and the lines of
+                   heatmaps are at `threshold`
+  map_scale        with --map-format png16: times the sample it is the map's value; else null
+  images           array in order of scoring, one object per image, all places in pixels of the image as it is
+                   decoded, columns first:
+                     path, score, anomalous (true, false, or null without a threshold)
+                     size     [width, height]
+                     peak     [x, y] of the map's largest value
+                     regions  array, largest first, null without a threshold: the connected areas that pass the
+                              threshold, with bbox ([x, y, width, height]), area (pixels), peak (the largest
+                              value), peak_at ([x, y]), and contour (corners [x, y] of the outer boundary, clockwise;
+                              pixel x, y has the corners x, y and x + 1, y + 1)
+                     heatmap, map, mask (path or null)
+  errors           array, one object for each image that could not be read: path, error
+--csv prints the columns path,score,anomalous,heatmap, as in RFC 4180. --regions FILE has the columns
+path,region,x,y,width,height,area,peak,peak_x,peak_y.
 
 --watch DIR --results FILE prints the same lines as images arrive, with --json an object of `images` or `errors`
 per line. FILE has the columns path,score,anomalous,heatmap,error. An image has its turn once whoever wrote it
@@ -80,8 +91,10 @@ closed it or renamed it into place, where the system says so (Linux, local disks
 same for two seconds, and a file that looks cut short for thirty. Names that begin with a dot or end with .tmp, .part or alike are on their way and wait for
 their last name. A file that is changed is a new one; one that is renamed is not.
 
-Heatmaps keep their place below the folder that was named, so images of one name in two folders do not
-collide.
+Maps have the size of the image, and are 0 where the model does not look. Heatmaps, maps and masks keep their
+place below the folder that was named, so images of one name in two folders do not collide. With --watch they
+are written before the line of their image, and those of an earlier run stay; lines of --regions are added, and
+an image that a stop interrupted may be in that file twice.
 
 An image that cannot be read is reported on standard error, the others are scored, and the exit status is 3;
 with --on-error stop all such images are named, and the exit status is 1.";
@@ -90,6 +103,8 @@ with --on-error stop all such images are named, and the exit status is 1.";
 struct Document {
     model: String,
     threshold: Option<f32>,
+    pixel_threshold: Option<f32>,
+    map_scale: Option<f32>,
     images: Vec<Row>,
     errors: Vec<Damaged>,
 }
@@ -113,27 +128,25 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     }
     let bars = Bars::new(quiet);
     let paths = collect(args, &bars)?;
-    let heatmaps = match &args.heatmaps {
-        Some(out) => Some(plan_heatmaps(out, &args.images, &paths)?),
-        None => None,
-    };
+    let mut outputs = args.outputs.open(&args.images, false)?;
+    let targets = outputs.plan(&paths)?;
     let detector = open_model(&args.model, &args.weights, &args.device)?;
-    if let Some(out) = &args.heatmaps {
-        create_folder(out)?;
-    }
     let info = detector.info();
     let format = args.format();
+    outputs.begin(info, format == Format::Json, &bars)?;
     let width = paths.iter().map(|p| p.display().to_string().chars().count()).max().unwrap_or(0).clamp(4, 70);
-    let files = Files::new(paths, info, heatmaps.is_some(), args.on_error);
+    let files = Files::new(paths, info, outputs.draws(), args.on_error);
     let mut document = Document {
         model: args.model.display().to_string(),
         threshold: info.threshold,
+        pixel_threshold: info.pixel_threshold,
+        map_scale: outputs.scale(info),
         images: Vec::new(),
         errors: Vec::new(),
     };
     print_header(format, width)?;
-    let place = |index: usize| heatmaps.as_ref().map(|targets| targets[index].clone());
-    score_files(&detector, &files, format, &bars, place, |scored| {
+    let scoring = Scoring { detector: &detector, files: &files, outputs: &outputs, targets: &targets };
+    scoring.run(format, &bars, |scored| {
         match scored {
             Scored::Row(row) => {
                 match format {
@@ -150,6 +163,13 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         }
         Ok(())
     })?;
+    outputs.end(&bars);
+    if let Some(file) = outputs.regions() {
+        let images = document.images.iter();
+        let text =
+            regions_csv(images.map(|row| (row.path.as_str(), row.regions.as_deref().unwrap_or_default())));
+        softpatch::files::write_whole(file, text.as_bytes())?;
+    }
     if format == Format::Json {
         print_json(&document)?;
     }
@@ -190,43 +210,44 @@ enum Scored {
     Damaged(Damaged, Error),
 }
 
-/// Scores files in order and hands out what became of each; `place` says where the heatmap of each goes.
-fn score_files(
-    detector: &Detector,
-    files: &Files,
-    format: Format,
-    bars: &Bars,
-    place: impl Fn(usize) -> Option<PathBuf>,
-    mut f: impl FnMut(Scored) -> Outcome,
-) -> Outcome {
-    let info = detector.info();
-    // Nobody sees the map in lines of text.
-    let want = if format == Format::Json || files.keeps_views() { Want::Maps } else { Want::Scores };
-    let mut stopped = None;
-    let scored = detector.score_source(files, want, bars, |index, score| {
-        let path = files.paths()[index].display().to_string();
-        let scored = match files.take_error(index) {
-            Some(error) => Scored::Damaged(Damaged { path, error: error.to_string() }, error),
-            None => {
-                let heatmap = match (place(index), files.take_view(index)) {
-                    (Some(target), Some(view)) => {
-                        write_heatmap(&target, &view, &score, info)?;
-                        Some(target.display().to_string())
-                    }
-                    _ => None,
-                };
-                Scored::Row(Row::new(path, &score, heatmap))
-            }
-        };
-        f(scored).map_err(|failure| {
-            stopped = Some(failure);
-            Error::Cancelled
-        })
-    });
-    bars.finish();
-    match stopped {
-        Some(failure) => Err(failure),
-        None => Ok(scored?),
+/// Files to score, and where what is written of each goes.
+struct Scoring<'a> {
+    detector: &'a Detector,
+    files: &'a Files,
+    outputs: &'a Outputs,
+    targets: &'a [Targets],
+}
+
+impl Scoring<'_> {
+    /// Scores the files in order and hands out what became of each.
+    fn run(&self, format: Format, bars: &Bars, mut f: impl FnMut(Scored) -> Outcome) -> Outcome {
+        let Self { detector, files, outputs, targets } = self;
+        let told = format == Format::Json;
+        let mut stopped = None;
+        let scored = detector.score_source(*files, outputs.want(told), bars, |index, score| {
+            let path = files.paths()[index].display().to_string();
+            let picture = files.take_picture(index);
+            let scored = match files.take_error(index) {
+                Some(error) => Scored::Damaged(Damaged { path, error: error.to_string() }, error),
+                None => {
+                    outputs.write(&targets[index], picture.as_ref(), &score, detector.info())?;
+                    let regions = match detector.info().map_threshold() {
+                        Some(_) if outputs.finds_regions(told) => Some(detector.regions(&score)?),
+                        _ => None,
+                    };
+                    Scored::Row(Row::new(path, &score, regions, &targets[index]))
+                }
+            };
+            f(scored).map_err(|failure| {
+                stopped = Some(failure);
+                Error::Cancelled
+            })
+        });
+        bars.finish();
+        match stopped {
+            Some(failure) => Err(failure),
+            None => Ok(scored?),
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! A scored image as a line of a table, of CSV or of JSON.
 
+use super::outputs::Targets;
 use crate::common::output::csv_line;
 use serde::Serialize;
-use softpatch::detector::Score;
+use softpatch::detector::{Region, Score};
+use std::path::PathBuf;
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +20,13 @@ pub struct Row {
     pub path: String,
     pub score: f32,
     pub anomalous: Option<bool>,
+    pub size: [u32; 2],
     pub peak: [u32; 2],
+    /// Absent where there is no threshold, or nobody asked for them.
+    pub regions: Option<Vec<Region>>,
     pub heatmap: Option<String>,
+    pub map: Option<String>,
+    pub mask: Option<String>,
 }
 
 /// An image that could not be scored.
@@ -30,8 +37,19 @@ pub struct Damaged {
 }
 
 impl Row {
-    pub fn new(path: String, score: &Score, heatmap: Option<String>) -> Self {
-        Self { path, score: score.score, anomalous: score.anomalous, peak: peak(score), heatmap }
+    pub fn new(path: String, score: &Score, regions: Option<Vec<Region>>, files: &Targets) -> Self {
+        let name = |file: &Option<PathBuf>| file.as_ref().map(|path| path.display().to_string());
+        Self {
+            path,
+            score: score.score,
+            anomalous: score.anomalous,
+            size: score.size,
+            peak: score.peak,
+            regions,
+            heatmap: name(&files.heatmap),
+            map: name(&files.map),
+            mask: name(&files.mask),
+        }
     }
 
     fn verdict(&self) -> &'static str {
@@ -69,19 +87,6 @@ impl Damaged {
     }
 }
 
-/// Column and row of the map's largest value.
-fn peak(score: &Score) -> [u32; 2] {
-    let largest = score.map.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-    let index = largest.map_or(0, |(i, _)| i as u32);
-    let width = score.map_size[1].max(1);
-    [index % width, index / width]
-}
-
-/// `3 images`.
-pub fn count(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,8 +97,12 @@ mod tests {
             path: path.into(),
             score: 0.5,
             anomalous: Some(true),
+            size: [1, 1],
             peak: [0, 0],
+            regions: None,
             heatmap: None,
+            map: None,
+            mask: None,
         };
         assert_eq!(row("a.png").csv(), "a.png,0.5,true,\n");
         assert_eq!(row("a\n\u{1b}ü.png").line(5), "a\\n\\u{1b}ü.png     0.5000  anomalous\n");

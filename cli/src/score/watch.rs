@@ -1,16 +1,17 @@
 //! `softpatch score --watch`: images that arrive in a folder.
 
 use super::arrivals::{Arrivals, Arrived, News, is_on_its_way};
-use super::heatmaps::{Heatmaps, create_folder};
 use super::journal::{Done, Journal, Stamp};
-use super::rows::{Damaged, Format, count};
-use super::{Args, Scored, print_header, score_files};
+use super::outputs::{Outputs, append_regions};
+use super::rows::{Damaged, Format};
+use super::{Args, Scored, Scoring, print_header};
 use crate::common::backbone::open_model;
 use crate::common::failure::{Failure, Outcome, print_error};
 use crate::common::images::{Files, OnError};
 use crate::common::interrupt::{catch_interrupts, interrupted};
 use crate::common::output::{check_output_file, print};
 use crate::common::progress::Bars;
+use crate::common::sizes::count;
 use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{Event, EventKind, RecursiveMode, Watcher};
 use sha2::{Digest, Sha256};
@@ -44,7 +45,7 @@ struct Watch<'a> {
     own: Vec<PathBuf>,
     detector: Detector,
     journal: Journal,
-    heatmaps: Option<Heatmaps>,
+    outputs: Outputs,
     arrivals: Arrivals,
     /// Files that are no images, as they were seen.
     others: HashSet<(PathBuf, Stamp)>,
@@ -65,10 +66,13 @@ pub fn run(args: &Args, folder: &Path, results: &Path, quiet: bool) -> Outcome {
         return Err(Error::Dataset { path: folder.to_owned(), reason: reason.into() }.into());
     }
     check_output_file(results)?;
-    let heatmaps = match &args.heatmaps {
-        Some(out) => Some(Heatmaps::new(out, &[folder.to_owned()])?.keeping()),
-        None => None,
-    };
+    let outputs = args.outputs.open(&[folder.to_owned()], true)?;
+    if outputs
+        .regions()
+        .is_some_and(|file| std::path::absolute(file).ok() == std::path::absolute(results).ok())
+    {
+        return Err(Failure::Usage("--regions and --results name one file; give each its own".into()));
+    }
     // Before the folder is listed, so that nothing falls in between.
     let (sender, news) = channel();
     let mut watcher = notify::recommended_watcher(move |event| {
@@ -84,9 +88,7 @@ pub fn run(args: &Args, folder: &Path, results: &Path, quiet: bool) -> Outcome {
     let detector = open_model(&args.model, &args.weights, &args.device)?;
     let model = std::fs::read(&args.model).map_err(|e| Error::io(&args.model, "reading", e))?;
     let journal = Journal::open(results, HEADER, &format!("{:x}", Sha256::digest(model)))?;
-    if let Some(out) = &args.heatmaps {
-        create_folder(out)?;
-    }
+    outputs.begin(detector.info(), args.format() == Format::Json, &bars)?;
     catch_interrupts(quiet);
     if journal.len() > 0 {
         bars.notice(&format!("{} in {} already", count(journal.len(), "file"), results.display()));
@@ -97,7 +99,8 @@ pub fn run(args: &Args, folder: &Path, results: &Path, quiet: bool) -> Outcome {
     let (scored, anomalous, damaged) = (0, 0, 0);
     let arrivals = Arrivals::new(closes);
     let real = folder.canonicalize().map_err(|e| Error::io(folder, "reading", e))?;
-    let own = [results, journal.path()].iter().filter_map(|p| p.canonicalize().ok()).collect();
+    let own = [Some(results), Some(journal.path()), outputs.regions()];
+    let own = own.iter().flatten().filter_map(|p| p.canonicalize().ok()).collect();
     Watch {
         args,
         folder,
@@ -105,7 +108,7 @@ pub fn run(args: &Args, folder: &Path, results: &Path, quiet: bool) -> Outcome {
         own,
         detector,
         journal,
-        heatmaps,
+        outputs,
         arrivals,
         others,
         slow,
@@ -273,15 +276,16 @@ impl Watch<'_> {
     }
 
     fn score_some(&mut self, some: &[Arrived]) -> Outcome {
-        let (format, heatmaps) = (self.args.format(), &mut self.heatmaps);
+        let format = self.args.format();
         let paths: Vec<PathBuf> = some.iter().map(|file| file.path.clone()).collect();
-        let targets = heatmaps.as_mut().map(|h| paths.iter().map(|p| h.place(p)).collect::<Vec<_>>());
-        let files = Files::new(paths, self.detector.info(), targets.is_some(), OnError::Skip);
+        let targets: Vec<_> = paths.iter().map(|path| self.outputs.place(path)).collect();
+        let files = Files::new(paths, self.detector.info(), self.outputs.draws(), OnError::Skip);
         let mut outcomes = Vec::new();
         // No bar a batch: lines come as images do.
         let silent = Bars::new(true);
-        let place = |index: usize| targets.as_ref().map(|targets| targets[index].clone());
-        score_files(&self.detector, &files, format, &silent, place, |scored| {
+        let scoring =
+            Scoring { detector: &self.detector, files: &files, outputs: &self.outputs, targets: &targets };
+        scoring.run(format, &silent, |scored| {
             outcomes.push(scored);
             Ok(())
         })?;
@@ -311,6 +315,9 @@ impl Watch<'_> {
                 }
                 Scored::Damaged(damaged, _) => damaged.csv_of_watch(),
             };
+            if let (Some(to), Scored::Row(row)) = (self.outputs.regions(), &scored) {
+                append_regions(to, &row.path, row.regions.as_deref().unwrap_or_default())?;
+            }
             let path = file.path.strip_prefix(self.folder).unwrap_or(&file.path).to_owned();
             done.push(Done { path, stamp: file.stamp, line });
             shown.push(scored);

@@ -6,6 +6,7 @@
 mod cell;
 mod chart;
 mod figures;
+mod measure;
 mod notes;
 mod options;
 mod page;

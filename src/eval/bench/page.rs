@@ -5,6 +5,7 @@ use super::chart::{Chart, Curve};
 use super::figures::{Axes, FIGURES, Mean, over_categories, over_seeds, select};
 use crate::data::NoiseProtocol;
 use crate::eval::roc_curve;
+use crate::settings::{FitOptions, Geometry};
 use maud::{Markup, html};
 use std::path::Path;
 
@@ -19,6 +20,14 @@ fn key(colours: &Colours) -> Markup {
     html! { div class="key" { @for (name, c) in colours { span style={ "--c:" (c) } { (name) } } } }
 }
 
+/// What of pictures is looked at.
+fn looked_at(fit: &FitOptions) -> String {
+    match fit.geometry {
+        Geometry::Paper => format!("the middle {0}x{0} of pictures, shorter side {1}", fit.crop, fit.resize),
+        Geometry::Whole => format!("whole pictures, size {}, other aspects: {}", fit.size, fit.fit_aspect),
+    }
+}
+
 pub(super) fn page(title: &str, cells: &[Cell], notes: &[String], folder: &Path) -> String {
     let axes = Axes::of(cells);
     let colours: Vec<(String, &str)> =
@@ -27,7 +36,7 @@ pub(super) fn page(title: &str, cells: &[Cell], notes: &[String], folder: &Path)
         main {
             @if let Some(s) = cells.first().map(|cell| &cell.settings) {
                 p {
-                    (s.backbone.arch) " [" (s.backbone.layers.join(", ")) "], crop " (s.fit.crop)
+                    (s.backbone.arch) " [" (s.backbone.layers.join(", ")) "], " (looked_at(&s.fit)) ", pixels compared: " (s.metric_size)
                     ", coreset ratio " (s.fit.coreset_ratio) ", " (s.adapter)
                 }
             }

@@ -1,23 +1,21 @@
 //! The harness: which cells there are, which are missing, and one feature pass for those.
 
-use super::cell::{Cell, CellImage, CellSettings, Condition, protocol_name};
+use super::cell::{Cell, CellSettings, Condition, protocol_name};
 use super::notes::{Noted, leave_out};
 use super::options::BenchOptions;
 use super::store::{Store, key};
 use crate::data::{
-    Category, FileSource, ImageSource, NoiseProtocol, Split, SplitSource, TestItem, TrainEntry, decode_file,
-    split,
+    Category, FileSource, ImageSource, NoiseProtocol, Split, SplitSource, TestItem, TrainEntry, split,
 };
-use crate::detector::{Backbone, Framing, Progress, frame_of};
-use crate::eval::{Item, Map, Mask, Masks, MetricMaps, MetricSize, Seen, evaluate};
+use crate::detector::{Backbone, Progress, frame_of};
+use crate::eval::Masks;
 use crate::gpu::Device;
-use crate::methods::{Embeddings, Method, Scored, Task as Given};
-use crate::report::{overlay, write_png};
+use crate::methods::{Embeddings, Method, Task as Given};
 use crate::settings::FitOptions;
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -56,9 +54,9 @@ pub struct Bench<'a> {
 }
 
 /// A split that cells are measured on.
-struct Task {
-    seed: u64,
-    split: Split,
+pub(super) struct Task {
+    pub seed: u64,
+    pub split: Split,
     /// Cells to compute: method, settings, file.
     missing: Vec<(Method, CellSettings, PathBuf)>,
 }
@@ -153,6 +151,12 @@ impl Bench<'_> {
                 done(&cell, false);
             }
             summary.cells.push(cell);
+        }
+        let ours = |cell: &&Cell| cell.settings.category == category.name;
+        if let Some(cell) = summary.cells.iter().filter(ours).max_by_key(|cell| cell.report.defects)
+            && let Some(outside) = cell.report.outside()
+        {
+            summary.notes.push(format!("{}: {outside}", category.name));
         }
         Ok(())
     }
@@ -310,88 +314,6 @@ impl Bench<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Figures and examples of a scored test set.
-    fn measure(
-        &self,
-        task: &Task,
-        settings: &CellSettings,
-        scored: &Scored,
-        mut notes: Vec<String>,
-        (masks, framing, grid): (&HashMap<PathBuf, Mask>, Framing, [u32; 2]),
-        file: &Path,
-    ) -> Result<Cell> {
-        let test = &task.split.test;
-        let sizes =
-            FileSource::new(test.iter().map(|i| i.path.clone()).collect(), self.options.decode.clone());
-        let mut metric = MetricMaps::new(self.device, grid, framing, self.options.metric_size())?;
-        let maps = (scored.iter().enumerate())
-            .map(|(i, (_, patches))| metric.run(patches, sizes.size(i)?))
-            .collect::<Result<Vec<_>>>()?;
-        let items: Vec<Item<'_>> = (test.iter().zip(scored).zip(&maps))
-            .map(|((item, (score, _)), (map, size))| {
-                let mask = item.mask.as_ref().and_then(|m| masks.get(m));
-                let width = size[1] as usize;
-                Item {
-                    score: *score,
-                    is_defect: item.is_defect(),
-                    map: Some(Map { width, scores: map, mask: mask.map(|m| m.pixels.as_slice()) }),
-                    seen: mask.map_or(Seen::Wholly, |m| m.seen),
-                }
-            })
-            .collect();
-        let report = evaluate(&items)?;
-        if task.split.repeats_noise() {
-            notes.push("too few defects: some are put in again after a small random affine move".to_owned());
-        }
-        let examples =
-            if task.seed == 0 { self.examples(test, scored, (framing, grid), file)? } else { Vec::new() };
-        let images = (test.iter().zip(scored))
-            .map(|(item, (score, _))| CellImage {
-                path: item.path.clone(),
-                defect: item.defect.clone(),
-                score: *score,
-            })
-            .collect();
-        Ok(Cell {
-            settings: settings.clone(),
-            train: task.split.train.len(),
-            noise_images: task.split.train.iter().filter(|e| e.is_noise).count(),
-            report,
-            notes,
-            images,
-            examples,
-            seconds: 0.0,
-        })
-    }
-
-    /// Overlays of the first defect of the first two kinds, the map drawn from its median to its highest
-    /// value.
-    fn examples(
-        &self,
-        test: &[TestItem],
-        scored: &Scored,
-        (framing, grid): (Framing, [u32; 2]),
-        file: &Path,
-    ) -> Result<Vec<String>> {
-        let mut kinds = HashSet::new();
-        let first = |(_, i): &(usize, &TestItem)| i.defect.as_ref().is_some_and(|d| kinds.insert(d.clone()));
-        let chosen: Vec<(usize, &TestItem)> = test.iter().enumerate().filter(first).take(2).collect();
-        let mut maps = MetricMaps::new(self.device, grid, framing, MetricSize::Source)?;
-        let mut names = Vec::new();
-        for (n, (i, item)) in chosen.into_iter().enumerate() {
-            let view = decode_file(&item.path, &self.options.decode)?;
-            let (map, _) = maps.run(&scored[i].1, [view.width, view.height])?;
-            let mut sorted = map.clone();
-            sorted.sort_by(f32::total_cmp);
-            let range = (sorted[sorted.len() / 2], sorted[sorted.len() - 1]);
-            let picture = overlay(&view, &map, range, None)?;
-            let name = format!("{}-{n}.png", file.file_stem().unwrap_or_default().to_string_lossy());
-            write_png(&file.with_file_name(&name), &picture)?;
-            names.push(name);
-        }
-        Ok(names)
     }
 }
 

@@ -58,8 +58,9 @@ struct Average<'a> {
 fn records(cells: &[Cell]) -> Vec<Vec<String>> {
     let first =
         ["category", "method", "noise", "protocol", "seed", "train", "noise_images", "test", "defects"];
+    let last = ["outside", "partly_outside", "notes"];
     let figures = FIGURES.iter().map(|(name, _, _)| *name);
-    let mut records = vec![first.into_iter().chain(figures).chain(["notes"]).map(str::to_owned).collect()];
+    let mut records = vec![first.into_iter().chain(figures).chain(last).map(str::to_owned).collect()];
     for cell in cells {
         let row = Row::of(cell);
         let first = [
@@ -76,7 +77,8 @@ fn records(cells: &[Cell]) -> Vec<Vec<String>> {
         let figures =
             FIGURES.iter().map(|(_, _, f)| f(row.report).map_or(String::new(), |v| format!("{v:.6}")));
         let notes: Vec<&str> = row.report.notes.iter().chain(row.notes).map(String::as_str).collect();
-        records.push(first.into_iter().chain(figures).chain([notes.join("; ")]).collect());
+        let last = [row.report.outside.to_string(), row.report.partly_outside.to_string(), notes.join("; ")];
+        records.push(first.into_iter().chain(figures).chain(last).collect());
     }
     records
 }

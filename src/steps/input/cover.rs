@@ -1,6 +1,6 @@
 //! What of a frame is looked at: all but padding, and what lies outside regions of interest.
 
-use super::geometry::{Framing, Way};
+use super::geometry::{Framing, Placement, Way};
 use crate::Result;
 
 /// Which pixels of a frame are looked at.
@@ -27,6 +27,38 @@ impl Cover {
             .map(|[x, y]| is_inside(x, y))
             .collect();
         Ok(Self { frame: framing.frame, inside })
+    }
+
+    /// Clears what lies outside of a map of this frame.
+    ///
+    /// # Panics
+    /// Where the map has another size.
+    pub fn clear(&self, map: &mut [f32]) {
+        assert_eq!(map.len(), self.inside.len(), "a map of a frame of {:?}", self.frame);
+        map.iter_mut().zip(&self.inside).filter(|(_, inside)| !**inside).for_each(|(v, _)| *v = 0.0);
+    }
+
+    /// Clears what lies outside of a map of a picture of `[rows, columns]` pixels that lies in the frame so.
+    ///
+    /// # Panics
+    /// Where the map has another size.
+    pub fn clear_source(&self, map: &mut [f32], [rows, columns]: [u32; 2], placement: &Placement) {
+        assert_eq!(map.len() as u64, u64::from(rows) * u64::from(columns), "a map of {columns}x{rows}");
+        let on_frame = |o: u32, source: u32, side: u32, first: i64, frame: u32| {
+            let at = (f64::from(o) + 0.5) * f64::from(side) / f64::from(source) - first as f64;
+            (at >= 0.0 && at < f64::from(frame)).then_some(at as usize)
+        };
+        let [height, width] = self.frame;
+        let across: Vec<Option<usize>> =
+            (0..columns).map(|x| on_frame(x, columns, placement.width, placement.left, width)).collect();
+        for (y, line) in (0..rows).zip(map.chunks_exact_mut(columns.max(1) as usize)) {
+            let Some(y) = on_frame(y, rows, placement.height, placement.top, height) else { continue };
+            for (x, value) in across.iter().zip(line) {
+                if x.is_some_and(|x| !self.inside[y * width as usize + x]) {
+                    *value = 0.0;
+                }
+            }
+        }
     }
 
     /// What is inside both.
@@ -100,6 +132,13 @@ mod tests {
         assert_eq!((cover.positions([2, 4]), cover.share()), ([true, true, false, false].repeat(2), 0.5));
         // Half of the middle one of three is inside.
         assert_eq!(cover.positions([1, 2]), [true, false]);
+        let mut map = vec![1.0; 32];
+        cover.clear(&mut map);
+        assert_eq!(map, [1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0].repeat(4));
+        let placement = Framing { frame: [4, 8], way: Way::Stretch }.place(4, 2).unwrap();
+        let mut map = vec![1.0; 8];
+        cover.clear_source(&mut map, [2, 4], &placement);
+        assert_eq!(map, [1.0, 1.0, 0.0, 0.0].repeat(2));
         let all = Cover { inside: vec![true; 32], ..cover.clone() };
         assert_eq!(all.and(&cover), cover);
         // The middle of a wide picture.

@@ -2,6 +2,7 @@
 //! frame to the source, for the same kernel.
 
 use super::anomaly_map::{Band, axis_matrix};
+use crate::steps::input::geometry::Placement;
 
 /// How an axis of a source image lies on the frame that was cut out of it, resized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,19 +18,21 @@ pub struct SourceAxis {
 }
 
 impl SourceAxis {
+    /// The rows and the columns of a picture of `[rows, columns]` that lies in its frame so.
+    pub fn of(placement: &Placement, [rows, columns]: [u32; 2]) -> [Self; 2] {
+        let axis = |source, resized, first, frame| Self { source, resized, first, frame };
+        [
+            axis(rows, placement.height, placement.top, placement.frame[0]),
+            axis(columns, placement.width, placement.left, placement.frame[1]),
+        ]
+    }
+
     /// Where the centre of source pixel `o` lies on the frame, in frame pixels from its edge; `None` where
     /// the frame does not reach.
     pub fn on_frame(&self, o: u32) -> Option<f64> {
         let twice = (2 * u64::from(o) + 1) * u64::from(self.resized);
         let at = twice as f64 / (2.0 * f64::from(self.source)) - self.first as f64;
         (0.0..f64::from(self.frame)).contains(&at).then_some(at)
-    }
-
-    /// The source pixel nearest to a place on the frame, in frame pixels from its edge.
-    pub fn in_source(&self, at: f64) -> u32 {
-        let o = (at + self.first as f64) * f64::from(self.source) / f64::from(self.resized);
-        // A cast stops at the ends.
-        (o.floor() as u32).min(self.source.saturating_sub(1))
     }
 
     /// The band of an axis of `grid` patches: upsampling and blur on the frame, then bilinear between the
@@ -64,15 +67,11 @@ mod tests {
         assert_eq!(at[..2], [None, None]);
         assert_eq!(at[2..8], [0.5, 1.5, 2.5, 3.5, 4.5, 5.5].map(Some));
         assert_eq!(at[8..], [None, None]);
-        assert_eq!([0.5, 5.5].map(|at| axis.in_source(at)), [2, 7]);
         // A quarter of its size, whole, and the same with two padded pixels on either side.
         for first in [0, -2] {
             let axis = SourceAxis { source: 40, resized: 10, first, frame: (10 - 2 * first) as u32 };
             assert!((0..40).all(|o| axis.on_frame(o).is_some()), "{first}");
             assert_eq!(axis.on_frame(0), Some(0.125 - first as f64));
-            assert!((0..40).all(|o| axis.in_source(axis.on_frame(o).unwrap()) == o), "{first}");
-            assert_eq!(axis.in_source(0.0), 0);
-            assert_eq!(axis.in_source(f64::from(axis.frame)), 39);
         }
     }
 

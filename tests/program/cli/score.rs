@@ -81,8 +81,11 @@ fn formats_are_stable_and_agree() {
     let (json, _) = succeeds(&run(["score", arg(&model), arg(&images), "--json"]));
     let document: serde_json::Value = serde_json::from_str(&json).unwrap();
     let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-    assert_eq!(keys(&document), ["errors", "images", "model", "threshold"]);
-    assert_eq!(keys(&document["images"][0]), ["anomalous", "heatmap", "path", "peak", "score"]);
+    assert_eq!(keys(&document), ["errors", "images", "map_scale", "model", "pixel_threshold", "threshold"]);
+    assert_eq!(
+        keys(&document["images"][0]),
+        ["anomalous", "heatmap", "map", "mask", "path", "peak", "regions", "score", "size"]
+    );
     let (csv, _) = succeeds(&run(["score", arg(&model), arg(&images), "--csv"]));
     let mut lines = csv.lines();
     assert_eq!(lines.next(), Some("path,score,anomalous,heatmap"));
@@ -118,8 +121,8 @@ fn heatmaps_of_one_name_do_not_collide() {
     let (model, maps) = (fitted().model(), folder.path().join("maps"));
     succeeds(&run(["score", arg(&model), arg(&a), arg(&b), "--heatmaps", arg(&maps)]));
     assert_eq!(listing(&maps), ["a/000.png", "a/001.png", "b/000.png", "b/001.png"]);
-    let map = image::open(maps.join("a/000.png")).unwrap();
-    assert_eq!((map.width(), map.height()), (64, 64));
+    let size = |path: &Path| image::image_dimensions(path).unwrap();
+    assert_eq!(size(&maps.join("a/000.png")), size(&a.join("000.png")));
     let before = listing(folder.path());
     fails(&run(["score", arg(&model), arg(&a), "--heatmaps", arg(&a)]), 2, &["choose a folder outside"]);
     fails(
@@ -127,6 +130,117 @@ fn heatmaps_of_one_name_do_not_collide() {
         2,
         &["would overwrite an image"],
     );
+    assert_eq!(listing(folder.path()), before);
+}
+
+/// A map as NumPy reads it: rows, columns, values.
+fn npy(path: &Path) -> ([usize; 2], Vec<f32>) {
+    let bytes = std::fs::read(path).unwrap();
+    let start = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let header = String::from_utf8(bytes[10..start].to_vec()).unwrap();
+    let shape = header.split("'shape': (").nth(1).unwrap().split(')').next().unwrap();
+    let sides: Vec<usize> = shape.split(", ").map(|side| side.parse().unwrap()).collect();
+    let values = bytes[start..].chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+    ([sides[0], sides[1]], values.collect())
+}
+
+#[test]
+fn maps_masks_and_regions_say_the_same() {
+    let _guard = serial();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let images = at("images");
+    std::fs::create_dir(&images).unwrap();
+    // Higher than wide, and with a hole.
+    let mut image = part(None, 90);
+    (image.height, image.width) = (60, 40);
+    image.pixels = vec![90; 60 * 40 * 3];
+    image.pixels[3 * 40 * 20..3 * 40 * 30].fill(255);
+    write_png(&images.join("a.png"), &image).unwrap();
+    write_png(&images.join("b.png"), &part(None, 91)).unwrap();
+    let model = fitted().model();
+    let (maps, masks, regions) = (at("maps"), at("masks"), at("regions.csv"));
+    let base = ["score", arg(&model), arg(&images), "--json", "--maps", arg(&maps)];
+    let all = ["--masks", arg(&masks), "--regions", arg(&regions)];
+    let document = |more: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&succeeds(&run(base.iter().chain(more))).0).unwrap()
+    };
+    let first = document(&all);
+    assert!(first["map_scale"].is_null());
+    let threshold = first["pixel_threshold"].as_f64().unwrap() as f32;
+    assert_eq!(listing(&maps).len() + listing(&masks).len(), 4);
+    let mut lines = vec!["path,region,x,y,width,height,area,peak,peak_x,peak_y".to_owned()];
+    for (row, name) in first["images"].as_array().unwrap().iter().zip(["a", "b"]) {
+        let ([rows, columns], map) = npy(&maps.join(format!("{name}.npy")));
+        assert_eq!(row["size"], serde_json::json!([columns, rows]));
+        assert_eq!(row["map"], arg(&maps.join(format!("{name}.npy"))));
+        let mask = image::open(masks.join(format!("{name}.png"))).unwrap().into_luma8();
+        assert_eq!((mask.width() as usize, mask.height() as usize), (columns, rows));
+        assert!(mask.as_raw().iter().zip(&map).all(|(m, v)| *m == if *v > threshold { 255 } else { 0 }));
+        let peak = [0, 1].map(|i| row["peak"][i].as_u64().unwrap() as usize);
+        assert_eq!(map[peak[1] * columns + peak[0]], map.iter().copied().fold(0.0, f32::max));
+        let area: u64 = row["regions"].as_array().unwrap().iter().map(|r| r["area"].as_u64().unwrap()).sum();
+        assert_eq!(area, map.iter().filter(|v| **v > threshold).count() as u64);
+        for (i, region) in row["regions"].as_array().unwrap().iter().enumerate() {
+            let numbers = |key: &str| region[key].as_array().unwrap().iter().map(|v| v.to_string());
+            let fields = [row["path"].as_str().unwrap().to_owned(), i.to_string()].into_iter();
+            let fields = fields.chain(numbers("bbox")).chain([region["area"].to_string()]);
+            let fields = fields.chain([region["peak"].to_string()]).chain(numbers("peak_at"));
+            lines.push(fields.collect::<Vec<_>>().join(","));
+        }
+    }
+    assert!(lines.len() > 1, "nothing was found");
+    let text = std::fs::read_to_string(&regions).unwrap();
+    assert_eq!(text.lines().collect::<Vec<_>>(), lines);
+
+    // The same values in the other formats.
+    let png = document(&["--map-format", "png16"]);
+    let scale = png["map_scale"].as_f64().unwrap() as f32;
+    document(&["--map-format", "tiff"]);
+    for name in ["a", "b"] {
+        let (_, map) = npy(&maps.join(format!("{name}.npy")));
+        let levels = image::open(maps.join(format!("{name}.png"))).unwrap().into_luma16();
+        for (level, v) in levels.as_raw().iter().zip(&map) {
+            let held = v.min(65_535.0 * scale);
+            assert!((f32::from(*level) * scale - held).abs() <= 0.501 * scale, "{v} is {level}");
+        }
+        let bytes = std::fs::read(maps.join(format!("{name}.tiff"))).unwrap();
+        let values = bytes[8..].chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+        assert!(values.take(map.len()).eq(map));
+    }
+
+    // Places that would not do.
+    let before = listing(folder.path());
+    for (more, says) in [
+        (&["--masks", arg(&maps)][..], "name a folder of its own"),
+        (&["--heatmaps", arg(&images.join("new"))], "choose a folder outside"),
+        (&["--regions", arg(&images.join("a.png"))], "an image that is there"),
+    ] {
+        fails(&run(base.iter().chain(more)), 2, &[says]);
+    }
+    fails(&run(["score", arg(&model), arg(&images), "--map-format", "tiff"]), 2, &["--maps"]);
+
+    // Models without thresholds.
+    let mut other = Model::load(&model).unwrap();
+    other.info.pixel_threshold = None;
+    other.save(&at("old.safetensors")).unwrap();
+    let old = at("old.safetensors");
+    let (json, notes) = succeeds(&run(["score", arg(&old), arg(&images), "--json"]));
+    assert!(
+        json.contains("\"pixel_threshold\": null") && notes.contains("has no pixel threshold"),
+        "{notes}"
+    );
+    other.info.threshold = None;
+    other.save(&at("none.safetensors")).unwrap();
+    let none = at("none.safetensors");
+    let (json, _) = succeeds(&run(["score", arg(&none), arg(&images), "--json"]));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert!(json["images"][0]["regions"].is_null());
+    fails(&run(["score", arg(&none), arg(&images), "--masks", arg(&masks)]), 1, &["no threshold"]);
+    let png = ["--maps", arg(&maps), "--map-format", "png16"];
+    fails(&run(["score", arg(&none), arg(&images)].iter().chain(&png)), 1, &["npy and tiff"]);
+    std::fs::remove_file(&none).unwrap();
+    std::fs::remove_file(at("old.safetensors")).unwrap();
     assert_eq!(listing(folder.path()), before);
 }
 

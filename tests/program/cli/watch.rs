@@ -129,6 +129,8 @@ fn a_watch_does_not_look_at_its_own_files() {
     let dir = tempfile::tempdir().unwrap();
     let (folder, results, maps) =
         (dir.path().join("in"), dir.path().join("in/r.csv"), dir.path().join("maps"));
+    let (masks, values, regions) =
+        (dir.path().join("masks"), dir.path().join("values"), folder.join("regions.csv"));
     fill(&folder, 1);
     for count in [1, 2] {
         std::fs::write(
@@ -136,7 +138,17 @@ fn a_watch_does_not_look_at_its_own_files() {
             softpatch::report::png_bytes(&part(None, 60 + count as u64)).unwrap(),
         )
         .unwrap();
-        let mut watching = Watching::start_with(&folder, &results, &["--heatmaps", arg(&maps)]);
+        let more = [
+            "--heatmaps",
+            arg(&maps),
+            "--masks",
+            arg(&masks),
+            "--maps",
+            arg(&values),
+            "--regions",
+            arg(&regions),
+        ];
+        let mut watching = Watching::start_with(&folder, &results, &more);
         watching.wait(count);
         // For longer than files take to settle.
         std::thread::sleep(Duration::from_millis(2500));
@@ -148,6 +160,10 @@ fn a_watch_does_not_look_at_its_own_files() {
         softpatch::data::list_images(&maps).unwrap().images,
         [maps.join("000-2.png"), maps.join("000.png")]
     );
+    assert_eq!(listing(&masks), ["000-2.png", "000.png"]);
+    assert_eq!(listing(&values), ["000-2.npy", "000.npy"]);
+    let text = std::fs::read_to_string(&regions).unwrap();
+    assert_eq!(text.lines().filter(|line| line.starts_with("path,")).count(), 1, "{text}");
 }
 
 #[test]
@@ -163,6 +179,8 @@ fn a_watch_says_what_it_needs() {
     fails(&watch(&["--results", arg(&results), arg(&folder)]), 2, &["cannot be used with"]);
     fails(&watch(&["--results", arg(&dir.path().join("no/r.csv"))]), 1, &["there is no folder"]);
     fails(&watch(&["--results", arg(&results), "--strict"]), 2, &["cannot be used with"]);
+    let both = ["--results", arg(&results), "--regions", arg(&results)];
+    fails(&watch(&both), 2, &["give each its own"]);
     fails(&run(["score", arg(&model), arg(&folder), "--results", arg(&results)]), 2, &["--watch"]);
     std::fs::write(&results, "mine\n").unwrap();
     fails(&watch(&["--results", arg(&results)]), 1, &["without its journal", "move this one away"]);

@@ -20,7 +20,7 @@ fn the_abi_and_the_queue_cost_little() {
     let bytes = rust.model().to_bytes().unwrap();
     let mut detector = 0;
     ok(unsafe { softpatch_detector_load_bytes(context, bytes.as_ptr(), bytes.len(), &mut detector) });
-    let stream = Stream::new(rust.clone(), 1).unwrap();
+    let stream = Stream::new(rust.clone(), 1, Want::Maps).unwrap();
     let (view, c) = (training[0].as_image().unwrap(), c_image(&training[0]));
     let mut map = vec![0.0; (options.crop * options.crop) as usize];
     let mut rounds: Vec<[f64; 3]> = Vec::new();

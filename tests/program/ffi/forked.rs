@@ -53,10 +53,10 @@ fn a_forked_process_is_told() {
     let (device, backbone) = (detector.device().clone(), Backbone::embedded().unwrap());
     let (frame, training) = (&frames(1)[0], images(6));
     let view = frame.as_image();
-    let expected = detector.score_one(&view).unwrap();
+    let expected = detector.score_one(&view, Want::Maps).unwrap();
     let model = || Model::from_bytes(bytes, "<memory>".as_ref()).unwrap();
     let own = Detector::new(&device, &backbone, model()).unwrap();
-    let stream = Stream::new(detector.clone(), 4).unwrap();
+    let stream = Stream::new(detector.clone(), 4, Want::Maps).unwrap();
     stream.submit(&view).unwrap();
     let job = FitJob::start(&device, &backbone, MemorySource(training), &options()).unwrap();
     // What the child drops is the parent's no less: it has a copy of the memory.
@@ -71,10 +71,10 @@ fn a_forked_process_is_told() {
         is_told(Detector::fit(&device, &backbone, &source, &options(), &Quiet));
         is_told(FitJob::start(&device, &backbone, source, &options()));
         is_told(own.score(&[view]));
-        is_told(own.score_one(&view));
-        is_told(own.score_without_maps(&[view]));
+        is_told(own.score_one(&view, Want::Maps));
+        is_told(own.score_with(&[view], Want::Scores));
         is_told(own.profile(&[view]));
-        is_told(Stream::new(detector.clone(), 1));
+        is_told(Stream::new(detector.clone(), 1, Want::Maps));
         assert_eq!(stream.submit(&view), Err(Busy { limit: 4 }));
         let Waited::Finished(finished) = stream.wait(Duration::from_secs(60)) else { panic!("no result") };
         is_told(finished.score);
@@ -89,7 +89,7 @@ fn a_forked_process_is_told() {
     });
     assert!(fine);
     let (own, stream, job) = held.take().unwrap();
-    assert_eq!(own.score_one(&view).unwrap(), expected);
+    assert_eq!(own.score_one(&view, Want::Maps).unwrap(), expected);
     assert!(matches!(stream.wait(Duration::from_secs(60)), Waited::Finished(f) if f.score.is_ok()));
     job.wait().unwrap();
 }

@@ -93,6 +93,27 @@ fn every_misuse_gets_an_error_code() {
     fails(unsafe { softpatch_detector_info_json(det, null_mut(), 0, null_mut()) }, null_code);
     fails(unsafe { softpatch_map_size(det, 1, 1, 1, null_mut(), &mut small) }, null_code);
     fails(unsafe { softpatch_map_size(det, 1, 1, 1, &mut small, null_mut()) }, null_code);
+    let (mut areas, mut corners) = (0_usize, 0_usize);
+    let few = [1.0_f32; 4];
+    fails(unsafe { softpatch_peak(det, 3, null(), 1, 1, 1, &mut small, &mut small) }, null_code);
+    fails(unsafe { softpatch_peak(det, 3, few.as_ptr(), 1, 1, 1, null_mut(), &mut small) }, null_code);
+    fails(unsafe { softpatch_peak(det, 3, few.as_ptr(), 1, 1, 1, &mut small, null_mut()) }, null_code);
+    fails(
+        unsafe { softpatch_peak(det, 3, few.as_ptr(), 3, 2, 2, &mut small, &mut small) },
+        SOFTPATCH_INVALID_ARGUMENT,
+    );
+    fails(
+        unsafe { softpatch_peak(det, 0, few.as_ptr(), 4, 2, 2, &mut small, &mut small) },
+        SOFTPATCH_INVALID_ARGUMENT,
+    );
+    let find = |map: *const f32, len, n: *mut usize, points: *mut usize, room| unsafe {
+        softpatch_regions(det, map, len, 2, 2, 0.5, null_mut(), room, n, null_mut(), 0, points)
+    };
+    fails(find(null(), 4, &mut areas, &mut corners, 0), null_code);
+    fails(find(few.as_ptr(), 4, null_mut(), &mut corners, 0), null_code);
+    fails(find(few.as_ptr(), 4, &mut areas, null_mut(), 0), null_code);
+    fails(find(few.as_ptr(), 4, &mut areas, &mut corners, 1), null_code);
+    fails(find(few.as_ptr(), 3, &mut areas, &mut corners, 0), SOFTPATCH_INVALID_ARGUMENT);
     fails(unsafe { softpatch_score(det, null(), 0, null_mut(), 0, &mut result) }, null_code);
     fails(unsafe { softpatch_score(det, &image, 0, null_mut(), 0, null_mut()) }, null_code);
     fails(unsafe { softpatch_score(det, &image, 1, null_mut(), 64, &mut result) }, null_code);

@@ -8,6 +8,7 @@ mod folder;
 #[cfg(unix)]
 mod forked;
 mod misuse;
+mod regions;
 mod same_bits;
 mod stream;
 
@@ -15,7 +16,7 @@ use crate::common::serial;
 use softpatch::data::synth::{Material, render};
 use softpatch::data::{Frame, Image, MemorySource, OwnedImage, PixelFormat};
 use softpatch::detector::{
-    Backbone, Busy, Detector, FitJob, FitOptions, Model, Quiet, Score, Stream, Waited,
+    Backbone, Busy, Detector, FitJob, FitOptions, Model, Quiet, Score, Stream, Waited, Want,
 };
 use softpatch::low_level::gpu::{Device, DeviceOptions};
 use softpatch_capi::*;

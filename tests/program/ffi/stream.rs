@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_stream_keeps_order_and_loses_nothing() {
     let _guard = serial();
-    let stream = Stream::new(fitted().1.clone(), 4).unwrap();
+    let stream = Stream::new(fitted().1.clone(), 4, Want::Maps).unwrap();
     let frames = frames(7);
     let views: Vec<_> = frames.iter().map(Frame::as_image).collect();
     let expected = fitted().1.score(&views).unwrap();
@@ -49,7 +49,7 @@ fn a_stream_keeps_order_and_loses_nothing() {
 #[test]
 fn a_frame_that_fails_takes_no_other_with_it_and_discarding_is_the_callers_choice() {
     let _guard = serial();
-    let stream = Stream::new(fitted().1.clone(), 16).unwrap();
+    let stream = Stream::new(fitted().1.clone(), 16, Want::Maps).unwrap();
     let good = &frames(1)[0];
     // So long that it has no size once its shorter side is brought to the crop's.
     let long = vec![0_u8; 70_000_000];
@@ -131,7 +131,7 @@ fn ten_thousand_frames_leave_memory_flat() {
         let line = status.lines().find(|l| l.starts_with("VmRSS:")).map(str::to_owned);
         line.and_then(|l| l.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or(0)
     };
-    let stream = Stream::new(fitted().1.clone(), 4).unwrap();
+    let stream = Stream::new(fitted().1.clone(), 4, Want::Maps).unwrap();
     let frames = frames(5);
     let (mut at, mut first, began) = (0, 0, Instant::now());
     for finished in stream.scores(frames.iter().cycle().take(10_000)) {

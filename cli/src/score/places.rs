@@ -1,17 +1,18 @@
-//! Where the heatmaps of scored images go, and what is in them.
+//! Where the pictures and maps of scored images go.
 
 use crate::common::failure::{Failure, Outcome};
-use softpatch::detector::{ModelInfo, Score};
-use softpatch::{Error, report};
+use softpatch::Error;
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
 /// Longest name that file systems take, in bytes.
 const LONGEST_NAME: usize = 255;
 
-/// Chooses a place for each image's heatmap.
-pub struct Heatmaps {
+/// Chooses a place for one file of each image.
+pub struct Places {
+    option: &'static str,
     out: PathBuf,
+    extension: &'static str,
     /// Places are as images lie below it.
     root: PathBuf,
     taken: HashSet<String>,
@@ -19,33 +20,49 @@ pub struct Heatmaps {
     keep: bool,
 }
 
-impl Heatmaps {
-    /// Heatmaps in `out` of images that `arguments`, files or folders, name.
-    pub fn new(out: &Path, arguments: &[PathBuf]) -> Outcome<Self> {
+impl Places {
+    /// Files that end with `.extension`, in the folder `out`, which `option` named, of images that `arguments`,
+    /// files or folders, name.
+    pub fn new(
+        option: &'static str,
+        out: &Path,
+        extension: &'static str,
+        arguments: &[PathBuf],
+    ) -> Outcome<Self> {
         for argument in arguments.iter().filter(|a| a.is_dir()) {
             if resolved(out).starts_with(resolved(argument)) {
                 return Err(Failure::Usage(format!(
-                    "--heatmaps {} lies inside {}: the next run would take the heatmaps for images; choose \
-                     a folder outside it",
+                    "{option} {} lies inside {}: the next run would take what is written there for images; \
+                     choose a folder outside it",
                     out.display(),
                     argument.display()
                 )));
             }
         }
         if out.exists() && !out.is_dir() {
-            return Err(Failure::Usage(format!("--heatmaps {} is a file; name a folder", out.display())));
+            return Err(Failure::Usage(format!("{option} {} is a file; name a folder", out.display())));
         }
         let folder_of = |argument: &PathBuf| {
             let path = absolute(argument);
             if argument.is_dir() { path } else { path.parent().map_or_else(PathBuf::new, Path::to_owned) }
         };
         let root = arguments.iter().map(folder_of).reduce(|a, b| common_ancestor(&a, &b)).unwrap_or_default();
-        Ok(Self { out: out.to_owned(), root, taken: HashSet::new(), keep: false })
+        Ok(Self { option, out: out.to_owned(), extension, root, taken: HashSet::new(), keep: false })
     }
 
     /// Takes no place where a file lies already.
     pub fn keeping(self) -> Self {
         Self { keep: true, ..self }
+    }
+
+    /// The folder, with all links followed.
+    pub fn folder(&self) -> PathBuf {
+        resolved(&self.out)
+    }
+
+    /// Makes the folder.
+    pub fn create(&self) -> softpatch::Result<()> {
+        create_folder(&self.out)
     }
 
     /// The place of the next image, which no other has.
@@ -58,8 +75,9 @@ impl Heatmaps {
         let name = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let stem =
             if name.to_lowercase().ends_with(".png") { &name[..name.len() - 4] } else { name.as_str() };
+        let end = self.extension;
         (1..)
-            .map(|n| if n == 1 { ".png".to_owned() } else { format!("-{n}.png") })
+            .map(|n| if n == 1 { format!(".{end}") } else { format!("-{n}.{end}") })
             .map(|end| {
                 self.out.join(place.with_file_name(format!("{}{end}", cut(stem, LONGEST_NAME - end.len()))))
             })
@@ -69,23 +87,23 @@ impl Heatmaps {
             })
             .unwrap_or_default()
     }
-}
 
-/// Where the heatmaps of all `paths` go; none of them overwrites one of the images.
-pub fn plan_heatmaps(out: &Path, arguments: &[PathBuf], paths: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
-    let mut heatmaps = Heatmaps::new(out, arguments)?;
-    let inputs: HashSet<PathBuf> = paths.iter().map(|path| resolved(path)).collect();
-    let targets = paths.iter().map(|path| {
-        let target = heatmaps.place(path);
-        if inputs.contains(&resolved(&target)) {
-            return Err(Failure::Usage(format!(
-                "the heatmap {} would overwrite an image; choose another folder for --heatmaps",
-                target.display()
-            )));
-        }
-        Ok(target)
-    });
-    targets.collect()
+    /// The places of all `paths`; none of them is one of the images.
+    pub fn of_all(&mut self, paths: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
+        let inputs: HashSet<PathBuf> = paths.iter().map(|path| resolved(path)).collect();
+        let targets = paths.iter().map(|path| {
+            let target = self.place(path);
+            if inputs.contains(&resolved(&target)) {
+                return Err(Failure::Usage(format!(
+                    "{} would overwrite an image; choose another folder for {}",
+                    target.display(),
+                    self.option
+                )));
+            }
+            Ok(target)
+        });
+        targets.collect()
+    }
 }
 
 /// Absolute, and each `..` with the name before it left out.
@@ -124,39 +142,20 @@ fn common_ancestor(a: &Path, b: &Path) -> PathBuf {
     a.components().zip(b.components()).take_while(|(x, y)| x == y).map(|(x, _)| x).collect()
 }
 
-pub fn create_folder(path: &Path) -> softpatch::Result<()> {
+pub(super) fn create_folder(path: &Path) -> softpatch::Result<()> {
     std::fs::create_dir_all(path).map_err(|e| Error::io(path, "creating the folder", e))
-}
-
-/// Map values that are drawn coldest and hottest: fixed for a model, so that pictures can be compared.
-pub fn map_range(info: &ModelInfo, map: &[f32]) -> (f32, f32) {
-    match info.threshold {
-        Some(threshold) if threshold > 0.0 => (0.3 * threshold, 2.5 * threshold),
-        _ => (0.0, map.iter().copied().fold(f32::MIN_POSITIVE, f32::max)),
-    }
-}
-
-pub fn write_heatmap(
-    target: &Path,
-    view: &softpatch::data::OwnedImage,
-    score: &Score,
-    info: &ModelInfo,
-) -> softpatch::Result<()> {
-    if let Some(folder) = target.parent() {
-        create_folder(folder)?;
-    }
-    report::write_png(
-        target,
-        &report::overlay(view, &score.map, map_range(info, &score.map), info.threshold)?,
-    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn places(out: &Path, arguments: &[PathBuf], paths: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
+        Places::new("--heatmaps", out, "png", arguments)?.of_all(paths)
+    }
+
     #[test]
-    fn heatmaps_stay_in_their_folder() {
+    fn files_stay_in_their_folder() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         for sub in ["a", "b"] {
@@ -165,21 +164,21 @@ mod tests {
         }
         let out = at("out");
         let paths = [at("a/1.png"), at("a/../b/1.png")];
-        assert_eq!(plan_heatmaps(&out, &paths, &paths).unwrap(), [out.join("a/1.png"), out.join("b/1.png")]);
+        assert_eq!(places(&out, &paths, &paths).unwrap(), [out.join("a/1.png"), out.join("b/1.png")]);
         // No image is overwritten, whether the folder for heatmaps is there or not.
         for out in ["a", "new/../a", "a/../a"] {
-            assert!(plan_heatmaps(&at(out), &paths[..1], &paths[..1]).is_err(), "{out}");
+            assert!(places(&at(out), &paths[..1], &paths[..1]).is_err(), "{out}");
         }
         for inside in ["a/new", "b/../a/new", "new/../a/h"] {
-            assert!(Heatmaps::new(&at(inside), &[at("a")]).is_err(), "{inside}");
+            assert!(places(&at(inside), &[at("a")], &[]).is_err(), "{inside}");
         }
         // What an earlier watch wrote stays.
-        let mut later = Heatmaps::new(&at("b"), &[at("a")]).unwrap().keeping();
+        let mut later = Places::new("--maps", &at("b"), "png", &[at("a")]).unwrap().keeping();
         assert_eq!(later.place(&paths[0]), at("b/1-2.png"));
     }
 
     #[test]
-    fn heatmaps_do_not_collide() {
+    fn files_do_not_collide() {
         let folder = tempfile::tempdir().unwrap();
         for sub in ["a", "b"] {
             std::fs::create_dir(folder.path().join(sub)).unwrap();
@@ -187,14 +186,17 @@ mod tests {
         let paths: Vec<PathBuf> =
             ["a/1.png", "b/1.png", "a/1.jpg", "a/1.PNG"].iter().map(|p| folder.path().join(p)).collect();
         let plan =
-            plan_heatmaps(Path::new("out"), &[folder.path().join("a"), folder.path().join("b")], &paths)
-                .unwrap();
+            places(Path::new("out"), &[folder.path().join("a"), folder.path().join("b")], &paths).unwrap();
         let want = ["out/a/1.png", "out/b/1.png", "out/a/1.jpg.png", "out/a/1-2.png"];
         assert_eq!(plan, want.map(PathBuf::from));
-        // Two long names that differ only past what a heatmap's name has room for.
+        // Other files have the same names but for their end.
+        let maps = Places::new("--maps", Path::new("out"), "npy", &[folder.path().join("a")]);
+        let maps = maps.unwrap().of_all(&[paths[0].clone(), paths[2].clone()]).unwrap();
+        assert_eq!(maps, ["out/1.npy", "out/1.jpg.npy"].map(PathBuf::from));
+        // Two long names that differ only past what a name has room for.
         let long =
             ["x", "y"].map(|end| folder.path().join("a").join(format!("{}{end}.jpg", "ü".repeat(126))));
-        let plan = plan_heatmaps(Path::new("out"), &[folder.path().join("a")], &long).unwrap();
+        let plan = places(Path::new("out"), &[folder.path().join("a")], &long).unwrap();
         let names: Vec<_> = plan.iter().map(|p| p.file_name().unwrap().len()).collect();
         assert!(plan[0] != plan[1] && names.iter().all(|n| *n <= 255), "{names:?}");
     }
