@@ -170,6 +170,8 @@ pub(crate) fn coreset_batch(
     device: &Device,
     options: &FitOptions,
     [images, positions, dim]: [usize; 3],
+    // Bytes of what makes the features, and features made at a time.
+    (beside, most): (u64, usize),
 ) -> u32 {
     let projected = dim > options.projection as usize;
     let r = dim.min(options.projection as usize);
@@ -179,7 +181,7 @@ pub(crate) fn coreset_batch(
     let picks = picks(options, patches).min(kept.max(1));
     // The grid's columns change nothing here but with windows, and there the share of the table is the same.
     let shape = FeatureShape { images, positions, columns: positions.isqrt(), dim };
-    let layout = Layout::new(shape, r, options, projected, 0);
+    let layout = Layout::new(shape, r, options, projected, beside + 4 * (most * r) as u64);
     // Where nothing fits, the fit says so.
     let (table, on_disk) = layout.map_or((u64::MAX, false), |l| (l.parts.table, l.z_on_disk));
     let table = table.min(device.caps().max_binding);
