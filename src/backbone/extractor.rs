@@ -2,7 +2,7 @@
 
 use super::bands::{Band, first_read, step};
 use super::embedding::{Joint, Patches, Words, embedding_dim};
-use super::layout::{Bounds, Layout, SUBMISSION, work};
+use super::layout::{Extraction, Layout, Precision, SUBMISSION, work};
 use super::network::{Kind, Size};
 use super::{Network, WeightFile};
 use crate::gpu::{Device, Plan, Recorder, Tensor};
@@ -11,46 +11,8 @@ use crate::steps::network::conv::Conv;
 use crate::steps::network::depthwise::Depthwise;
 use crate::steps::network::pool::MaxPool;
 use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
-
-/// How the backbone's weights and activations are stored. Sums are f32 either way, and so are embeddings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Precision {
-    /// 32 bits.
-    #[default]
-    F32,
-    /// 16 bits: half the memory traffic, and cooperative matrices where the adapter has them. A value is
-    /// rounded by up to 2^-11 of itself wherever it is stored; values past 65 504 become 65 504.
-    F16,
-}
-
-/// What an [`Extractor`] is made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Extraction {
-    /// Height and width of the input in pixels.
-    pub size: [u32; 2],
-    /// Images at a time at most.
-    pub batch: u32,
-    /// How patches become embeddings.
-    pub patches: Patches,
-    /// How values are stored.
-    pub precision: Precision,
-    /// Bytes of the buffers from input to embedding at most. Where a batch needs more, it has fewer images,
-    /// and where one image does, it is computed in bands of rows, with the same result; the lowest bands may
-    /// still need more.
-    pub memory: u64,
-}
-
-impl Extraction {
-    /// For inputs of `size` `[height, width]`, one at a time, `concat` patches, f32, whatever memory it takes.
-    pub fn new(size: [u32; 2]) -> Self {
-        Self { size, batch: 1, patches: Patches::Concat, precision: Precision::F32, memory: u64::MAX }
-    }
-}
 
 /// Part of the way from input to embeddings: all of it, for one or more images, or a band of one image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,15 +89,14 @@ impl Extractor {
         weights: &WeightFile,
         extraction: Extraction,
     ) -> Result<Self> {
-        let Extraction { size: [height, width], batch, patches, precision, memory } = extraction;
+        let Extraction { size: [height, width], patches, precision, .. } = extraction;
         let f16 = precision == Precision::F16;
         let sizes = network.sizes(height, width)?;
         let folded = weights.fold(&network)?;
         if network.taps.is_empty() {
             return Err(Error::InvalidOption(format!("{}: no layer is tapped", network.name)));
         }
-        let bounds = Bounds { batch: batch.max(1), binding: device.caps().max_binding, memory };
-        let Some(layout) = Layout::choose(&network, &sizes, patches, f16, bounds) else {
+        let Some(layout) = Layout::choose(&network, &sizes, &extraction, device.caps().max_binding) else {
             return Err(Error::Internal(format!("{} has no bands", network.name)));
         };
         let images = layout.batch as usize;
@@ -210,7 +171,7 @@ impl Extractor {
 
     /// Bytes of the buffers from input to embedding.
     pub fn bytes(&self) -> u64 {
-        self.layout.bytes() * u64::from(self.layout.batch)
+        self.layout.bytes_of_batch()
     }
 
     /// Rows and columns of the grid of patches.

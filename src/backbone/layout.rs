@@ -2,8 +2,10 @@
 
 use super::Network;
 use super::bands::Bands;
-use super::embedding::{Patches, Words};
+use super::embedding::{Patches, Words, embedding_dim};
 use super::network::{Kind, Size};
+use crate::Result;
+use serde::{Deserialize, Serialize};
 
 /// Multiplications of a submission at most, unless a single layer has more: a third of a second on two CPU
 /// cores, less on any GPU.
@@ -25,15 +27,55 @@ pub(super) struct Layout {
     pub around: Words,
 }
 
-/// What a layout has to keep to.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+/// How the backbone's weights and activations are stored. Sums are f32 either way, and so are embeddings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits: half the memory traffic, and cooperative matrices where the adapter has them. A value is
+    /// rounded by up to 2^-11 of itself wherever it is stored; values past 65 504 become 65 504.
+    F16,
+}
+
+/// What an [`Extractor`] is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extraction {
+    /// Height and width of the input in pixels.
+    pub size: [u32; 2],
     /// Images at a time at most.
     pub batch: u32,
-    /// Bytes of one buffer at most.
-    pub binding: u64,
-    /// Bytes of all at most, if bands can be as low as that.
+    /// How patches become embeddings.
+    pub patches: Patches,
+    /// How values are stored.
+    pub precision: Precision,
+    /// Bytes of the buffers from input to embedding at most. Where a batch needs more, it has fewer images,
+    /// and where one image does, it is computed in bands of rows, with the same result; the lowest bands may
+    /// still need more.
     pub memory: u64,
+}
+
+impl Extraction {
+    /// For inputs of `size` `[height, width]`, one at a time, `concat` patches, f32, whatever memory it takes.
+    pub fn new(size: [u32; 2]) -> Self {
+        Self { size, batch: 1, patches: Patches::Concat, precision: Precision::F32, memory: u64::MAX }
+    }
+}
+
+impl Extraction {
+    /// Bytes of the buffers, and embeddings that are made at a time, on a device that binds `binding` bytes.
+    ///
+    /// # Errors
+    /// [`crate::Error::InvalidOption`] where the input is too small.
+    pub(crate) fn needs(&self, network: &Network, binding: u64) -> Result<(u64, usize)> {
+        let sizes = network.sizes(self.size[0], self.size[1])?;
+        let layout = Layout::choose(network, &sizes, self, binding);
+        let dim = embedding_dim(network, &sizes, self.patches).max(1) as usize;
+        let embeddings = |l: &Layout| l.around.embedding / dim * l.batch as usize;
+        Ok(layout.map_or((0, 0), |l| (l.bytes_of_batch(), embeddings(&l))))
+    }
 }
 
 /// Assigns every value a buffer so that none is overwritten while still needed, and the tapped ones never;
@@ -76,25 +118,22 @@ fn assign(network: &Network, words: &[usize]) -> (Vec<usize>, Vec<usize>) {
 }
 
 impl Layout {
-    /// The layout that computes most of an image at a time: `batch` of them, fewer, or one in bands as high as
-    /// `bounds` allow, or as low as bands can be. `None` where `network` computes nothing.
-    pub fn choose(
-        network: &Network,
-        sizes: &[Size],
-        patches: Patches,
-        f16: bool,
-        bounds: Bounds,
-    ) -> Option<Self> {
+    /// The layout that computes most of an image at a time on a device that binds `binding` bytes: a batch of them,
+    /// fewer, or one in bands as high as the memory allows, or as low as bands can be. `None` where `network`
+    /// computes nothing.
+    pub fn choose(network: &Network, sizes: &[Size], what: &Extraction, binding: u64) -> Option<Self> {
+        let &Extraction { batch, patches, memory, .. } = what;
+        let f16 = what.precision == Precision::F16;
         let of = |height| Self::new(network, sizes, patches, f16, height);
         let mut one = of(sizes[0][0])?;
-        let fit = (bounds.binding / one.largest_bytes()).min(bounds.memory / one.bytes());
-        one.batch = bounds.batch.min(fit.min(u64::from(u32::MAX)) as u32);
+        let fit = (binding / one.largest_bytes()).min(memory / one.bytes());
+        one.batch = batch.max(1).min(fit.min(u64::from(u32::MAX)) as u32);
         if one.batch > 0 {
             return Some(one);
         }
         one.batch = 1;
         let fits = |layout: &Self| {
-            let words = layout.largest_bytes() <= bounds.binding && layout.bytes() <= bounds.memory;
+            let words = layout.largest_bytes() <= binding && layout.bytes() <= memory;
             words && layout.work(network, sizes) <= SUBMISSION
         };
         // Bands whose height is a multiple of this are alike but for the first and last few.
@@ -154,6 +193,11 @@ impl Layout {
         self.words().map(|w| w as u64 * 4).sum::<u64>().max(1)
     }
 
+    /// Bytes of all buffers.
+    pub fn bytes_of_batch(&self) -> u64 {
+        self.bytes() * u64::from(self.batch)
+    }
+
     fn largest_bytes(&self) -> u64 {
         self.words().max().unwrap_or(0).max(1) as u64 * 4
     }
@@ -179,42 +223,46 @@ mod tests {
     use super::*;
     use crate::backbone::{architecture, default_layers};
 
-    fn choose(name: &str, size: [u32; 2], f16: bool, bounds: Bounds) -> Layout {
+    const BINDING: u64 = 128 << 20;
+
+    fn choose(name: &str, what: Extraction) -> Layout {
         let network = architecture(name).unwrap();
         let layers = default_layers(&network);
         let network = network.with_taps(&layers.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
-        let sizes = network.sizes(size[0], size[1]).unwrap();
-        Layout::choose(&network, &sizes, Patches::Concat, f16, bounds).unwrap()
+        let sizes = network.sizes(what.size[0], what.size[1]).unwrap();
+        let layout = Layout::choose(&network, &sizes, &what, BINDING).unwrap();
+        assert_eq!(what.needs(&network, BINDING).unwrap().0, layout.bytes_of_batch());
+        layout
     }
 
     #[test]
     fn fewer_images_come_before_bands() {
-        let bounds = Bounds { batch: 8, binding: 128 << 20, memory: u64::MAX };
-        let all = choose("efficientnet-lite0", [224, 224], false, bounds);
-        assert_eq!((all.batch, all.bands.list.len()), (8, 1));
-        let memory = 3 * all.bytes() + 1;
-        let some = choose("efficientnet-lite0", [224, 224], false, Bounds { memory, ..bounds });
-        assert_eq!((some.batch, some.bands.list.len()), (3, 1));
-        let memory = all.bytes() - 1;
-        let two = choose("efficientnet-lite0", [224, 224], false, Bounds { memory, ..bounds });
-        assert_eq!((two.batch, two.bands.list.len()), (1, 2));
-        // As low as bands can be, though that is too much.
-        let low = choose("efficientnet-lite0", [224, 224], false, Bounds { memory: 0, ..bounds });
-        assert_eq!((low.batch, low.bands.list.len()), (1, 14));
+        let of = |memory| {
+            let layout =
+                choose("efficientnet-lite0", Extraction { batch: 8, memory, ..Extraction::new([224, 224]) });
+            (layout.batch, layout.bands.list.len(), layout.bytes())
+        };
+        let (batch, bands, bytes) = of(u64::MAX);
+        assert_eq!((batch, bands), (8, 1));
+        assert_eq!(of(3 * bytes + 1), (3, 1, bytes));
+        let (batch, bands, _) = of(bytes - 1);
+        assert!(batch == 1 && (2..4).contains(&bands), "{bands}");
+        // As low as bands can be, though that is too much: 14 of the image, and what is below it.
+        let (batch, bands, _) = of(0);
+        assert!(batch == 1 && bands >= 14, "{bands}");
     }
 
     #[test]
     fn the_largest_frames_fit_half_a_gibibyte() {
-        let bounds = Bounds { batch: 8, binding: 128 << 20, memory: 512 << 20 };
         for name in ["efficientnet-lite0", "efficientnet-lite2", "resnet18", "wide-resnet50-2"] {
-            for f16 in [false, true] {
-                let layout = choose(name, [4096, 4096], f16, bounds);
-                assert!(
-                    layout.bytes() <= bounds.memory && layout.largest_bytes() <= bounds.binding,
-                    "{name}"
-                );
-                assert!(layout.bands.list.len() > 1 && layout.bands.list.len() <= 64, "{name}");
-                println!("{name} {f16}: {} bands, {} MiB", layout.bands.list.len(), layout.bytes() >> 20);
+            for precision in [Precision::F32, Precision::F16] {
+                let memory = 512 << 20;
+                let what = Extraction { batch: 8, precision, memory, ..Extraction::new([4096, 4096]) };
+                let layout = choose(name, what);
+                let bands = layout.bands.list.len();
+                println!("{name} {precision:?}: {bands} bands, {} MiB", layout.bytes() >> 20);
+                assert!(layout.bytes() <= memory && layout.largest_bytes() <= BINDING, "{name}");
+                assert!((2..=64).contains(&bands), "{name}: {bands}");
             }
         }
     }

@@ -27,7 +27,7 @@ pub fn coreset(
         crate::steps::coreset::samples::start_samples(open, 0).into_iter().map(|s| s as u32).collect();
     let tensor = device.upload(&z, "rows")?;
     let chunks = [Chunk { rows: &tensor, first_row: 0, len: rows as u32 }];
-    let mut shape = CoresetShape::new(open as u32, r as u32, picks as u32, device.caps().max_binding);
+    let mut shape = CoresetShape::new(open as u32, r as u32, picks as u32, device.caps().max_binding, false);
     shape.batch = batch.unwrap_or(shape.batch);
     // Once in the ordinary way, to know how many batches it takes.
     let go_on = |_| ControlFlow::Continue(());

@@ -160,7 +160,7 @@ fn others_case(all: &mut Vec<Entry>, [images, r, k]: [usize; 3], window: bool) {
 
 fn selection(all: &mut Vec<Entry>, r: usize, batch: u32, official: bool) {
     // More patches than a batch has candidates, so that there are several batches.
-    let (rows, picks) = (1000, 80);
+    let (rows, picks) = (1000.max(2 * batch as usize), 80);
     let text =
         format!("{picks} of {rows} x {r}, {batch} at once{}", if official { ", official" } else { "" });
     let make = move |d: &Device| bank::coreset(d, [rows, r, picks], Some(batch), official);
@@ -326,7 +326,7 @@ pub(crate) fn of_use(device: &Device, what: &Use<'_>) -> Result<Vec<Entry>> {
             }
             let r = dim.min(options.projection as usize);
             // What is left of the memory for a cell decides, and the number of its images.
-            for batch in [64, batch(device, what, options, images), 512] {
+            for batch in [64, batch(device, what, options, images), 512, 2048] {
                 selection(&mut all, r, batch, options.compat == Compat::Official);
             }
             gathering(&mut all);
@@ -366,5 +366,12 @@ fn batch(device: &Device, what: &Use<'_>, options: &FitOptions, images: usize) -
     let sizes = what.network.sizes(what.size[0], what.size[1]);
     let first = sizes.ok().and_then(|s| what.network.taps.first().map(|tap| s[tap.value]));
     let positions = first.map_or(1, |[h, w, _]| h as usize * w as usize);
-    coreset_batch(device, options, [images, positions, dim])
+    // A bench has its embeddings already.
+    let needs = match what.then {
+        Then::Fit(..) => {
+            options.extraction(&what.network.name, what.size).needs(what.network, device.caps().max_binding)
+        }
+        _ => Ok((0, 0)),
+    };
+    coreset_batch(device, options, [images, positions, dim], needs.unwrap_or_default())
 }

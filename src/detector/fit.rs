@@ -183,7 +183,8 @@ pub(crate) fn build(
     };
     let open = if official { patches } else { denoised.kept.len() };
     let table = device.caps().max_binding.min(features.parts.table);
-    let shape = CoresetShape::new(open as u32, features.r as u32, picks, table);
+    let streamed = matches!(vectors, Vectors::Stream { .. });
+    let shape = CoresetShape::new(open as u32, features.r as u32, picks, table, streamed);
     let samples: Vec<u32> = start_samples(open, options.seed).into_iter().map(|s| s as u32).collect();
     progress.update(Stage::Coreset, 0, picks.into());
     let mut estimate = Estimate::new();

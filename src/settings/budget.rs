@@ -4,7 +4,7 @@ use super::choice::{Compat, Discriminator, Group};
 use super::options::FitOptions;
 use crate::backbone::Extraction;
 use crate::gpu::Device;
-use crate::steps::coreset::CoresetShape;
+use crate::steps::coreset::{CoresetShape, HELD, STREAMED};
 use crate::{Error, Result};
 
 /// Bytes of a block or a piece at most: large enough to fill a device, small beside the features.
@@ -17,8 +17,8 @@ const COPIES: u64 = 4;
 const PATCH: u64 = 28;
 /// The same where the published program's start keeps its distances, too.
 const PATCH_OFFICIAL: u64 = 48;
-/// Candidates a batch of the coreset at least and at most.
-const BATCH: (u64, u64) = (64, 512);
+/// Candidates a batch of the coreset at least.
+const BATCH: u64 = 64;
 /// Patches of the largest tile by which neighbours in other images are searched, and bytes that a patch's
 /// share of its box and its number are at most.
 const TILE: (u64, u64) = (64, 20);
@@ -87,15 +87,19 @@ impl Layout {
         let group = n * (row + 8 * k + 4) + row * r as u64;
         let patch = if options.compat == Compat::Official { PATCH_OFFICIAL } else { PATCH };
         let within = |wanted: u64, (least, most): (u64, u64)| wanted.clamp(least, most.max(least));
-        let parts = |share: u64| Parts {
+        let parts = |share: u64, batch: u64| Parts {
             block: within(memory / 32 * share, (group, PART)),
             piece: within(memory / 32 * share, (PIECE_ROWS * row, PART)),
-            table: within(memory / 4 * share, (4 * BATCH.0 * picks, 4 * BATCH.1 * picks)),
+            table: within(memory / 4 * share, (4 * BATCH * picks, 4 * batch * picks)),
         };
         // While the bank is chosen, or while it is scored against: rows in the model, on the way, in order,
         // and on the device, with their heads.
-        let bank = |p: &Parts| (picks * (row + 24) + p.table).max(picks * 20 * shape.dim as u64);
-        let (wanted, least) = (parts(1), parts(0));
+        let bank = |p: &Parts| {
+            // Candidates among each other; few of them are no matter.
+            let mutual = 4 * (p.table / 4 / picks).pow(2).saturating_sub(HELD * HELD);
+            (picks * (row + 24) + p.table + mutual).max(picks * 20 * shape.dim as u64)
+        };
+        let (wanted, least) = (parts(1, HELD), parts(0, HELD));
         let (z, e) = (patches * row, if keep_embeddings { patches * 4 * shape.dim as u64 } else { 0 });
         let others = others(&shape, row, options);
         let rest = |p: &Parts, copies: u64| {
@@ -108,7 +112,7 @@ impl Layout {
             tracing::debug!(?wanted, embeddings_on_disk, "features in memory");
             return Ok(Self { z_on_disk: false, embeddings_on_disk, parts: wanted });
         }
-        for parts in [wanted, least] {
+        for parts in [parts(1, STREAMED), wanted, least] {
             if rest(&parts, COPIES).max(beside) <= memory {
                 tracing::debug!(?parts, "features on disk");
                 return Ok(Self { z_on_disk: true, embeddings_on_disk: keep_embeddings, parts });
@@ -166,6 +170,8 @@ pub(crate) fn coreset_batch(
     device: &Device,
     options: &FitOptions,
     [images, positions, dim]: [usize; 3],
+    // Bytes of what makes the features, and features made at a time.
+    (beside, most): (u64, usize),
 ) -> u32 {
     let projected = dim > options.projection as usize;
     let r = dim.min(options.projection as usize);
@@ -175,10 +181,11 @@ pub(crate) fn coreset_batch(
     let picks = picks(options, patches).min(kept.max(1));
     // The grid's columns change nothing here but with windows, and there the share of the table is the same.
     let shape = FeatureShape { images, positions, columns: positions.isqrt(), dim };
-    let layout = Layout::new(shape, r, options, projected, 0);
+    let layout = Layout::new(shape, r, options, projected, beside + 4 * (most * r) as u64);
     // Where nothing fits, the fit says so.
-    let table = layout.map_or(u64::MAX, |l| l.parts.table).min(device.caps().max_binding);
-    CoresetShape::new(picks as u32, r as u32, picks as u32, table).batch
+    let (table, on_disk) = layout.map_or((u64::MAX, false), |l| (l.parts.table, l.z_on_disk));
+    let table = table.min(device.caps().max_binding);
+    CoresetShape::new(picks as u32, r as u32, picks as u32, table, on_disk).batch
 }
 
 /// Rows that the bank is to have.
@@ -231,7 +238,7 @@ mod tests {
     fn parts_shrink_before_anything_is_refused() {
         let parts = |memory| layout(2000, memory).unwrap().parts;
         assert_eq!(parts(1 << 30).block, PART);
-        assert_eq!(parts(1 << 30).table, 4 * BATCH.1 * 15_680);
+        assert_eq!(parts(1 << 30).table, 4 * STREAMED * 15_680);
         assert!(parts(96 << 20).table < parts(256 << 20).table);
     }
 }

@@ -26,13 +26,19 @@ pub struct CoresetShape {
     pub batch: u32,
 }
 
+/// Candidates a batch at most, where the vectors are on the device.
+pub(crate) const HELD: u64 = 512;
+/// The same where they are not.
+pub(crate) const STREAMED: u64 = 2048;
+
 impl CoresetShape {
     /// The shape with the batch that suits these sizes: large batches mean fewer passes over the patches, but
     /// the mutual distances of the candidates grow with the square, and the table of picks x batch has to fit
-    /// one binding.
-    pub fn new(kept: u32, dims: u32, picks: u32, max_binding: u64) -> Self {
+    /// one binding. `streamed` vectors are read anew for every pass, which costs more than many candidates do.
+    pub fn new(kept: u32, dims: u32, picks: u32, max_binding: u64, streamed: bool) -> Self {
         let picks = picks.min(kept);
-        let fitting = (max_binding / 4 / u64::from(picks.max(1))).min(512) as u32;
+        let fitting =
+            (max_binding / 4 / u64::from(picks.max(1))).min(if streamed { STREAMED } else { HELD }) as u32;
         Self { kept, dims, picks, batch: (fitting / 64 * 64).max(64) }
     }
 }
