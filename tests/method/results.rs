@@ -10,10 +10,13 @@ use softpatch::low_level::gpu::Device;
 use softpatch::low_level::reference::map::source_map::source_map;
 use std::path::Path;
 
-/// The upper `height` of `width` columns of a painted part.
+/// The upper left `width` x `height` pixels of a painted part.
 fn part(seed: u64, width: u32, height: u32) -> OwnedImage {
-    let (whole, _) = render(Material::Metal, None, seed, width).unwrap();
-    OwnedImage { width, height, pixels: whole.pixels[..(width * height * 3) as usize].to_vec() }
+    let side = width.max(height) as usize;
+    let (whole, _) = render(Material::Metal, None, seed, side as u32).unwrap();
+    let rows = whole.pixels.chunks_exact(3 * side).take(height as usize);
+    let pixels = rows.flat_map(|row| &row[..3 * width as usize]).copied().collect();
+    OwnedImage { width, height, pixels }
 }
 
 /// With a black square of `side` pixels at `(x, y)`.
