@@ -64,7 +64,7 @@ static int read_ppm(const char *path, softpatch_image *image) {
     return 1;
 }
 
-static int fit(softpatch_context context, const char *model, const char *crop, char **paths, int count) {
+static int fit(softpatch_context context, const char *model, const char *size, char **paths, int count) {
     softpatch_fit_options options;
     softpatch_detector detector = 0;
     softpatch_image *images = calloc((size_t)count, sizeof *images);
@@ -73,7 +73,7 @@ static int fit(softpatch_context context, const char *model, const char *crop, c
     while (read < count && read_ppm(paths[read], &images[read])) read++;
     if (read == count) {
         softpatch_fit_options_init(&options, sizeof options);
-        options.crop = options.resize = (uint32_t)strtoul(crop, NULL, 10);
+        options.size.width = (uint32_t)strtoul(size, NULL, 10);
         if (softpatch_fit_images(context, images, (size_t)count, &options, progress, NULL, &detector) ||
             softpatch_detector_save(detector, model)) {
             result = failed("fit");

@@ -69,7 +69,7 @@ int main(int argc, char **argv) try {
     // An exception of the callback comes out of the fit.
     try {
         auto options = softpatch::fit_options();
-        options.crop = options.resize = 64;
+        options.size.width = 64;
         (void)softpatch::Detector::fit(context, std::vector<softpatch_image>(8, frame(0).view()), options,
                                        [](auto, auto, auto) -> bool { throw std::logic_error("enough"); });
         std::abort();

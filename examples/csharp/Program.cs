@@ -32,7 +32,7 @@ Console.WriteLine($"{taken} frames in order");
 if (args.Length == 2)
 {
     var options = FitOptions.Default;
-    (options.Resize, options.Crop) = (64, 64);
+    options.Size.Width = 64;
     using var fitted = Detector.Fit(context, args[1], options, (stage, done, total) => done <= total);
     Console.WriteLine($"fitted: score {fitted.Score(frame, side, side, PixelFormat.Gray8, MapKind.None).Result.Score}");
 }

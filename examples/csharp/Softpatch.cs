@@ -13,7 +13,7 @@ public enum PixelFormat : uint
     Bgra16 = 16, BayerRg8 = 17, BayerGr8 = 18, BayerGb8 = 19, BayerBg8 = 20,
 }
 
-public enum MapKind : uint { None = 0, Grid = 1, Crop = 2, Source = 3 }
+public enum MapKind : uint { None = 0, Grid = 1, Frame = 2, Source = 3 }
 
 [StructLayout(LayoutKind.Sequential)]
 public struct Image
@@ -49,7 +49,19 @@ public enum Compat : uint { None = 0, Official = 1 }
 
 public enum Precision : uint { F32 = 0, F16 = 1 }
 
+public enum Geometry : uint { Whole = 0, Paper = 1 }
+
+public enum FitAspect : uint { Stretch = 0, Pad = 1, Crop = 2 }
+
 public enum Stage : uint { Features = 0, Denoise = 1, Coreset = 2, Calibrate = 3 }
+
+/// Size of the frame: both 0: as many pixels as 256 x 256; height 0: width is the shorter side.
+[StructLayout(LayoutKind.Sequential)]
+public struct FrameSize
+{
+    public uint Width;
+    public uint Height;
+}
 
 /// Settings of a fit; `FitOptions.Default` has the published ones.
 [StructLayout(LayoutKind.Sequential)]
@@ -77,8 +89,12 @@ public struct FitOptions
     public double White;
     internal IntPtr Layout;
     internal IntPtr Take;
+    public Geometry Geometry;
+    public FitAspect FitAspect;
+    public FrameSize Size;
     public Group Group;
     public uint Window;
+    internal IntPtr Roi;
 
     public static FitOptions Default
     {
@@ -99,6 +115,8 @@ public sealed class FolderOptions
     public string[] Take = Array.Empty<string>();
     /// All images are good, whatever the folders are called.
     public bool All;
+    /// Mask file: what is white is looked at; null: all of every image.
+    public string? Roi;
 }
 
 /// A connected area of a map, in its pixels; its contour is `PointCount` points from `FirstPoint` on.
@@ -282,6 +300,7 @@ public sealed class Detector : IDisposable
         options.All = open.All ? 1u : 0u;
         options.Layout = Marshal.StringToCoTaskMemUTF8(open.Layout);
         options.Take = Marshal.StringToCoTaskMemUTF8(open.Take.Length == 0 ? null : string.Join('\n', open.Take));
+        options.Roi = Marshal.StringToCoTaskMemUTF8(open.Roi);
         int status;
         ulong made;
         try
@@ -292,6 +311,7 @@ public sealed class Detector : IDisposable
         {
             Marshal.FreeCoTaskMem(options.Layout);
             Marshal.FreeCoTaskMem(options.Take);
+            Marshal.FreeCoTaskMem(options.Roi);
         }
         GC.KeepAlive(watch);
         if (thrown is not null) ExceptionDispatchInfo.Capture(thrown).Throw();
