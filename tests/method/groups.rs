@@ -71,9 +71,9 @@ fn auroc(scores: &[f32], planted: &[Option<bool>]) -> f64 {
     above / pairs
 }
 
-/// Parts that are shifted by up to two patches, or turned by quarters and mirrored: few images agree about what lies at
-/// a position, so that what is foreign looks like the rest there. Patches are those of a pattern whose cells
-/// all differ, but for a little noise; every fifth image has one that is of no part.
+/// Parts that are shifted by up to two patches, or turned by quarters and mirrored: few images agree about
+/// what lies at a position, so that what is foreign looks like the rest there. Patches are those of a pattern
+/// whose cells all differ, but for a little noise; every fifth image has one that is of no part.
 #[test]
 fn noise_is_found_in_parts_that_lie_anyhow() {
     let _guard = serial();
