@@ -305,6 +305,9 @@ typedef struct {
     uint32_t group;
     // Side of the window in patches, an odd number from 3 to 15, where `group` is window.
     uint32_t window;
+    // Mask file of any size that is laid over every image: only what is white is learned and scored; the model keeps
+    // it. Null: all of every image.
+    const char *roi;
 } softpatch_fit_options;
 
 // Hears how far a fit is: `done` of `total` units of `stage` (one of `SOFTPATCH_STAGE_*`) are finished.
@@ -538,6 +541,11 @@ softpatch_status softpatch_detector_load_bytes(softpatch_context context,
 // Frees a detector. Streams made with it live on.
 softpatch_status softpatch_detector_free(softpatch_detector detector);
 
+// Leaves out of all images that are scored from now on what is white in the mask file `path`, which is laid over
+// every image, besides what the model does not look at; null ends that. Streams of this detector score alike.
+softpatch_status softpatch_detector_ignore(softpatch_detector detector,
+                                           const char *path);
+
 // Figures of the model.
 softpatch_status softpatch_detector_info(softpatch_detector detector, softpatch_model_info *info);
 
@@ -559,6 +567,17 @@ softpatch_status softpatch_map_size(softpatch_detector detector,
                                     uint32_t height,
                                     uint32_t *map_width,
                                     uint32_t *map_height);
+
+// Writes the column and the row, in pixels of the image, where an image of `width` x `height` looks most
+// wrong: of the largest value of its map of `map_kind`, which `softpatch_score` or another wrote to `map`.
+softpatch_status softpatch_peak(softpatch_detector detector,
+                                uint32_t map_kind,
+                                const float *map,
+                                size_t map_len,
+                                uint32_t width,
+                                uint32_t height,
+                                uint32_t *x,
+                                uint32_t *y);
 
 // Scores an image.
 //

@@ -123,7 +123,8 @@ fn png16(map: &[f32], [height, width]: [u32; 2], scale: f32) -> Result<Vec<u8>> 
         return Err(Error::InvalidOption(format!("a step of {scale} in a 16-bit map; it must be above 0")));
     }
     // A cast makes 0 of what is no number, and stops at the ends.
-    let samples: Vec<u8> = map.iter().flat_map(|v| ((v / scale).round() as u16).to_be_bytes()).collect();
+    let level = |v: &f32| (f64::from(*v) / f64::from(scale)).round() as u16;
+    let samples: Vec<u8> = map.iter().flat_map(|v| level(v).to_be_bytes()).collect();
     let fail = |e: png::EncodingError| {
         Error::InvalidImage(format!("a map of {height}x{width} cannot be written as PNG: {e}"))
     };

@@ -8,6 +8,7 @@ use crate::common::sizes::count;
 use softpatch::data::OwnedImage;
 use softpatch::detector::{ModelInfo, Progress, Region, Score, Want};
 use softpatch::report::{MapFormat, overlay, write_map, write_mask_png, write_png};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -251,12 +252,11 @@ pub fn regions_csv<'a>(images: impl IntoIterator<Item = (&'a str, &'a [Region])>
 
 /// Adds the lines of an image to a file of regions, which is made where it is not there.
 pub fn append_regions(file: &Path, path: &str, regions: &[Region]) -> softpatch::Result<()> {
-    use std::io::Write as _;
     let fail = |e| softpatch::Error::io(file, "writing", e);
     let mut open = std::fs::OpenOptions::new().create(true).append(true).open(file).map_err(fail)?;
     let new = open.metadata().map_err(fail)?.len() == 0;
-    let header = if new { REGIONS } else { "" };
-    let text: String = std::iter::once(header.to_owned()).chain(region_lines(path, regions)).collect();
+    let text = if new { REGIONS.to_owned() } else { String::new() };
+    let text: String = std::iter::once(text).chain(region_lines(path, regions)).collect();
     open.write_all(text.as_bytes()).map_err(fail)
 }
 

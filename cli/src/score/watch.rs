@@ -99,6 +99,10 @@ pub fn run(args: &Args, folder: &Path, results: &Path, quiet: bool) -> Outcome {
     let (scored, anomalous, damaged) = (0, 0, 0);
     let arrivals = Arrivals::new(closes);
     let real = folder.canonicalize().map_err(|e| Error::io(folder, "reading", e))?;
+    if let Some(file) = outputs.regions() {
+        // There from now on, as one of the watch's own.
+        append_regions(file, "", &[])?;
+    }
     let own = [Some(results), Some(journal.path()), outputs.regions()];
     let own = own.iter().flatten().filter_map(|p| p.canonicalize().ok()).collect();
     Watch {

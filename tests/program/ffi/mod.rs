@@ -42,6 +42,7 @@ fn c_options() -> softpatch_fit_options {
     assert_eq!(unsafe { softpatch_fit_options_init(&mut c, size_of_val(&c)) }, SOFTPATCH_OK);
     let o = options();
     (c.resize, c.crop, c.coreset_ratio, c.batch) = (o.resize, o.crop, o.coreset_ratio, o.batch);
+    c.geometry = SOFTPATCH_GEOMETRY_PAPER;
     c
 }
 
