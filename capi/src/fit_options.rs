@@ -262,11 +262,13 @@ unsafe fn read(options: *const softpatch_fit_options) -> Result<softpatch_fit_op
     if options.is_null() {
         return Ok(defaults());
     }
-    // A program that was built when there was no other geometry means that one.
-    // SAFETY: passed on, here and below.
-    let old = unsafe { (*options).struct_size } == SIZES[0];
-    let geometry = if old { Geometry::Paper } else { Geometry::default() }.to_c();
-    unsafe { read_sized(options, &SIZES, softpatch_fit_options { geometry, ..defaults() }, "options") }
+    // SAFETY: passed on.
+    let mut c = unsafe { read_sized(options, &SIZES, defaults(), "options") }?;
+    if c.struct_size == SIZES[0] {
+        // A program that was built when there was no other geometry means that one.
+        c.geometry = Geometry::Paper.to_c();
+    }
+    Ok(c)
 }
 
 fn checked(c: &softpatch_fit_options, memory: u64) -> Result<FitOptions, Failure> {

@@ -82,6 +82,7 @@ static void bad_handle(uint64_t bad) {
     EXPECT(softpatch_detector_to_bytes(bad, &byte, 1, &size), ILL);
     EXPECT(softpatch_detector_free(bad), ILL);
     EXPECT(softpatch_detector_info(bad, &info), ILL);
+    EXPECT(softpatch_detector_ignore(bad, NULL), ILL);
     EXPECT(softpatch_detector_info_json(bad, text, sizeof text, &size), ILL);
     EXPECT(softpatch_map_size(bad, SOFTPATCH_MAP_GRID, 1, 1, &number, &number), ILL);
     EXPECT(softpatch_score(bad, &image, NONE, &result), ILL);
@@ -281,6 +282,9 @@ static void detector(softpatch_detector good, const char *path) {
     EXPECT(softpatch_detector_to_bytes(good, NULL, 5, &size), NIL);
     EXPECT(softpatch_detector_to_bytes(good, &byte, 1, &size), SMALL);
     CHECK(size > 1);
+    EXPECT(softpatch_detector_ignore(good, NOT_UTF8), ARG);
+    EXPECT(softpatch_detector_ignore(good, "no/such/mask.png"), IMG);
+    EXPECT(softpatch_detector_ignore(good, NULL), SOFTPATCH_OK);
     EXPECT(softpatch_detector_info(good, NULL), NIL);
     EXPECT(softpatch_detector_info(good, odd(&info)), ARG);
     EXPECT(softpatch_detector_info_json(good, NULL, 0, NULL), NIL);

@@ -359,7 +359,7 @@ fn rust_examples_run() {
             image::save_buffer(path, &image.pixels, 80, 80, image::ColorType::Rgb8).unwrap();
         }
         let device = softpatch::low_level::gpu::Device::open(&Default::default()).unwrap();
-        let options = softpatch::detector::FitOptions { resize: 64, crop: 64, ..Default::default() };
+        let options = softpatch::detector::FitOptions::paper(64, 64);
         let detector = softpatch::detector::Detector::fit(
             &device,
             &softpatch::detector::Backbone::embedded().unwrap(),

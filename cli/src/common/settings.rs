@@ -3,7 +3,7 @@
 use super::failure::{Failure, Outcome};
 use super::sizes::{parse_bytes, short_bytes};
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use softpatch::detector::{Compat, FitOptions, SETTINGS, Setting, Values};
+use softpatch::detector::{Compat, FitOptions, Geometry, SETTINGS, Setting, Values};
 use std::marker::PhantomData;
 
 /// Which settings a subcommand takes, and what it says of them.
@@ -44,6 +44,13 @@ impl<S> Given<S> {
             && neighbours == FitOptions::default().lof_k
         {
             fit.lof_k = FitOptions::official().lof_k;
+        }
+        // What is for one geometry alone asks for it.
+        let of = |names: &[&str]| names.iter().any(|name| given(name));
+        match (of(&["geometry"]), of(&["resize", "crop"]), of(&["size", "fit-aspect"])) {
+            (false, true, false) => fit.geometry = Geometry::Paper,
+            (false, false, true) => fit.geometry = Geometry::Whole,
+            _ => {}
         }
         // And it looks at the middle square.
         if given("compat") && fit.compat == Compat::Official && !given("geometry") && !given("size") {

@@ -18,7 +18,7 @@ fn wrong_usage_ends_with_2() {
         (vec!["fit", "a", "-o", "b", "--tau", "2"], "tau is 2"),
         (vec!["fit", "a", "-o", "b", "--tau", "-1"], "tau is -1"),
         (vec!["fit", "a", "-o", "b", "--black", "-1", "--white", "-2"], "white is -2"),
-        (vec!["fit", "a", "-o", "b", "--crop", "300"], "for the geometry paper"),
+        (vec!["fit", "a", "-o", "b", "--crop", "300"], "at least crop"),
         (vec!["fit", "a", "-o", "b", "--memory", "lots"], "800MB"),
         (vec!["fit", "a", "-o", "b", "--discriminator", "knn"], "lof, nearest, gaussian or none"),
         (vec!["synth", "a", "--materials", "cheese"], "fabric"),
