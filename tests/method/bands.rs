@@ -13,7 +13,7 @@ fn little_memory_changes_nothing_but_the_memory() {
     let _guard = serial();
     let backbone = Backbone::embedded().unwrap();
     let good: Vec<_> = (0..5).map(|i| render(Material::Circuit, None, i, 512).unwrap().0).collect();
-    let bad = render(Material::Circuit, Some(Defect::Stain), 9, 512).unwrap().0;
+    let bad = render(Material::Circuit, Some(Defect::Scratch), 9, 512).unwrap().0;
     let fit = |memory: u64, discriminator| {
         let options =
             DeviceOptions { archetype: Some(Archetype::Direct), default_limits: true, ..Default::default() };
