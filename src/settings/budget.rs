@@ -238,7 +238,8 @@ mod tests {
     fn parts_shrink_before_anything_is_refused() {
         let parts = |memory| layout(2000, memory).unwrap().parts;
         assert_eq!(parts(1 << 30).block, PART);
-        assert_eq!(parts(1 << 30).table, 4 * STREAMED * 15_680);
+        assert_eq!(parts(1 << 30).table, 4 * HELD * 15_680);
+        assert_eq!(parts(512 << 20).table, 4 * STREAMED * 15_680);
         assert!(parts(96 << 20).table < parts(256 << 20).table);
     }
 }
