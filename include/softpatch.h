@@ -378,6 +378,38 @@ typedef struct {
     uint32_t map_height;
 } softpatch_result;
 
+// A connected area of a map: pixels above a threshold that touch by a side or by a corner.
+typedef struct {
+    // First column of the smallest box around it.
+    uint32_t x;
+    // First row of the box.
+    uint32_t y;
+    // Columns of the box.
+    uint32_t width;
+    // Rows of the box.
+    uint32_t height;
+    // Number of its pixels.
+    uint32_t area;
+    // Its largest value.
+    float peak;
+    // Column of that value.
+    uint32_t peak_x;
+    // Row of that value.
+    uint32_t peak_y;
+    // Number of its contour's first point among the points of all regions.
+    uint32_t first_point;
+    // Points of its contour.
+    uint32_t point_count;
+} softpatch_region;
+
+// A corner of pixels: pixel `(x, y)` has the corners `(x, y)` and `(x + 1, y + 1)`.
+typedef struct {
+    // Columns left of it.
+    uint32_t x;
+    // Rows above it.
+    uint32_t y;
+} softpatch_point;
+
 // A queue of frames in front of a detector. 0 is none.
 typedef uint64_t softpatch_stream;
 
@@ -601,6 +633,29 @@ softpatch_status softpatch_score_batch(softpatch_detector detector,
                                        float *const *maps,
                                        const size_t *map_lens,
                                        softpatch_result *results);
+
+// Finds the connected areas above `threshold` of a map of `width` x `height` values (`SOFTPATCH_MAP_SOURCE`
+// as `softpatch_score` writes it, say). NAN for `threshold` is the model's: its pixel threshold, or that of
+// images where it has none (`pixel_threshold` and `threshold` of `softpatch_detector_info_json`); where it has
+// neither, there are no areas.
+//
+// The areas go to `regions`, the largest first, and their number to `region_count`; the outer boundaries of
+// all, one after the other, to `points`, and their number to `point_count`. A boundary is a polygon, clockwise
+// as one sees the picture, whose last point joins its first; holes are not cut out. A null array with capacity
+// 0 only asks for the number. Where an array that is not null is too small, the numbers are written and no
+// array is.
+softpatch_status softpatch_regions(softpatch_detector detector,
+                                   const float *map,
+                                   size_t map_len,
+                                   uint32_t width,
+                                   uint32_t height,
+                                   float threshold,
+                                   softpatch_region *regions,
+                                   size_t region_capacity,
+                                   size_t *region_count,
+                                   softpatch_point *points,
+                                   size_t point_capacity,
+                                   size_t *point_count);
 
 // Makes a stream with at most `limit` frames in flight (1 to 4096), counting results that were not taken.
 softpatch_status softpatch_stream_create(softpatch_detector detector, size_t limit, softpatch_stream *stream);
