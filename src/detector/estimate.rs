@@ -21,7 +21,7 @@ impl Estimate {
     }
 
     /// After a pass, with `picked` of `picks` rows chosen among `patches`: once a rate is known, what there is to
-    /// say, if that takes long.
+    /// say, if that takes long. The first passes are the slowest, since fewer distances can be left out.
     pub fn after(&mut self, now: Instant, [picked, picks]: [u32; 2], patches: usize) -> Option<String> {
         let &mut (began, before) = self.first.get_or_insert((now, picked));
         let passed = now - began;
@@ -33,8 +33,8 @@ impl Estimate {
         (left >= LONG).then(|| {
             let minutes = left.as_secs_f64() / 60.0;
             format!(
-                "the choice of {picks} of {patches} patches for the memory bank takes about {minutes:.0} minutes more; \
-                 a smaller coreset ratio takes less"
+                "the choice of {picks} of {patches} patches for the memory bank takes up to {minutes:.0} minutes more; a \
+                 smaller coreset ratio takes less"
             )
         })
     }
@@ -53,7 +53,7 @@ mod tests {
         assert_eq!(long.after(at(101.0), [200, 10_100], 5_000_000), None);
         let said = long.after(at(104.0), [500, 10_100], 5_000_000).unwrap();
         assert!(
-            said.starts_with("the choice of 10100 of 5000000 patches") && said.contains("about 2 minutes"),
+            said.starts_with("the choice of 10100 of 5000000 patches") && said.contains("up to 2 minutes"),
             "{said}"
         );
         assert_eq!(long.after(at(110.0), [600, 10_100], 5_000_000), None);

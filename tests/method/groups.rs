@@ -71,9 +71,9 @@ fn auroc(scores: &[f32], planted: &[Option<bool>]) -> f64 {
     above / pairs
 }
 
-/// Parts that are shifted by up to two patches, or turned by quarters: no two images agree about what lies at
-/// a position, so that what is foreign looks like the rest there. Patches are those of a pattern whose cells
-/// all differ, but for a little noise; every fifth image has one that is of no part.
+/// Parts that are shifted by up to two patches, or turned by quarters and mirrored: few images agree about
+/// what lies at a position, so that what is foreign looks like the rest there. Patches are those of a pattern
+/// whose cells all differ, but for a little noise; every fifth image has one that is of no part.
 #[test]
 fn noise_is_found_in_parts_that_lie_anyhow() {
     let _guard = serial();
@@ -86,10 +86,14 @@ fn noise_is_found_in_parts_that_lie_anyhow() {
         for image in 0..images {
             let [dx, dy] = [(); 2].map(|()| if turned { 2 } else { random.random_range(0..5_usize) });
             let quarters = if turned { random.random_range(0..4) } else { 0 };
+            let mirrored = turned && random.random_range(0..2) == 1;
             for y in 0..side {
                 for column in 0..side {
                     let (mut a, mut b) = (y, column);
                     (0..quarters).for_each(|_| (a, b) = (b, side - 1 - a));
+                    if mirrored {
+                        b = side - 1 - b;
+                    }
                     let (a, b) = (a + dy, b + dx);
                     x.extend_from_slice(&cells[(a * 12 + b) * dim..][..dim]);
                     // Cells that every shift shows: others are rare, and look like noise with good reason.
@@ -110,7 +114,7 @@ fn noise_is_found_in_parts_that_lie_anyhow() {
         };
         let [position, window, global] = [Group::Position, Group::Window, Group::Global].map(of);
         println!("turned {turned}: position {position:.3}, window {window:.3}, global {global:.3}");
-        assert!(position < 0.75 && global > 0.98, "{turned}: {position} {window} {global}");
+        assert!(position < 0.85 && global > 0.98, "{turned}: {position} {window} {global}");
         assert!(turned || window > 0.98, "{turned}: {position} {window} {global}");
     }
 }

@@ -80,13 +80,13 @@ fn every_setting_is_in_every_language() {
     assert_eq!(in_c, names);
     for setting in SETTINGS {
         let Values::OneOf(values) = setting.values else { continue };
-        let named =
-            python.split(&format!("\"{}\": {{", setting.name)).nth(1).unwrap().split('}').next().unwrap();
+        let name = setting.name.replace('-', "_");
+        let named = python.split(&format!("\"{name}\": {{")).nth(1).unwrap().split('}').next().unwrap();
         let declared =
             sharp.lines().find(|l| plain(l).starts_with(&format!("public enum {} :", plain(setting.name))));
         let declared = plain(declared.unwrap());
         for (number, value) in values.iter().enumerate() {
-            let constant = format!("#define SOFTPATCH_{}_{} {number}\n", setting.name, value).to_uppercase();
+            let constant = format!("#define SOFTPATCH_{name}_{value} {number}\n").to_uppercase();
             assert!(header.to_uppercase().contains(&constant), "{constant}");
             assert!(named.contains(&format!("\"{value}\": {number}")), "{value} in {named}");
             assert!(declared.contains(&format!(" {value} = {number}")), "{value} in {declared}");
