@@ -44,14 +44,14 @@ pub struct softpatch_point {
 
 /// Finds the connected areas above `threshold` of a map of `width` x `height` values (`SOFTPATCH_MAP_SOURCE`
 /// as `softpatch_score` writes it, say). NAN for `threshold` is the model's: its pixel threshold, or that of
-/// images where it has none (`pixel_threshold` and `threshold` of `softpatch_detector_info_json`); where it has
-/// neither, there are no areas.
+/// images where it has none (`pixel_threshold` and `threshold` of `softpatch_detector_info_json`); where it
+/// has neither, there are no areas.
 ///
 /// The areas go to `regions`, the largest first, and their number to `region_count`; the outer boundaries of
-/// all, one after the other, to `points`, and their number to `point_count`. A boundary is a polygon, clockwise
-/// as one sees the picture, whose last point joins its first; holes are not cut out. A null array with capacity
-/// 0 only asks for the number. Where an array that is not null is too small, the numbers are written and no
-/// array is.
+/// all, one after the other, to `points`, and their number to `point_count`. A boundary is a polygon,
+/// clockwise as one sees the picture, whose last point joins its first; holes are not cut out. A null array
+/// with capacity 0 only asks for the number. Where an array that is not null is too small, the numbers are
+/// written and no array is.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_regions(
     detector: softpatch_detector,

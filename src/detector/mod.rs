@@ -117,8 +117,8 @@ impl Detector {
         Self::of(device, model, scorer)
     }
 
-    /// The cases that [`Detector::fit`] with these settings, a frame of these rows and columns, and so many images
-    /// tries first, for tests that no kernel is left out.
+    /// The cases that [`Detector::fit`] with these settings, a frame of these rows and columns, and so many
+    /// images tries first, for tests that no kernel is left out.
     ///
     /// # Errors
     /// [`crate::Error::InvalidOption`] where the frame is too small for the network.
@@ -197,8 +197,8 @@ impl Detector {
     /// Scores images in memory, in order, with the maps of their frames.
     ///
     /// # Errors
-    /// [`crate::Error::InvalidOption`] where an image is too long and thin for the frame, [`crate::Error::Device`]
-    /// where the device failed.
+    /// [`crate::Error::InvalidOption`] where an image is too long and thin for the frame,
+    /// [`crate::Error::Device`] where the device failed.
     pub fn score(&self, images: &[Image<'_>]) -> Result<Vec<Score>> {
         self.score_with(images, Want::Maps)
     }
@@ -212,8 +212,8 @@ impl Detector {
         scores.pop().ok_or_else(|| crate::Error::Internal("an image without a score".into()))
     }
 
-    /// Scores images in memory, in order, with as much as is wanted: maps in the pixels of the images, maps of
-    /// their frames, or none, which then cost nothing.
+    /// Scores images in memory, in order, with as much as is wanted: maps in the pixels of the images, maps
+    /// of their frames, or none, which then cost nothing.
     ///
     /// # Errors
     /// As [`Detector::score`].
@@ -222,8 +222,8 @@ impl Detector {
         scores.into_iter().map(|score| self.complete(score, want)).collect()
     }
 
-    /// Ignores what lies outside `kept` in all images that are scored from now on, besides what the model's own
-    /// region of interest leaves out; `None` ends that. See [`Roi::load_ignored`].
+    /// Ignores what lies outside `kept` in all images that are scored from now on, besides what the model's
+    /// own region of interest leaves out; `None` ends that. See [`Roi::load_ignored`].
     ///
     /// # Errors
     /// [`crate::Error::InvalidOption`] where nothing would be looked at any more.

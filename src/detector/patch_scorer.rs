@@ -39,7 +39,8 @@ pub enum Want {
     /// The anomaly map of the frame, too.
     #[default]
     Maps,
-    /// The anomaly map in the pixels of the image, 0 where the frame does not reach, and not that of the frame.
+    /// The anomaly map in the pixels of the image, 0 where the frame does not reach, and not that of the
+    /// frame.
     Source,
 }
 
@@ -90,8 +91,8 @@ pub(crate) struct Batch {
 /// Patches of one image that are searched at a time at most: a third of a second on two CPU cores.
 const SEARCHED: u64 = 1 << 14;
 
-/// Patches that `bank` is searched for at a time: those of `images` images of `positions`, or as many as the device
-/// binds and an eighth of `memory` bytes has room for.
+/// Patches that `bank` is searched for at a time: those of `images` images of `positions`, or as many as the
+/// device binds and an eighth of `memory` bytes has room for.
 pub(super) fn queries(device: &Device, bank: &Bank, [images, positions]: [u32; 2], memory: u64) -> u32 {
     let most = if u64::from(positions) > SEARCHED { SEARCHED } else { u64::MAX };
     let fit = (memory / 8 / bank.query_bytes()).min(bank.max_queries(device).into()).min(most);
@@ -131,8 +132,8 @@ fn area([h, w]: [u32; 2]) -> usize {
 }
 
 impl PatchScorer {
-    /// Images of `positions` patches whose patches are searched at once, at least 1, given `bank` and `memory`
-    /// bytes.
+    /// Images of `positions` patches whose patches are searched at once, at least 1, given `bank` and
+    /// `memory` bytes.
     pub fn images(device: &Device, bank: &Bank, positions: u32, batch: u32, memory: u64) -> u32 {
         (queries(device, bank, [batch, positions], memory) / positions).clamp(1, batch)
     }
@@ -175,9 +176,9 @@ impl PatchScorer {
         Ok(())
     }
 
-    /// Records embeddings `[images][rows][columns][dim]` of rows `rows` of the grid to what is wanted, and after the
-    /// last of them on into set `set`. Rows come in order, all of several images or some of one. What is wanted
-    /// must be [prepared](Self::prepare).
+    /// Records embeddings `[images][rows][columns][dim]` of rows `rows` of the grid to what is wanted, and
+    /// after the last of them on into set `set`. Rows come in order, all of several images or some of one.
+    /// What is wanted must be [prepared](Self::prepare).
     pub fn record(
         &self,
         recorder: &mut Recorder,
@@ -221,8 +222,8 @@ impl PatchScorer {
         Ok(())
     }
 
-    /// Reads what `submission` computed of a batch of images, which have these widths and heights and lie in the
-    /// frame so.
+    /// Reads what `submission` computed of a batch of images, which have these widths and heights and lie in
+    /// the frame so.
     pub fn read(
         &self,
         submission: &Submission,

@@ -9,12 +9,12 @@ use std::borrow::Cow;
 use std::sync::PoisonError;
 
 impl Detector {
-    /// The score with what is wanted in the place of what it has: its map, computed on the device now from the
-    /// score's patches, and the peak, which goes by the map.
+    /// The score with what is wanted in the place of what it has: its map, computed on the device now from
+    /// the score's patches, and the peak, which goes by the map.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] where the score is of another model, [`Error::Limit`] for an image of more than
-    /// half a million columns, [`Error::Device`] where the device failed.
+    /// [`Error::InvalidOption`] where the score is of another model, [`Error::Limit`] for an image of more
+    /// than half a million columns, [`Error::Device`] where the device failed.
     pub fn complete(&self, mut score: Score, want: Want) -> Result<Score> {
         if score.want == want {
             return Ok(score);
@@ -36,9 +36,9 @@ impl Detector {
         Ok(score)
     }
 
-    /// Column and row of a picture of `[width, height]` pixels where the largest of `values` lies, the first of
-    /// equal ones: patch scores, a map of the frame ([`Want::Maps`]) or of the picture ([`Want::Source`]), of
-    /// `[rows, columns]`.
+    /// Column and row of a picture of `[width, height]` pixels where the largest of `values` lies, the first
+    /// of equal ones: patch scores, a map of the frame ([`Want::Maps`]) or of the picture ([`Want::Source`]),
+    /// of `[rows, columns]`.
     ///
     /// # Errors
     /// [`Error::InvalidOption`] where a picture of this size does not come to the frame.

@@ -81,8 +81,8 @@ pub fn overlay(
     Ok(out)
 }
 
-/// Draws the antialiased line where the map crosses `threshold`, about 1.5 pixels wide, in pictures of more than
-/// 768 pixels in proportion, and with a dark seam so that it shows on any ground.
+/// Draws the antialiased line where the map crosses `threshold`, about 1.5 pixels wide, in pictures of more
+/// than 768 pixels in proportion, and with a dark seam so that it shows on any ground.
 ///
 /// # Errors
 /// [`Error::InvalidImage`] where the map does not have one value per pixel.

@@ -39,8 +39,8 @@ fn fit(device: &Device, geometry: Geometry, fit_aspect: FitAspect) -> Detector {
     Detector::fit(device, &Backbone::embedded().unwrap(), &MemorySource(&good), &options, &Quiet).unwrap()
 }
 
-/// Every geometry, sources of other sizes and aspects than the frame: the map is the reference's, and a spot is
-/// where it was painted.
+/// Every geometry, sources of other sizes and aspects than the frame: the map is the reference's, and a spot
+/// is where it was painted.
 #[test]
 fn maps_peaks_and_regions_are_in_the_pixels_of_the_image() {
     let _guard = serial();

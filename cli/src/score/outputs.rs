@@ -27,8 +27,8 @@ pub struct OutputArgs {
     /// Write the anomaly map of every image, in the image's size, into this folder.
     #[arg(long, value_name = "DIR")]
     pub maps: Option<PathBuf>,
-    /// Format of --maps: npy (NumPy, 32-bit floats), tiff (32-bit floats), png16 (16-bit grey; times the scale
-    /// in its text chunk and in --json it is the map, up to 16 thresholds).
+    /// Format of --maps: npy (NumPy, 32-bit floats), tiff (32-bit floats), png16 (16-bit grey; times the
+    /// scale in its text chunk and in --json it is the map, up to 16 thresholds).
     #[arg(long, value_name = "FORMAT", default_value = "npy", requires = "maps")]
     map_format: Format,
     /// Write a mask of every image, in the image's size, as a PNG into this folder: 255 where the map passes
@@ -72,8 +72,8 @@ pub struct Outputs {
 }
 
 impl OutputArgs {
-    /// Refuses places where nothing can be written, of images that `arguments` name; with `keep`, nothing that is
-    /// there is replaced.
+    /// Refuses places where nothing can be written, of images that `arguments` name; with `keep`, nothing
+    /// that is there is replaced.
     pub fn open(&self, arguments: &[PathBuf], keep: bool) -> Outcome<Outputs> {
         let map = match self.map_format {
             Format::Npy => MapFormat::Npy,

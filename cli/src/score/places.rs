@@ -21,8 +21,8 @@ pub struct Places {
 }
 
 impl Places {
-    /// Files that end with `.extension`, in the folder `out`, which `option` named, of images that `arguments`,
-    /// files or folders, name.
+    /// Files that end with `.extension`, in the folder `out`, which `option` named, of images that
+    /// `arguments`, files or folders, name.
     pub fn new(
         option: &'static str,
         out: &Path,
