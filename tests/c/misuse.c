@@ -61,6 +61,7 @@ static void bad_handle(uint64_t bad) {
     char text[8];
     size_t size = 0;
     uint32_t number;
+    float value = 1;
     uint64_t made = 1, ticket = 7;
     softpatch_image image = frame();
     softpatch_result result;
@@ -85,6 +86,8 @@ static void bad_handle(uint64_t bad) {
     EXPECT(softpatch_detector_ignore(bad, NULL), ILL);
     EXPECT(softpatch_detector_info_json(bad, text, sizeof text, &size), ILL);
     EXPECT(softpatch_map_size(bad, SOFTPATCH_MAP_GRID, 1, 1, &number, &number), ILL);
+    EXPECT(softpatch_peak(bad, SOFTPATCH_MAP_SOURCE, &value, 1, 1, 1, &number, &number), ILL);
+    EXPECT(softpatch_regions(bad, &value, 1, 1, 1, 0, NULL, 0, &size, NULL, 0, &size), ILL);
     EXPECT(softpatch_score(bad, &image, NONE, &result), ILL);
     EXPECT(softpatch_score_batch(bad, &image, 1, NONE, &result), ILL);
     made = 1;
@@ -273,6 +276,9 @@ static void detector(softpatch_detector good, const char *path) {
     char text[4];
     size_t size = 0;
     uint32_t width = 7, height = 7;
+    size_t count = 0;
+    float map[4] = {2, 0, 0, 0};
+    softpatch_point point;
     softpatch_model_info info;
     EXPECT(softpatch_detector_save(good, NULL), NIL);
     EXPECT(softpatch_detector_save(good, NOT_UTF8), ARG);
@@ -283,7 +289,7 @@ static void detector(softpatch_detector good, const char *path) {
     EXPECT(softpatch_detector_to_bytes(good, &byte, 1, &size), SMALL);
     CHECK(size > 1);
     EXPECT(softpatch_detector_ignore(good, NOT_UTF8), ARG);
-    EXPECT(softpatch_detector_ignore(good, "no/such/mask.png"), IMG);
+    EXPECT(softpatch_detector_ignore(good, "no/such/mask.png"), SOFTPATCH_IMAGE_FILE);
     EXPECT(softpatch_detector_ignore(good, NULL), SOFTPATCH_OK);
     EXPECT(softpatch_detector_info(good, NULL), NIL);
     EXPECT(softpatch_detector_info(good, odd(&info)), ARG);
@@ -293,6 +299,19 @@ static void detector(softpatch_detector good, const char *path) {
     EXPECT(softpatch_map_size(good, SOFTPATCH_MAP_GRID, 1, 1, &width, NULL), NIL);
     EXPECT(softpatch_map_size(good, 4, 1, 1, &width, &height), ARG);
     CHECK(width == 7 && height == 7);
+    EXPECT(softpatch_peak(good, SOFTPATCH_MAP_SOURCE, map, 4, 2, 2, NULL, &height), NIL);
+    EXPECT(softpatch_peak(good, SOFTPATCH_MAP_SOURCE, map, 4, 2, 2, &width, NULL), NIL);
+    EXPECT(softpatch_peak(good, SOFTPATCH_MAP_SOURCE, NULL, 4, 2, 2, &width, &height), NIL);
+    EXPECT(softpatch_peak(good, SOFTPATCH_MAP_SOURCE, odd(map), 4, 2, 2, &width, &height), ARG);
+    EXPECT(softpatch_peak(good, 4, map, 4, 2, 2, &width, &height), ARG);
+    CHECK(width == 7 && height == 7);
+    EXPECT(softpatch_regions(good, map, 4, 2, 2, 1, NULL, 0, NULL, NULL, 0, &size), NIL);
+    EXPECT(softpatch_regions(good, map, 4, 2, 2, 1, NULL, 0, &size, NULL, 0, NULL), NIL);
+    EXPECT(softpatch_regions(good, NULL, 4, 2, 2, 1, NULL, 0, &size, NULL, 0, &size), NIL);
+    EXPECT(softpatch_regions(good, odd(map), 4, 2, 2, 1, NULL, 0, &size, NULL, 0, &size), ARG);
+    EXPECT(softpatch_regions(good, map, 4, 2, 2, 1, NULL, 5, &size, NULL, 0, &size), NIL);
+    EXPECT(softpatch_regions(good, map, 4, 2, 2, 1, NULL, 0, &count, &point, 1, &size), SMALL);
+    CHECK(count == 1 && size == 4);
     /* Freed under a name of another kind, it stays. */
     EXPECT(softpatch_context_free(good), ILL);
     EXPECT(softpatch_stream_free(good), ILL);
