@@ -56,6 +56,7 @@ static void every_call_is_refused(void) {
     char text[8];
     size_t size = 7;
     uint32_t number = 7;
+    float value = 1;
     uint64_t made = 7;
     REFUSED(softpatch_adapter_list(NULL, 0, &size));
     REFUSED(softpatch_context_options_init(&context_options, sizeof context_options));
@@ -70,7 +71,10 @@ static void every_call_is_refused(void) {
     REFUSED(softpatch_detector_load_bytes(context, &byte, 1, &made));
     REFUSED(softpatch_detector_info(detector, &info));
     REFUSED(softpatch_detector_info_json(detector, text, sizeof text, &size));
+    REFUSED(softpatch_detector_ignore(detector, NULL));
     REFUSED(softpatch_map_size(detector, SOFTPATCH_MAP_GRID, 1, 1, &number, &number));
+    REFUSED(softpatch_peak(detector, SOFTPATCH_MAP_SOURCE, &value, 1, 1, 1, &number, &number));
+    REFUSED(softpatch_regions(detector, &value, 1, 1, 1, 0, NULL, 0, &size, NULL, 0, &size));
     REFUSED(softpatch_score(detector, &image, SOFTPATCH_MAP_NONE, NULL, 0, &result));
     REFUSED(softpatch_score_batch(detector, &image, 1, SOFTPATCH_MAP_NONE, NULL, NULL, &result));
     REFUSED(softpatch_stream_create(detector, 1, &made));
