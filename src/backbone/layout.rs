@@ -40,7 +40,7 @@ pub enum Precision {
     F16,
 }
 
-/// What an [`Extractor`] is made for.
+/// What an [`Extractor`](super::Extractor) is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extraction {
     /// Height and width of the input in pixels.
