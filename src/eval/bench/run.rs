@@ -275,8 +275,7 @@ impl Bench<'_> {
             self.backbone,
             &entries,
             source.as_ref(),
-            &self.options.fit,
-            frame,
+            (&self.options.fit, frame),
             budget,
             progress,
         )?;

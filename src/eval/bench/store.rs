@@ -36,15 +36,14 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Extracts `entries`, which `source` loads in the same order. Past half of the budget (bytes) they go to
+    /// Extracts `entries`, which `source` loads in the same order, in frames of these rows and columns. Past half of the budget (bytes) they go to
     /// a temporary file in the folder of `spool`: the other half is for the fits, see [`Store::left`].
     pub fn extract(
         device: &Device,
         backbone: &Backbone,
         entries: &[TrainEntry],
         source: &dyn ImageSource,
-        options: &FitOptions,
-        frame: [u32; 2],
+        (options, frame): (&FitOptions, [u32; 2]),
         spool: (&Path, u64),
         progress: &dyn Progress,
     ) -> Result<Self> {
