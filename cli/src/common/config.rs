@@ -67,6 +67,10 @@ fn parse(text: &str) -> Result<Settings, String> {
         let bytes = i64::try_from(bytes).map_err(|_| format!("memory: {size} is too much"))?;
         table.insert("memory".into(), toml::Value::Integer(bytes));
     }
+    // A model that says nothing of its geometry is of the middle; a configuration that says nothing means the
+    // usual one, unless it has sizes of the middle.
+    let of_middle = table.contains_key("resize") || table.contains_key("crop");
+    table.entry("geometry").or_insert(if of_middle { "paper" } else { "whole" }.into());
     // Key by key, so that the message names the key.
     for (key, value) in &table {
         let one = toml::Table::from_iter([(key.clone(), value.clone())]);
@@ -90,7 +94,7 @@ fn parse(text: &str) -> Result<Settings, String> {
 mod tests {
     use super::*;
     use clap::{Args, FromArgMatches};
-    use softpatch::detector::Discriminator;
+    use softpatch::detector::{Discriminator, Geometry};
 
     #[test]
     fn a_file_sets_what_it_names() {
@@ -111,6 +115,9 @@ mod tests {
             }
         );
         assert_eq!(all.device.device.as_deref(), Some("1"));
+        let geometry = |text: &str| parse(text).unwrap().fit.geometry;
+        assert_eq!(geometry("size = 512"), Geometry::Whole);
+        assert_eq!(geometry("crop = 128"), Geometry::Paper);
         assert!(all.device.no_self_test);
     }
 
