@@ -5,6 +5,7 @@ mod bad;
 mod data;
 mod fit;
 mod layouts;
+mod region;
 mod score;
 mod sets;
 mod usage;
