@@ -1,7 +1,7 @@
 //! The whole method on small procedural sets: fit, save, load, score.
 
 use crate::common::{checked, direct, serial, tiled};
-use softpatch::data::synth::{Material, SynthOptions, generate};
+use softpatch::data::synth::{Defect, Material, SynthOptions, generate, render};
 use softpatch::data::{DecodeOptions, Frame, MemorySource, PixelFormat, TestSet, TrainSet};
 use softpatch::detector::{
     Backbone, Compat, Detector, Discriminator, FitOptions, Model, Quiet, Stream, Want,
@@ -315,7 +315,6 @@ fn real_bottles_are_told_apart() {
 /// A model remembers its precision, and scores in it.
 #[test]
 fn a_model_remembers_its_precision() {
-    use softpatch::data::synth::{Defect, render};
     use softpatch::detector::Precision;
     let _guard = serial();
     let device = &direct().1;
@@ -337,4 +336,23 @@ fn a_model_remembers_its_precision() {
     assert_ne!(full, half, "f16 was not used");
     // Vectors are off by up to 1 % of their length each, and neighbours are about as far.
     assert!((full - half).abs() < 0.1 * full, "{full} and {half}");
+}
+
+/// A file from before there were other frames says neither geometry nor frame: it looks at the middle square.
+#[test]
+fn a_model_without_a_frame_looks_at_the_middle_square() {
+    let _guard = serial();
+    let good: Vec<_> = (0..4).map(|i| render(Material::Gear, None, i, 64).unwrap().0).collect();
+    let options = FitOptions { coreset_ratio: 0.5, ..FitOptions::paper(72, 64) };
+    let backbone = Backbone::embedded().unwrap();
+    let fitted = Detector::fit(&direct().1, &backbone, &MemorySource(&good), &options, &Quiet).unwrap();
+    let mut model = fitted.model().clone();
+    model.info.frame = [0; 2];
+    let bytes = model.to_bytes().unwrap();
+    assert!(!String::from_utf8_lossy(&bytes[..2000]).contains("geometry"), "older programs do not know it");
+    let old = Model::from_bytes(&bytes, "old".as_ref()).unwrap();
+    assert_eq!((old.info.frame, &old.info.options), ([64, 64], &fitted.info().options));
+    // A frame that is not that of the settings is no model's.
+    model.info.frame = [64, 72];
+    assert!(Model::from_bytes(&model.to_bytes().unwrap(), "odd".as_ref()).is_err());
 }
