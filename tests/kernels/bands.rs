@@ -7,7 +7,7 @@ use softpatch::low_level::backbone::network::{Kind, Layer, Padding, Tap};
 use softpatch::low_level::backbone::{
     Extraction, Extractor, Network, Patches, Precision, WeightFile, resnet,
 };
-use softpatch::low_level::gpu::Device;
+use softpatch::low_level::gpu::{Archetype, Device};
 use softpatch::low_level::shapes::Activation;
 
 /// A network with everything that bands have to mind: maximum pooling, steps of 2 with and without a kernel
@@ -129,8 +129,11 @@ fn the_embedded_backbone_leaves_no_seam() {
     let network =
         softpatch::low_level::backbone::efficientnet_lite(0).with_taps(&["block4", "block10"]).unwrap();
     on_each(&[direct().clone(), tiled().clone()], |name, device| {
-        for size in [[160, 112], [131, 90], [64, 2048], [1024, 48]] {
-            compare(name, device, &network, &WeightFile::embedded(), Extraction::new(size));
+        let all = [[131, 90], [160, 112], [64, 2048], [1024, 48]];
+        // A software driver takes long over kernels for GPUs: one size, whose sides are nobody's multiple.
+        let few = if device.caps().archetype == Archetype::Tiled { 1 } else { all.len() };
+        for size in &all[..few] {
+            compare(name, device, &network, &WeightFile::embedded(), Extraction::new(*size));
         }
     });
 }
