@@ -4,7 +4,7 @@ use super::cell::Condition;
 use crate::data::{DecodeOptions, NoiseProtocol};
 use crate::eval::MetricSize;
 use crate::methods::Method;
-use crate::settings::{FitOptions, Geometry};
+use crate::settings::{FitAspect, FitOptions, Geometry};
 use crate::{Error, Result};
 use std::path::PathBuf;
 
@@ -85,6 +85,10 @@ impl BenchOptions {
             self.fit.clone().discriminator(method.discriminator()).validate()?;
         }
         let fail = |what: &str| Err(Error::InvalidOption(what.to_owned()));
+        if self.fit.fit_aspect == FitAspect::Pad {
+            // Most methods compare patches that padding would be among.
+            return fail("fit-aspect is pad, which a benchmark does not know; take stretch or crop");
+        }
         if self.methods.is_empty() || self.noise.is_empty() || self.seeds == 0 {
             return fail("at least one method, one noise ratio and one seed are needed");
         }

@@ -71,6 +71,8 @@ fn what_is_looked_at_is_said_and_kept() {
     let bench =
         run(["bench", arg(&set), "-o", arg(&at("out")), "--size", "64", "--noise", "0", "--ratio", "0.2"]);
     succeeds(&bench);
+    let padded = run(["bench", arg(&set), "-o", arg(&at("out")), "--fit-aspect", "pad"]);
+    fails(&padded, 2, &["fit-aspect is pad"]);
     let cells = std::fs::read_to_string(at("out").join("results.csv")).unwrap();
     assert!(cells.lines().next().unwrap().ends_with("outside,partly_outside,notes"), "{cells}");
 }
