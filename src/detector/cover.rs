@@ -13,6 +13,14 @@ pub(crate) fn cover_of(roi: &Roi, framing: Framing) -> Result<Cover> {
     Cover::of(roi.size(), framing, |x, y| roi.is_inside(x, y))
 }
 
+/// Appends the positions of a picture that are shown, of those `within` a region; `None`: all are shown.
+fn extend_within(looked_at: &mut Vec<bool>, shown: Option<Vec<bool>>, within: &[bool]) {
+    match shown {
+        None => looked_at.extend_from_slice(within),
+        Some(shown) => looked_at.extend(shown.iter().zip(within).map(|(a, b)| *a && *b)),
+    }
+}
+
 /// What of the training patches is looked at.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Covers {
@@ -48,10 +56,7 @@ impl Covers {
                 Ok(size) => shown(framing, size, grid)?,
                 Err(_) => None,
             };
-            match shown {
-                None => patches.extend_from_slice(&within),
-                Some(shown) => patches.extend(shown.iter().zip(&within).map(|(a, b)| *a && *b)),
-            }
+            extend_within(&mut patches, shown, &within);
         }
         let patches = patches.contains(&false).then_some(patches);
         Ok(Self { roi, patches })
@@ -110,10 +115,7 @@ impl Looking {
         let within = self.positions.as_ref().unwrap_or(&all);
         let mut looked_at = Vec::new();
         for size in sizes {
-            match shown(self.framing, size, self.grid)? {
-                None => looked_at.extend_from_slice(within),
-                Some(shown) => looked_at.extend(shown.iter().zip(within).map(|(a, b)| *a && *b)),
-            }
+            extend_within(&mut looked_at, shown(self.framing, size, self.grid)?, within);
         }
         Ok(Some(looked_at))
     }
