@@ -4,6 +4,7 @@ mod collector;
 mod cover;
 mod denoise;
 mod estimate;
+mod examine;
 mod features;
 mod fit;
 mod frame;
@@ -24,6 +25,7 @@ pub use crate::settings::{
     Choice, Compat, Discriminator, Embedding, FitAspect, FitOptions, Geometry, Group, SETTINGS, Setting,
     SettingOf, Size, Values,
 };
+pub use examine::{Examined, Nearest};
 pub use job::{FitEvent, FitJob};
 pub use patch_scorer::{Score, Want};
 pub use progress::{Progress, Quiet, Stage};

@@ -1,8 +1,9 @@
 //! Scores and anomaly maps of new images.
 
 use super::cover::Looking;
+use super::examine::{Examined, Nearest};
 use super::ingest::{decode_ahead, run_backbone};
-use super::patch_scorer::{Batch, PatchScorer, SETS, Score, Want};
+use super::patch_scorer::{Batch, PatchScorer, SETS, Score, Want, queries};
 use super::{Progress, Stage};
 use crate::backbone::{Backbone, BackboneInfo, Extraction, Extractor, Feed};
 use crate::bank::Bank;
@@ -11,6 +12,7 @@ use crate::data::{Image, ImageSource};
 use crate::gpu::{Device, Plan, Recorder, StepTime, Submission, Tensor};
 use crate::model::Model;
 use crate::steps::input::geometry::Framing;
+use crate::steps::search::search::SkipOwn;
 use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::collections::btree_map::{BTreeMap, Entry};
@@ -44,6 +46,7 @@ pub(super) struct Scorer {
     scorer: PatchScorer,
     /// Images of a batch at most.
     batch: u32,
+    memory: u64,
     framing: Framing,
     threshold: Option<f32>,
     /// By batch, and rows of the grid.
@@ -81,6 +84,7 @@ impl Scorer {
             feed,
             covers: Looking::new(info.framing(), info.grid, model.roi.clone()),
             batch,
+            memory,
             framing: info.framing(),
             threshold: info.threshold,
             plans: BTreeMap::new(),
@@ -200,6 +204,44 @@ impl Scorer {
         let [h, w] = self.extractor.grid();
         let pairs = count as f64 * f64::from(h * w) * f64::from(self.scorer.bank.rows());
         Ok(Profile { steps: times, finished_share: f64::from(finished[0]) / pairs })
+    }
+
+    /// The embeddings of an image, and the bank row nearest to each; not one of training image `without`.
+    pub fn examine(&mut self, image: &Image<'_>, without: Option<u32>) -> Result<Examined> {
+        while !self.flights.is_empty() {
+            self.land();
+        }
+        let Self { device, extractor, feed, covers, scorer, memory, .. } = self;
+        let (grid, dim) = (extractor.grid(), extractor.dim());
+        let positions = grid[0] * grid[1];
+        let bank = &scorer.bank;
+        let most = queries(device, bank, [1, positions], *memory);
+        let search = bank.search(device, most, positions)?;
+        if let Some(looked_at) = covers.of(std::iter::once([image.width(), image.height()]))? {
+            search.cover(device, &looked_at);
+        }
+        let skip = without.map(|first_image| SkipOwn { first_image, queries_per_image: positions });
+        let embedding = extractor.embedding().clone();
+        let (mut embeddings, mut nearest) = (Vec::new(), Vec::new());
+        let name = |_: usize| "the image".to_owned();
+        run_backbone(extractor, feed, std::slice::from_ref(image), &name, |feed, features, piece| {
+            feed.submit(&[features])?;
+            let (first, count) = (piece.rows.start * grid[1], piece.rows.len() as u32 * grid[1]);
+            for start in (0..count).step_by(most as usize) {
+                let here = most.min(count - start);
+                let x = embedding.slice((start * dim) as usize, (here * dim) as usize);
+                let mut recorder = Recorder::new(device);
+                bank.record(&mut recorder, &search, &x, first + start..first + start + here, skip)?;
+                recorder.run()?;
+                embeddings.extend(device.read::<f32>(&x)?);
+                let best: Vec<[u32; 2]> = device.read(&search.best.slice(0, 2 * here as usize))?;
+                nearest.extend(best.into_iter().map(|[distance, row]| {
+                    (row != u32::MAX).then(|| Nearest { row, distance: f32::from_bits(distance) })
+                }));
+            }
+            Ok(())
+        })?;
+        Ok(Examined { grid, dim, embeddings, nearest })
     }
 
     pub fn score(&mut self, images: &[Image<'_>], want: Want) -> Result<Vec<Score>> {

@@ -178,3 +178,52 @@ fn streams_and_sources_have_what_is_wanted() {
         assert_eq!(streamed, expected);
     }
 }
+
+/// Patches that are looked at alone have the score they have among others, and the rows say the same as the bank.
+#[test]
+fn what_is_examined_scores_the_same() {
+    let _guard = serial();
+    for (name, device) in checked() {
+        for aspect in [FitAspect::Stretch, FitAspect::Pad] {
+            let detector = fit(device, Geometry::Whole, aspect);
+            let picture = spoilt(part(77, 140, 130), [40, 30], 20);
+            let (image, what) = (picture.as_image().unwrap(), format!("{name} {aspect}"));
+            let examined = detector.examine(&image, None).unwrap();
+            let scored = detector.score_one(&image, Want::Maps).unwrap();
+            assert_eq!(detector.score_of(&examined, [140, 130]).unwrap(), scored, "{what}");
+            let (bank, dim) = (&detector.model().bank, examined.dim as usize);
+            let padded = examined.nearest.iter().filter(|n| n.is_none()).count();
+            assert_eq!(padded > 0, aspect == FitAspect::Pad, "{what}");
+            for (x, nearest) in examined.embeddings.chunks_exact(dim).zip(&examined.nearest) {
+                let to = |row: usize| -> f64 {
+                    let row = &bank.rows[row * dim..][..dim];
+                    x.iter().zip(row).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
+                };
+                let Some(nearest) = nearest else { continue };
+                let least = (0..bank.weights.len()).map(to).fold(f64::INFINITY, f64::min);
+                let bound = f64::from(gamma(dim + 3)) * least;
+                assert!(
+                    (to(nearest.row as usize) - least).abs() <= 2.0 * bound,
+                    "{what}: another row is nearer"
+                );
+                assert!((f64::from(nearest.distance) - least).abs() <= 2.0 * bound, "{what}");
+            }
+        }
+    }
+}
+
+/// A training image that is examined without its own rows is near to those of others alone.
+#[test]
+fn an_image_is_examined_without_its_own_rows() {
+    let _guard = serial();
+    let [(_, device), _] = checked();
+    let detector = fit(device, Geometry::Whole, FitAspect::Stretch);
+    let picture = part(3, 150, 100);
+    let (image, bank) = (picture.as_image().unwrap(), &detector.model().bank);
+    let from = |without| -> Vec<u32> {
+        let examined = detector.examine(&image, without).unwrap();
+        examined.nearest.iter().map(|n| bank.provenance[n.unwrap().row as usize][0]).collect()
+    };
+    assert!(from(None).contains(&3));
+    assert!(!from(Some(3)).contains(&3));
+}

@@ -1,0 +1,62 @@
+//! What the patches of one image look like, and what they are nearest to.
+
+use super::{Detector, Score, Want};
+use crate::data::Image;
+use crate::{Error, Result};
+
+/// The row of the memory bank that a patch is nearest to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Nearest {
+    /// Its number in the bank.
+    pub row: u32,
+    /// Squared distance to it.
+    pub distance: f32,
+}
+
+/// One image as the memory bank sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Examined {
+    /// Rows and columns of the grid of patches.
+    pub grid: [u32; 2],
+    /// Values of an embedding.
+    pub dim: u32,
+    /// `[patches][dim]`: the embeddings, row by row of the grid.
+    pub embeddings: Vec<f32>,
+    /// `[patches]`: what each is nearest to; `None` for a patch that is not looked at, or that has no row left.
+    pub nearest: Vec<Option<Nearest>>,
+}
+
+impl Detector {
+    /// What every patch of an image looks like, and which row of the memory bank it is nearest to. With `without`, the
+    /// rows of that training image do not count, as when it is scored for the threshold.
+    ///
+    /// # Errors
+    /// As [`Detector::score`].
+    pub fn examine(&self, image: &Image<'_>, without: Option<u32>) -> Result<Examined> {
+        self.scorer()?.examine(image, without)
+    }
+
+    /// The score that an examined image of `size` (width, height) has, with the map of its frame: the same numbers as
+    /// [`Detector::score_one`] has where no training image was left out.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] where the image is not of this model.
+    pub fn score_of(&self, examined: &Examined, size: [u32; 2]) -> Result<Score> {
+        let (info, weights) = (self.info(), &self.model().bank.weights);
+        let patches: Vec<f32> = (examined.nearest.iter())
+            .map(|nearest| {
+                nearest.map_or(0.0, |n| weights.get(n.row as usize).map_or(n.distance, |w| w * n.distance))
+            })
+            .collect();
+        if examined.grid != info.grid || patches.len() != (info.grid[0] * info.grid[1]) as usize {
+            let (theirs, ours) = (examined.grid, info.grid);
+            return Err(Error::InvalidOption(format!("patches of {theirs:?}, and the model's are {ours:?}")));
+        }
+        let score = patches.iter().copied().fold(0.0, f32::max);
+        let peak = self.peak(&patches, info.grid, Want::Scores, size)?;
+        let (grid, map_size, map) = (info.grid, info.frame, Vec::new());
+        let anomalous = info.threshold.map(|t| score > t);
+        let score = Score { score, anomalous, size, peak, grid, patches, want: Want::Scores, map_size, map };
+        self.complete(score, Want::Maps)
+    }
+}
