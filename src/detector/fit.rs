@@ -187,10 +187,10 @@ pub(crate) fn build(
     let shape = CoresetShape::new(open as u32, features.r as u32, picks, table, streamed);
     let samples: Vec<u32> = start_samples(open, options.seed).into_iter().map(|s| s as u32).collect();
     progress.update(Stage::Coreset, 0, picks.into());
-    let mut estimate = Estimate::new();
+    let mut estimate = Estimate::new(shape);
     let watch = |p: crate::steps::coreset::Progress| {
         progress.update(Stage::Coreset, p.picked.into(), picks.into());
-        if let Some(said) = estimate.after(Instant::now(), [p.picked, picks], denoised.kept.len()) {
+        if let Some(said) = estimate.after(Instant::now(), p.batches) {
             progress.notice(&said);
         }
         if progress.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
