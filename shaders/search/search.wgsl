@@ -5,7 +5,8 @@
 // negative). Ties go to the smaller row. X queries [q][d], bank [m][d] in the order of the tree, info [m] =
 // (row, its image), lifted [q][K] and [m][K], boxes [q][quads] from the first stage; best [q] = (squared
 // distance, row) is read and improved, so that several banks can be searched one after the other. With
-// `skip`, rows whose image is the query's are left out.
+// `skip`, rows whose image is the query's are left out. A row is no nearer than its floor, in the place of the scale in
+// its tail (see lift.wgsl).
 //
 // LANES lanes work on one query, a subgroup (SUBGROUP) or a small workgroup: tiles and rows go round the
 // lanes for the bounds, a row's values for the distance, so no lane waits for another query's longer list.
@@ -81,6 +82,9 @@ fn joined(v: u32, lane: u32) -> u32 {
 //#endif
 
 var<private> own: array<vec4<f32>, K4>;
+
+// No less than the floor; what is no number stays so.
+fn floored(v: f32, low: f32) -> f32 { return select(v, low, v < low); }
 
 // Bits of the largest bound that a row nearer than `distance` can have: bounds may be off by the rounding of
 // their parts, which is measured by the lengths of the vectors, and a neighbour's is at most the query's and
@@ -192,7 +196,8 @@ fn main(
                 let other = rows[r * K4 + K4 - 1u];
                 let head = tail.x - other.x;
                 let rest = max(max(tail.z - other.w, other.z - tail.w), 0.0);
-                if (p.skip == 0u || info[r].y != image) { bound = bitcast<u32>(sum + head * head + rest * rest); }
+                sum += head * head + rest * rest;
+                if (p.skip == 0u || info[r].y != image) { bound = bitcast<u32>(floored(sum, other.y)); }
             }
             low = least(bound, lane);
         }
@@ -217,6 +222,7 @@ fn main(
             if (k >= p.d4 || sum > distance) { break; }
         }
         count += select(0u, 1u, k >= p.d4);
+        sum = floored(sum, rows[row * K4 + K4 - 1u].y);
         let found = info[row].x;
         if (sum < distance || (sum == distance && found < number)) {
             distance = sum;

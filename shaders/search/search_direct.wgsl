@@ -38,6 +38,9 @@ var<private> own: array<array<vec4<f32>, 4>, K4>;
 // Boxes that this lane has of the block at hand: those of four tiles for each query.
 var<private> near: array<vec4<u32>, 4>;
 
+// No less than the floor; what is no number stays so.
+fn floored(v: f32, low: f32) -> f32 { return select(v, low, v < low); }
+
 // Bits of the bounds of four boxes.
 fn box_bounds(at: u32) -> vec4<u32> { return bitcast<vec4<u32>>(wide(boxes[at])); }
 
@@ -160,6 +163,7 @@ fn main(
                 if (k >= p.d4 || sum > distance[i]) { break; }
             }
             count += select(0u, 1u, k >= p.d4 && query0 + i < p.q);
+            sum = floored(sum, wide(rows[row * K4 + K4 - 1u]).y);
             let found = info[row].x;
             if (sum < distance[i] || (sum == distance[i] && found < number[i])) {
                 distance = select(distance, vec4(sum), one);
@@ -223,7 +227,7 @@ fn main(
                             let tail = own[K4 - 1u][i];
                             let head = tail.x - other.x;
                             let rest = max(max(tail.z - other.w, other.z - tail.w), 0.0);
-                            sums[i] += head * head + rest * rest;
+                            sums[i] = floored(sums[i] + head * head + rest * rest, other.y);
                         }
                         bound = bitcast<vec4<u32>>(sums);
                         if (p.skip != 0u) { bound = select(bound, vec4(NONE), vec4(info[r].y) == images); }

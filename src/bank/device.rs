@@ -54,6 +54,8 @@ pub struct BankData<'a> {
     pub rows: &'a [f32],
     /// `[rows]`.
     pub weights: &'a [f32],
+    /// `[rows]`: squared distances below which no row is near; empty: there are none.
+    pub floors: &'a [f32],
     /// `[rows]`: training image that each row comes from.
     pub row_image: &'a [u32],
     /// Axes by which rows are compared before they are measured.
@@ -170,8 +172,13 @@ impl Bank {
         let rows: Vec<f32> =
             order.iter().flat_map(|&row| &data.rows[row as usize * d..][..d]).copied().collect();
         let bank = device.upload(&rows, "bank")?;
-        let (lifted, values) = self.lift_rows(device, &bank, count)?;
+        let (lifted, mut values) = self.lift_rows(device, &bank, count)?;
         let (tile, tiles) = (self.shape.tile as usize, self.shape.tiles(count as u32) as usize);
+        // Of rows, the search has no use for the scale.
+        for (row, &number) in values.chunks_exact_mut(self.lifted as usize).zip(order) {
+            row[self.lifted as usize - TAIL] = data.floors.get(number as usize).copied().unwrap_or(0.0);
+        }
+        device.write(&lifted, 0, &values);
         let boxes = tree::boxes(&values, self.lifted as usize, tile, tiles);
         let info: Vec<[u32; 2]> = order.iter().map(|&row| [row, data.row_image[row as usize]]).collect();
         Ok(Part {
@@ -313,6 +320,13 @@ fn check(data: &BankData<'_>) -> Result<()> {
     let axes = &data.axes.vectors;
     if axes.is_empty() || !axes.len().is_multiple_of(d) {
         return fail(format!("{} values are no axes of {d}", axes.len()));
+    }
+    let floors = data.floors;
+    if !(floors.is_empty() || floors.len() == rows && floors.iter().all(|f| f.is_finite() && *f >= 0.0)) {
+        return fail(format!(
+            "{} numbers are no floors of {rows} bank rows, of 0 or more each",
+            floors.len()
+        ));
     }
     if let Some(order) = data.order
         && (order.len() != rows || order.iter().any(|&row| row as usize >= rows))

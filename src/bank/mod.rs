@@ -48,6 +48,8 @@ pub struct MemoryBank {
     pub rows: Vec<f32>,
     /// `[rows]` weights, at least 0.
     pub weights: Vec<f32>,
+    /// `[rows]`: squared distances below which no row is near (docs/method.md); empty: there are none.
+    pub floors: Vec<f32>,
     /// `[rows][3]`: training image, grid row, grid column.
     pub provenance: Vec<[u32; 3]>,
     /// How it is searched; none in files of earlier versions, which are searched by a new one.
@@ -92,7 +94,7 @@ impl MemoryBank {
 
     fn with(&self, device: &Device, axes: &Axes, order: Option<&[u32]>) -> Result<Bank> {
         let row_image: Vec<u32> = self.provenance.iter().map(|p| p[0]).collect();
-        let (rows, weights, row_image) = (&self.rows, &self.weights, &row_image);
-        Bank::new(device, &BankData { rows, weights, row_image, axes, order, dim: self.dim() as u32 })
+        let (rows, weights, floors, row_image) = (&self.rows, &self.weights, &self.floors, &row_image);
+        Bank::new(device, &BankData { rows, weights, floors, row_image, axes, order, dim: self.dim() as u32 })
     }
 }

@@ -1,13 +1,14 @@
 //! Cases of the discriminators: groups, neighbours, outlier scores, quantile.
 
-use super::rounding::{DIVISION, SQUARE_ROOT, exact, gamma, worst, worst_relative};
-use super::values::{values, whole};
+use super::rounding::{DIVISION, SQUARE_ROOT, exact, exponential, gamma, logarithm, worst, worst_relative};
+use super::values::{positive, values, whole};
 use super::{Case, Verdict, Work};
 use crate::Result;
 use crate::bank::StripBuilder;
 use crate::gpu::{Device, Recorder, Tensor};
 use crate::reference as plain;
 use crate::reference::outlier::others::{Among, others as plain_others};
+use crate::steps::outlier::floor::Floor;
 use crate::steps::outlier::group::{Centre, Gather};
 use crate::steps::outlier::knn::Knn;
 use crate::steps::outlier::lof::{Lof, ScoreMap};
@@ -186,6 +187,43 @@ pub fn others(device: &Device, [images, r, k]: [usize; 3], window: bool) -> Resu
             flops: 3.0 * (patches * patches * r) as f64 * if window { 7.0 / 9.0 } else { 1.0 },
             bytes: 4.0 * (patches * (r + 2 * k)) as f64,
         },
+    )
+}
+
+/// Floors of `rows` bank rows of `dim` values, among them some without a neighbour, and scores that do not count.
+pub fn floor(device: &Device, [rows, dim]: [usize; 2]) -> Result<Case> {
+    let (images, grid) = (5, [3, 4]);
+    let all = images * 12;
+    let (x, y) = (values(rows * dim, 26), values(rows * dim, 27));
+    let patches: Vec<u32> = (0..rows).map(|i| (i * 7 % all) as u32).collect();
+    let others: Vec<u32> =
+        patches.iter().map(|p| if p % 9 == 4 { *p } else { (p + 12) % all as u32 }).collect();
+    // From dense to far out, so that both ends of the range are met.
+    let mut scores: Vec<f32> =
+        positive(all, 28).iter().enumerate().map(|(i, v)| v + 0.5 + (i / 12) as f32 / 4.0).collect();
+    scores.iter_mut().step_by(11).for_each(|score| *score = 0.0);
+    let tensor = |values: &[f32], name| device.upload(values, name);
+    let (xs, ys, score) = (tensor(&x, "rows")?, tensor(&y, "neighbours")?, tensor(&scores, "scores")?);
+    let (own, other) = (device.upload(&patches, "numbers")?, device.upload(&others, "numbers")?);
+    let floors = device.alloc(rows, "floors")?;
+    let answer = floors.clone();
+    Case::new(
+        device,
+        |recorder| {
+            let (rows, dim, images) = (rows as u32, dim as u32, images as u32);
+            let grid = grid.map(|side| side as u32);
+            let (x, y, patches, others, scores) = (&xs, &ys, &own, &other, &score);
+            Floor { x, y, patches, others, scores, floors: &floors, rows, dim, images, grid }.record(recorder)
+        },
+        move |device| {
+            let got: Vec<f32> = device.read(&answer)?;
+            let want = plain::outlier::floor::floors([&x, &y], dim, [&patches, &others], &scores, grid);
+            // Of scores of up to 8: twice the mean of 9 logarithms, which the exponential makes relative.
+            let most = 8_f64.ln();
+            let power = 2.0 * (logarithm(most) + gamma(9 + DIVISION) * most);
+            Ok(worst_relative(&got, &want, gamma(dim + 4 + exponential(most)) + power))
+        },
+        Work { flops: 3.0 * (rows * dim) as f64, bytes: 8.0 * (rows * dim) as f64 },
     )
 }
 

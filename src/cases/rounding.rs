@@ -11,6 +11,16 @@ use super::Verdict;
 pub const DIVISION: usize = 5;
 /// Half roundings of a square root: an inverse square root within 2 units, then a division.
 pub const SQUARE_ROOT: usize = 4 + DIVISION;
+/// How far a logarithm may be off: 2^-21 between 0.5 and 2, else 3 units in the last place.
+pub fn logarithm(value: f64) -> f64 {
+    2_f64.powi(-21).max(3.0 * f64::from(f32::EPSILON) * value.abs())
+}
+
+/// Half roundings of the exponential of `value`: 3 + 2 |value| units in the last place.
+pub fn exponential(value: f64) -> usize {
+    2 * (3.0 + 2.0 * value.abs()).ceil() as usize
+}
+
 /// What rounding to f16 takes off at most, relative: WGSL lets a conversion take either neighbour.
 pub const F16: f64 = 1.0 / 1024.0;
 /// Below it f16 values may be flushed to zero.

@@ -1,7 +1,7 @@
 //! The table: which kernels on which shapes.
 
 use super::layers::{End, conv, gemm, pool, resize};
-use super::outlier::{Groups, group, knn, lof, mahalanobis, nearest, others, quantile};
+use super::outlier::{Groups, floor, group, knn, lof, mahalanobis, nearest, others, quantile};
 use super::{Case, Entry, Make, bank, patches};
 use crate::Result;
 use crate::backbone::embedding::embedding_dim;
@@ -140,7 +140,7 @@ fn denoise(all: &mut Vec<Entry>, discriminator: Discriminator, [n, r, k]: [usize
         all.push(Entry::new(kernel, text, DENOISE, move |d| make(d, sizes)));
     };
     match discriminator {
-        Discriminator::Lof => push("lof", lof),
+        Discriminator::Lof | Discriminator::Auto => push("lof", lof),
         Discriminator::Nearest => push("nearest", nearest),
         Discriminator::Gaussian => {
             push("group_centre", |d, s| group(d, s, true));
@@ -150,6 +150,11 @@ fn denoise(all: &mut Vec<Entry>, discriminator: Discriminator, [n, r, k]: [usize
     }
     push("group_gather", |d, s| group(d, s, false));
     all.push(Entry::new("quantile", "85 % of 5 000", DENOISE, |d| quantile(d, 5000, 0.85)));
+}
+
+/// Floors of bank rows of `dim` values.
+fn floor_case(all: &mut Vec<Entry>, dim: usize) {
+    all.push(Entry::new("floor", format!("67 rows of {dim}"), DENOISE, move |d| floor(d, [67, dim])));
 }
 
 /// Neighbours in other images, and factors of what are then the rows of one group.
@@ -219,6 +224,7 @@ pub fn small(device: &Device) -> Vec<Entry> {
     }
     others_case(&mut all, [67, 36, 6], true);
     others_case(&mut all, [67, 20, 9], false);
+    floor_case(&mut all, 36);
     // Whole steps of the update, and a tail.
     for (r, batch) in [(128, 512), (36, 64)] {
         selection(&mut all, r, batch, false);
@@ -321,7 +327,7 @@ pub(crate) fn of_use(device: &Device, what: &Use<'_>) -> Result<Vec<Entry>> {
             search(&mut all, dim, true);
         }
         Then::Bench(options, images) => {
-            for discriminator in [Discriminator::Lof, Discriminator::Nearest, Discriminator::Gaussian] {
+            for discriminator in [Discriminator::Auto, Discriminator::Nearest, Discriminator::Gaussian] {
                 discriminate(&mut all, discriminator, options, [images, dim]);
             }
             let r = dim.min(options.projection as usize);
@@ -349,13 +355,17 @@ fn discriminate(
     options: &FitOptions,
     [images, dim]: [usize; 2],
 ) {
-    let k = if discriminator == Discriminator::Lof { options.lof_k as usize } else { 1 };
+    let k = if discriminator.is_lof() { options.lof_k as usize } else { 1 };
     if discriminator != Discriminator::None && images > 1 {
         let n = if images > k { 67.max(k + 1) } else { images };
         let r = dim.min(options.projection as usize);
         denoise(all, discriminator, [n, r, k.min(n - 1)]);
         if options.group != Group::Position && discriminator != Discriminator::Gaussian {
             others_case(all, [67, r, k], options.group == Group::Window);
+        }
+        if discriminator == Discriminator::Auto {
+            others_case(all, [67, r, 1], false);
+            floor_case(all, dim);
         }
     }
 }

@@ -39,6 +39,11 @@ pub(crate) fn denoise(
         return Ok(Denoised { scores, kept, threshold: None, lof_k: None });
     }
     let (scores, lof_k) = outlier_scores(device, features, options, progress)?;
+    if options.discriminator == Discriminator::Auto {
+        let scores = features.judged(device.read(&scores)?, lof_k.unwrap_or(1));
+        let kept = (0..total).filter(|&patch| features.covers(patch)).collect();
+        return Ok(Denoised { scores, kept, threshold: None, lof_k });
+    }
     if features.covered.is_some() {
         let scores = features.judged(device.read(&scores)?, lof_k.unwrap_or(1));
         let (threshold, kept) = select_covered(device, features, &scores, options.tau)?;
@@ -81,13 +86,13 @@ pub(crate) fn outlier_scores(
 ) -> Result<(Tensor, Option<u32>)> {
     let (n, positions, r) = (features.images, features.positions, features.r);
     patches(features)?;
-    let k = if options.discriminator == Discriminator::Lof { options.lof_k } else { 1 };
+    let k = if options.discriminator.is_lof() { options.lof_k } else { 1 };
     // Of one image there are no others, wherever they are.
     if options.group != Group::Position && n > 1 {
         return scores_by_others(device, features, options, progress);
     }
     let width = Knn::width(k, n as u32);
-    let lof_k = (options.discriminator == Discriminator::Lof).then_some(width);
+    let lof_k = options.discriminator.is_lof().then_some(width);
     if lof_k.is_some_and(|used| used < k) {
         progress.notice(&format!("LOF's k is lowered from {k} to {width}: there are {n} training images"));
     }
@@ -144,7 +149,7 @@ fn scores_by_others(
     options.validate()?;
     let (images, total) = (features.images as u32, patches(features)?);
     let reach = (options.group == Group::Window).then_some(options.window / 2);
-    let lof = options.discriminator == Discriminator::Lof;
+    let lof = options.discriminator.is_lof();
     let wanted = if lof { options.lof_k } else { 1 };
     let grid = [features.positions / features.columns, features.columns].map(|side| side as u32);
     let k = Others::width(wanted, images, grid, reach);

@@ -64,7 +64,8 @@ mod tests {
         assert_eq!(long.after(at(101.0), 2), None);
         let said = long.after(at(104.0), 5).unwrap();
         assert!(
-            said.starts_with("the choice of 60000 of 5000000 patches") && said.contains("about 2 minutes more"),
+            said.starts_with("the choice of 60000 of 5000000 patches")
+                && said.contains("about 2 minutes more"),
             "{said}"
         );
         assert_eq!(long.after(at(110.0), 11), None);

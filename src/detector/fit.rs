@@ -4,6 +4,7 @@ use super::cover::Covers;
 use super::denoise::{Denoised, denoise};
 use super::estimate::Estimate;
 use super::features::Features;
+use super::floors::floors;
 use super::frame::frame_of;
 use super::patch_store::Place;
 use super::score::Scorer;
@@ -111,7 +112,7 @@ pub(crate) fn learn(
 
 /// Refuses a memory bank that will not fit one binding before the long work rather than after it.
 pub(crate) fn check_bank(device: &Device, patches: u64, dim: u32, options: &FitOptions) -> Result<()> {
-    let kept = if options.discriminator == Discriminator::None { 1.0 } else { 1.0 - options.tau };
+    let kept = if options.discriminator.drops() { 1.0 - options.tau } else { 1.0 };
     let share = options.coreset_ratio.min(kept);
     let bytes = share * patches as f64 * f64::from(dim) * 4.0;
     let most = device.caps().max_binding as f64;
@@ -206,8 +207,12 @@ pub(crate) fn build(
     );
 
     let rows = selection.picks;
-    let weight = |row: &u32| if options.soft_weights { denoised.scores[*row as usize].max(0.0) } else { 1.0 };
+    let auto = options.discriminator == Discriminator::Auto;
+    let weight =
+        |row: &u32| if options.soft_weights && !auto { denoised.scores[*row as usize].max(0.0) } else { 1.0 };
     let bank = features.gather(&rows)?;
+    let floors =
+        if auto { floors(device, features, &rows, &bank, &denoised.scores, progress)? } else { Vec::new() };
     let (positions, columns) = (features.positions as u32, grid[1]);
     Ok(Model {
         info: ModelInfo {
@@ -230,6 +235,7 @@ pub(crate) fn build(
         bank: MemoryBank {
             rows: bank,
             weights: rows.iter().map(weight).collect(),
+            floors,
             provenance: rows
                 .iter()
                 .map(|row| {

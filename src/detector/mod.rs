@@ -7,6 +7,7 @@ mod estimate;
 mod examine;
 mod features;
 mod fit;
+mod floors;
 mod frame;
 mod ingest;
 mod job;

@@ -58,6 +58,43 @@ pub(super) fn lists(
     Ok(lists)
 }
 
+/// For each patch in `rows` the nearest patch of another image, wherever it lies; itself where there is none. Patches come
+/// to the device a piece at a time.
+pub(super) fn nearest_elsewhere(
+    device: &Device,
+    features: &Features,
+    rows: &[u32],
+    progress: &dyn Progress,
+) -> Result<Vec<u32>> {
+    let Features { images, positions, r, .. } = *features;
+    let patches = images * positions;
+    let lists = Lists {
+        distances: device.alloc(patches, "distances of neighbours")?,
+        indices: device.alloc(patches, "neighbours")?,
+        k: 1,
+    };
+    let mut search = Search { device, features, lists: &lists, progress, pace: FIRST };
+    let strip = |rows: &[u32]| -> Result<Strip> {
+        let mut builder = StripBuilder::new(device, 1, rows.len(), r)?;
+        builder.sort_and_push(&features.z.gather(rows)?, rows);
+        Ok(builder.finish())
+    };
+    let tile = tile(device.caps());
+    let piece = (features.parts.block as usize / 4 / r / tile * tile).max(tile);
+    // What one binding takes; of all training patches, more rows are no bank.
+    let most = ((device.caps().max_binding / 4) as usize / r / tile * tile).max(tile);
+    for rows in rows.chunks(most) {
+        let queries = strip(rows)?;
+        let pieces = patches.div_ceil(piece);
+        for i in 0..pieces {
+            let candidates: Vec<u32> = (i * piece..patches.min((i + 1) * piece)).map(|p| p as u32).collect();
+            search.run(&queries, &strip(&candidates)?, 0, [i == 0, i + 1 == pieces], |_| {})?;
+        }
+    }
+    let found: Vec<u32> = device.read(&lists.indices)?;
+    Ok(rows.iter().map(|&row| found[row as usize]).collect())
+}
+
 impl Search<'_> {
     /// Grid row after grid row, each with the strips of those that its windows reach.
     fn windows(&mut self, reach: usize) -> Result<()> {

@@ -10,7 +10,7 @@ use std::str::FromStr;
 pub enum Method {
     /// SoftPatch with a discriminator; `soft` where the bank keeps outlier scores as weights.
     SoftPatch {
-        /// Lof, nearest or gaussian.
+        /// Lof, nearest, gaussian or auto.
         discriminator: Discriminator,
         /// Whether distances are weighed.
         soft: bool,
@@ -28,7 +28,7 @@ pub enum Method {
 
 impl Method {
     /// All methods, in the order of a table.
-    pub const ALL: [Self; 10] = {
+    pub const ALL: [Self; 11] = {
         const fn of(discriminator: Discriminator, soft: bool) -> Method {
             Method::SoftPatch { discriminator, soft }
         }
@@ -42,6 +42,7 @@ impl Method {
             of(Discriminator::Gaussian, false),
             of(Discriminator::Lof, true),
             of(Discriminator::Lof, false),
+            of(Discriminator::Auto, false),
             Self::SoftPatchPlus,
         ]
     };
@@ -68,6 +69,7 @@ impl Method {
             Self::SoftPatch { discriminator: Discriminator::Gaussian, soft: false } => {
                 "softpatch-gaussian-hard"
             }
+            Self::SoftPatch { discriminator: Discriminator::Auto, .. } => "softpatch-auto",
             Self::SoftPatch { discriminator: Discriminator::None, .. } | Self::PatchCore => "patchcore",
             Self::SoftPatchPlus => "softpatch+",
             Self::Spade => "spade",

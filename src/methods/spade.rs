@@ -59,6 +59,7 @@ fn score(task: &mut Task<'_>, fit: &FitOptions, progress: &dyn Progress) -> Resu
         let data = BankData {
             rows: &rows,
             weights: &weights,
+            floors: &[],
             row_image: &row_image,
             axes: &axes,
             order: None,

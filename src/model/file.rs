@@ -79,6 +79,9 @@ impl Model {
             ),
             ("weights", Dtype::F32, vec![rows], bytemuck::cast_slice(&bank.weights)),
         ];
+        if !bank.floors.is_empty() {
+            columns.push(("floors", Dtype::F32, vec![rows], bytemuck::cast_slice(&bank.floors)));
+        }
         let roi: Option<Vec<u8>> = self.roi.as_ref().map(|c| c.inside.iter().map(|i| u8::from(*i)).collect());
         if let Some(roi) = &roi {
             let shape = self.info.frame.map(|side| side as usize).to_vec();
@@ -204,6 +207,10 @@ impl Model {
             bank: MemoryBank {
                 rows: floats(column("bank", Dtype::F32, Some(&[rows, dim]))?),
                 weights: floats(column("weights", Dtype::F32, Some(&[rows]))?),
+                floors: match file.tensor("floors") {
+                    Err(_) => Vec::new(),
+                    Ok(_) => floats(column("floors", Dtype::F32, Some(&[rows]))?),
+                },
                 provenance: bytemuck::pod_collect_to_vec(&column(
                     "provenance",
                     Dtype::U32,
@@ -216,7 +223,8 @@ impl Model {
             info,
         };
         let bank = &model.bank;
-        let finite = bank.rows.iter().chain(&bank.weights).chain(&model.train_scores).all(|v| v.is_finite());
+        let values = bank.rows.iter().chain(&bank.weights).chain(&bank.floors).chain(&model.train_scores);
+        let finite = values.into_iter().all(|v| v.is_finite()) && bank.floors.iter().all(|f| *f >= 0.0);
         let known = bank.provenance.iter().all(|[image, y, x]| {
             (*image as usize) < model.info.images.len() && *y < model.info.grid[0] && *x < model.info.grid[1]
         });

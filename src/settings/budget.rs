@@ -1,6 +1,6 @@
 //! What of a fit fits the memory budget, and what has to wait on disk.
 
-use super::choice::{Compat, Discriminator, Group};
+use super::choice::{Compat, Group};
 use super::options::FitOptions;
 use crate::backbone::Extraction;
 use crate::gpu::Device;
@@ -176,7 +176,7 @@ pub(crate) fn coreset_batch(
     let projected = dim > options.projection as usize;
     let r = dim.min(options.projection as usize);
     let patches = images * positions;
-    let tau = if options.discriminator == Discriminator::None { 0.0 } else { options.tau };
+    let tau = if options.discriminator.drops() { options.tau } else { 0.0 };
     let kept = ((1.0 - tau) * patches as f64) as usize;
     let picks = picks(options, patches).min(kept.max(1));
     // The grid's columns change nothing here but with windows, and there the share of the table is the same.

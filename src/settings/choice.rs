@@ -18,6 +18,22 @@ pub enum Discriminator {
     Gaussian,
     /// Every score 1, nothing is dropped: PatchCore.
     None,
+    /// Nothing is dropped, and no patch vouches for more than others vouch for it: a row of the memory bank has a floor,
+    /// its distance to other images, raised where its local outlier factor is high (docs/method.md, section 5).
+    /// There is no `tau`.
+    Auto,
+}
+
+impl Discriminator {
+    /// Whether it goes by local outlier factors.
+    pub(crate) fn is_lof(self) -> bool {
+        matches!(self, Self::Lof | Self::Auto)
+    }
+
+    /// Whether it drops the share `tau` of the training patches.
+    pub(crate) fn drops(self) -> bool {
+        !matches!(self, Self::None | Self::Auto)
+    }
 }
 
 /// Which patches of other images a training patch is compared with for its outlier score
@@ -153,7 +169,7 @@ macro_rules! choices {
 }
 
 choices! {
-    Discriminator: Lof "lof", Nearest "nearest", Gaussian "gaussian", None "none";
+    Discriminator: Lof "lof", Nearest "nearest", Gaussian "gaussian", None "none", Auto "auto";
     Group: Position "position", Window "window", Global "global";
     Embedding: Auto "auto", Concat "concat", Pooled "pooled";
     Compat: None "none", Official "official";

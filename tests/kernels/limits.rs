@@ -249,7 +249,7 @@ fn a_bank_that_nearly_fills_a_binding_is_found_and_searched() {
     let aside = noise(4, positions * DIM, 0.0, 0.1);
     let on: Vec<f32> = noise(3, 2 * positions, 0.0, 1.0).chunks_exact(2).flat_map(point).collect();
     let query: Vec<f32> = on.iter().zip(aside).map(|(a, b)| a + b).collect();
-    let (index, squared) = nearest_neighbor(&query, &model.bank.rows, DIM, |_, _| false);
+    let (index, squared) = nearest_neighbor(&query, &model.bank.rows, DIM, &[], |_, _| false);
     let want = soft_scores(&squared, &index, &model.bank.weights);
     let load = |_, out: &mut [f32]| {
         out.copy_from_slice(&query);

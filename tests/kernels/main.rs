@@ -8,6 +8,7 @@ mod backbone;
 mod bands;
 mod cases;
 mod coreset;
+mod floor;
 mod group;
 mod image_distance;
 mod knn;

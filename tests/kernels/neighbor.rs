@@ -38,13 +38,14 @@ fn search(
     device: &Device,
     case: &Case,
     weights: &[f32],
+    floors: &[f32],
     row_image: &[u32],
     skip: Option<SkipOwn>,
 ) -> (Vec<u32>, Vec<f32>, Vec<f32>, u32) {
     let q = (case.queries.len() / case.dim) as u32;
     let axes = Axes { mean: vec![0.25; case.dim], vectors: unit_axes(case.head, case.dim) };
     let (rows, dim) = (&case.bank, case.dim as u32);
-    let data = BankData { rows, weights, row_image, axes: &axes, order: None, dim };
+    let data = BankData { rows, weights, floors, row_image, axes: &axes, order: None, dim };
     let bank = Bank::new(device, &data).unwrap();
     let search = bank.search(device, q, q).unwrap();
     let x = device.upload(&case.queries, "queries").unwrap();
@@ -73,22 +74,25 @@ proptest! {
     #[test]
     fn equals_brute_force_with_ties(
         q in 1_usize..90, m in 1_usize..150, d4 in quarters(), span in 1_u64..6, images in 1_u32..5,
-        seed: u64, skip: bool,
+        seed: u64, skip: bool, floored: bool,
     ) {
         let _guard = serial();
         let dim = 4 * d4;
         let whole = |seed, len| noise(seed, len, 0.0, span as f32).iter().map(|v| v.round()).collect::<Vec<f32>>();
         let case = Case { queries: whole(seed, q * dim), bank: whole(seed ^ 1, m * dim), dim, head: HEAD };
         let weights = noise(seed ^ 2, m, 1.0, 0.5);
+        // As far as rows lie from each other, for some.
+        let floor = |v: f32| if v > 0.0 { (v * dim as f32 * span as f32).round() } else { 0.0 };
+        let floors: Vec<f32> = noise(seed ^ 3, if floored { m } else { 0 }, 0.0, 1.0).into_iter().map(floor).collect();
         let row_image: Vec<u32> = (0..m as u32).map(|r| r % images).collect();
         let per_image = q.div_ceil(images as usize) as u32;
         let skip = skip.then_some(SkipOwn { first_image: 0, queries_per_image: per_image });
-        let (rows, squared) = nearest_neighbor(&case.queries, &case.bank, dim, |query, row| {
+        let (rows, squared) = nearest_neighbor(&case.queries, &case.bank, dim, &floors, |query, row| {
             skip.is_some_and(|s| row_image[row] == query as u32 / s.queries_per_image)
         });
         let scores = soft_scores(&squared, &rows, &weights);
         on_devices(|name, device| {
-            let found = search(device, &case, &weights, &row_image, skip);
+            let found = search(device, &case, &weights, &floors, &row_image, skip);
             assert_eq!(&found.0, &rows, "{}", name);
             assert_eq!(&found.1, &squared, "{}", name);
             // One product on either side.
@@ -98,7 +102,7 @@ proptest! {
 
     #[test]
     fn equals_brute_force_on_real_values(
-        q in 1_usize..40, m in 1_usize..400, d4 in quarters(), offset in 0_u32..3, seed: u64,
+        q in 1_usize..40, m in 1_usize..400, d4 in quarters(), offset in 0_u32..3, seed: u64, floored: bool,
     ) {
         let _guard = serial();
         let dim = 4 * d4;
@@ -111,9 +115,11 @@ proptest! {
             head: HEAD,
         };
         let (weights, row_image) = (vec![1.0; m], vec![0; m]);
-        let (_, squared) = nearest_neighbor(&case.queries, &case.bank, dim, |_, _| false);
+        let floor = |v: f32| v.max(0.0) * dim as f32;
+        let floors: Vec<f32> = noise(seed ^ 3, if floored { m } else { 0 }, 0.0, 1.0).into_iter().map(floor).collect();
+        let (_, squared) = nearest_neighbor(&case.queries, &case.bank, dim, &floors, |_, _| false);
         on_devices(|name, device| {
-            let found = search(device, &case, &weights, &row_image, None);
+            let found = search(device, &case, &weights, &floors, &row_image, None);
             assert_close(name, &found.1, &squared, 0.0, square_error(dim));
         });
     }
@@ -126,7 +132,7 @@ fn finds_equal_rows_and_their_first() {
     let row = noise(3, dim, 5.0, 1.0);
     let case = Case { queries: row.repeat(3), bank: row.repeat(m), dim, head: HEAD };
     on_devices(|name, device| {
-        let (rows, squared, ..) = search(device, &case, &vec![1.0; m], &vec![0; m], None);
+        let (rows, squared, ..) = search(device, &case, &vec![1.0; m], &[], &vec![0; m], None);
         assert_eq!(rows, [0, 0, 0], "{name}");
         assert_eq!(squared, [0.0; 3], "{name}");
     });
@@ -146,9 +152,9 @@ fn the_bound_spares_work() {
         dim,
         head: HEAD,
     };
-    let (_, want) = nearest_neighbor(&case.queries, &case.bank, dim, |_, _| false);
+    let (_, want) = nearest_neighbor(&case.queries, &case.bank, dim, &[], |_, _| false);
     on_devices(|name, device| {
-        let (rows, _, _, finished) = search(device, &case, &vec![1.0; m], &vec![0; m], None);
+        let (rows, _, _, finished) = search(device, &case, &vec![1.0; m], &[], &vec![0; m], None);
         // Of rows that are equally far but for rounding, either may be named.
         let squared: Vec<f32> = (case.queries.chunks_exact(dim).zip(&rows))
             .map(|(query, &row)| {
@@ -161,6 +167,27 @@ fn the_bound_spares_work() {
     });
 }
 
+/// A patch that equals a row is no nearer to it than its floor, and another row may be nearer.
+#[test]
+fn a_row_vouches_for_no_more_than_its_floor() {
+    let _guard = serial();
+    let dim = 40;
+    let mut bank = vec![0.0_f32; 3 * dim];
+    (bank[dim], bank[2 * dim]) = (2.0, 10.0);
+    let case = Case { queries: vec![0.0; dim], bank, dim, head: HEAD };
+    for (floors, row, distance) in [
+        ([0.0, 0.0, 0.0], 0, 0.0),
+        ([3.0, 0.0, 0.0], 0, 3.0),
+        ([5.0, 0.0, 0.0], 1, 4.0),
+        ([900.0, 400.0, 0.0], 2, 100.0),
+    ] {
+        on_devices(|name, device| {
+            let (rows, squared, ..) = search(device, &case, &[1.0; 3], &floors, &[0; 3], None);
+            assert_eq!((rows[0], squared[0]), (row, distance), "{name} {floors:?}");
+        });
+    }
+}
+
 /// Values that are no numbers, of any bits, end the search like others.
 #[test]
 fn not_a_number_ends() {
@@ -170,11 +197,12 @@ fn not_a_number_ends() {
         let mut queries = noise(5, 2 * dim, 0.0, 1.0);
         queries[3] = f32::from_bits(bits);
         let case = Case { queries: queries.clone(), bank: noise(6, m * dim, 0.0, 1.0), dim, head: HEAD };
-        let (want, _) = nearest_neighbor(&queries[dim..], &case.bank, dim, |_, _| false);
+        let (want, _) = nearest_neighbor(&queries[dim..], &case.bank, dim, &[], |_, _| false);
         on_devices(|name, device| {
             let q = Case { queries: case.queries.clone(), bank: case.bank.clone(), ..case };
-            let (rows, ..) = search(device, &q, &vec![1.0; m], &vec![0; m], None);
+            let (rows, squared, ..) = search(device, &q, &vec![1.0; m], &[], &vec![0; m], None);
             assert_eq!(rows[1], want[0], "{name}");
+            assert_eq!(squared[0], f32::INFINITY, "{name}");
         });
     }
 }

@@ -202,7 +202,8 @@ fn nearest_neighbor_and_scores_are_numpys() {
     for case in cases("neighbor", "bank") {
         let (x, d) = floats(&format!("neighbor.{case}.x"));
         let bank = floats(&format!("neighbor.{case}.bank")).0;
-        let (index, squared) = nearest_neighbor(&x, &bank, d, |query, row| case == "self" && query == row);
+        let (index, squared) =
+            nearest_neighbor(&x, &bank, d, &[], |query, row| case == "self" && query == row);
         assert_eq!(index, integers(&format!("neighbor.{case}.index")), "{case}");
         assert_close(
             &format!("squared distances of {case}"),
@@ -223,7 +224,7 @@ fn nearest_neighbor_and_scores_are_numpys() {
 
 #[test]
 fn a_query_without_rows_is_infinitely_far() {
-    let (index, squared) = nearest_neighbor(&[1.0, 2.0], &[1.0, 2.0], 2, |_, _| true);
+    let (index, squared) = nearest_neighbor(&[1.0, 2.0], &[1.0, 2.0], 2, &[], |_, _| true);
     assert_eq!((index[0], squared[0]), (u32::MAX, f32::INFINITY));
     assert_eq!(soft_scores(&squared, &index, &[1.0]), [f32::INFINITY]);
 }

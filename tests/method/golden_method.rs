@@ -174,7 +174,7 @@ fn the_reference_is_scikit_learns_and_scipys() {
                 picks.iter().flat_map(|&p| &train[p as usize * DIM..][..DIM]).copied().collect();
             let score = |x: &[f32], own: Option<u32>| {
                 let skip = |_, row: usize| own == Some(picks[row] / POSITIONS as u32);
-                let (index, squared) = nearest_neighbor(x, &bank, DIM, skip);
+                let (index, squared) = nearest_neighbor(x, &bank, DIM, &[], skip);
                 soft_scores(&squared, &index, &weights)
             };
             let patches = score(&test, None);

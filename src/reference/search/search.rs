@@ -6,18 +6,21 @@ use crate::reference::distance::squared_distance;
 /// Nearest row of the bank `[m][d]` for every query of X `[n][d]`: its index and the squared distance to it,
 /// `[n]` each.
 ///
-/// `skip(query, row)` leaves a row out (a patch must not be its own neighbour). Of equals the smaller index
+/// A row is no nearer than its floor in `floors` `[m]`; empty: there are none. `skip(query, row)` leaves a row out (a
+/// patch must not be its own neighbour). Of equals the smaller index
 /// wins; where no row is left the index is `u32::MAX` and the distance infinite.
 pub fn nearest_neighbor(
     x: &[f32],
     bank: &[f32],
     d: usize,
+    floors: &[f32],
     skip: impl Fn(usize, usize) -> bool,
 ) -> (Vec<u32>, Vec<f32>) {
     let nearest = |(query, x): (usize, &[f32])| {
         let mut best = (u32::MAX, f64::INFINITY);
         for (row, b) in bank.chunks_exact(d).enumerate().filter(|&(row, _)| !skip(query, row)) {
-            let squared = squared_distance(x, b);
+            let floor = floors.get(row).map_or(0.0, |f| f64::from(*f));
+            let squared = squared_distance(x, b).max(floor);
             if squared < best.1 {
                 best = (row as u32, squared);
             }

@@ -1,5 +1,6 @@
 //! How unlike the others at its grid position a training patch is, and which ones stay.
 
+pub mod floor;
 pub mod group;
 pub mod knn;
 pub mod lof;
@@ -21,6 +22,7 @@ pub(super) fn shaders() -> Vec<&'static Shader> {
         &lof::DENSITIES,
         &lof::FACTORS,
         &nearest::NEAREST,
+        &floor::FLOOR,
         &others::DIRECT,
         &others::TILED,
         &mahalanobis::COVARIANCE_DIRECT,

@@ -100,6 +100,7 @@ pub fn constants(shader: &Shader) -> Option<Vec<Constants>> {
         | "outlier/lof:densities"
         | "outlier/lof:factors"
         | "outlier/nearest"
+        | "outlier/floor"
         | "outlier/covariance_tiled" => vec![vec![]],
         // Start samples: 10 unless an option says otherwise, 16 at most.
         "coreset/start:means" => of("ROWS", &[10, 16]),
