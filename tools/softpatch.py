@@ -66,7 +66,7 @@ FORMATS = {
 ORDERS = ("rgb", "bgr", "bayer_rg", "bayer_gr", "bayer_gb", "bayer_bg")
 # Settings of a fit that have names.
 NAMED = {
-    "discriminator": {"lof": 0, "nearest": 1, "gaussian": 2, "none": 3},
+    "discriminator": {"lof": 0, "nearest": 1, "gaussian": 2, "none": 3, "auto": 4},
     "group": {"position": 0, "window": 1, "global": 2},
     "embedding": {"auto": 0, "concat": 1, "pooled": 2},
     "compat": {"none": 0, "official": 1},

@@ -291,6 +291,7 @@ mod tests {
             ("discriminator", "nearest") => SOFTPATCH_DISCRIMINATOR_NEAREST,
             ("discriminator", "gaussian") => SOFTPATCH_DISCRIMINATOR_GAUSSIAN,
             ("discriminator", "none") => SOFTPATCH_DISCRIMINATOR_NONE,
+            ("discriminator", "auto") => SOFTPATCH_DISCRIMINATOR_AUTO,
             ("group", "position") => SOFTPATCH_GROUP_POSITION,
             ("group", "window") => SOFTPATCH_GROUP_WINDOW,
             ("group", "global") => SOFTPATCH_GROUP_GLOBAL,

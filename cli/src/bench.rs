@@ -40,8 +40,8 @@ pub struct Args {
         value_delimiter = ',',
         default_value = "patchcore,softpatch-lof",
         long_help = "Methods, with commas between: padim, spade, patchcore (or none), softpatch-nearest, \
-             softpatch-gaussian, softpatch-lof, each softpatch with -hard for no soft weights, and \
-             softpatch+"
+             softpatch-gaussian, softpatch-lof, each of these softpatch with -hard for no soft weights, softpatch-auto, \
+             and softpatch+"
     )]
     methods: Vec<String>,
     /// Shares of defect images put among the training images, with commas between.

@@ -39,7 +39,7 @@ public struct Result
     public uint MapHeight;
 }
 
-public enum Discriminator : uint { Lof = 0, Nearest = 1, Gaussian = 2, None = 3 }
+public enum Discriminator : uint { Lof = 0, Nearest = 1, Gaussian = 2, None = 3, Auto = 4 }
 
 public enum Group : uint { Position = 0, Window = 1, Global = 2 }
 

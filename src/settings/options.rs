@@ -40,7 +40,8 @@ settings! {
     discriminator: Discriminator = Discriminator::Lof,
     "discriminator" "NAME" in Values::OneOf(Discriminator::NAMES),
     "How training patches are judged: lof (local outlier factor), nearest (distance to the nearest other \
-     patch), gaussian (Mahalanobis distance), or none (all are kept: PatchCore)";
+     patch), gaussian (Mahalanobis distance), none (all are kept: PatchCore), or auto (all are kept, and none vouches \
+     for more than other images vouch for it; no tau)";
 
     /// Share of training patches that is dropped as noise, in [0, 1).
     tau: f64 = 0.15,

@@ -4,7 +4,7 @@ use crate::common::{checked, direct, serial, tiled};
 use softpatch::data::synth::{Defect, Material, SynthOptions, generate, render};
 use softpatch::data::{DecodeOptions, Frame, MemorySource, PixelFormat, TestSet, TrainSet};
 use softpatch::detector::{
-    Backbone, Compat, Detector, Discriminator, FitOptions, Model, Quiet, Stream, Want,
+    Backbone, Choice, Compat, Detector, Discriminator, FitOptions, Model, Quiet, Stream, Want,
 };
 
 use softpatch::eval::auroc;
@@ -68,15 +68,14 @@ fn a_model_survives_disk_and_every_discriminator_works() {
         (0..7).map(|i| softpatch::data::synth::render(Material::Metal, None, i, 96).unwrap().0).collect();
     let backbone = Backbone::embedded().unwrap();
     for (name, device) in checked() {
-        for discriminator in
-            [Discriminator::Lof, Discriminator::Nearest, Discriminator::Gaussian, Discriminator::None]
-        {
+        for &discriminator in Discriminator::ALL {
             let options = FitOptions { resize: 96, crop: 96, coreset_ratio: 0.2, ..small(discriminator) };
             let made = Detector::fit(device, &backbone, &MemorySource(&images), &options, &Quiet).unwrap();
             let patches = images.len() * 12 * 12;
             assert_eq!(made.info().rows as usize, patches / 5, "{name} {discriminator}");
             let kept = made.info().kept as f64 / patches as f64;
-            let expected = if discriminator == Discriminator::None { 1.0 } else { 0.85 };
+            let keeps = [Discriminator::None, Discriminator::Auto].contains(&discriminator);
+            let expected = if keeps { 1.0 } else { 0.85 };
             assert!((kept - expected).abs() < 0.01, "{name} {discriminator}: kept {kept}");
             let path = folder.path().join(format!("{discriminator}.safetensors"));
             made.save(&path).unwrap();
@@ -149,11 +148,11 @@ fn a_small_budget_changes_nothing() {
     let fit = |options: &FitOptions| {
         Detector::fit(device, &backbone, &MemorySource(&images), options, &Quiet).unwrap().model().clone()
     };
-    let all = [Discriminator::Lof, Discriminator::Nearest, Discriminator::Gaussian, Discriminator::None];
-    let plain = all.map(|discriminator| (discriminator, Compat::None, 128));
+    let all = Discriminator::ALL;
+    let plain = all.iter().map(|discriminator| (*discriminator, Compat::None, 128));
     // The program's start, which projects anew; and embeddings that are their own projection.
     let more = [(Discriminator::Lof, Compat::Official, 128), (Discriminator::Lof, Compat::None, 256)];
-    for (discriminator, compat, projection) in plain.into_iter().chain(more) {
+    for (discriminator, compat, projection) in plain.chain(more) {
         let roomy = FitOptions {
             resize: 96,
             crop: 96,
@@ -172,6 +171,7 @@ fn a_small_budget_changes_nothing() {
             assert_eq!(small.bank.provenance, large.bank.provenance, "{what} within {memory}");
             assert_eq!(bits(&small.bank.rows), bits(&large.bank.rows), "{what} within {memory}");
             assert_eq!(bits(&small.bank.weights), bits(&large.bank.weights), "{what} within {memory}");
+            assert_eq!(bits(&small.bank.floors), bits(&large.bank.floors), "{what} within {memory}");
             assert_eq!(bits(&small.train_scores), bits(&large.train_scores), "{what} within {memory}");
             assert_eq!(small.info.threshold.map(f32::to_bits), large.info.threshold.map(f32::to_bits));
             assert_eq!(small.info.kept, large.info.kept);

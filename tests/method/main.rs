@@ -9,6 +9,7 @@ mod bench;
 mod compat;
 mod data;
 mod end_to_end;
+mod floors;
 mod folder;
 mod golden_method;
 mod groups;

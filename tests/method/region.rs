@@ -52,6 +52,7 @@ fn what_lies_outside_of_a_region_of_interest_is_not_looked_at() {
         (Discriminator::Lof, Group::Window),
         (Discriminator::Nearest, Group::Global),
         (Discriminator::None, Group::Position),
+        (Discriminator::Auto, Group::Position),
     ] {
         let options = FitOptions { discriminator, group, ..options() };
         let detector = fit(device, &spoilt(&good), &options, Some(left_half())).unwrap();
@@ -60,7 +61,8 @@ fn what_lies_outside_of_a_region_of_interest_is_not_looked_at() {
         assert_eq!(info.looked_at, Some(0.5));
         assert!(detector.model().bank.provenance.iter().all(|[_, _, x]| *x < columns / 2));
         let of_patches = f64::from(info.grid[0] * columns / 2) * good.len() as f64;
-        let tau = if discriminator == Discriminator::None { 0.0 } else { info.options.tau };
+        let drops = ![Discriminator::None, Discriminator::Auto].contains(&discriminator);
+        let tau = if drops { info.options.tau } else { 0.0 };
         assert!((info.kept as f64 - of_patches * (1.0 - tau)).abs() <= 1.0, "{} kept", info.kept);
         assert_eq!(u64::from(info.rows), (of_patches * 0.3) as u64);
 

@@ -56,6 +56,7 @@ fn nothing_that_is_used_is_left_out() {
     let ways = [
         options(),
         FitOptions { discriminator: Discriminator::Nearest, precision: Precision::F16, ..options() },
+        FitOptions { discriminator: Discriminator::Auto, ..options() },
         FitOptions { discriminator: Discriminator::Gaussian, projection: 36, ..options() },
         FitOptions {
             embedding: Embedding::Pooled,
