@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(long, value_name = "SIZE", default_value = "source")]
     metric_size: MetricSize,
     /// Write an HTML page to look through the images by score, with a threshold that can be moved, what it would
-    /// miss and its false alarms, and the ROC curve. It is one file, of about 11 KB an image (35 KB up to 200
+    /// miss and its false alarms, and the ROC curve. It is one file, of about 12 KB an image (30 KB up to 200
     /// images).
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,

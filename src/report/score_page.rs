@@ -2,7 +2,7 @@
 
 use super::page::page;
 use super::sheet::number;
-use super::thumb::Thumb;
+use super::thumb::{TRUTH, Thumb};
 use crate::files::write_whole_by;
 use crate::{Error, Result};
 use base64::Engine;
@@ -51,7 +51,7 @@ pub struct ScorePage {
     pub range: Option<(f32, f32)>,
     /// What the line in the maps is drawn at, in the map's unit.
     pub map_threshold: Option<f32>,
-    /// Whether a white line shows the ground truth.
+    /// Whether a line shows the ground truth.
     pub has_truth: bool,
     /// Images, in any order; the page lists the highest score first.
     pub images: Vec<PageImage>,
@@ -72,7 +72,7 @@ type Line<'a> = (std::borrow::Cow<'a, str>, usize, Option<f32>, Option<bool>, u3
 
 impl ScorePage {
     /// Pixels that the longer side of pictures should have where there are so many: 320 of up to 200 images, 160
-    /// of more, about 35 and 11 KB of the page an image.
+    /// of more, about 30 and 12 KB of the page an image.
     pub fn side(images: usize) -> u32 {
         if images <= 200 { 320 } else { 160 }
     }
@@ -232,7 +232,7 @@ impl ScorePage {
                     span class="line" style="--c:#40ffff" { "passes " (number(threshold)) }
                 }
                 @if self.has_truth {
-                    span class="line" style="--c:#fff" { "ground truth" }
+                    span class="line" style={ "--c:rgb(" (TRUTH.map(|v| v.to_string()).join(",")) ")" } { "ground truth" }
                 }
             }
         }

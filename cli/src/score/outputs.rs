@@ -40,7 +40,7 @@ pub struct OutputArgs {
     #[arg(long, value_name = "FILE")]
     regions: Option<PathBuf>,
     /// Write an HTML page to look through the images by score, with a threshold that can be moved. It is one file,
-    /// of about 11 KB an image (35 KB up to 200 images).
+    /// of about 12 KB an image (30 KB up to 200 images).
     #[arg(long, value_name = "FILE", conflicts_with = "watch")]
     report: Option<PathBuf>,
 }
