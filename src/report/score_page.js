@@ -163,7 +163,8 @@
   by("next").addEventListener("click", () => step(1));
   by("close").addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
-  dialog.addEventListener("keydown", (event) => {
+  window.addEventListener("keydown", (event) => {
+    if (!dialog.open) return;
     if (event.key === "ArrowLeft") step(-1);
     if (event.key === "ArrowRight") step(1);
   });

@@ -338,7 +338,7 @@ fn large() -> Markup {
                 h2 id="large-name" {}
                 button id="previous" type="button" { "previous" }
                 button id="next" type="button" { "next" }
-                button id="close" type="button" { "close" }
+                button id="close" type="button" autofocus { "close" }
             }
             div id="large-marks" class="marks" {}
             div id="large-pictures" {}

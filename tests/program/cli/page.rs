@@ -148,10 +148,15 @@ fn a_page_of_a_labelled_set_counts_false_alarms_and_misses() {
 
 #[test]
 fn a_page_has_a_file_of_its_own() {
-    let model = Path::new("none.safetensors");
+    let folder = tempfile::tempdir().unwrap();
+    let (images, model) = (folder.path().join("images"), Path::new("none.safetensors"));
+    fill(&images, 1);
+    let file = folder.path().join("p.html");
     let usage = |more: &[&str], needles: &[&str]| {
         fails(&run(["score", arg(model)].iter().chain(more)), 2, needles);
     };
     usage(&["--watch", "in", "--results", "r.csv", "--report", "p.html"], &["--watch", "--report"]);
-    usage(&["in", "--regions", "p.html", "--report", "./p.html"], &["give each its own"]);
+    usage(&[arg(&images), "--regions", arg(&file), "--report", arg(&file)], &["give each its own"]);
+    // A picture is not replaced by a page.
+    usage(&[arg(&images), "--report", arg(&images.join("000.png"))], &["an image that is there"]);
 }
