@@ -36,7 +36,7 @@
   const defects = labelled.filter((i) => i.defect).length, goods = labelled.length - defects;
 
   /* The text of a block of pictures is put together when the first of them is looked at. */
-  const blocks = document.querySelectorAll("script.pictures"), texts = [];
+  const blocks = document.querySelectorAll("script.thumbs"), texts = [];
   function source(image, overlay) {
     const block = Math.floor(image.index / data.block);
     texts[block] ??= blocks[block].textContent;

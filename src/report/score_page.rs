@@ -88,7 +88,7 @@ impl ScorePage {
         let write = |out: &mut dyn Write| {
             out.write_all(before.as_bytes())?;
             for images in order.chunks(BLOCK) {
-                out.write_all(b"<script type=\"text/plain\" class=\"pictures\">")?;
+                out.write_all(b"<script type=\"text/plain\" class=\"thumbs\">")?;
                 for PageImage { thumb, .. } in images {
                     out.write_all(STANDARD.encode(&thumb.picture).as_bytes())?;
                     out.write_all(STANDARD.encode(&thumb.overlay).as_bytes())?;

@@ -216,7 +216,7 @@ fn the_page_has_the_highest_score_first_and_holds_its_pictures() {
     ]);
     assert_eq!(serde_json::json!(lines), want);
     // The pictures follow each other, each with its overlay.
-    let (mut texts, mut decoded) = (inside("class=\"pictures\">"), Vec::new());
+    let (mut texts, mut decoded) = (inside("class=\"thumbs\">"), Vec::new());
     for line in data["images"].as_array().unwrap() {
         for length in [&line[6], &line[7]] {
             let (one, rest) = texts.split_at(length.as_u64().unwrap() as usize);

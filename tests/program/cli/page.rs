@@ -20,8 +20,11 @@ fn looked_at(page: &Path, fragment: &str) -> Option<String> {
     let dump = folder.path().join("dump.html");
     let mut child = Command::new(browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-extensions"])
-        .args(["--disable-background-networking", "--virtual-time-budget=3000", "--dump-dom"])
-        .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
+        .args(["--disable-background-networking", "--virtual-time-budget=3000", "--window-size=1400,2000"])
+        .args([
+            "--dump-dom".to_owned(),
+            format!("--user-data-dir={}", folder.path().join("profile").display()),
+        ])
         .arg(format!("file://{}#{fragment}", arg(page)))
         .stdout(std::fs::File::create(&dump).unwrap())
         .stderr(Stdio::null())
