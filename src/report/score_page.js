@@ -100,8 +100,9 @@
   function marks(image) {
     const found = anomalous(image), all = [make("span", { class: "score" }, number(image.score))];
     const kind = { true: "bad", false: "good", null: "none" }[found];
+    // A false alarm is a good image, a missed one a defect: no need to say both, and small cards lack the room.
+    if (wrong(image)) return [...all, make("span", { class: "pill wrong" }, words[wrong(image)])];
     all.push(make("span", { class: "pill " + kind }, verdict(image)));
-    if (wrong(image)) all.push(make("span", { class: "pill wrong" }, words[wrong(image)]));
     if (image.defect !== null) all.push(make("span", { class: "label" }, image.defect ? "defect" : "good"));
     return all;
   }
