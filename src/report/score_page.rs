@@ -59,16 +59,16 @@ pub struct ScorePage {
 
 /// What the page's script reads.
 #[derive(Serialize)]
-struct Data<'a> {
+struct Data {
     threshold: Option<f32>,
     block: usize,
     folders: Vec<String>,
-    images: Vec<Line<'a>>,
+    images: Vec<Line>,
 }
 
 /// Name, folder, score, whether it shows a defect, width, height, and how long the texts of picture and overlay
 /// are.
-type Line<'a> = (std::borrow::Cow<'a, str>, usize, Option<f32>, Option<bool>, u32, u32, usize, usize);
+type Line = (String, usize, Option<f32>, Option<bool>, u32, u32, usize, usize);
 
 impl ScorePage {
     /// Pixels that the longer side of pictures should have where there are so many: 320 of up to 200 images, 160
@@ -117,11 +117,11 @@ impl ScorePage {
         };
         let mut folders: BTreeMap<String, usize> = order.iter().map(|image| (folder(image), 0)).collect();
         folders.values_mut().enumerate().for_each(|(index, place)| *place = index);
-        let line = |image: &&'_ PageImage| -> Line<'_> {
+        let line = |image: &&PageImage| -> Line {
             let Thumb { width, height, ref picture, ref overlay } = image.thumb;
             let length = |jpeg: &[u8]| jpeg.len().div_ceil(3) * 4;
             (
-                image.path.file_name().unwrap_or_default().to_string_lossy().into_owned().into(),
+                image.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
                 folders.get(&folder(image)).copied().unwrap_or_default(),
                 Some(image.score).filter(|score| score.is_finite()),
                 image.defect,
@@ -143,11 +143,10 @@ impl ScorePage {
 
     /// The folder that all images lie below.
     fn root(&self) -> PathBuf {
-        let folders = self.images.iter().map(|image| image.path.parent().unwrap_or(Path::new("")));
+        let mut folders = self.images.iter().map(|image| image.path.parent().unwrap_or(Path::new("")));
         let common = |a: PathBuf, b: &Path| {
             a.components().zip(b.components()).take_while(|(x, y)| x == y).map(|(x, _)| x).collect()
         };
-        let mut folders = folders;
         folders.next().map_or_else(PathBuf::new, |first| folders.fold(first.to_owned(), common))
     }
 
