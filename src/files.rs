@@ -5,7 +5,7 @@
 
 use crate::{Error, Result};
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 /// Writes `bytes` to `path`, whole or not at all. A file that is there is replaced; the folder must exist.
@@ -24,6 +24,17 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes, Sync::System).map_err(|e| Error::io(path, "writing", e))
 }
 
+/// [`write_whole`] of what `write` writes, piece by piece, with the system's own error.
+pub(crate) fn write_whole_by(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let mut file = BufWriter::new(temporary(path)?);
+    write(&mut file)?;
+    let file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+    file.persist(path).map(drop).map_err(|e| e.error)
+}
+
 /// When a file counts as written.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Sync {
@@ -35,6 +46,16 @@ pub(crate) enum Sync {
 
 /// [`write_whole`] with the system's own error.
 pub(crate) fn replace(path: &Path, bytes: &[u8], sync: Sync) -> std::io::Result<()> {
+    let mut file = temporary(path)?;
+    file.write_all(bytes)?;
+    if sync == Sync::Disk {
+        file.as_file().sync_all()?;
+    }
+    file.persist(path).map(drop).map_err(|e| e.error)
+}
+
+/// A file in the folder of `path` that is gone unless it takes its name.
+fn temporary(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".softpatch-").suffix(".part");
@@ -45,12 +66,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], sync: Sync) -> std::io::Result<
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    if sync == Sync::Disk {
-        file.as_file().sync_all()?;
-    }
-    file.persist(path).map(drop).map_err(|e| e.error)
+    builder.tempfile_in(folder)
 }
 
 /// An empty file in `folder` that has no name and is gone with the program.

@@ -6,15 +6,15 @@ use crate::common::failure::Outcome;
 use crate::common::images::OnError;
 use crate::common::output::print;
 use crate::common::progress::{Bars, bar};
+use crate::common::report::fixed_range;
 use crate::eval::{Scored, figure, score_set};
-use crate::score::map_range;
 use softpatch::Error;
 use softpatch::data::synth::{Material, SynthOptions, generate};
 use softpatch::data::{DecodeOptions, TestSet, TrainSet, decode_file};
 use softpatch::detector::{Detector, Discriminator, FitOptions};
 use softpatch::eval::MetricSize;
 use softpatch::low_level::gpu::Device;
-use softpatch::report::{HtmlReport, SheetOptions, SheetRow, Verdict, contact_sheet, write_png};
+use softpatch::report::{SheetOptions, SheetRow, Verdict, contact_sheet, write_png};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Instant;
@@ -42,8 +42,6 @@ fn material(name: &str) -> Result<Material, String> {
 
 /// Share of defective training images.
 const CONTAMINATION: f32 = 0.1;
-/// Items of the page: each takes about half a megabyte.
-const PAGE_ITEMS: usize = 24;
 
 pub fn run(args: &Args, quiet: bool) -> Outcome {
     let started = Instant::now();
@@ -94,13 +92,11 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     print(&row("none (PatchCore)", plain.image_auroc, plain.pixel_auroc))?;
     print(&row("lof (SoftPatch)", figures.image_auroc, figures.pixel_auroc))?;
 
-    let order = order_of_show(&scored);
+    // One sound image and one of each kind of defect.
+    let order = order_of_show(&scored, args.material.defects().len() + 1);
     let rows = sheet_rows(&scored, &order)?;
     let info = detector.info();
-    let range = Some(map_range(info, &[]));
     let picture = out.join("demo.png");
-    // One sound image and one of each kind of defect.
-    let kinds = args.material.defects().len() + 1;
     let sheet = SheetOptions {
         title: format!(
             "softpatch on painted {}, {:.0} % of the training images defective",
@@ -108,40 +104,23 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
             CONTAMINATION * 100.0
         ),
         cell: 160,
-        range,
+        range: fixed_range(info),
         threshold: info.map_threshold(),
     };
-    write_png(&picture, &contact_sheet(&rows[..kinds.min(rows.len())], &sheet)?)?;
-    let page = out.join("report.html");
-    let pair = |key: &str, value: String| (key.to_owned(), value);
-    HtmlReport {
-        title: sheet.title,
-        settings: vec![
-            pair("discriminator", info.options.discriminator.to_string()),
-            pair("tau", info.options.tau.to_string()),
-            pair("lof-k", info.lof_k.unwrap_or(info.options.lof_k).to_string()),
-            pair("coreset-ratio", info.options.coreset_ratio.to_string()),
-            pair("bank rows", info.rows.to_string()),
-            pair("device", device.caps().adapter.clone()),
-        ],
-        metrics: vec![
-            pair("image AUROC", figure(figures.image_auroc)),
-            pair("pixel AUROC", figure(figures.pixel_auroc)),
-            pair("AUPRO@30", figure(figures.aupro)),
-            pair("image AUROC, none", figure(plain.image_auroc)),
-        ],
-        range,
-        threshold: info.map_threshold(),
-        items: rows,
-    }
-    .write(&page)?;
+    write_png(&picture, &contact_sheet(&rows, &sheet)?)?;
+    let file = out.join("report.html");
+    let model = out.join("lof.safetensors");
+    let mut page = scored.page(sheet.title, &model, &figures, info);
+    page.figures.push(("image AUROC, none".to_owned(), figure(plain.image_auroc)));
+    page.settings.push(("device".to_owned(), device.caps().adapter.clone()));
+    page.write(&file)?;
     print(&format!(
         "3. drew what was found\n     picture  {}\n     page     {}\n     data     {}\n     \
          model    {}\n{:.0} s in all\n",
         picture.display(),
-        page.display(),
+        file.display(),
         set.display(),
-        out.join("lof.safetensors").display(),
+        model.display(),
         started.elapsed().as_secs_f64()
     ))
 }
@@ -156,16 +135,19 @@ fn fit_and_score(
     let options = FitOptions { discriminator, ..FitOptions::default() };
     let train = TrainSet::open(set)?.source(DecodeOptions::default());
     let bars = Bars::new(quiet);
+    // The page is of the method.
+    let has_page = discriminator == Discriminator::Lof;
     let detector = Detector::fit(device, &embedded()?, &train, &options, &bars)?;
     detector.save(&out.join(format!("{discriminator}.safetensors")))?;
-    let scored = score_set(&detector, TestSet::open(set)?, OnError::Stop, MetricSize::Source, &bars)?;
+    let scored =
+        score_set(&detector, TestSet::open(set)?, OnError::Stop, MetricSize::Source, has_page, &bars)?;
     bars.finish();
     Ok((detector, scored))
 }
 
 /// Test images in the order in which they are shown: a good one, then the first of every kind of defect, then
 /// the second good one, and so on.
-fn order_of_show(scored: &Scored) -> Vec<usize> {
+fn order_of_show(scored: &Scored, most: usize) -> Vec<usize> {
     let mut seen = std::collections::HashMap::new();
     let mut order: Vec<(usize, Option<&String>, usize)> = Vec::new();
     for (index, item) in scored.set.items.iter().enumerate() {
@@ -174,7 +156,7 @@ fn order_of_show(scored: &Scored) -> Vec<usize> {
         *turn += 1;
     }
     order.sort();
-    order.into_iter().map(|(_, _, index)| index).take(PAGE_ITEMS).collect()
+    order.into_iter().map(|(_, _, index)| index).take(most).collect()
 }
 
 fn sheet_rows(scored: &Scored, order: &[usize]) -> Outcome<Vec<SheetRow>> {

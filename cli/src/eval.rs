@@ -4,14 +4,16 @@ use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
 use crate::common::failure::{Outcome, print_error};
 use crate::common::images::{Files, OnError};
-use crate::common::output::{print, print_json};
+use crate::common::output::{check_output_file, print, print_json};
 use crate::common::progress::Bars;
+use crate::common::report::{page, thumb};
 use crate::common::set::{SetArgs, end};
 use serde::Serialize;
 use softpatch::Error;
-use softpatch::data::{ImageSource, TestSet};
-use softpatch::detector::{Detector, Progress, Score, Want};
+use softpatch::data::{ImageSource, TestItem, TestSet};
+use softpatch::detector::{Detector, ModelInfo, Progress, Score, Want};
 use softpatch::eval::{Item, Mask, Masks, MetricMap, MetricMaps, MetricSize, Report, Seen, evaluate};
+use softpatch::report::{PageImage, ScorePage, Thumb, framed};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +39,11 @@ pub struct Args {
     /// does not look at), frame (what it looks at, as published programs do), a side or WIDTHxHEIGHT.
     #[arg(long, value_name = "SIZE", default_value = "source")]
     metric_size: MetricSize,
+    /// Write an HTML page to look through the images by score, with a threshold that can be moved, what it would
+    /// miss and its false alarms, and the ROC curve. It is one file, of about 12 KB an image (30 KB up to 200
+    /// images).
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// One JSON document instead of a table.
     #[arg(long)]
     json: bool,
@@ -53,6 +60,8 @@ pub struct Scored {
     /// The map of each.
     pub maps: Vec<MetricMap>,
     pub masks: Vec<Option<Mask>>,
+    /// What a page shows of each; empty where there is none.
+    pub thumbs: Vec<Thumb>,
     /// Images and masks that could not be used.
     pub skipped: usize,
 }
@@ -70,13 +79,21 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     let bars = Bars::new(quiet);
     let set = TestSet::open_with(&args.dataset, &args.set.options())?;
     args.set.folder.say(&args.dataset, &set.left_out, &bars)?;
+    args.report.as_deref().map_or(Ok(()), check_output_file)?;
     let detector = open_model(&args.model, &args.weights, &args.device)?;
-    let scored = score_set(&detector, set, args.set.on_error, args.metric_size, &bars)?;
+    let has_page = args.report.is_some();
+    let scored = score_set(&detector, set, args.set.on_error, args.metric_size, has_page, &bars)?;
     bars.finish();
     let mut figures = scored.figures()?;
     figures.all.notes.extend(scored.set.notes.iter().cloned());
     figures.all.notes.extend(scored.set.missing_masks());
     let empty = scored.empty_class(&args.dataset);
+    let (skipped, notes) = (scored.skipped, figures.all.notes.clone());
+    if let Some(file) = &args.report {
+        let mut page = scored.page("Evaluation".to_owned(), &args.model, &figures.all, detector.info());
+        page.notes.extend(notes);
+        page.write(file)?;
+    }
     if args.json {
         print_json(&figures)?;
     } else {
@@ -88,15 +105,16 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     if let Some(error) = empty {
         return Err(error.into());
     }
-    end(scored.skipped, "the figures are of the set")
+    end(skipped, "the figures are of the set")
 }
 
-/// Scores a test set and reads its masks.
+/// Scores a test set and reads its masks; `has_page` keeps what a page shows of each image.
 pub fn score_set(
     detector: &Detector,
     mut set: TestSet,
     on_error: OnError,
     size: MetricSize,
+    has_page: bool,
     bars: &Bars,
 ) -> Outcome<Scored> {
     let info = detector.info();
@@ -110,17 +128,29 @@ pub fn score_set(
     masks.bad.iter().for_each(|error| bars.suspend(|| print_error(error)));
     set.notes.append(&mut masks.notes);
     let mut skipped = masks.bad.len();
-    let files = Files::new(set.items.iter().map(|i| i.path.clone()).collect(), info, false, on_error);
+    let files = Files::new(set.items.iter().map(|i| i.path.clone()).collect(), info, has_page, on_error);
     let (mut scores, mut kept) = (Vec::with_capacity(files.len()), Vec::with_capacity(files.len()));
     let mut metric = MetricMaps::new(detector.device(), info.grid, framing, size, detector.cover())?;
-    let mut maps = Vec::with_capacity(files.len());
+    let (mut maps, mut thumbs) = (Vec::with_capacity(files.len()), Vec::new());
     detector.score_source(&files, Want::Scores, bars, |index, score| {
         let error = files.take_error(index);
         kept.push(error.is_none());
+        let picture = files.take_picture(index);
         match error {
             Some(error) => bars.suspend(|| print_error(&error)),
             None => {
-                maps.push(metric.run(&score.patches, files.size(index)?)?);
+                let map = metric.run(&score.patches, files.size(index)?)?;
+                if let Some(mut picture) = picture {
+                    if size == MetricSize::Frame {
+                        picture = framed(&picture, framing)?;
+                    }
+                    let mask = set.items[index].mask.as_ref().and_then(|path| masks.masks.get(path));
+                    let [rows, columns] = map.size;
+                    let truth = mask.map(|mask| mask.pixels.as_slice());
+                    let drawn = thumb(&picture, (&map.map, [columns, rows]), truth, info, files.len())?;
+                    thumbs.push(drawn);
+                }
+                maps.push(map);
                 scores.push(score);
             }
         }
@@ -130,7 +160,7 @@ pub fn score_set(
     let mut left = kept.iter();
     set.items.retain(|_| left.next() == Some(&true));
     let masks = set.items.iter().map(|i| masks.masks.get(i.mask.as_ref()?).cloned()).collect();
-    let mut scored = Scored { set, scores, maps, masks, skipped };
+    let mut scored = Scored { set, scores, maps, masks, thumbs, skipped };
     scored.leave_out_ignored();
     Ok(scored)
 }
@@ -183,7 +213,33 @@ impl Scored {
         retain(&mut self.scores, &kept);
         retain(&mut self.maps, &kept);
         retain(&mut self.masks, &kept);
+        retain(&mut self.thumbs, &kept);
         self.set.notes.push(format!("{gone} defects lie wholly in what is not looked at, and do not count"));
+    }
+
+    /// The page of it, which takes the pictures.
+    pub fn page(self, title: String, model: &Path, figures: &Report, info: &ModelInfo) -> ScorePage {
+        let all = self.set.items.into_iter().zip(&self.scores).zip(self.thumbs);
+        let image = |((item, score), thumb): ((TestItem, &Score), Thumb)| PageImage {
+            defect: Some(item.is_defect()),
+            path: item.path,
+            score: score.score,
+            thumb,
+        };
+        let named = [
+            ("image AUROC", figures.image_auroc),
+            ("image AP", figures.image_ap),
+            ("best image F1", figures.image_f1),
+            ("pixel AUROC", figures.pixel_auroc),
+            ("pixel AP", figures.pixel_ap),
+            ("AUPRO at 30 %", figures.aupro),
+        ];
+        ScorePage {
+            figures: named.iter().map(|(name, value)| ((*name).to_owned(), figure(*value))).collect(),
+            has_truth: self.masks.iter().any(Option::is_some),
+            images: all.map(image).collect(),
+            ..page(title, model, info)
+        }
     }
 
     /// All figures.

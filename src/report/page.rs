@@ -6,6 +6,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("page.css");
 
+const NOTHING_ELSE: &str =
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
+
 /// A page that is one file: `header` below the title, then `body`.
 pub(crate) fn page(title: &str, style: &str, header: &Markup, body: &Markup) -> String {
     let page = html! {
@@ -13,6 +16,8 @@ pub(crate) fn page(title: &str, style: &str, header: &Markup, body: &Markup) -> 
         html lang="en" {
             head {
                 meta charset="utf-8";
+                // Whatever a page shows, it loads nothing from elsewhere.
+                meta http-equiv="Content-Security-Policy" content=(NOTHING_ELSE);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (title) }
                 style { (PreEscaped(STYLE)) (PreEscaped(style)) }

@@ -17,7 +17,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    pub(super) const fn name(self) -> &'static str {
+    const fn name(self) -> &'static str {
         match self {
             Self::Normal => "normal",
             Self::Anomalous => "defect",
@@ -81,13 +81,13 @@ const CAPTION: u32 = 44;
 const LEGEND: u32 = 62;
 
 /// The lowest and highest finite value of all maps; (0, 1) where there is none.
-pub(super) fn range_of(rows: &[SheetRow]) -> (f32, f32) {
+fn range_of(rows: &[SheetRow]) -> (f32, f32) {
     let values = rows.iter().flat_map(|row| row.map.iter().copied()).filter(|v| v.is_finite());
     let (lo, hi) = values.fold((f32::MAX, f32::MIN), |(lo, hi), v| (lo.min(v), hi.max(v)));
     if lo <= hi { (lo, hi) } else { (0.0, 1.0) }
 }
 
-pub(super) fn check_row(row: &SheetRow) -> Result<()> {
+fn check_row(row: &SheetRow) -> Result<()> {
     let named = |e: Error| match e {
         Error::InvalidImage(reason) => Error::InvalidImage(format!("{}: {reason}", row.title)),
         other => other,
@@ -105,7 +105,7 @@ pub(super) fn check_row(row: &SheetRow) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn mask_image(mask: &[bool], width: u32, height: u32) -> OwnedImage {
+fn mask_image(mask: &[bool], width: u32, height: u32) -> OwnedImage {
     OwnedImage { width, height, pixels: mask.iter().flat_map(|&m| [if m { 255 } else { 0 }; 3]).collect() }
 }
 

@@ -9,6 +9,7 @@ pub mod images;
 pub mod interrupt;
 pub mod output;
 pub mod progress;
+pub mod report;
 pub mod set;
 pub mod settings;
 pub mod sizes;

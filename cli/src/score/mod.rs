@@ -7,14 +7,13 @@ mod places;
 mod rows;
 mod watch;
 
-pub use outputs::map_range;
-
 use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
 use crate::common::failure::{Failure, Outcome, print_error};
 use crate::common::images::{Files, OnError};
 use crate::common::output::{print, print_json};
 use crate::common::progress::Bars;
+use crate::common::report::page;
 use crate::common::set::{FolderArgs, TakeArgs};
 use crate::common::sizes::count;
 use outputs::{OutputArgs, Outputs, Targets, regions_csv};
@@ -23,6 +22,7 @@ use serde::Serialize;
 use softpatch::Error;
 use softpatch::data::{Dataset, Layout, Listing};
 use softpatch::detector::{Detector, Progress};
+use softpatch::report::{PageImage, ScorePage};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -144,11 +144,13 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         images: Vec::new(),
         errors: Vec::new(),
     };
+    let mut shown = Vec::new();
     print_header(format, width)?;
     let scoring = Scoring { detector: &detector, files: &files, outputs: &outputs, targets: &targets };
     scoring.run(format, &bars, |scored| {
         match scored {
-            Scored::Row(row) => {
+            Scored::Row(row, image) => {
+                shown.extend(image);
                 match format {
                     Format::Table => bars.suspend(|| print(&row.line(width)))?,
                     Format::Csv => bars.suspend(|| print(&row.csv()))?,
@@ -169,6 +171,11 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         let text =
             regions_csv(images.map(|row| (row.path.as_str(), row.regions.as_deref().unwrap_or_default())));
         softpatch::files::write_whole(file, text.as_bytes())?;
+    }
+    if let Some(file) = outputs.report() {
+        let mut page = ScorePage { images: shown, ..page("Scores".to_owned(), &args.model, info) };
+        page.notes.extend(document.errors.iter().map(|bad| format!("Not scored: {}", bad.error)));
+        page.write(file)?;
     }
     if format == Format::Json {
         print_json(&document)?;
@@ -206,7 +213,8 @@ fn summary(detector: &Detector, rows: &[Row]) -> String {
 
 /// What became of a file.
 enum Scored {
-    Row(Row),
+    /// With what the page shows of it.
+    Row(Row, Option<PageImage>),
     Damaged(Damaged, Error),
 }
 
@@ -230,12 +238,18 @@ impl Scoring<'_> {
             let scored = match files.take_error(index) {
                 Some(error) => Scored::Damaged(Damaged { path, error: error.to_string() }, error),
                 None => {
-                    outputs.write(&targets[index], picture.as_ref(), &score, detector.info())?;
-                    let regions = match detector.info().map_threshold() {
+                    let info = detector.info();
+                    outputs.write(&targets[index], picture.as_ref(), &score, info)?;
+                    let thumb = outputs.thumb(picture.as_ref(), &score, info, files.paths().len())?;
+                    let image = thumb.map(|thumb| {
+                        let path = files.paths()[index].clone();
+                        PageImage { path, score: score.score, defect: None, thumb }
+                    });
+                    let regions = match info.map_threshold() {
                         Some(_) if outputs.finds_regions(told) => Some(detector.regions(&score)?),
                         _ => None,
                     };
-                    Scored::Row(Row::new(path, &score, regions, &targets[index]))
+                    Scored::Row(Row::new(path, &score, regions, &targets[index]), image)
                 }
             };
             f(scored).map_err(|failure| {

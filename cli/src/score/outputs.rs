@@ -4,10 +4,11 @@ use super::places::{Places, create_folder};
 use crate::common::failure::{Failure, Outcome};
 use crate::common::output::{check_output_file, csv_line};
 use crate::common::progress::Bars;
+use crate::common::report::{map_range, thumb};
 use crate::common::sizes::count;
 use softpatch::data::OwnedImage;
 use softpatch::detector::{ModelInfo, Progress, Region, Score, Want};
-use softpatch::report::{MapFormat, overlay, write_map, write_mask_png, write_png};
+use softpatch::report::{MapFormat, Thumb, overlay, write_map, write_mask_png, write_png};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,6 +39,10 @@ pub struct OutputArgs {
     /// Write the connected areas that pass the pixel threshold to this CSV file, a line each.
     #[arg(long, value_name = "FILE")]
     regions: Option<PathBuf>,
+    /// Write an HTML page to look through the images by score, with a threshold that can be moved. It is one file,
+    /// of about 12 KB an image (30 KB up to 200 images).
+    #[arg(long, value_name = "FILE", conflicts_with = "watch")]
+    report: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -67,6 +72,7 @@ pub struct Outputs {
     places: Vec<(Kind, Places)>,
     format: Format,
     regions: Option<PathBuf>,
+    report: Option<PathBuf>,
     /// Maps with values that their file cannot hold.
     cut: AtomicUsize,
 }
@@ -97,24 +103,29 @@ impl OutputArgs {
             }
             places.push((kind, if keep { new.keeping() } else { new }));
         }
-        if let Some(file) = &self.regions {
+        for file in [&self.regions, &self.report].into_iter().flatten() {
             check_output_file(file)?;
         }
-        let (format, regions) = (self.map_format, self.regions.clone());
-        Ok(Outputs { places, format, regions, cut: AtomicUsize::new(0) })
+        let same = |a: &PathBuf, b: &PathBuf| std::path::absolute(a).ok() == std::path::absolute(b).ok();
+        if self.regions.as_ref().zip(self.report.as_ref()).is_some_and(|(a, b)| same(a, b)) {
+            return Err(Failure::Usage("--regions and --report name one file; give each its own".into()));
+        }
+        let (format, regions, report) = (self.map_format, self.regions.clone(), self.report.clone());
+        Ok(Outputs { places, format, regions, report, cut: AtomicUsize::new(0) })
     }
 }
 
 impl Outputs {
     /// Whether the pictures are drawn on.
     pub fn draws(&self) -> bool {
-        self.places.iter().any(|(kind, _)| *kind == Kind::Heatmap)
+        self.report.is_some() || self.places.iter().any(|(kind, _)| *kind == Kind::Heatmap)
     }
 
     /// What is to be computed of the images; `told` says whether results are, in full.
     pub fn want(&self, told: bool) -> Want {
         // Nobody sees the map in lines of text.
-        if told || self.regions.is_some() || !self.places.is_empty() { Want::Source } else { Want::Scores }
+        let files = self.regions.is_some() || self.report.is_some() || !self.places.is_empty();
+        if told || files { Want::Source } else { Want::Scores }
     }
 
     /// Whether regions are looked for; `told` as in [`Outputs::want`].
@@ -125,6 +136,23 @@ impl Outputs {
     /// The file of regions.
     pub fn regions(&self) -> Option<&Path> {
         self.regions.as_deref()
+    }
+
+    /// The page.
+    pub fn report(&self) -> Option<&Path> {
+        self.report.as_deref()
+    }
+
+    /// What the page shows of an image, one of so many; none where there is no page.
+    pub fn thumb(
+        &self,
+        picture: Option<&OwnedImage>,
+        score: &Score,
+        info: &ModelInfo,
+        images: usize,
+    ) -> softpatch::Result<Option<Thumb>> {
+        let picture = picture.filter(|_| self.report.is_some());
+        picture.map(|picture| thumb(picture, (&score.map, score.size), None, info, images)).transpose()
     }
 
     /// Looks at what the model of `info` has for it, says what it lacks, and makes the folders.
@@ -233,14 +261,6 @@ impl Targets {
             Kind::Map => &mut self.map,
             Kind::Mask => &mut self.mask,
         }
-    }
-}
-
-/// Map values that are drawn coldest and hottest: fixed for a model, so that pictures can be compared.
-pub fn map_range(info: &ModelInfo, map: &[f32]) -> (f32, f32) {
-    match info.map_threshold() {
-        Some(threshold) if threshold > 0.0 => (0.3 * threshold, 2.5 * threshold),
-        _ => (0.0, map.iter().copied().fold(f32::MIN_POSITIVE, f32::max)),
     }
 }
 

@@ -310,7 +310,7 @@ impl Watch<'_> {
                 continue;
             }
             let line = match &scored {
-                Scored::Row(row) => row.csv_of_watch(),
+                Scored::Row(row, _) => row.csv_of_watch(),
                 // Gone before it was read.
                 Scored::Damaged(..) if now.is_none() => continue,
                 Scored::Damaged(..) if !file.last_chance => {
@@ -319,7 +319,7 @@ impl Watch<'_> {
                 }
                 Scored::Damaged(damaged, _) => damaged.csv_of_watch(),
             };
-            if let (Some(to), Scored::Row(row)) = (self.outputs.regions(), &scored) {
+            if let (Some(to), Scored::Row(row, _)) = (self.outputs.regions(), &scored) {
                 append_regions(to, &row.path, row.regions.as_deref().unwrap_or_default())?;
             }
             let path = file.path.strip_prefix(self.folder).unwrap_or(&file.path).to_owned();
@@ -332,7 +332,7 @@ impl Watch<'_> {
 
     fn show(&mut self, scored: Scored, format: Format) -> Outcome {
         match scored {
-            Scored::Row(row) => {
+            Scored::Row(row, _) => {
                 self.scored += 1;
                 self.anomalous += usize::from(row.anomalous == Some(true));
                 match format {

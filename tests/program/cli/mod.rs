@@ -5,6 +5,8 @@ mod bad;
 mod data;
 mod fit;
 mod layouts;
+#[cfg(unix)]
+mod page;
 mod region;
 mod score;
 mod sets;
