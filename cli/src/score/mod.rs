@@ -235,7 +235,12 @@ impl Scoring<'_> {
                         Some(_) if outputs.finds_regions(told) => Some(detector.regions(&score)?),
                         _ => None,
                     };
-                    Scored::Row(Row::new(path, &score, regions, &targets[index]))
+                    Scored::Row(Row::new(
+                        path,
+                        (&score, detector.calibrated(score.score)),
+                        regions,
+                        &targets[index],
+                    ))
                 }
             };
             f(scored).map_err(|failure| {

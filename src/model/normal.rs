@@ -1,0 +1,123 @@
+//! Tail of the normal distribution, and of binomial counts: what intervals and extrapolations need.
+
+use std::f64::consts::PI;
+
+/// Past it the tail's probability is below what `f64` holds.
+const FAR: f64 = 37.0;
+
+/// Probability that a standard normal value passes `z`: for small `z` by the series of Marsaglia (Evaluating the
+/// Normal Distribution, 2004), for large by Laplace's continued fraction.
+pub(super) fn upper_tail(z: f64) -> f64 {
+    let density = (-z * z / 2.0).exp() / (2.0 * PI).sqrt();
+    if z > 4.0 {
+        return density / (1..=80).rev().fold(z, |below, i| z + f64::from(i) / below);
+    }
+    if z < -4.0 {
+        return 1.0 - upper_tail(-z);
+    }
+    let (mut term, mut sum) = (z, z);
+    for i in 1..100 {
+        term *= z * z / f64::from(2 * i + 1);
+        sum += term;
+    }
+    0.5 - density * sum
+}
+
+/// The value that a standard normal one passes with probability `p`, in (0, 1).
+pub(super) fn upper_point(p: f64) -> f64 {
+    falling_root([-FAR, FAR], |z| upper_tail(z) - p)
+}
+
+/// Where a falling function is 0, in `[low, high]`.
+fn falling_root([mut low, mut high]: [f64; 2], f: impl Fn(f64) -> f64) -> f64 {
+    for _ in 0..100 {
+        let middle = f64::midpoint(low, high);
+        if f(middle) > 0.0 {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    f64::midpoint(low, high)
+}
+
+/// Probability of fewer than `k` of `n` independent events of probability `p`.
+fn fewer(k: usize, n: usize, p: f64) -> f64 {
+    let (yes, no) = (p.ln(), (-p).ln_1p());
+    let mut choose = 0.0;
+    let mut sum = 0.0;
+    for j in 0..k {
+        if j > 0 {
+            choose += ((n + 1 - j) as f64 / j as f64).ln();
+        }
+        sum += (choose + j as f64 * yes + (n - j) as f64 * no).exp();
+    }
+    sum.min(1.0)
+}
+
+/// What the share of a population above the `k`-th largest of `n` independent draws lies in, with probability
+/// 0.95, both sides alike: that share has the Beta distribution of `k` and `n + 1 - k`. `k` is 1 to `n`.
+pub(super) fn share_above(k: usize, n: usize) -> [f64; 2] {
+    // The share is at most p where at least k of n uniform draws are.
+    [0.975, 0.025].map(|q| falling_root([0.0, 1.0], |p| fewer(k, n, p) - q))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(found: f64, want: f64, relative: f64) {
+        assert!((found / want - 1.0).abs() < relative, "{found} {want}");
+    }
+
+    /// Values of SciPy 1.17: `norm.sf`, `norm.isf`, `beta.ppf`.
+    #[test]
+    fn values_of_scipy() {
+        for (z, p) in [
+            (0.0, 0.5),
+            (1.0, 0.15865525393145707),
+            (-2.0, 0.9772498680518208),
+            (3.9999, 3.1684647437786236e-05),
+            (4.0001, 3.1657880498218986e-05),
+            (8.0, 6.220960574271785e-16),
+        ] {
+            close(upper_tail(z), p, 1e-9);
+        }
+        close(upper_point(0.01), 2.3263478740408408, 1e-9);
+        close(upper_point(1e-9), 5.997807015007687, 1e-9);
+        for (k, n, want) in [
+            (1, 99, [0.00025570294180198476, 0.036576028888899836]),
+            (5, 99, [0.016_426_9, 0.099_3]),
+            (1, 1, [0.025, 0.975]),
+        ] {
+            let found = share_above(k, n);
+            close(found[0], want[0], 2e-2);
+            close(found[1], want[1], 2e-2);
+        }
+        // The largest of n: 1 - q^(1/n).
+        for n in [20, 500, 5000] {
+            let [low, high] = share_above(1, n);
+            close(low, 1.0 - 0.975_f64.powf(1.0 / n as f64), 1e-9);
+            close(high, 1.0 - 0.025_f64.powf(1.0 / n as f64), 1e-9);
+        }
+    }
+
+    /// What the interval promises: of draws whose distribution is known, it holds the true share in 95 of 100.
+    #[test]
+    fn the_interval_covers() {
+        use rand::{Rng, SeedableRng};
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
+        let (n, k, runs) = (60, 3, 4000);
+        let [low, high] = share_above(k, n);
+        let mut held = 0;
+        for _ in 0..runs {
+            let mut draws: Vec<f64> = (0..n).map(|_| rng.random()).collect();
+            draws.sort_by(f64::total_cmp);
+            let share = 1.0 - draws[n - k];
+            held += usize::from((low..=high).contains(&share));
+        }
+        let held = held as f64 / runs as f64;
+        // Three deviations of the count.
+        assert!((held - 0.95).abs() < 0.0104, "{held}");
+    }
+}
