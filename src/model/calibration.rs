@@ -80,3 +80,40 @@ fn percent(share: f64) -> String {
     let text = format!("{percent:.digits$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_where_a_threshold_comes_from() {
+        let measured = Calibration {
+            target_fpr: 0.01,
+            source: Source::Training,
+            rule: Rule::OrderStatistic,
+            good: 207,
+            left_out: 2,
+            interval: Some([0.0012, 0.0268]),
+        };
+        assert_eq!(
+            measured.to_string(),
+            "for false alarms of 1 % from 207 training pictures (2 more score like defects and are left out), true rate \
+             0.12 to 2.7 % with 95 % confidence"
+        );
+        let guessed = Calibration {
+            source: Source::Labelled,
+            rule: Rule::Extrapolated,
+            left_out: 0,
+            interval: None,
+            ..measured
+        };
+        assert_eq!(
+            guessed.to_string(),
+            "for false alarms of 1 % from 207 good pictures, extrapolated: it takes 99 to measure it"
+        );
+        let json = serde_json::to_string(&guessed).unwrap();
+        assert!(json.contains(r#""source":"labelled","rule":"extrapolated""#), "{json}");
+        assert_eq!(serde_json::from_str::<Calibration>(&json).unwrap(), guessed);
+        assert_eq!([0.1, 0.05, 0.0001, 0.5, 0.123].map(percent), ["10", "5", "0.01", "50", "12"]);
+    }
+}

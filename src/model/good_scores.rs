@@ -115,3 +115,116 @@ impl GoodScores {
         ((i as f64 + part.max(0.0)) / places) as f32
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Calibration;
+    use rand::{Rng, SeedableRng};
+
+    /// Scores whose logarithms are normal with centre 1 and deviation 0.3.
+    fn draws(rng: &mut rand_chacha::ChaCha8Rng, n: usize) -> Vec<f32> {
+        (0..n).map(|_| (1.0 + 0.3 * upper_point(rng.random_range(1e-12..1.0))).exp() as f32).collect()
+    }
+
+    fn rng(seed: u64) -> rand_chacha::ChaCha8Rng {
+        rand_chacha::ChaCha8Rng::seed_from_u64(seed)
+    }
+
+    #[test]
+    fn the_threshold_is_the_kth_largest() {
+        let scores: Vec<f32> = (1..=99).map(|i| i as f32).collect();
+        let good = GoodScores::new(&scores).unwrap();
+        for (target, threshold) in [(0.01, 99.0), (0.05, 95.0), (0.0599, 95.0), (0.1, 90.0), (0.5, 50.0)] {
+            let (found, interval) = good.threshold(target);
+            assert_eq!(found, threshold, "{target}");
+            let [low, high] = interval.unwrap();
+            let k = (100.0 - threshold) as f64 / 100.0;
+            assert!(low < k && k < high, "{target}");
+        }
+        assert_eq!(good.threshold(0.009).1, None);
+        assert_eq!([0.01, 0.05, 0.5, 0.003].map(Calibration::needed), [99, 19, 1, 333]);
+    }
+
+    /// Of draws alike, as many pass the threshold as is wanted at most, and the interval holds the true share.
+    #[test]
+    fn rates_are_as_wanted() {
+        let mut rng = rng(3);
+        for (n, target) in [(60, 0.05), (40, 0.1), (200, 0.01)] {
+            let (mut mean, mut held, runs) = (0.0, 0, 1500);
+            for _ in 0..runs {
+                let (threshold, interval) = GoodScores::new(&draws(&mut rng, n)).unwrap().threshold(target);
+                let true_rate = upper_tail((f64::from(threshold).ln() - 1.0) / 0.3);
+                mean += true_rate / f64::from(runs);
+                let [low, high] = interval.unwrap();
+                held += i32::from((low..=high).contains(&true_rate));
+            }
+            let k = (target * (n + 1) as f64).floor();
+            let expected = k / (n + 1) as f64;
+            // Four deviations of the mean of Beta values.
+            let error = 4.0 * (expected / (n + 2) as f64 / f64::from(runs)).sqrt();
+            assert!((mean - expected).abs() < error, "{n} {target}: {mean} for {expected}");
+            assert!((f64::from(held) / f64::from(runs) - 0.95).abs() < 0.0225, "{n} {target}: {held}");
+        }
+    }
+
+    /// With too few for a rate, the threshold lies above them all, and nearer to the truth than a factor of 4 of the
+    /// rate, where logarithms are normal.
+    #[test]
+    fn too_few_are_extrapolated() {
+        let mut rng = rng(5);
+        let (mut rates, runs) = (Vec::new(), 400);
+        for _ in 0..runs {
+            let scores = draws(&mut rng, 40);
+            let (threshold, interval) = GoodScores::new(&scores).unwrap().threshold(0.002);
+            assert!(interval.is_none() && scores.iter().all(|s| *s < threshold));
+            rates.push(upper_tail((f64::from(threshold).ln() - 1.0) / 0.3));
+        }
+        let middle = median(rates);
+        assert!((0.0005..0.008).contains(&middle), "{middle}");
+    }
+
+    #[test]
+    fn outliers_are_left_out_and_others_are_not() {
+        let mut scores = draws(&mut rng(9), 300);
+        let few = outliers(&scores).iter().filter(|o| **o).count();
+        assert!(few <= 2, "{few} of 300");
+        // Of a tenth that is defective, all are found.
+        scores.iter_mut().step_by(10).for_each(|s| *s = 15.0 + *s);
+        let found = outliers(&scores);
+        assert!(found.iter().step_by(10).all(|o| *o));
+        assert!(outliers(&[]).is_empty() && outliers(&[2.0; 5]) == [false; 5]);
+    }
+
+    #[test]
+    fn shares_rise_and_meet_the_thresholds() {
+        let scores = draws(&mut rng(11), 49);
+        let good = GoodScores::new(&scores).unwrap();
+        assert_eq!(good.share_below(0.0), 0.0);
+        let mut last = 0.0;
+        for i in 0..3000 {
+            let share = good.share_below(i as f32 * 0.01);
+            assert!((last..=1.0).contains(&share), "{i}: {share} after {last}");
+            last = share;
+        }
+        assert!(last > 0.9999 && good.share_below(f32::INFINITY) == 1.0);
+        // Measured rates and extrapolated ones alike.
+        for target in [0.5, 0.1, 0.02, 0.01, 0.001] {
+            let share = f64::from(good.share_below(good.threshold(target).0));
+            assert!((share - (1.0 - target)).abs() < 1e-4, "{target}: {share}");
+        }
+        // Scores of one picture far from all others do not break the tail.
+        let far = GoodScores::new(&[1.0, 1.1, 1.2, 1.3, 1e30]).unwrap();
+        assert!(far.threshold(0.01).0 > 1e30 && far.share_below(2e30) > far.share_below(1e30));
+    }
+
+    #[test]
+    fn without_a_spread_nothing_follows() {
+        for (scores, says) in
+            [(&[1.0, 2.0][..], "there are 2"), (&[2.0, 2.0, 2.0, 7.0], "more than half of the 4")]
+        {
+            let why = GoodScores::new(scores).unwrap_err();
+            assert!(why.contains(says), "{why}");
+        }
+    }
+}

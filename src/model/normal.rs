@@ -70,29 +70,29 @@ mod tests {
         assert!((found / want - 1.0).abs() < relative, "{found} {want}");
     }
 
-    /// Values of SciPy 1.17: `norm.sf`, `norm.isf`, `beta.ppf`.
+    /// Values of the C library's `erfc`, and of binomial sums in decimal numbers of 60 digits.
     #[test]
-    fn values_of_scipy() {
+    fn values_are_those_of_others() {
         for (z, p) in [
             (0.0, 0.5),
             (1.0, 0.15865525393145707),
             (-2.0, 0.9772498680518208),
-            (3.9999, 3.1684647437786236e-05),
-            (4.0001, 3.1657880498218986e-05),
-            (8.0, 6.220960574271785e-16),
+            (3.9999, 3.1684627532635566e-5),
+            (4.0001, 3.165786148681346e-5),
+            (8.0, 6.220960574271819e-16),
         ] {
             close(upper_tail(z), p, 1e-9);
         }
         close(upper_point(0.01), 2.3263478740408408, 1e-9);
         close(upper_point(1e-9), 5.997807015007687, 1e-9);
         for (k, n, want) in [
-            (1, 99, [0.00025570294180198476, 0.036576028888899836]),
-            (5, 99, [0.016_426_9, 0.099_3]),
-            (1, 1, [0.025, 0.975]),
+            (1, 99, [0.000_255_702_736_665_961_5, 0.036_575_744_983_478_944]),
+            (5, 99, [0.016_599_911_329_843_484, 0.100_227_906_568_749_36]),
+            (30, 299, [0.068_724_315_599_374_09, 0.136_319_325_721_882_85]),
         ] {
             let found = share_above(k, n);
-            close(found[0], want[0], 2e-2);
-            close(found[1], want[1], 2e-2);
+            close(found[0], want[0], 1e-9);
+            close(found[1], want[1], 1e-9);
         }
         // The largest of n: 1 - q^(1/n).
         for n in [20, 500, 5000] {
