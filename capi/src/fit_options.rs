@@ -88,8 +88,8 @@ pub struct softpatch_fit_options {
     /// Mask file of any size that is laid over every image: only what is white is learned and scored; the model keeps
     /// it. Null: all of every image.
     pub roi: *const c_char,
-    /// Share of good images that the thresholds let pass for anomalous, 0.0001 to 0.5; 0: none is asked for, and
-    /// thresholds lie three deviations above the median of training images.
+    /// Share of good images that the thresholds let pass for anomalous, 0.0001 to 0.5; 0: none is asked for,
+    /// and thresholds lie three deviations above the median of training images.
     pub target_fpr: f64,
 }
 

@@ -72,8 +72,8 @@ pub struct Args {
     device: DeviceArgs,
 }
 
-/// What a bench decides itself: methods stand for discriminators and weights, seeds are counted. Its figures know no
-/// threshold.
+/// What a bench decides itself: methods stand for discriminators and weights, seeds are counted. Its figures
+/// know no threshold.
 #[derive(Clone, Debug, Default)]
 struct InBench;
 

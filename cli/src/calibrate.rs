@@ -36,8 +36,8 @@ pub struct Args {
     model: PathBuf,
     /// Folder of good pictures, or of a labelled data set.
     dir: PathBuf,
-    /// False-alarm rate: the share of good pictures that may be called anomalous, 0.0001 to 0.5 [default: what
-    /// the model was fitted for, else 0.05].
+    /// False-alarm rate: the share of good pictures that may be called anomalous, 0.0001 to 0.5 [default:
+    /// what the model was fitted for, else 0.05].
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     target_fpr: Option<f64>,
     /// Model file to write; without it, MODEL is replaced.

@@ -90,8 +90,9 @@ impl MemoryBank {
         Ok(bank)
     }
 
-    /// Brings its first `rows` rows to a device, `rows` at least 1: where they were chosen one after the other, those
-    /// lie far from each other. A row's distance from a query is the same in every bit as in the whole bank.
+    /// Brings its first `rows` rows to a device, `rows` at least 1: where they were chosen one after the
+    /// other, those lie far from each other. A row's distance from a query is the same in every bit as in the
+    /// whole bank.
     ///
     /// # Errors
     /// As [`Bank::new`].

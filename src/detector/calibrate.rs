@@ -13,9 +13,9 @@ use crate::{Error, Result};
 /// Images that are named where several are meant.
 const NAMED: usize = 3;
 
-/// Scores all training images against the bank without their own rows, and sets the thresholds: of image scores, and
-/// of the values of maps, by the same rule from the largest value of each map. Maps are made of a sample alone, unless
-/// a false-alarm rate is asked for.
+/// Scores all training images against the bank without their own rows, and sets the thresholds: of image
+/// scores, and of the values of maps, by the same rule from the largest value of each map. Maps are made of a
+/// sample alone, unless a false-alarm rate is asked for.
 pub(super) fn calibrate(
     device: &Device,
     features: &Features,

@@ -61,8 +61,8 @@ impl<'a> LeaveOneOut<'a> {
         self.tops.len()
     }
 
-    /// Score of each of some training images, and the largest value of its map; infinite where every bank row is its
-    /// own.
+    /// Score of each of some training images, and the largest value of its map; infinite where every bank row
+    /// is its own.
     pub fn score(&self, images: &[u32]) -> Result<Vec<[f32; 2]>> {
         let (positions, pixels) = (self.features.positions, self.maps.maps.len());
         for (slot, &image) in images.iter().enumerate() {

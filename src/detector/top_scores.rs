@@ -1,9 +1,9 @@
 //! Image scores of training images against the bank without their own rows, without their maps.
 //!
-//! They are those of a whole search, bit by bit, but few patches are searched for in the whole bank. Its first rows,
-//! which were chosen far from each other, have one that is at least as far as the nearest of all; no score passes
-//! the largest weight times that distance. The few patches with the largest bounds are searched for first, and then
-//! those whose bounds pass the largest score found.
+//! They are those of a whole search, bit by bit, but few patches are searched for in the whole bank. The
+//! nearest of its first rows, which were chosen far from each other, is no nearer than the nearest of all, so
+//! no score passes the largest weight times its distance. The few patches with the largest bounds are searched
+//! for first, and then those whose bounds pass the largest score found.
 
 use super::features::Features;
 use super::patch_scorer::queries;
@@ -20,6 +20,11 @@ const BOUND_ROWS: usize = 8;
 
 /// Patches of an image that are searched for first. A buffer can be bound where so many begin.
 const FIRST: usize = 16;
+
+/// Whether a score with this bound may pass `score`; a bound that is no number bounds nothing.
+fn may_pass(bound: f32, score: f32) -> bool {
+    bound > score || bound.is_nan()
+}
 
 /// Finds them.
 pub(super) struct TopScores<'a> {
@@ -85,9 +90,9 @@ impl<'a> TopScores<'a> {
         let bounds = self.bounds(first, count)?;
         let (mut start, mut later) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for bounds in bounds.chunks_exact(positions) {
-            // What is not looked at has the bound 0, and a bound that is no number bounds nothing.
+            // What is not looked at has the bound 0.
             let mut open: Vec<u32> =
-                (0..positions as u32).filter(|&p| !(bounds[p as usize] <= 0.0)).collect();
+                (0..positions as u32).filter(|&p| may_pass(bounds[p as usize], 0.0)).collect();
             let falling =
                 |a: &u32, b: &u32| bounds[*b as usize].total_cmp(&bounds[*a as usize]).then(a.cmp(b));
             open.sort_unstable_by(falling);
@@ -96,14 +101,11 @@ impl<'a> TopScores<'a> {
         }
         let mut tops = self.exact(first, &start)?;
         for ((later, bounds), top) in later.iter_mut().zip(bounds.chunks_exact(positions)).zip(&tops) {
-            later.retain(|&p| !(bounds[p as usize] <= *top));
+            later.retain(|&p| may_pass(bounds[p as usize], *top));
         }
         let more = self.exact(first, &later)?;
-        tracing::debug!(
-            "{} of {} patches searched for in all rows",
-            later.iter().map(Vec::len).sum::<usize>() + FIRST * count,
-            bounds.len()
-        );
+        let searched: usize = start.iter().chain(&later).map(Vec::len).sum();
+        tracing::debug!("{searched} of {} patches searched for in all rows", bounds.len());
         tops.iter_mut().zip(more).for_each(|(top, more)| *top = top.max(more));
         Ok(tops)
     }

@@ -54,8 +54,8 @@ pub struct ModelInfo {
     /// do not say, and in files of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pixel_threshold: Option<f32>,
-    /// Where the thresholds come from, where a false-alarm rate was asked for; absent: median and deviations of
-    /// training pictures.
+    /// Where the thresholds come from, where a false-alarm rate was asked for; absent: median and deviations
+    /// of training pictures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
     /// Version of the program that made it.

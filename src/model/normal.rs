@@ -5,8 +5,8 @@ use std::f64::consts::PI;
 /// Past it the tail's probability is below what `f64` holds.
 const FAR: f64 = 37.0;
 
-/// Probability that a standard normal value passes `z`: for small `z` by the series of Marsaglia (Evaluating the
-/// Normal Distribution, 2004), for large by Laplace's continued fraction.
+/// Probability that a standard normal value passes `z`: for small `z` by the series of Marsaglia (Evaluating
+/// the Normal Distribution, 2004), for large by Laplace's continued fraction.
 pub(super) fn upper_tail(z: f64) -> f64 {
     let density = (-z * z / 2.0).exp() / (2.0 * PI).sqrt();
     if z > 4.0 {
@@ -102,7 +102,8 @@ mod tests {
         }
     }
 
-    /// What the interval promises: of draws whose distribution is known, it holds the true share in 95 of 100.
+    /// What the interval promises: of draws whose distribution is known, it holds the true share in 95 of
+    /// 100.
     #[test]
     fn the_interval_covers() {
         use rand::{Rng, SeedableRng};

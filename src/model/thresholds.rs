@@ -7,9 +7,9 @@ use crate::{Error, Result};
 
 impl Model {
     /// Sets the thresholds to those that a share of `target_fpr` of good pictures passes, and says so in
-    /// `info.calibration`: of image scores from `scores`, of maps from `peaks`, the largest value of the frame's map
-    /// of each picture; pictures without a map leave `peaks` empty, and the model without a threshold of pixels.
-    /// Whoever wrote `scores` down stands for it that the pictures are good.
+    /// `info.calibration`: of image scores from `scores`, of maps from `peaks`, the largest value of the
+    /// frame's map of each picture; pictures without a map leave `peaks` empty, and the model without a
+    /// threshold of pixels. Whoever wrote `scores` down stands for it that the pictures are good.
     ///
     /// # Errors
     /// [`Error::InvalidOption`] where `target_fpr` is not 0.0001 to 0.5, a score is no finite number, or there are
@@ -66,7 +66,8 @@ impl Model {
             rule: if interval.is_some() { Rule::OrderStatistic } else { Rule::Extrapolated },
             good: taken_scores.len() as u32,
             left_out: (scores.len() - taken_scores.len()) as u32,
-            interval,
+            // As many digits as a file gives back.
+            interval: interval.map(|sides| sides.map(|side| (side * 1e8).round() / 1e8)),
         });
         self.good_scores = taken_scores;
         Ok(())

@@ -97,8 +97,8 @@ settings! {
     "projection" "N" in fourfold(4, 1024),
     "Values of a projected patch";
 
-    /// Share of good pictures that the thresholds let pass for anomalous: 0.0001 to 0.5, or 0 for thresholds by median
-    /// and deviations of training pictures.
+    /// Share of good pictures that the thresholds let pass for anomalous: 0.0001 to 0.5, or 0 for thresholds
+    /// by median and deviations of training pictures.
     #[serde(skip_serializing_if = "unsaid::is_default")]
     target_fpr: f64 = 0.0,
     "target-fpr" "RATE" in Values::Rate,

@@ -24,8 +24,8 @@ fn without(model: &Model, image: u32) -> Model {
     out
 }
 
-/// All training images have scores, whose maps were made and those whose were not alike, and they are those that a
-/// bank without the image's rows gives, in every bit.
+/// All training images have scores, whose maps were made and those whose were not alike, and they are those
+/// that a bank without the image's rows gives, in every bit.
 #[test]
 fn scores_are_those_of_a_bank_without_the_images_rows() {
     let _guard = serial();
@@ -70,8 +70,8 @@ fn fit(device: &Device, source: &dyn softpatch::data::ImageSource, target_fpr: f
     Detector::fit(device, &Backbone::embedded().unwrap(), source, &options, &Quiet).unwrap()
 }
 
-/// On painted parts, a few of them defective: the thresholds are as high as the good scores say, the file keeps where
-/// they come from, and other good parts calibrate anew.
+/// On painted parts, a few of them defective: the thresholds are as high as the good scores say, the file
+/// keeps where they come from, and other good parts calibrate anew.
 #[test]
 fn thresholds_do_what_they_say() {
     let _guard = serial();
@@ -119,9 +119,9 @@ fn thresholds_do_what_they_say() {
     assert_eq!(model.info.pixel_threshold, None);
     for (scores, target, says) in [
         (&scores[..2], 0.1, "there are 2"),
-        (&[1.0, 2.0, f32::NAN], 0.1, "is NaN"),
-        (&[1.0; 9], 0.1, "copies of each other"),
-        (&scores, 0.0, "target-fpr is 0, it must be"),
+        (&[1.0, 2.0, f32::NAN][..], 0.1, "is NaN"),
+        (&[1.0; 9][..], 0.1, "copies of each other"),
+        (&scores[..], 0.0, "target-fpr is 0, it must be"),
     ] {
         let error = model.calibrate(scores, &[], target).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
