@@ -20,7 +20,7 @@ pub enum Source {
 pub enum Rule {
     /// One of the scores.
     OrderStatistic,
-    /// A value above all of them, by a normal tail of their logarithms: there are too few pictures to measure
+    /// A value above all of them, by a tail of their logarithms: there are too few pictures to measure
     /// it.
     Extrapolated,
 }

@@ -1,20 +1,18 @@
 //! Scores of good pictures, and what follows from them: docs/method.md, section 6.
 
-use super::normal::{share_above, upper_point, upper_tail};
+use super::interval::share_above;
 
-/// Scaled median absolute deviations above the median past which a training picture's score, by its
-/// logarithm, is not taken for that of a good one: the modified z-score of 3.5 of Iglewicz and Hoaglin (How
-/// to Detect and Handle Outliers, 1993).
-const OUTLIER: f64 = 3.5;
-
-/// What makes a median absolute deviation that of a normal distribution.
-const SCALE: f64 = 1.4826;
+/// Share of good pictures that the rule for outliers loses, where the logarithms of scores have the Gumbel
+/// distribution: less than what rates are asked for.
+const LOST: f64 = 0.001;
 
 /// Scores are the same where they differ, relatively, by less than sums of this many 32-bit terms round to.
 const ROUNDING: f64 = 1024.0 * f32::EPSILON as f64;
 
-/// Standard deviations past which the normal tail is moved, so that its values stay within what is computed.
-const TAIL: f64 = 8.0;
+/// Where a share of `above` of a Gumbel distribution begins, in its scales above its mode.
+fn gumbel(above: f64) -> f64 {
+    -(-(-above).ln_1p()).ln()
+}
 
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
@@ -27,11 +25,13 @@ fn log(score: f32) -> f64 {
     f64::from(score.max(f32::MIN_POSITIVE)).ln()
 }
 
-/// Median and scaled median absolute deviation of logarithms of scores, which are not empty.
-fn centre_and_spread(scores: &[f32]) -> [f64; 2] {
+/// Median of the logarithms of scores, which are not empty, and their scale by the upper half, as of a Gumbel
+/// distribution: a score is the largest of many, and lies above the median more often than below it by as much.
+fn centre_and_scale(scores: &[f32]) -> [f64; 2] {
     let logs: Vec<f64> = scores.iter().map(|s| log(*s)).collect();
     let centre = median(logs.clone());
-    [centre, SCALE * median(logs.iter().map(|l| (l - centre).abs()).collect())]
+    let upper = median(logs.iter().map(|l| l - centre).filter(|d| *d >= 0.0).collect());
+    [centre, upper / (gumbel(0.25) - gumbel(0.5))]
 }
 
 /// Which of `scores`, all finite, are outliers above the others, as those of pictures with defects are.
@@ -39,8 +39,8 @@ pub(crate) fn outliers(scores: &[f32]) -> Vec<bool> {
     if scores.is_empty() {
         return Vec::new();
     }
-    let [centre, spread] = centre_and_spread(scores);
-    let most = centre + OUTLIER * spread.max(ROUNDING);
+    let [centre, scale] = centre_and_scale(scores);
+    let most = centre + (gumbel(LOST) - gumbel(0.5)) * scale.max(ROUNDING);
     scores.iter().map(|s| log(*s) > most).collect()
 }
 
@@ -50,8 +50,7 @@ pub(crate) struct GoodScores {
     /// Ascending, at least 3, not the same.
     sorted: Vec<f32>,
     /// Of the logarithms.
-    centre: f64,
-    spread: f64,
+    scale: f64,
 }
 
 impl GoodScores {
@@ -65,15 +64,15 @@ impl GoodScores {
         if sorted.len() < 3 {
             return Err(format!("it takes the scores of 3 good images, and there are {}", sorted.len()));
         }
-        let [centre, spread] = centre_and_spread(&sorted);
-        if spread <= ROUNDING {
+        let [_, scale] = centre_and_scale(&sorted);
+        if scale <= ROUNDING {
             return Err(format!(
                 "more than half of the {} good images that were scored have the same score: copies of each other do \
                  not say how much normal images differ",
                 sorted.len()
             ));
         }
-        Ok(Self { sorted, centre, spread })
+        Ok(Self { sorted, scale })
     }
 
     /// The threshold that a share of `target` of good pictures passes, the share's interval where the
@@ -86,30 +85,23 @@ impl GoodScores {
             let k = k.min(n);
             return (self.sorted[n - k], Some(share_above(k, n)));
         }
-        let (last, moved) = self.last();
-        let z = upper_point(target * (n + 1) as f64 * upper_tail(last)) + moved;
-        let threshold = (self.centre + z * self.spread).exp() as f32;
+        // The tail above the largest falls by its scale.
+        let beyond = -self.scale * (target * (n + 1) as f64).ln();
+        let threshold = (log(self.sorted[n - 1]) + beyond).exp() as f32;
         (threshold.clamp(self.sorted[n - 1], f32::MAX), None)
     }
 
-    /// Where the largest score lies in the normal tail, and how far that is moved.
-    fn last(&self) -> (f64, f64) {
-        let z = self.sorted.last().map_or(0.0, |s| (log(*s) - self.centre) / self.spread);
-        (z.min(TAIL), z - z.min(TAIL))
-    }
-
     /// The share of good pictures that score lower than `score`: `i / (n + 1)` at the i-th of n scores,
-    /// linear between them and from 0 on, and past the largest by the normal tail.
+    /// linear between them and from 0 on, and past the largest by an exponential
+    /// tail of their logarithms.
     pub fn share_below(&self, score: f32) -> f32 {
         let places = (self.sorted.len() + 1) as f64;
         // Of equal scores the last counts.
         let i = self.sorted.partition_point(|s| *s <= score);
         let low = if i == 0 { 0.0 } else { f64::from(self.sorted[i - 1]) };
         let Some(&high) = self.sorted.get(i) else {
-            let (last, moved) = self.last();
-            let z = (log(score) - self.centre) / self.spread - moved;
-            let above = upper_tail(z.max(last)) / upper_tail(last) / places;
-            return (1.0 - above) as f32;
+            let beyond = (log(score) - log(low as f32)) / self.scale;
+            return (1.0 - (-beyond).exp() / places) as f32;
         };
         let part = (f64::from(score) - low) / (f64::from(high) - low);
         ((i as f64 + part.max(0.0)) / places) as f32
@@ -122,13 +114,14 @@ mod tests {
     use crate::model::Calibration;
     use rand::{Rng, SeedableRng};
 
-    /// Scores whose logarithms are normal with centre 1 and deviation 0.3.
+    /// Scores whose logarithms have the Gumbel distribution of mode 1 and scale 0.3.
     fn draws(rng: &mut rand_chacha::ChaCha8Rng, n: usize) -> Vec<f32> {
-        let normal = |rng: &mut rand_chacha::ChaCha8Rng| {
-            let [a, b]: [f64; 2] = [rng.random_range(1e-12..1.0), rng.random()];
-            (-2.0 * a.ln()).sqrt() * (std::f64::consts::TAU * b).cos()
-        };
-        (0..n).map(|_| (1.0 + 0.3 * normal(rng)).exp() as f32).collect()
+        (0..n).map(|_| (1.0 + 0.3 * gumbel(rng.random_range(1e-12..1.0))).exp() as f32).collect()
+    }
+
+    /// The share of that distribution above a value.
+    fn above(scales: f64) -> f64 {
+        -(-(-scales).exp()).exp_m1()
     }
 
     fn rng(seed: u64) -> rand_chacha::ChaCha8Rng {
@@ -159,7 +152,7 @@ mod tests {
             let (mut mean, mut held, runs) = (0.0, 0, 1000);
             for _ in 0..runs {
                 let (threshold, interval) = GoodScores::new(&draws(&mut rng, n)).unwrap().threshold(target);
-                let true_rate = upper_tail((f64::from(threshold).ln() - 1.0) / 0.3);
+                let true_rate = above((f64::from(threshold).ln() - 1.0) / 0.3);
                 mean += true_rate / f64::from(runs);
                 let [low, high] = interval.unwrap();
                 held += i32::from((low..=high).contains(&true_rate));
@@ -174,7 +167,8 @@ mod tests {
     }
 
     /// With too few for a rate, the threshold lies above them all, and nearer to the truth than a factor of 4
-    /// of the rate, where logarithms are normal.
+    /// of the rate, where logarithms are as
+    /// assumed.
     #[test]
     fn too_few_are_extrapolated() {
         let mut rng = rng(5);
@@ -183,7 +177,7 @@ mod tests {
             let scores = draws(&mut rng, 40);
             let (threshold, interval) = GoodScores::new(&scores).unwrap().threshold(0.002);
             assert!(interval.is_none() && scores.iter().all(|s| *s < threshold));
-            rates.push(upper_tail((f64::from(threshold).ln() - 1.0) / 0.3));
+            rates.push(above((f64::from(threshold).ln() - 1.0) / 0.3));
         }
         let middle = median(rates);
         assert!((0.0005..0.008).contains(&middle), "{middle}");
@@ -195,7 +189,7 @@ mod tests {
         let few = outliers(&scores).iter().filter(|o| **o).count();
         assert!(few <= 2, "{few} of 300");
         // Of a tenth that is defective, all are found.
-        scores.iter_mut().step_by(10).for_each(|s| *s = 15.0 + *s);
+        scores.iter_mut().step_by(10).for_each(|s| *s = 90.0 + *s);
         let found = outliers(&scores);
         assert!(found.iter().step_by(10).all(|o| *o));
         assert!(outliers(&[]).is_empty() && outliers(&[2.0; 5]) == [false; 5]);
@@ -212,13 +206,13 @@ mod tests {
             assert!((last..=1.0).contains(&share), "{i}: {share} after {last}");
             last = share;
         }
-        assert!(last > 0.9999 && good.share_below(f32::INFINITY) == 1.0);
+        assert!(last > 0.99 && good.share_below(1e6) > 0.9999 && good.share_below(f32::INFINITY) == 1.0);
         // Measured rates and extrapolated ones alike.
         for target in [0.5, 0.1, 0.02, 0.01, 0.001] {
             let share = f64::from(good.share_below(good.threshold(target).0));
             assert!((share - (1.0 - target)).abs() < 1e-4, "{target}: {share}");
         }
-        // Scores of one picture far from all others do not break the tail.
+        // Of one picture far from all others, the tail begins there.
         let far = GoodScores::new(&[1.0, 1.1, 1.2, 1.3, 1e30]).unwrap();
         assert!(far.threshold(0.01).0 > 1e30 && far.share_below(2e30) > far.share_below(1e30));
     }

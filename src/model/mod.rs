@@ -3,7 +3,7 @@
 mod calibration;
 mod file;
 mod good_scores;
-mod normal;
+mod interval;
 mod thresholds;
 
 pub use calibration::{Calibration, Rule, Source};

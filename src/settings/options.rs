@@ -102,8 +102,8 @@ settings! {
     #[serde(skip_serializing_if = "unsaid::is_default")]
     target_fpr: f64 = 0.0,
     "target-fpr" "RATE" in Values::Rate,
-    "False-alarm rate that the thresholds are set for: the share of good pictures that are called anomalous; 0: none is \
-     asked for, thresholds lie three deviations above the median";
+    "False-alarm rate that thresholds are set for, the share of good pictures that are called anomalous (without \
+     one they lie three deviations above the median)";
 
     /// Seed of the projection and of the coreset's start.
     seed: u64 = 0,

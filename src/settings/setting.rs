@@ -73,7 +73,7 @@ impl std::fmt::Display for Values {
             Self::Whole { from, to, multiple_of } => {
                 write!(f, "a multiple of {multiple_of} from {from} to {to}")
             }
-            Self::Rate => f.write_str("0.0001 to 0.5, or 0"),
+            Self::Rate => f.write_str("0.0001 to 0.5, or 0 for none"),
             Self::AnyWhole => f.write_str("a whole number from 0 on"),
             Self::Number => f.write_str("a number"),
             Self::Size => {
