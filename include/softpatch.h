@@ -308,6 +308,9 @@ typedef struct {
     // Mask file of any size that is laid over every image: only what is white is learned and scored; the model keeps
     // it. Null: all of every image.
     const char *roi;
+    // Share of good images that the thresholds let pass for anomalous, 0.0001 to 0.5; 0: none is asked for, and
+    // thresholds lie three deviations above the median of training images.
+    double target_fpr;
 } softpatch_fit_options;
 
 // Hears how far a fit is: `done` of `total` units of `stage` (one of `SOFTPATCH_STAGE_*`) are finished.

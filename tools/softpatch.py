@@ -130,6 +130,7 @@ class _FitOptions(c.Structure):
         ("group", c.c_uint32),
         ("window", c.c_uint32),
         ("roi", c.c_char_p),
+        ("target_fpr", c.c_double),
     ]
 
 

@@ -88,6 +88,9 @@ pub struct softpatch_fit_options {
     /// Mask file of any size that is laid over every image: only what is white is learned and scored; the model keeps
     /// it. Null: all of every image.
     pub roi: *const c_char,
+    /// Share of good images that the thresholds let pass for anomalous, 0.0001 to 0.5; 0: none is asked for,
+    /// and thresholds lie three deviations above the median of training images.
+    pub target_fpr: f64,
 }
 
 /// The sizes that the struct has had. Whoever adds fields at its end adds here the offset of the first of
@@ -204,6 +207,7 @@ macro_rules! fields {
 fields! {
     tau coreset_ratio seed discriminator lof_k soft_weights projection resize crop batch embedding
     embedding_dim compat exif precision bits black white geometry fit_aspect size group window
+    target_fpr
 }
 
 /// Fills `options`, of `size` bytes (`sizeof *options`), with the published defaults.
@@ -327,7 +331,8 @@ mod tests {
             .fit_aspect(FitAspect::Pad)
             .size(Size::Exact { width: 640, height: 480 })
             .group(Group::Window)
-            .window(7);
+            .window(7)
+            .target_fpr(0.01);
         for options in [FitOptions::default(), changed] {
             let c = softpatch_fit_options {
                 lof_k: options.lof_k,
@@ -341,6 +346,7 @@ mod tests {
                 size: options.size.to_c(),
                 group: options.group.to_c(),
                 window: options.window,
+                target_fpr: options.target_fpr,
                 ..defaults()
             };
             assert_eq!(from_c(&c, options.memory).ok(), Some(options));
@@ -370,6 +376,7 @@ mod tests {
             softpatch_fit_options { size: softpatch_size { width: 0, height: 99 }, ..defaults() },
             softpatch_fit_options { black: 2.0, white: 1.0, ..defaults() },
             softpatch_fit_options { window: 4, ..defaults() },
+            softpatch_fit_options { target_fpr: 0.6, ..defaults() },
             softpatch_fit_options {
                 group: SOFTPATCH_GROUP_GLOBAL,
                 discriminator: SOFTPATCH_DISCRIMINATOR_GAUSSIAN,

@@ -72,12 +72,13 @@ pub struct Args {
     device: DeviceArgs,
 }
 
-/// What a bench decides itself: methods stand for discriminators and weights, seeds are counted.
+/// What a bench decides itself: methods stand for discriminators and weights, seeds are counted. Its figures
+/// know no threshold.
 #[derive(Clone, Debug, Default)]
 struct InBench;
 
 impl Scope for InBench {
-    const LEFT_OUT: &'static [&'static str] = &["discriminator", "soft-weights", "seed"];
+    const LEFT_OUT: &'static [&'static str] = &["discriminator", "soft-weights", "seed", "target-fpr"];
     const ALIAS: Option<(&'static str, &'static str)> = Some(("coreset-ratio", "ratio"));
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[("geometry", "paper")];
     const HELP: &'static [(&'static str, &'static str)] = &[

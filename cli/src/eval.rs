@@ -12,7 +12,9 @@ use serde::Serialize;
 use softpatch::Error;
 use softpatch::data::{ImageSource, TestItem, TestSet};
 use softpatch::detector::{Detector, ModelInfo, Progress, Score, Want};
-use softpatch::eval::{Item, Mask, Masks, MetricMap, MetricMaps, MetricSize, Report, Seen, evaluate};
+use softpatch::eval::{
+    Item, Mask, Masks, MetricMap, MetricMaps, MetricSize, Report, Seen, Verdicts, evaluate,
+};
 use softpatch::report::{PageImage, ScorePage, Thumb, framed};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -25,7 +27,8 @@ use std::path::{Path, PathBuf};
          masks count in the image figures only. With --json, one object: `all` and `defects.<name>` hold \
          images, defects, outside and partly_outside (defects that lie wholly or partly outside of what the \
          model looks at), image_auroc, image_ap, image_f1, pixel_auroc, pixel_ap, pixel_f1, aupro (numbers \
-         from 0 to 1, or null) and notes; each defect is measured against all good images. Exit status 1 \
+         from 0 to 1, or null) and notes; each defect is measured against all good images; `at_threshold` has \
+         false_alarms of good images, misses of defects and their rates at the model's threshold. Exit status 1 \
          where there are no good images or no defects, 3 where images could not be used."
 )]
 pub struct Args {
@@ -64,6 +67,8 @@ pub struct Scored {
     pub thumbs: Vec<Thumb>,
     /// Images and masks that could not be used.
     pub skipped: usize,
+    /// The model's threshold.
+    pub threshold: Option<f32>,
 }
 
 /// The figures of a test set, and of each kind of defect against all good images.
@@ -71,6 +76,8 @@ pub struct Scored {
 pub struct Figures {
     pub all: Report,
     pub defects: serde_json::Map<String, serde_json::Value>,
+    /// What the model's threshold makes of the images; `None` where it has none.
+    pub at_threshold: Option<Verdicts>,
     #[serde(skip)]
     pub by_defect: Vec<(String, Report)>,
 }
@@ -160,7 +167,8 @@ pub fn score_set(
     let mut left = kept.iter();
     set.items.retain(|_| left.next() == Some(&true));
     let masks = set.items.iter().map(|i| masks.masks.get(i.mask.as_ref()?).cloned()).collect();
-    let mut scored = Scored { set, scores, maps, masks, thumbs, skipped };
+    let threshold = info.threshold;
+    let mut scored = Scored { set, scores, maps, masks, thumbs, skipped, threshold };
     scored.leave_out_ignored();
     Ok(scored)
 }
@@ -267,7 +275,10 @@ impl Scored {
             .iter()
             .map(|(kind, report)| (kind.clone(), serde_json::to_value(report).unwrap_or_default()))
             .collect();
-        Ok(Figures { all: evaluate(&items)?, defects, by_defect })
+        let scores: Vec<f32> = items.iter().map(|i| i.score).collect();
+        let labels: Vec<bool> = items.iter().map(|i| i.is_defect).collect();
+        let at_threshold = self.threshold.map(|threshold| Verdicts::at(threshold, &scores, &labels));
+        Ok(Figures { all: evaluate(&items)?, defects, at_threshold, by_defect })
     }
 }
 
@@ -306,5 +317,9 @@ fn table(figures: &Figures) -> String {
         line(kind, report.defects, report);
     }
     line("all", figures.all.images, &figures.all);
+    match &figures.at_threshold {
+        Some(verdicts) => text.push_str(&format!("\n{verdicts}\n")),
+        None => text.push_str("\nno verdicts: the model has no threshold\n"),
+    }
     text
 }

@@ -113,7 +113,11 @@ fn summary(name: &str, detector: &Detector, device: &Device, bars: &Bars, starte
     line("bank", format!("{} rows of {} values", info.rows, info.dim));
     line(
         "threshold",
-        info.threshold.map_or("none (scores come without a verdict)".into(), |t| format!("{t:.4}")),
+        match (info.threshold, &info.calibration) {
+            (Some(threshold), Some(calibration)) => format!("{threshold:.4}, {calibration}"),
+            (Some(threshold), None) => format!("{threshold:.4}"),
+            (None, _) => "none (scores come without a verdict)".to_owned(),
+        },
     );
     let stages =
         bars.times().iter().map(|(s, t)| format!("{} {:.1}", s.name(), t.as_secs_f64())).collect::<Vec<_>>();

@@ -1,6 +1,7 @@
 //! The command-line program: a thin skin over the library's public API.
 
 mod bench;
+mod calibrate;
 mod common;
 mod data;
 mod demo;
@@ -44,6 +45,7 @@ enum Command {
     Fit(fit::Args),
     Score(score::Args),
     Eval(eval::Args),
+    Calibrate(calibrate::Args),
     Data(data::Args),
     Synth(synth::Args),
     Devices(devices::Args),
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
         Command::Fit(args) => fit::run(args, quiet),
         Command::Score(args) => score::run(&args, quiet),
         Command::Eval(args) => eval::run(&args, quiet),
+        Command::Calibrate(args) => calibrate::run(&args, quiet),
         Command::Data(args) => data::run(&args),
         Command::Synth(args) => synth::run(args, quiet),
         Command::Devices(args) => devices::run(&args),

@@ -95,6 +95,7 @@ public struct FitOptions
     public Group Group;
     public uint Window;
     internal IntPtr Roi;
+    public double TargetFpr;
 
     public static FitOptions Default
     {

@@ -92,6 +92,29 @@ impl MemoryBank {
         Ok(bank)
     }
 
+    /// Brings its first `rows` rows to a device, `rows` at least 1: where they were chosen one after the
+    /// other, those lie far from each other. A row's distance from a query is the same in every bit as in the
+    /// whole bank.
+    ///
+    /// # Errors
+    /// As [`Bank::new`].
+    pub fn first(&self, device: &Device, rows: usize) -> Result<Bank> {
+        let (rows, dim) = (rows.clamp(1, self.weights.len().max(1)), self.dim());
+        let found;
+        let axes = match &self.index {
+            Some(index) => &index.axes,
+            None => {
+                found = Axes::principal(&self.rows, dim);
+                &found
+            }
+        };
+        let row_image: Vec<u32> = self.provenance[..rows].iter().map(|p| p[0]).collect();
+        let floors = if self.floors.is_empty() { &[] } else { &self.floors[..rows] };
+        let (weights, row_image) = (&self.weights[..rows], &row_image);
+        let (rows, dim) = (&self.rows[..rows * dim], dim as u32);
+        Bank::new(device, &BankData { rows, weights, floors, row_image, axes, order: None, dim })
+    }
+
     fn with(&self, device: &Device, axes: &Axes, order: Option<&[u32]>) -> Result<Bank> {
         let row_image: Vec<u32> = self.provenance.iter().map(|p| p[0]).collect();
         let (rows, weights, floors, row_image) = (&self.rows, &self.weights, &self.floors, &row_image);

@@ -1,5 +1,6 @@
 //! Fit: features, outlier scores, memory bank, threshold.
 
+use super::calibrate::calibrate;
 use super::cover::Covers;
 use super::denoise::{Denoised, denoise};
 use super::estimate::Estimate;
@@ -8,7 +9,6 @@ use super::floors::floors;
 use super::frame::frame_of;
 use super::patch_store::Place;
 use super::score::Scorer;
-use super::threshold::{Calibration, robust_threshold, sample};
 use super::{Progress, Stage};
 use crate::backbone::{Backbone, BackboneInfo, Extractor, Feed};
 use crate::bank::{Bank, Choice, MemoryBank, Start, Vectors, select};
@@ -230,6 +230,7 @@ pub(crate) fn build(
             threshold: None,
             no_threshold: None,
             pixel_threshold: None,
+            calibration: None,
             made_by: concat!("softpatch ", env!("CARGO_PKG_VERSION")).to_owned(),
         },
         bank: MemoryBank {
@@ -248,47 +249,6 @@ pub(crate) fn build(
         roi,
         train_images: Vec::new(),
         train_scores: Vec::new(),
+        good_scores: Vec::new(),
     })
-}
-
-/// Scores a sample of the training images against the bank without their own rows, and sets the thresholds: of
-/// image scores, and of the values of maps, by the same rule from the largest value of each map.
-fn calibrate(
-    device: &Device,
-    features: &Features,
-    model: &mut Model,
-    bank: &Bank,
-    progress: &dyn Progress,
-) -> Result<()> {
-    let info = &model.info;
-    let calibration = Calibration::new(device, bank, features, [info.grid, info.frame], info.options.memory)?;
-    let mut peaks = Vec::new();
-    let images = sample(features.images);
-    let total = images.len() as u64;
-    for (i, &image) in images.iter().enumerate() {
-        if progress.cancelled() {
-            return Err(Error::Cancelled);
-        }
-        progress.update(Stage::Calibrate, i as u64, total);
-        if let Some(looked_at) = features.covered_of(image as usize) {
-            calibration.cover(looked_at);
-        }
-        let [score, peak] = calibration.score(image)?;
-        if score.is_finite() {
-            model.train_images.push(image);
-            model.train_scores.push(score);
-            peaks.push(peak);
-        }
-    }
-    progress.update(Stage::Calibrate, total, total);
-    // What keeps one from being found keeps the other, and is said once.
-    model.info.pixel_threshold = robust_threshold(&peaks).ok();
-    match robust_threshold(&model.train_scores) {
-        Ok(threshold) => model.info.threshold = Some(threshold),
-        Err(why) => {
-            progress.notice(&format!("no threshold, so scores come without a verdict: {why}"));
-            model.info.no_threshold = Some(why);
-        }
-    }
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The order of the method: fit, denoise, select, score; nothing about GPUs.
 
+mod calibrate;
 mod collector;
 mod cover;
 mod denoise;
@@ -11,6 +12,7 @@ mod floors;
 mod frame;
 mod ingest;
 mod job;
+mod leave_one_out;
 mod others;
 mod patch_scorer;
 mod patch_store;
@@ -21,6 +23,7 @@ mod score;
 mod source_map;
 mod stream;
 mod threshold;
+mod top_scores;
 
 pub use crate::settings::{
     Choice, Compat, Discriminator, Embedding, FitAspect, FitOptions, Geometry, Group, SETTINGS, Setting,
@@ -49,7 +52,8 @@ use crate::bank::SourceMaps;
 use crate::cases::{Entry, Then, Use, of_use};
 use crate::data::{Image, ImageSource, Roi};
 use crate::gpu::Device;
-pub use crate::model::{Model, ModelInfo, VERSION};
+use crate::model::GoodScores;
+pub use crate::model::{Calibration, Model, ModelInfo, Rule, Source, VERSION};
 pub use crate::steps::input::cover::Cover;
 pub use crate::steps::input::geometry::{Framing, Placement, Way};
 use crate::{Result, process};
@@ -93,6 +97,8 @@ pub struct Detector {
     maps: Mutex<SourceMaps>,
     /// What of the frame is looked at; apart from `scorer`, which is locked while scores are handed out.
     cover: RwLock<Option<Cover>>,
+    /// Scores of good pictures.
+    good: Option<GoodScores>,
 }
 
 impl std::fmt::Debug for Detector {
@@ -152,7 +158,8 @@ impl Detector {
     fn of(device: &Device, model: Model, scorer: Scorer) -> Result<Self> {
         let maps = SourceMaps::new(device, model.info.grid, SourceMaps::STRIP)?;
         let cover = RwLock::new(model.roi.clone());
-        Ok(Self { model, device: device.clone(), scorer: Mutex::new(scorer), maps: Mutex::new(maps), cover })
+        let (scorer, maps) = (Mutex::new(scorer), Mutex::new(maps));
+        Ok(Self { good: model.goods(), model, device: device.clone(), scorer, maps, cover })
     }
 
     /// Reads and checks a model file and puts it on a device.
@@ -235,6 +242,15 @@ impl Detector {
         scorer.covers.set_kept(kept)?;
         *self.cover.write().unwrap_or_else(PoisonError::into_inner) = scorer.covers.within().cloned();
         Ok(())
+    }
+
+    /// The share of good parts that score lower than `score`, 0 to 1 and rising with it: by the scores of the
+    /// model's good pictures (those that it was calibrated by, else its training pictures, each against the
+    /// bank without its own rows and without outliers), `i / (n + 1)` at the i-th of n, linear between them,
+    /// and past the largest by an exponential tail of their logarithms. `None` where these are fewer than 3 or do
+    /// not differ.
+    pub fn calibrated(&self, score: f32) -> Option<f32> {
+        self.good.as_ref().map(|good| good.share_below(score))
     }
 
     /// What of the model's frame is looked at; `None`: all of it.

@@ -1,12 +1,5 @@
 //! Thresholds for image scores and for maps from those of the training images.
 
-use super::features::Features;
-use super::patch_scorer::{largest, queries};
-use crate::Result;
-use crate::bank::{Bank, Maps, SearchBuffers};
-use crate::gpu::{Device, Recorder, Tensor};
-use crate::steps::search::search::SkipOwn;
-
 /// Training images that are scored for the threshold.
 pub(super) const SAMPLE: usize = 32;
 
@@ -54,75 +47,6 @@ fn median(mut values: Vec<f32>) -> f32 {
 pub(super) fn sample(images: usize) -> Vec<u32> {
     let count = images.min(SAMPLE);
     (0..count).map(|i| (i * images / count) as u32).collect()
-}
-
-/// Training images against the bank without their own rows, from embeddings at hand.
-pub(super) struct Calibration<'a> {
-    device: Device,
-    bank: &'a Bank,
-    features: &'a Features,
-    search: SearchBuffers,
-    /// Embeddings of as many patches as are searched at a time.
-    x: Tensor,
-    most: u32,
-    scores: Tensor,
-    maps: Maps,
-    top: Tensor,
-}
-
-impl<'a> Calibration<'a> {
-    /// Buffers for images of `features`, which have patches `grid` and frames of `frame` pixels.
-    pub fn new(
-        device: &Device,
-        bank: &'a Bank,
-        features: &'a Features,
-        [grid, frame]: [[u32; 2]; 2],
-        memory: u64,
-    ) -> Result<Self> {
-        let positions = features.positions as u32;
-        let most = queries(device, bank, [1, positions], memory);
-        Ok(Self {
-            device: device.clone(),
-            search: bank.search(device, most, positions)?,
-            x: device.alloc(most as usize * features.dim, "embeddings of an image")?,
-            bank,
-            features,
-            most,
-            scores: device.alloc(positions as usize, "patch scores")?,
-            maps: Maps::new(device, grid, frame, 1)?,
-            top: device.alloc(1, "image score")?,
-        })
-    }
-
-    /// Leaves out the patches that `looked_at` has as false, of the images that are scored from now on.
-    pub fn cover(&self, looked_at: &[bool]) {
-        self.search.cover(&self.device, looked_at);
-    }
-
-    /// Score of training image `image`, and the largest value of its map; infinite where every bank row is its
-    /// own.
-    pub fn score(&self, image: u32) -> Result<[f32; 2]> {
-        let positions = self.features.positions as u32;
-        let skip = SkipOwn { first_image: image, queries_per_image: positions };
-        for first in (0..positions).step_by(self.most as usize) {
-            let count = self.most.min(positions - first);
-            let patch = image as usize * positions as usize + first as usize;
-            self.features.load(patch, count as usize, &self.x)?;
-            let mut recorder = Recorder::new(&self.device);
-            let queries = first..first + count;
-            self.bank.record(&mut recorder, &self.search, &self.x, queries, Some(skip))?;
-            let sizes = [1, count, first];
-            self.bank.record_scores(&mut recorder, &self.search, sizes, &self.scores, &self.top)?;
-            recorder.run()?;
-        }
-        let mut recorder = Recorder::new(&self.device);
-        self.maps.record(&mut recorder, &self.scores, 1)?;
-        recorder.run()?;
-        let score = self.device.read::<f32>(&self.top)?[0];
-        let map: Vec<f32> = self.device.read(&self.maps.maps)?;
-        // Of a map with infinite scores some sums are no numbers.
-        Ok([score, if score.is_finite() { map[largest(&map)] } else { score }])
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod mask;
 mod metric_maps;
 mod metrics;
 mod report;
+mod verdicts;
 
 pub use aupro::{DEFAULT_FPR_LIMIT, Map, aupro};
 pub use ground::{MetricSize, Seen};
@@ -14,3 +15,4 @@ pub use mask::{Mask, Masks, framed_mask, load_mask};
 pub use metric_maps::{MetricMap, MetricMaps};
 pub use metrics::{BestF1, RocPoint, auroc, average_precision, best_f1, roc_curve};
 pub use report::{Item, Report, evaluate};
+pub use verdicts::Verdicts;

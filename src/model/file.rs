@@ -87,6 +87,10 @@ impl Model {
             let shape = self.info.frame.map(|side| side as usize).to_vec();
             columns.push(("roi", Dtype::U8, shape, roi));
         }
+        if !self.good_scores.is_empty() {
+            let count = vec![self.good_scores.len()];
+            columns.push(("good_scores", Dtype::F32, count, bytemuck::cast_slice(&self.good_scores)));
+        }
         if let Some(Index { axes, order }) = &bank.index {
             let count = axes.vectors.len() / dim.max(1);
             columns.push(("axes", Dtype::F32, vec![count, dim], bytemuck::cast_slice(&axes.vectors)));
@@ -202,8 +206,14 @@ impl Model {
                 Some(Cover { frame: info.frame, inside })
             }
         };
+        // Files of 0.1.0 and before have none.
+        let good_scores = match file.tensor("good_scores") {
+            Err(_) => Vec::new(),
+            Ok(_) => floats(column("good_scores", Dtype::F32, None)?),
+        };
         let model = Self {
             roi,
+            good_scores,
             bank: MemoryBank {
                 rows: floats(column("bank", Dtype::F32, Some(&[rows, dim]))?),
                 weights: floats(column("weights", Dtype::F32, Some(&[rows]))?),
@@ -223,8 +233,9 @@ impl Model {
             info,
         };
         let bank = &model.bank;
-        let values = bank.rows.iter().chain(&bank.weights).chain(&bank.floors).chain(&model.train_scores);
-        let finite = values.into_iter().all(|v| v.is_finite()) && bank.floors.iter().all(|f| *f >= 0.0);
+        let values = bank.rows.iter().chain(&bank.weights).chain(&bank.floors);
+        let mut values = values.chain(&model.train_scores).chain(&model.good_scores);
+        let finite = values.all(|v| v.is_finite()) && bank.floors.iter().all(|f| *f >= 0.0);
         let known = bank.provenance.iter().all(|[image, y, x]| {
             (*image as usize) < model.info.images.len() && *y < model.info.grid[0] && *x < model.info.grid[1]
         });

@@ -1,8 +1,14 @@
 //! A fitted model: the memory bank with where it comes from, and its file.
 
+mod calibration;
 mod file;
+mod good_scores;
+mod interval;
+mod thresholds;
 
+pub use calibration::{Calibration, Rule, Source};
 pub use file::VERSION;
+pub(crate) use good_scores::GoodScores;
 
 use crate::backbone::BackboneInfo;
 use crate::bank::MemoryBank;
@@ -48,6 +54,10 @@ pub struct ModelInfo {
     /// do not say, and in files of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pixel_threshold: Option<f32>,
+    /// Where the thresholds come from, where a false-alarm rate was asked for; absent: median and deviations
+    /// of training pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// Version of the program that made it.
     pub made_by: String,
 }
@@ -77,4 +87,6 @@ pub struct Model {
     pub train_images: Vec<u32>,
     /// Their image scores.
     pub train_scores: Vec<f32>,
+    /// Image scores of the good pictures that `info.calibration` is from; empty where there is none.
+    pub good_scores: Vec<f32>,
 }

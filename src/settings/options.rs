@@ -98,6 +98,14 @@ settings! {
     "projection" "N" in fourfold(4, 1024),
     "Values of a projected patch";
 
+    /// Share of good pictures that the thresholds let pass for anomalous: 0.0001 to 0.5, or 0 for thresholds
+    /// by median and deviations of training pictures.
+    #[serde(skip_serializing_if = "unsaid::is_default")]
+    target_fpr: f64 = 0.0,
+    "target-fpr" "RATE" in Values::Rate,
+    "False-alarm rate that thresholds are set for, the share of good pictures that are called anomalous (without \
+     one they lie three deviations above the median)";
+
     /// Seed of the projection and of the coreset's start.
     seed: u64 = 0,
     "seed" "N" in Values::AnyWhole,
@@ -315,7 +323,7 @@ mod tests {
     fn names_are_those_of_model_files() {
         let all = FitOptions::default().precision(Precision::F16).bits(12).black(1.0).white(2.0);
         let all = all.size(Size::Shorter(99)).fit_aspect(FitAspect::Pad);
-        let all = all.group(Group::Window).window(7);
+        let all = all.group(Group::Window).window(7).target_fpr(0.05);
         let all = serde_json::to_value(all).unwrap();
         let mut names: Vec<&str> = SETTINGS.iter().map(|s| s.name).collect();
         names.sort_unstable();
@@ -370,6 +378,8 @@ mod tests {
             ),
             (base().projection(6), "projection is 6, it must be a multiple of 4 from 4 to 1024"),
             (base().embedding_dim(60), "embedding-dim is 60, it must be a multiple of 4 from 64 to 1024"),
+            (base().target_fpr(0.6), "target-fpr is 0.6, it must be 0.0001 to 0.5, or 0"),
+            (base().target_fpr(0.00001), "target-fpr is 0.00001, it"),
             (base().batch(0), "batch is 0, it must be 1 to 256"),
             (base().crop(31), "crop is 31, it must be 32 to 2048"),
             (base().crop(64), "resize is 256 and crop 64, which is for the geometry paper"),

@@ -45,6 +45,8 @@ pub enum Values {
         /// What it must be a multiple of.
         multiple_of: u32,
     },
+    /// The share of something that is rare: 0.0001 to 0.5, or 0 where none is asked for.
+    Rate,
     /// Any whole number of 64 bits.
     AnyWhole,
     /// Any finite number.
@@ -71,6 +73,7 @@ impl std::fmt::Display for Values {
             Self::Whole { from, to, multiple_of } => {
                 write!(f, "a multiple of {multiple_of} from {from} to {to}")
             }
+            Self::Rate => f.write_str("0.0001 to 0.5, or 0 for none"),
             Self::AnyWhole => f.write_str("a whole number from 0 on"),
             Self::Number => f.write_str("a number"),
             Self::Size => {
@@ -92,6 +95,7 @@ impl Values {
             Self::Whole { from, to, multiple_of } => {
                 text.parse::<u32>().is_ok_and(|v| (from..=to).contains(&v) && v.is_multiple_of(multiple_of))
             }
+            Self::Rate => text.parse::<f64>().is_ok_and(|v| v == 0.0 || (0.0001..=0.5).contains(&v)),
             Self::Number => text.parse::<f64>().is_ok_and(f64::is_finite),
             Self::Switch | Self::OneOf(_) | Self::AnyWhole | Self::Bytes | Self::Size => true,
         }

@@ -243,7 +243,7 @@ fn a_bank_that_nearly_fills_a_binding_is_found_and_searched() {
         assert_eq!(model.bank.rows[i * DIM..][..DIM], train[patch * DIM..][..DIM], "row {i}");
         assert_eq!(model.bank.weights[i], fitted.outlier[patch], "row {i}");
     }
-    assert_eq!(model.train_scores.len(), 32);
+    assert_eq!(model.train_scores.len(), images);
     assert!(model.train_scores.iter().all(|s| *s > 0.0 && s.is_finite()));
 
     let aside = noise(4, positions * DIM, 0.0, 0.1);

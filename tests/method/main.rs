@@ -6,6 +6,7 @@ mod common;
 mod arrows;
 mod bands;
 mod bench;
+mod calibrate;
 mod compat;
 mod data;
 mod end_to_end;

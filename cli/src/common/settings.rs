@@ -89,7 +89,7 @@ fn help(setting: &Setting, text: &str, default: Option<&str>) -> String {
     let default = default.map_or_else(|| setting.default(), str::to_owned);
     match setting.values {
         Values::Switch => text.to_owned(),
-        Values::Share { .. } | Values::Whole { .. } => {
+        Values::Share { .. } | Values::Whole { .. } | Values::Rate => {
             format!("{text}, {} [default: {default}]", setting.values)
         }
         Values::Bytes => {

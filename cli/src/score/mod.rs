@@ -249,7 +249,8 @@ impl Scoring<'_> {
                         Some(_) if outputs.finds_regions(told) => Some(detector.regions(&score)?),
                         _ => None,
                     };
-                    Scored::Row(Row::new(path, &score, regions, &targets[index]), image)
+                    let calibrated = detector.calibrated(score.score);
+                    Scored::Row(Row::new(path, (&score, calibrated), regions, &targets[index]), image)
                 }
             };
             f(scored).map_err(|failure| {

@@ -20,6 +20,8 @@ pub struct Row {
     pub path: String,
     pub score: f32,
     pub anomalous: Option<bool>,
+    /// Share of good parts that score lower.
+    pub calibrated: Option<f32>,
     pub size: [u32; 2],
     pub peak: [u32; 2],
     /// Absent where there is no threshold, or nobody asked for them.
@@ -37,12 +39,18 @@ pub struct Damaged {
 }
 
 impl Row {
-    pub fn new(path: String, score: &Score, regions: Option<Vec<Region>>, files: &Targets) -> Self {
+    pub fn new(
+        path: String,
+        (score, calibrated): (&Score, Option<f32>),
+        regions: Option<Vec<Region>>,
+        files: &Targets,
+    ) -> Self {
         let name = |file: &Option<PathBuf>| file.as_ref().map(|path| path.display().to_string());
         Self {
             path,
             score: score.score,
             anomalous: score.anomalous,
+            calibrated,
             size: score.size,
             peak: score.peak,
             regions,
@@ -97,6 +105,7 @@ mod tests {
             path: path.into(),
             score: 0.5,
             anomalous: Some(true),
+            calibrated: None,
             size: [1, 1],
             peak: [0, 0],
             regions: None,

@@ -220,7 +220,12 @@ fn copies_of_one_image_give_no_verdict() {
     assert!(summary.contains("threshold   none") && notes.contains("copies of each other"), "{notes}");
     let (json, _) = succeeds(&run(["score", arg(&model), arg(&folder), "--json"]));
     let document: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert!(document["threshold"].is_null() && document["images"][0]["anomalous"].is_null(), "{document:#}");
+    assert!(
+        document["threshold"].is_null()
+            && document["images"][0]["anomalous"].is_null()
+            && document["images"][0]["calibrated"].is_null(),
+        "{document:#}"
+    );
     let (_, said) = succeeds(&run(["score", arg(&model), arg(&folder)]));
     assert!(said.contains("no verdict") && said.contains("copies of each other"), "{said}");
     // Two images: nothing to compare them with but each other.

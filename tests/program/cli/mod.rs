@@ -2,6 +2,7 @@
 
 mod adapter;
 mod bad;
+mod calibrate;
 mod data;
 mod fit;
 mod layouts;

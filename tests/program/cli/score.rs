@@ -84,7 +84,7 @@ fn formats_are_stable_and_agree() {
     assert_eq!(keys(&document), ["errors", "images", "map_scale", "model", "pixel_threshold", "threshold"]);
     assert_eq!(
         keys(&document["images"][0]),
-        ["anomalous", "heatmap", "map", "mask", "path", "peak", "regions", "score", "size"]
+        ["anomalous", "calibrated", "heatmap", "map", "mask", "path", "peak", "regions", "score", "size"]
     );
     let (csv, _) = succeeds(&run(["score", arg(&model), arg(&images), "--csv"]));
     let mut lines = csv.lines();
