@@ -1,30 +1,9 @@
 //! What the patches of one image look like, and what they are nearest to.
 
-use super::{Detector, Score, Want};
+use super::Detector;
+use super::patch_scorer::{Examined, Score, Want};
 use crate::data::Image;
 use crate::{Error, Result};
-
-/// The row of the memory bank that a patch is nearest to.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Nearest {
-    /// Its number in the bank.
-    pub row: u32,
-    /// Squared distance to it.
-    pub distance: f32,
-}
-
-/// One image as the memory bank sees it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Examined {
-    /// Rows and columns of the grid of patches.
-    pub grid: [u32; 2],
-    /// Values of an embedding.
-    pub dim: u32,
-    /// `[patches][dim]`: the embeddings, row by row of the grid.
-    pub embeddings: Vec<f32>,
-    /// `[patches]`: what each is nearest to; `None` for a patch that is not looked at, or that has no row left.
-    pub nearest: Vec<Option<Nearest>>,
-}
 
 impl Detector {
     /// What every patch of an image looks like, and which row of the memory bank it is nearest to. With `without`, the

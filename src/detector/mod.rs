@@ -29,9 +29,8 @@ pub use crate::settings::{
     Choice, Compat, Discriminator, Embedding, FitAspect, FitOptions, Geometry, Group, SETTINGS, Setting,
     SettingOf, Size, Values,
 };
-pub use examine::{Examined, Nearest};
 pub use job::{FitEvent, FitJob};
-pub use patch_scorer::{Score, Want};
+pub use patch_scorer::{Examined, Nearest, Score, Want};
 pub use progress::{Progress, Quiet, Stage};
 pub use regions::{Region, regions};
 pub use score::Profile;

@@ -51,6 +51,28 @@ impl Want {
     }
 }
 
+/// The row of the memory bank that a patch is nearest to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Nearest {
+    /// Its number in the bank.
+    pub row: u32,
+    /// Squared distance to it.
+    pub distance: f32,
+}
+
+/// One image as the memory bank sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Examined {
+    /// Rows and columns of the grid of patches.
+    pub grid: [u32; 2],
+    /// Values of an embedding.
+    pub dim: u32,
+    /// `[patches][dim]`: the embeddings, row by row of the grid.
+    pub embeddings: Vec<f32>,
+    /// `[patches]`: what each is nearest to; `None` for a patch that is not looked at, or that has no row left.
+    pub nearest: Vec<Option<Nearest>>,
+}
+
 /// Number of the first of the largest of `values`, of which one that is no number is none.
 pub(super) fn largest(values: &[f32]) -> usize {
     // In lanes, which do not wait for each other.

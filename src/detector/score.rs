@@ -1,9 +1,8 @@
 //! Scores and anomaly maps of new images.
 
 use super::cover::Looking;
-use super::examine::{Examined, Nearest};
 use super::ingest::{decode_ahead, run_backbone};
-use super::patch_scorer::{Batch, PatchScorer, SETS, Score, Want, queries};
+use super::patch_scorer::{Batch, Examined, Nearest, PatchScorer, SETS, Score, Want, queries};
 use super::{Progress, Stage};
 use crate::backbone::{Backbone, BackboneInfo, Extraction, Extractor, Feed};
 use crate::bank::Bank;
