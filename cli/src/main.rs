@@ -1,5 +1,6 @@
 //! The command-line program: a thin skin over the library's public API.
 
+mod audit;
 mod bench;
 mod common;
 mod data;
@@ -41,6 +42,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Audit(audit::Args),
     Fit(fit::Args),
     Score(score::Args),
     Eval(eval::Args),
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         .init();
     let quiet = cli.quiet;
     let outcome = match cli.command {
+        Command::Audit(args) => audit::run(args, quiet),
         Command::Fit(args) => fit::run(args, quiet),
         Command::Score(args) => score::run(&args, quiet),
         Command::Eval(args) => eval::run(&args, quiet),

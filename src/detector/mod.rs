@@ -1,5 +1,7 @@
 //! The order of the method: fit, denoise, select, score; nothing about GPUs.
 
+mod audit;
+mod cells;
 mod collector;
 mod cover;
 mod denoise;
@@ -25,6 +27,7 @@ pub use crate::settings::{
     Choice, Compat, Discriminator, Embedding, FitAspect, FitOptions, Geometry, Group, SETTINGS, Setting,
     SettingOf, Size, Values,
 };
+pub use audit::{Audit, AuditImage, Contaminated, NoisyRegion};
 pub use examine::{Examined, Nearest};
 pub use job::{FitEvent, FitJob};
 pub use patch_scorer::{Score, Want};
