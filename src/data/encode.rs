@@ -1,8 +1,9 @@
-//! 8-bit RGB to PNG files.
+//! 8-bit RGB to PNG and JPEG files.
 
 use super::OwnedImage;
 use crate::files::write_whole;
 use crate::{Error, Result};
+use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 use std::path::Path;
@@ -32,13 +33,21 @@ pub fn png_bytes(image: &OwnedImage) -> Result<Vec<u8>> {
     encode(&image.pixels, image.width, image.height, ExtendedColorType::Rgb8, 3)
 }
 
-fn encode(
-    pixels: &[u8],
-    width: u32,
-    height: u32,
-    colour: ExtendedColorType,
-    bytes: usize,
-) -> Result<Vec<u8>> {
+/// The image as the bytes of a JPEG of `quality` 1 to 100.
+///
+/// # Errors
+/// [`Error::InvalidImage`] where the pixels do not match the size, and beyond 65 535 pixels a side.
+pub(crate) fn jpeg_bytes(image: &OwnedImage, quality: u8) -> Result<Vec<u8>> {
+    let &OwnedImage { width, height, ref pixels } = image;
+    check(pixels, width, height, 3)?;
+    let mut out = Vec::new();
+    JpegEncoder::new_with_quality(&mut out, quality)
+        .write_image(pixels, width, height, ExtendedColorType::Rgb8)
+        .map_err(|e| Error::InvalidImage(format!("{width}x{height} cannot be written as JPEG: {e}")))?;
+    Ok(out)
+}
+
+fn check(pixels: &[u8], width: u32, height: u32, bytes: usize) -> Result<()> {
     let need = (width as usize).checked_mul(height as usize).and_then(|n| n.checked_mul(bytes));
     if width == 0 || height == 0 || need != Some(pixels.len()) {
         return Err(Error::InvalidImage(format!(
@@ -46,6 +55,17 @@ fn encode(
             pixels.len()
         )));
     }
+    Ok(())
+}
+
+fn encode(
+    pixels: &[u8],
+    width: u32,
+    height: u32,
+    colour: ExtendedColorType,
+    bytes: usize,
+) -> Result<Vec<u8>> {
+    check(pixels, width, height, bytes)?;
     let mut out = Vec::new();
     PngEncoder::new_with_quality(&mut out, CompressionType::Fast, FilterType::Adaptive)
         .write_image(pixels, width, height, colour)

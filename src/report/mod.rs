@@ -7,6 +7,7 @@ mod map_file;
 mod page;
 mod sheet;
 mod text;
+mod thumb;
 mod view;
 
 pub use crate::data::encode::{png_bytes, write_mask_png, write_png};
@@ -16,4 +17,5 @@ pub use html::HtmlReport;
 pub use map_file::{MapFormat, map_bytes, write_map};
 pub(crate) use page::{figure, page};
 pub use sheet::{SheetOptions, SheetRow, Verdict, contact_sheet};
+pub use thumb::{Drawing, Thumb};
 pub use view::framed;

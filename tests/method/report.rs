@@ -4,8 +4,8 @@ use base64::Engine;
 use softpatch::Error;
 use softpatch::data::OwnedImage;
 use softpatch::report::{
-    HtmlReport, SheetOptions, SheetRow, Verdict, colormap, contact_sheet, contour, heatmap, overlay,
-    png_bytes, write_mask_png, write_png,
+    Drawing, HtmlReport, SheetOptions, SheetRow, Thumb, Verdict, colormap, contact_sheet, contour, heatmap,
+    overlay, png_bytes, write_mask_png, write_png,
 };
 
 fn flat(width: u32, height: u32, colour: [u8; 3]) -> OwnedImage {
@@ -211,6 +211,48 @@ fn the_page_lists_the_highest_score_first_and_holds_its_pictures() {
     assert_eq!(pictures.len(), 9);
     let decoded = image::load_from_memory(&pictures[1]).unwrap().into_rgb8();
     assert_eq!(decoded.into_raw(), heatmap(&report.items[2].map, 64, 64, (0.0, 10.0)).unwrap().pixels);
+}
+
+/// A JPEG's pixels.
+fn jpeg(bytes: &[u8]) -> OwnedImage {
+    let image = image::load_from_memory_with_format(bytes, image::ImageFormat::Jpeg).unwrap().into_rgb8();
+    OwnedImage { width: image.width(), height: image.height(), pixels: image.into_raw() }
+}
+
+#[test]
+fn a_small_picture_shows_what_the_large_one_has() {
+    // Light on the left, and a map of another size that is hot in its upper right.
+    let mut image = flat(600, 300, [60, 60, 60]);
+    for (i, pixel) in image.pixels.chunks_exact_mut(3).enumerate() {
+        if i % 600 < 300 {
+            pixel.fill(200);
+        }
+    }
+    let map = cone(60, 30, 45.0, 7.0);
+    let truth: Vec<bool> = (0..60 * 30).map(|i| i % 60 >= 50).collect();
+    let all =
+        Drawing { map: &map, size: [60, 30], range: (2.0, 10.0), threshold: Some(5.0), truth: Some(&truth) };
+    let thumb = Thumb::new(&image, &all, 100).unwrap();
+    assert_eq!((thumb.width, thumb.height), (100, 50));
+    let (picture, drawn) = (jpeg(&thumb.picture), jpeg(&thumb.overlay));
+    assert_eq!(([picture.width, picture.height], [drawn.width, drawn.height]), ([100, 50], [100, 50]));
+    let near = |c: [u8; 3], grey: u8| c.iter().all(|v| v.abs_diff(grey) < 12);
+    assert!(near(at(&picture, 20, 40), 200) && near(at(&picture, 75, 12), 60));
+    assert!(near(at(&drawn, 40, 40), 200) && near(at(&drawn, 70, 40), 60), "what is normal stays");
+    let hot = at(&drawn, 75, 12);
+    assert!(hot[0] > 180 && hot[0] > hot[2] + 40, "{hot:?}");
+    let line = (80..87).map(|x| luma(at(&drawn, x, 40)) as u8).max().unwrap();
+    assert!(line > 160, "the truth begins at 83, and has a line of {line}");
+
+    let plain = Drawing { map: &[0.0], size: [1, 1], range: (0.0, 1.0), threshold: None, truth: None };
+    let small = Thumb::new(&flat(7, 5, [9, 9, 9]), &plain, 160).unwrap();
+    assert_eq!((small.width, small.height), (7, 5), "nothing is blown up");
+    let line = Thumb::new(&flat(4000, 2, [9, 9, 9]), &plain, 160).unwrap();
+    assert_eq!((line.width, line.height), (160, 1));
+    assert!(Thumb::new(&image, &plain, 0).unwrap_err().to_string().contains("a side of 1"));
+    for bad in [Drawing { size: [2, 1], ..plain }, Drawing { truth: Some(&[]), ..plain }] {
+        assert!(matches!(Thumb::new(&image, &bad, 100), Err(Error::InvalidImage(_))));
+    }
 }
 
 #[test]
