@@ -3,7 +3,7 @@
 use crate::common::backbone::BackboneArgs;
 use crate::common::config::{FitArgs, Settings};
 use crate::common::device::DeviceArgs;
-use crate::common::failure::{Failure, Outcome};
+use crate::common::failure::Outcome;
 use crate::common::interrupt::catch_interrupts;
 use crate::common::output::{check_output_file, csv_line, plain, print, print_json};
 use crate::common::progress::Bars;
@@ -146,7 +146,9 @@ fn verdict(audit: &Audit) -> String {
     let found = &audit.contaminated;
     let all = audit.images.len();
     let Some(limit) = found.limit else {
-        return format!("{all} images do not say how much normal ones differ: no estimate of how many are contaminated");
+        return format!(
+            "{all} images do not say how much normal ones differ: no estimate of how many are contaminated"
+        );
     };
     let range = match (found.at_least, found.at_most) {
         (least, most) if least == most => String::new(),
@@ -210,7 +212,12 @@ fn table(audit: &Audit, dir: &str, top: usize) -> String {
         };
         let mark = if image.suspect { "*" } else { " " };
         let noisy = 100.0 * image.dropped;
-        let _ = writeln!(text, "{mark} {:>4}  {:>9.3}  {noisy:>4.0} %  {name:<width$}  {place}", rank + 1, image.suspicion);
+        let _ = writeln!(
+            text,
+            "{mark} {:>4}  {:>9.3}  {noisy:>4.0} %  {name:<width$}  {place}",
+            rank + 1,
+            image.suspicion
+        );
     }
     let rest = audit.images.len() - shown.len();
     if rest > 0 {

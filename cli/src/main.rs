@@ -8,6 +8,7 @@ mod demo;
 mod devices;
 mod doctor;
 mod eval;
+mod explain;
 mod fit;
 mod profile;
 mod roofline;
@@ -42,10 +43,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Audit(audit::Args),
     Fit(fit::Args),
+    Audit(audit::Args),
     Score(score::Args),
     Eval(eval::Args),
+    Explain(explain::Args),
     Data(data::Args),
     Synth(synth::Args),
     Devices(devices::Args),
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         Command::Fit(args) => fit::run(args, quiet),
         Command::Score(args) => score::run(&args, quiet),
         Command::Eval(args) => eval::run(&args, quiet),
+        Command::Explain(args) => explain::run(&args, quiet),
         Command::Data(args) => data::run(&args),
         Command::Synth(args) => synth::run(args, quiet),
         Command::Devices(args) => devices::run(&args),

@@ -76,7 +76,10 @@ impl Exclude {
             ));
         }
         if !several.is_empty() {
-            return wrong(format!("these may be several images; give their folders, too:{}", several.concat()));
+            return wrong(format!(
+                "these may be several images; give their folders, too:{}",
+                several.concat()
+            ));
         }
         let gone = out.iter().filter(|out| **out).count();
         if gone == paths.len() {

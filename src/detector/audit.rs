@@ -1,7 +1,7 @@
 //! Which training pictures look contaminated, before a model is made of them.
 
 use super::cells::Cells;
-use super::denoise::denoise;
+use super::denoise::{denoise, reaches};
 use super::fit::{Prepared, prepare};
 use super::{Progress, regions};
 use crate::backbone::Backbone;
@@ -108,7 +108,8 @@ impl Audit {
         let mut kept = vec![false; denoised.scores.len()];
         denoised.kept.iter().for_each(|&patch| kept[patch as usize] = true);
         let (grid, framing) = (origin.grid, options.framing(origin.frame));
-        let found = suspicions(&denoised.scores, grid);
+        let distances = reaches(device, &features, options)?;
+        let found = suspicions(&denoised.scores, &distances, grid);
         let values: Vec<f32> = found.iter().map(|f| f.value).collect();
         let contaminated = Contaminated::of(&values);
         let mut images = Vec::with_capacity(found.len());
@@ -118,7 +119,8 @@ impl Audit {
             let dropped: Vec<bool> = (0..features.positions)
                 .map(|p| !kept[first + p] && features.covers((first + p) as u32))
                 .collect();
-            let looked_at = features.covered_of(index).map_or(patches.len(), |c| c.iter().filter(|c| **c).count());
+            let looked_at =
+                features.covered_of(index).map_or(patches.len(), |c| c.iter().filter(|c| **c).count());
             let size = source.size(index)?;
             let cells = Cells::new(framing, grid, size)?;
             images.push(AuditImage {
@@ -166,37 +168,52 @@ struct Suspicion {
     at: usize,
 }
 
-/// The suspicion of every picture, from the outlier scores `[images][rows * columns]` of its patches, 0 for those that
-/// are not looked at: the largest mean, over 3 x 3 positions, of the scores' logarithms. One patch is chance, and a flaw
-/// is wider; a logarithm, since LOF is a ratio of densities. docs/method.md, section 12, has what else was tried.
-fn suspicions(scores: &[f32], [rows, columns]: [u32; 2]) -> Vec<Suspicion> {
+/// Share of the positions whose mean is the suspicion of a picture.
+const WORST: f64 = 0.02;
+
+/// The suspicion of every picture, from the outlier scores of its patches, `[images][rows * columns]` and 0 for those
+/// that are not looked at, and their distances to the k-th nearest patch of other pictures: logarithm of score times distance, mean
+/// of 3 x 3 positions, mean of the worst 2 % of these, less that of the middle picture. docs/method.md, section 12,
+/// says why, and docs/measurements.md what else was tried.
+fn suspicions(scores: &[f32], distances: &[f32], [rows, columns]: [u32; 2]) -> Vec<Suspicion> {
     let (rows, columns) = (rows as usize, columns as usize);
-    let log = |score: f32| match score {
+    let log = |(&score, &distance): (&f32, &f32)| match score {
         // What is no number was dropped as the worst.
         s if !s.is_finite() => Some(f32::MAX.ln()),
-        s => (s > 0.0).then(|| s.ln()),
+        s if s > 0.0 && distance < f32::MAX => Some(s.ln() + distance.max(1e-6).ln()),
+        _ => None,
     };
-    let of = |patches: &[f32]| {
-        let logs: Vec<Option<f32>> = patches.iter().map(|s| log(*s)).collect();
-        let mut most = Suspicion { value: f32::NEG_INFINITY, at: 0 };
-        for at in (0..logs.len()).filter(|at| logs[*at].is_some()) {
-            let (x, y) = (at % columns, at / columns);
-            let (mut sum, mut count) = (0.0, 0.0);
-            for ny in y.saturating_sub(1)..=(y + 1).min(rows - 1) {
-                for nx in x.saturating_sub(1)..=(x + 1).min(columns - 1) {
-                    if let Some(log) = logs[ny * columns + nx] {
-                        (sum, count) = (sum + log, count + 1.0);
+    let of = |patches: (&[f32], &[f32])| {
+        let logs: Vec<Option<f32>> = patches.0.iter().zip(patches.1).map(log).collect();
+        let mut means: Vec<(f32, usize)> = (0..logs.len())
+            .filter(|at| logs[*at].is_some())
+            .map(|at| {
+                let (x, y) = (at % columns, at / columns);
+                let (mut sum, mut count) = (0.0, 0.0);
+                for ny in y.saturating_sub(1)..=(y + 1).min(rows - 1) {
+                    for nx in x.saturating_sub(1)..=(x + 1).min(columns - 1) {
+                        if let Some(log) = logs[ny * columns + nx] {
+                            (sum, count) = (sum + log, count + 1.0);
+                        }
                     }
                 }
-            }
-            if sum / count > most.value {
-                most = Suspicion { value: sum / count, at };
-            }
-        }
+                (sum / count, at)
+            })
+            .collect();
+        means.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let worst = ((means.len() as f64 * WORST) as usize).max(1).min(means.len());
+        let value = means[..worst].iter().map(|m| m.0).sum::<f32>() / worst as f32;
         // Of a picture that is not looked at anywhere nothing is known.
-        if most.value.is_finite() { most } else { Suspicion { value: 0.0, at: 0 } }
+        Suspicion { value, at: means.first().map_or(0, |m| m.1) }
     };
-    scores.chunks_exact(rows * columns).map(of).collect()
+    let positions = rows * columns;
+    let mut all: Vec<Suspicion> =
+        scores.chunks_exact(positions).zip(distances.chunks_exact(positions)).map(of).collect();
+    let middle = median(all.iter().map(|s| s.value).filter(|v| v.is_finite()).collect());
+    for one in &mut all {
+        one.value = if one.value.is_finite() { one.value - middle } else { 0.0 };
+    }
+    all
 }
 
 impl Contaminated {

@@ -47,9 +47,8 @@ impl Cells {
 
     /// The pixel in the middle of cell `[x, y]`.
     pub fn middle(&self, [x, y]: [u32; 2]) -> [u32; 2] {
-        let middle = |v: u32, cells: u32, frame: u32| {
-            (f64::from(v) + 0.5) * f64::from(frame) / f64::from(cells) - 0.5
-        };
+        let middle =
+            |v: u32, cells: u32, frame: u32| (f64::from(v) + 0.5) * f64::from(frame) / f64::from(cells) - 0.5;
         let frame = self.placement.frame;
         self.placement
             .source_of([middle(x, self.grid[1], frame[1]), middle(y, self.grid[0], frame[0])], self.size)

@@ -7,6 +7,7 @@ mod cover;
 mod denoise;
 mod estimate;
 mod examine;
+mod explain;
 mod features;
 mod fit;
 mod frame;
@@ -29,6 +30,7 @@ pub use crate::settings::{
 };
 pub use audit::{Audit, AuditImage, Contaminated, NoisyRegion};
 pub use examine::{Examined, Nearest};
+pub use explain::{ExplainedPlace, Explanation, Neighbour, PatchOver};
 pub use job::{FitEvent, FitJob};
 pub use patch_scorer::{Score, Want};
 pub use progress::{Progress, Quiet, Stage};

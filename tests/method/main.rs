@@ -4,11 +4,13 @@
 mod common;
 
 mod arrows;
+mod audit;
 mod bands;
 mod bench;
 mod compat;
 mod data;
 mod end_to_end;
+mod explain;
 mod folder;
 mod golden_method;
 mod groups;
