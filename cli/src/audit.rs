@@ -53,15 +53,15 @@ pub struct Args {
 }
 
 const FORMATS: &str = "\
-Images are judged as `softpatch fit` with the same options judges their patches, and no model is made. Suspicion is
-about 0 for a patch like those of the other images, and grows by 0.7 with every doubling of its outlier score. How many
-images look contaminated is an estimate: rare normal images count, too, and a flaw that many images share at one
+Images are judged as `softpatch fit` with the same options judges their patches, and no model is made. Suspicion is 0
+for the middle image, and grows with how far the worst patches are from those of other images. How many images look
+contaminated is an estimate: rare normal images count, too, and a flaw that many images share at one
 place does not. Look at them before they are left out: `--report FILE`.
 
 --json prints one object: grid, frame ([rows, columns]), noise_threshold, lof_k, contaminated (limit of the suspicion,
 count, at_least, at_most), and images, most suspicious first, each with index, name, size ([width, height]), suspicion,
 suspect, dropped (share of the patches that a fit would drop), peak ([x, y] in pixels of the image), and regions of
-such patches, largest first: bbox ([x, y, width, height]), patches, peak, contour.
+patches more suspicious than the limit, largest first: bbox ([x, y, width, height]), patches, peak, contour.
 --csv prints the columns path,rank,suspicion,suspect,dropped,peak_x,peak_y. Lines of it, with the header, are a list for
 `fit --exclude`, too.";
 
@@ -116,7 +116,8 @@ fn picture<'a>(image: &'a AuditImage, audit: &Audit) -> softpatch::report::Audit
         dropped: image.dropped,
         patches: &image.patches,
         grid: audit.grid,
-        noise_threshold: audit.noise_threshold,
+        // Where there is no limit: twice as suspicious as the middle one.
+        limit: audit.contaminated.limit.unwrap_or(std::f32::consts::LN_2),
     }
 }
 
@@ -208,7 +209,7 @@ fn table(audit: &Audit, dir: &str, top: usize) -> String {
     for (rank, (image, name)) in shown.iter().zip(&names).enumerate() {
         let place = match image.regions.len() {
             0 => format!("at {}, {}", image.peak[0], image.peak[1]),
-            n => format!("at {}, {}; {}", image.peak[0], image.peak[1], count(n, "noisy region")),
+            n => format!("at {}, {}; {}", image.peak[0], image.peak[1], count(n, "area")),
         };
         let mark = if image.suspect { "*" } else { " " };
         let noisy = 100.0 * image.dropped;

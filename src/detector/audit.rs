@@ -60,21 +60,21 @@ pub struct AuditImage {
     pub dropped: f32,
     /// Column and row, in pixels of the picture, where it is most suspicious.
     pub peak: [u32; 2],
-    /// Connected areas of patches that a fit would drop, largest first.
+    /// Connected areas of patches that are more suspicious than [`Contaminated::limit`], largest first.
     pub regions: Vec<NoisyRegion>,
-    /// `[rows][columns]`: the outlier score of each patch; 0 where it is not looked at.
+    /// `[rows][columns]`: how suspicious each patch is with those around it; minus infinity where it is not looked at.
     #[serde(skip)]
     pub patches: Vec<f32>,
 }
 
-/// A connected area of patches that a fit would drop.
+/// A connected area of suspicious patches.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NoisyRegion {
     /// `[x, y, width, height]` of the smallest box around it, in pixels of the picture.
     pub bbox: [u32; 4],
     /// Number of its patches.
     pub patches: u32,
-    /// Its largest outlier score.
+    /// Its largest suspicion.
     pub peak: f32,
     /// Its outer boundary, corners `[x, y]` in pixels of the picture; see [`super::Region::contour`].
     pub contour: Vec<[u32; 2]>,
@@ -109,18 +109,15 @@ impl Audit {
         denoised.kept.iter().for_each(|&patch| kept[patch as usize] = true);
         let (grid, framing) = (origin.grid, options.framing(origin.frame));
         let distances = reaches(device, &features, options)?;
-        let found = suspicions(&denoised.scores, &distances, grid);
-        let values: Vec<f32> = found.iter().map(|f| f.value).collect();
-        let contaminated = Contaminated::of(&values);
+        let (found, maps) = suspicions(&denoised.scores, &distances, grid);
+        let contaminated = Contaminated::of(&found.iter().map(|f| f.value).collect::<Vec<_>>());
         let mut images = Vec::with_capacity(found.len());
-        for (index, (Suspicion { value, at }, name)) in found.into_iter().zip(origin.images).enumerate() {
-            let first = index * features.positions;
-            let patches = &denoised.scores[first..][..features.positions];
-            let dropped: Vec<bool> = (0..features.positions)
-                .map(|p| !kept[first + p] && features.covers((first + p) as u32))
-                .collect();
-            let looked_at =
-                features.covered_of(index).map_or(patches.len(), |c| c.iter().filter(|c| **c).count());
+        let each =
+            found.into_iter().zip(maps.chunks_exact(features.positions)).zip(origin.images).enumerate();
+        for (index, ((Suspicion { value, at }, patches), name)) in each {
+            let of = index * features.positions..(index + 1) * features.positions;
+            let looked_at = of.clone().filter(|&patch| features.covers(patch as u32)).count();
+            let dropped = of.filter(|&patch| !kept[patch] && features.covers(patch as u32)).count();
             let size = source.size(index)?;
             let cells = Cells::new(framing, grid, size)?;
             images.push(AuditImage {
@@ -129,9 +126,9 @@ impl Audit {
                 size,
                 suspicion: value,
                 suspect: contaminated.limit.is_some_and(|limit| value > limit),
-                dropped: dropped.iter().filter(|d| **d).count() as f32 / looked_at.max(1) as f32,
+                dropped: dropped as f32 / looked_at.max(1) as f32,
                 peak: cells.middle([at as u32 % grid[1], at as u32 / grid[1]]),
-                regions: noisy(patches, &dropped, grid, &cells)?,
+                regions: noisy(patches, contaminated.limit.unwrap_or(f32::INFINITY), grid, &cells)?,
                 patches: patches.to_vec(),
             });
         }
@@ -141,17 +138,9 @@ impl Audit {
     }
 }
 
-/// The connected areas of the patches that are `dropped`.
-fn noisy(patches: &[f32], dropped: &[bool], grid: [u32; 2], cells: &Cells) -> Result<Vec<NoisyRegion>> {
-    // A score that is no number was dropped, too, and lies in an area like the worst.
-    let value = |(score, dropped): (&f32, &bool)| match (dropped, score.is_finite()) {
-        (false, _) => f32::NEG_INFINITY,
-        (true, false) => f32::MAX,
-        (true, true) => *score,
-    };
-    let map: Vec<f32> = patches.iter().zip(dropped).map(value).collect();
-    let found = regions(&map, grid, f32::MIN)?;
-    Ok((found.into_iter())
+/// The connected areas of the patches above `limit`.
+fn noisy(patches: &[f32], limit: f32, grid: [u32; 2], cells: &Cells) -> Result<Vec<NoisyRegion>> {
+    Ok((regions(patches, grid, limit)?.into_iter())
         .map(|region| NoisyRegion {
             bbox: cells.bbox(region.bbox),
             patches: region.area,
@@ -171,11 +160,11 @@ struct Suspicion {
 /// Share of the positions whose mean is the suspicion of a picture.
 const WORST: f64 = 0.02;
 
-/// The suspicion of every picture, from the outlier scores of its patches, `[images][rows * columns]` and 0 for those
-/// that are not looked at, and their distances to the k-th nearest patch of other pictures: logarithm of score times distance, mean
-/// of 3 x 3 positions, mean of the worst 2 % of these, less that of the middle picture. docs/method.md, section 12,
-/// says why, and docs/measurements.md what else was tried.
-fn suspicions(scores: &[f32], distances: &[f32], [rows, columns]: [u32; 2]) -> Vec<Suspicion> {
+/// The suspicion of every picture and, `[images][rows * columns]`, of its patches, from the patches' outlier scores, 0
+/// for those that are not looked at, and their distances to the k-th nearest patch of other pictures: logarithm of score
+/// times distance, mean of 3 x 3 positions; of a picture, the mean of the worst 2 % of these; all less that of the middle
+/// picture. docs/method.md, section 12, says why, and docs/measurements.md what else was tried.
+fn suspicions(scores: &[f32], distances: &[f32], [rows, columns]: [u32; 2]) -> (Vec<Suspicion>, Vec<f32>) {
     let (rows, columns) = (rows as usize, columns as usize);
     let log = |(&score, &distance): (&f32, &f32)| match score {
         // What is no number was dropped as the worst.
@@ -183,37 +172,38 @@ fn suspicions(scores: &[f32], distances: &[f32], [rows, columns]: [u32; 2]) -> V
         s if s > 0.0 && distance < f32::MAX => Some(s.ln() + distance.max(1e-6).ln()),
         _ => None,
     };
-    let of = |patches: (&[f32], &[f32])| {
-        let logs: Vec<Option<f32>> = patches.0.iter().zip(patches.1).map(log).collect();
-        let mut means: Vec<(f32, usize)> = (0..logs.len())
-            .filter(|at| logs[*at].is_some())
-            .map(|at| {
-                let (x, y) = (at % columns, at / columns);
-                let (mut sum, mut count) = (0.0, 0.0);
-                for ny in y.saturating_sub(1)..=(y + 1).min(rows - 1) {
-                    for nx in x.saturating_sub(1)..=(x + 1).min(columns - 1) {
-                        if let Some(log) = logs[ny * columns + nx] {
-                            (sum, count) = (sum + log, count + 1.0);
-                        }
-                    }
+    let around = |logs: &[Option<f32>], at: usize| {
+        let (x, y) = (at % columns, at / columns);
+        let (mut sum, mut count) = (0.0, 0.0);
+        for ny in y.saturating_sub(1)..=(y + 1).min(rows - 1) {
+            for nx in x.saturating_sub(1)..=(x + 1).min(columns - 1) {
+                if let Some(log) = logs[ny * columns + nx] {
+                    (sum, count) = (sum + log, count + 1.0);
                 }
-                (sum / count, at)
-            })
-            .collect();
-        means.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        let worst = ((means.len() as f64 * WORST) as usize).max(1).min(means.len());
-        let value = means[..worst].iter().map(|m| m.0).sum::<f32>() / worst as f32;
-        // Of a picture that is not looked at anywhere nothing is known.
-        Suspicion { value, at: means.first().map_or(0, |m| m.1) }
+            }
+        }
+        sum / count
     };
     let positions = rows * columns;
-    let mut all: Vec<Suspicion> =
-        scores.chunks_exact(positions).zip(distances.chunks_exact(positions)).map(of).collect();
+    let (mut all, mut maps) = (Vec::new(), Vec::with_capacity(scores.len()));
+    for (scores, distances) in scores.chunks_exact(positions).zip(distances.chunks_exact(positions)) {
+        let logs: Vec<Option<f32>> = scores.iter().zip(distances).map(log).collect();
+        let mean = |at: usize| logs[at].map_or(f32::NEG_INFINITY, |_| around(&logs, at));
+        let map: Vec<f32> = (0..positions).map(mean).collect();
+        let mut means: Vec<(f32, usize)> = map.iter().copied().zip(0..).filter(|m| m.0.is_finite()).collect();
+        means.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        means.truncate(((means.len() as f64 * WORST) as usize).max(1));
+        let value = means.iter().map(|m| m.0).sum::<f32>() / means.len() as f32;
+        all.push(Suspicion { value, at: means.first().map_or(0, |m| m.1) });
+        maps.extend(map);
+    }
     let middle = median(all.iter().map(|s| s.value).filter(|v| v.is_finite()).collect());
     for one in &mut all {
+        // Of a picture that is not looked at anywhere nothing is known.
         one.value = if one.value.is_finite() { one.value - middle } else { 0.0 };
     }
-    all
+    maps.iter_mut().for_each(|v| *v -= middle);
+    (all, maps)
 }
 
 impl Contaminated {

@@ -25,15 +25,15 @@ pub struct AuditItem<'a> {
     pub suspect: bool,
     /// Share of its patches that a fit would drop.
     pub dropped: f32,
-    /// `[rows][columns]`: outlier score of each patch, 0 where it is not looked at.
+    /// `[rows][columns]`: how suspicious each patch is.
     pub patches: &'a [f32],
     /// Rows and columns of the patches.
     pub grid: [u32; 2],
-    /// Outlier score above which a patch is noise: what is outlined.
-    pub noise_threshold: f32,
+    /// What is outlined: patches that are more suspicious.
+    pub limit: f32,
 }
 
-/// The page of an audit: one file, with a script and nothing loaded from elsewhere. Small pictures with the noisy patches
+/// The page of an audit: one file, with a script and nothing loaded from elsewhere. Small pictures with the suspicious patches
 /// outlined, a filter, a choice for each picture, and a button that writes the list for
 /// [`Exclude`](crate::data::Exclude).
 #[derive(Clone, Debug, Default)]
@@ -72,14 +72,10 @@ impl AuditPage {
     /// # Errors
     /// [`crate::Error::InvalidImage`] where pixels or patches do not have their sizes.
     pub fn push(&mut self, item: &AuditItem<'_>, picture: &OwnedImage) -> Result<()> {
-        let AuditItem { name, suspicion, suspect, dropped, patches, grid: [rows, columns], .. } = *item;
-        // Of scores that are ratios.
-        let log = |v: f32| if v > 0.0 { v.min(f32::MAX).ln() } else { 0.0 };
-        let map: Vec<f32> = patches.iter().map(|&v| log(v)).collect();
-        let line = log(item.noise_threshold);
-        let range = (line, line + 1.5);
+        let AuditItem { name, suspicion, suspect, dropped, patches, grid: [rows, columns], limit } = *item;
+        let range = (limit - 1.0, limit + 1.0);
         let drawing =
-            Drawing { map: &map, size: [columns, rows], range, threshold: Some(line + 1e-6), truth: None };
+            Drawing { map: patches, size: [columns, rows], range, threshold: Some(limit), truth: None };
         let Thumb { width, height, picture, overlay } = Thumb::new(picture, &drawing, SIDE)?;
         let [picture, overlay] = [picture, overlay].map(|bytes| STANDARD.encode(bytes));
         let name = name.to_owned();
@@ -119,7 +115,7 @@ impl AuditPage {
                 }
                 label { input id="plain" type="checkbox"; " without outlines" }
                 span class="grow" {}
-                button id="suspects" type="button" disabled[suspects == 0] { "Exclude the " (suspects) " that look contaminated" }
+                button id="suspects" type="button" disabled[suspects == 0] { "Exclude " (suspects) " suspects" }
                 button id="none" type="button" { "Keep all" }
                 button id="save" type="button" class="main" { "Save the list" }
                 p id="count" aria-live="polite" {}
@@ -158,7 +154,7 @@ mod tests {
             dropped: 0.25,
             patches: &patches,
             grid: [2, 2],
-            noise_threshold: 2.0,
+            limit: 2.0,
         };
         page.push(&item, &OwnedImage { width: 8, height: 8, pixels: vec![90; 192] }).unwrap();
         let html = page.render().unwrap();
