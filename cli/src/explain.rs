@@ -23,8 +23,8 @@ pub struct Args {
     /// Write the patches side by side to this PNG file.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Folder to look for the training images in; those of the model's names are shown. Without it, their names and
-    /// places are said, and no file is opened that the model names.
+    /// Folder to look for the training images in; those of the model's names are shown. Without it, their
+    /// names and places are said, and no file is opened that the model names.
     #[arg(long, value_name = "DIR")]
     images: Option<PathBuf>,
     /// Places of the image at most.
@@ -50,8 +50,9 @@ are the smallest set that would have to be allowed.
 --json prints one object: model, image, size ([width, height]), score, threshold (or null), anomalous, over (the patches
 above the threshold, worst first: at ([row, column] of the grid), bbox ([x, y, width, height] in pixels of the image),
 score), allow (the command that allows them, or null), and places, worst first: at, bbox, score, patches (those above
-the threshold that are connected with it), and neighbours, nearest first: row (of the bank), image (its number), name, at, distance (squared), weight,
-score (weight times distance), path and bbox (of the training image; null where it was not found below --images).";
+the threshold that are connected with it), and neighbours, nearest first: row (of the bank), image (its number), name,
+at, distance (squared), weight, score (weight times distance), path and bbox (of the training image; null where it was not found
+below --images).";
 
 #[derive(Serialize)]
 struct Document<'a> {

@@ -3,9 +3,9 @@
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// Pictures that are left out of a training set, by a list file: one path or name a line, as it is or below any
-/// folder; empty lines and lines that begin with `#` are skipped. A CSV whose first column is `path` is read, too: all
-/// pictures that it has.
+/// Pictures that are left out of a training set, by a list file: one path or name a line, as it is or below
+/// any folder; empty lines and lines that begin with `#` are skipped. A CSV whose first column is `path` is
+/// read, too: all pictures that it has.
 ///
 /// ```
 /// use softpatch::data::Exclude;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// # let list = folder.path().join("bad.txt");
 /// std::fs::write(&list, "# seen on Monday\ngood/002.png\n")?;
 /// let mut paths = vec!["part/train/good/001.png".into(), "part/train/good/002.png".into()];
-/// assert_eq!(Exclude::load(&list)?.from(&mut paths)?, 1);
+/// assert_eq!(Exclude::load(&list)?.apply(&mut paths)?, 1);
 /// assert_eq!(paths, ["part/train/good/001.png".into()] as [std::path::PathBuf; 1]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -49,9 +49,9 @@ impl Exclude {
     /// Takes the pictures of the list out of `paths`, and says how many they were.
     ///
     /// # Errors
-    /// [`Error::Dataset`] naming the list and all entries that are no picture of `paths`, or several; or where no
-    /// picture would be left. `paths` is then as it was.
-    pub fn from(&self, paths: &mut Vec<PathBuf>) -> Result<usize> {
+    /// [`Error::Dataset`] naming the list and all entries that are no picture of `paths`, or several; or
+    /// where no picture would be left. `paths` is then as it was.
+    pub fn apply(&self, paths: &mut Vec<PathBuf>) -> Result<usize> {
         let wrong = |reason: String| Err(Error::Dataset { path: self.file.clone(), reason });
         let mut out = vec![false; paths.len()];
         let (mut unknown, mut several) = (Vec::new(), Vec::new());
@@ -91,8 +91,8 @@ impl Exclude {
     }
 }
 
-/// The numbers of the paths that an entry may mean: the one that it is, else those that end with it, or that it ends
-/// with.
+/// The numbers of the paths that an entry may mean: the one that it is, else those that end with it, or that
+/// it ends with.
 fn find(entry: &str, paths: &[PathBuf]) -> Vec<usize> {
     let of = |entry: &str| -> Vec<usize> {
         let entry = Path::new(entry);
@@ -119,7 +119,7 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         let mut paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
         let before = paths.len();
-        let gone = Exclude::load(&file)?.from(&mut paths)?;
+        let gone = Exclude::load(&file)?.apply(&mut paths)?;
         assert_eq!(gone, before - paths.len());
         Ok(paths.iter().map(|p| p.display().to_string()).collect())
     }

@@ -28,12 +28,12 @@ pub struct Audit {
     pub images: Vec<AuditImage>,
 }
 
-/// How many training pictures look contaminated: an estimate. Normal pictures that are rare are counted, too, and a
-/// flaw that many pictures share at one place is not.
+/// How many training pictures look contaminated: an estimate. Normal pictures that are rare are counted, too,
+/// and a flaw that many pictures share at one place is not.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Contaminated {
-    /// Suspicion above which a picture counts: median plus three scaled median absolute deviations of all; absent
-    /// where the pictures do not say how much normal ones differ.
+    /// Suspicion above which a picture counts: median plus three scaled median absolute deviations of all;
+    /// absent where the pictures do not say how much normal ones differ.
     pub limit: Option<f32>,
     /// Pictures above it.
     pub count: usize,
@@ -62,7 +62,8 @@ pub struct AuditImage {
     pub peak: [u32; 2],
     /// Connected areas of patches that are more suspicious than [`Contaminated::limit`], largest first.
     pub regions: Vec<NoisyRegion>,
-    /// `[rows][columns]`: how suspicious each patch is with those around it; minus infinity where it is not looked at.
+    /// `[rows][columns]`: how suspicious each patch is with those around it; minus infinity where it is not
+    /// looked at.
     #[serde(skip)]
     pub patches: Vec<f32>,
 }
@@ -81,12 +82,12 @@ pub struct NoisyRegion {
 }
 
 impl Audit {
-    /// Judges the training images of `source` as [`Detector::fit`](super::Detector::fit) with `options` would, and
-    /// makes no model.
+    /// Judges the training images of `source` as [`Detector::fit`](super::Detector::fit) with `options`
+    /// would, and makes no model.
     ///
     /// # Errors
-    /// As [`Detector::fit`](super::Detector::fit); [`Error::InvalidOption`] for the discriminator `none`, which judges
-    /// no patches.
+    /// As [`Detector::fit`](super::Detector::fit); [`Error::InvalidOption`] for the discriminator `none`,
+    /// which judges no patches.
     pub fn of(
         device: &Device,
         backbone: &Backbone,
@@ -160,10 +161,11 @@ struct Suspicion {
 /// Share of the positions whose mean is the suspicion of a picture.
 const WORST: f64 = 0.02;
 
-/// The suspicion of every picture and, `[images][rows * columns]`, of its patches, from the patches' outlier scores, 0
-/// for those that are not looked at, and their distances to the k-th nearest patch of other pictures: logarithm of score
-/// times distance, mean of 3 x 3 positions; of a picture, the mean of the worst 2 % of these; all less that of the middle
-/// picture. docs/method.md, section 12, says why, and docs/measurements.md what else was tried.
+/// The suspicion of every picture and, `[images][rows * columns]`, of its patches, from the patches' outlier
+/// scores, 0 for those that are not looked at, and their distances to the k-th nearest patch of other
+/// pictures: logarithm of score times distance, mean of 3 x 3 positions; of a picture, the mean of the worst
+/// 2 % of these; all less that of the middle picture. docs/method.md, section 12, says why, and
+/// docs/measurements.md what else was tried.
 fn suspicions(scores: &[f32], distances: &[f32], [rows, columns]: [u32; 2]) -> (Vec<Suspicion>, Vec<f32>) {
     let (rows, columns) = (rows as usize, columns as usize);
     let log = |(&score, &distance): (&f32, &f32)| match score {

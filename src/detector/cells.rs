@@ -23,8 +23,8 @@ impl Cells {
         Ok(Self { placement: framing.place(size[0], size[1])?, grid, size })
     }
 
-    /// The pixel corner of the picture that is nearest to corner `[x, y]` of the grid; cell `(x, y)` has the corners
-    /// `(x, y)` and `(x + 1, y + 1)`.
+    /// The pixel corner of the picture that is nearest to corner `[x, y]` of the grid; cell `(x, y)` has the
+    /// corners `(x, y)` and `(x + 1, y + 1)`.
     pub fn corner(&self, [x, y]: [u32; 2]) -> [u32; 2] {
         let Placement { width, height, left, top, frame } = self.placement;
         let at = |v: u32, cells: u32, frame: u32, first: i64, side: u32, source: u32| {
@@ -38,7 +38,8 @@ impl Cells {
         ]
     }
 
-    /// `[x, y, width, height]` in pixels of a box `[x, y, width, height]` of cells; at least a pixel wide and high.
+    /// `[x, y, width, height]` in pixels of a box `[x, y, width, height]` of cells; at least a pixel wide and
+    /// high.
     pub fn bbox(&self, [x, y, w, h]: [u32; 4]) -> [u32; 4] {
         let ([left, top], [right, bottom]) = (self.corner([x, y]), self.corner([x + w, y + h]));
         let [left, top] = [left.min(self.size[0].saturating_sub(1)), top.min(self.size[1].saturating_sub(1))];

@@ -171,8 +171,8 @@ fn scores_by_others(
     Ok((scores, lof.then_some(k)))
 }
 
-/// Distances `[images][positions]` to the farthest of the `lof_k` nearest patches of other images that `options.group`
-/// names, whatever the discriminator; the largest float where there are not as many.
+/// Distances `[images][positions]` to the farthest of the `lof_k` nearest patches of other images that
+/// `options.group` names, whatever the discriminator; the largest float where there are not as many.
 pub(crate) fn reaches(device: &Device, features: &Features, options: &FitOptions) -> Result<Vec<f32>> {
     let (n, positions, r) = (features.images, features.positions, features.r);
     let quiet = &super::Quiet;

@@ -9,7 +9,8 @@ use crate::data::Image;
 use crate::{Error, Result};
 use serde::Serialize;
 
-/// Patches that belong to one place of an image: a place that is told of has none of another's within so many positions.
+/// Patches that belong to one place of an image: a place that is told of has none of another's within so many
+/// positions.
 const APART: u32 = 2;
 
 /// Why an image has its score.
@@ -21,8 +22,8 @@ pub struct Explanation {
     pub threshold: Option<f32>,
     /// The worst places, worst first.
     pub places: Vec<ExplainedPlace>,
-    /// The patches above the threshold, worst first: the smallest set that would have to be allowed for the image to
-    /// pass.
+    /// The patches above the threshold, worst first: the smallest set that would have to be allowed for the
+    /// image to pass.
     pub over: Vec<PatchOver>,
 }
 
@@ -72,8 +73,8 @@ pub struct Neighbour {
 }
 
 impl Detector {
-    /// Why an image has its score: up to `places` of its worst patches, and for each up to `neighbours` training patches
-    /// of different pictures that are nearest to it.
+    /// Why an image has its score: up to `places` of its worst patches, and for each up to `neighbours`
+    /// training patches of different pictures that are nearest to it.
     ///
     /// # Errors
     /// As [`Detector::score`].
@@ -110,8 +111,8 @@ impl Detector {
         Ok(Explanation { score, threshold: info.threshold, places, over })
     }
 
-    /// The box `[x, y, width, height]` of the patch in row and column `at` of the grid, in pixels of a picture of `size`
-    /// (width, height) that comes to the model's frame.
+    /// The box `[x, y, width, height]` of the patch in row and column `at` of the grid, in pixels of a
+    /// picture of `size` (width, height) that comes to the model's frame.
     ///
     /// # Errors
     /// [`Error::InvalidOption`] where a picture of this size does not come to the frame.
@@ -120,8 +121,8 @@ impl Detector {
         Ok(Cells::new(info.framing(), info.grid, size)?.bbox([at[1], at[0], 1, 1]))
     }
 
-    /// Up to `most` of the worst patches, each with the number of those above the threshold that it is connected with:
-    /// none is connected with another, nor close to it.
+    /// Up to `most` of the worst patches, each with the number of those above the threshold that it is
+    /// connected with: none is connected with another, nor close to it.
     fn worst(&self, patches: &[f32], most: usize) -> Vec<(usize, u32)> {
         let info = self.info();
         let columns = info.grid[1] as usize;

@@ -244,8 +244,8 @@ impl Scorer {
         Ok(Examined { grid, dim, embeddings, nearest })
     }
 
-    /// The bank row nearest to the embedding `x` that is of none of the training images `without`; `row_image` has
-    /// those of all rows.
+    /// The bank row nearest to the embedding `x` that is of none of the training images `without`;
+    /// `row_image` has those of all rows.
     pub fn nearest_without(
         &mut self,
         x: &[f32],

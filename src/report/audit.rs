@@ -33,8 +33,8 @@ pub struct AuditItem<'a> {
     pub limit: f32,
 }
 
-/// The page of an audit: one file, with a script and nothing loaded from elsewhere. Small pictures with the suspicious patches
-/// outlined, a filter, a choice for each picture, and a button that writes the list for
+/// The page of an audit: one file, with a script and nothing loaded from elsewhere. Small pictures with the
+/// suspicious patches outlined, a filter, a choice for each picture, and a button that writes the list for
 /// [`Exclude`](crate::data::Exclude).
 #[derive(Clone, Debug, Default)]
 pub struct AuditPage {
@@ -66,8 +66,8 @@ impl AuditPage {
         Self { title: title.to_owned(), ..Self::default() }
     }
 
-    /// Adds a picture; the page shows them in the order in which they come. Two JPEG files of it are kept, of 5 to
-    /// 15 KB together.
+    /// Adds a picture; the page shows them in the order in which they come. Two JPEG files of it are kept, of
+    /// 5 to 15 KB together.
     ///
     /// # Errors
     /// [`crate::Error::InvalidImage`] where pixels or patches do not have their sizes.

@@ -89,8 +89,8 @@ fn frame(image: &mut OwnedImage, [x, y, w, h]: [u32; 4]) {
 }
 
 impl ExplainSheet {
-    /// Draws the whole `image` with its numbered places, and a row for each place: the patch, and the training patches
-    /// that it is nearest to.
+    /// Draws the whole `image` with its numbered places, and a row for each place: the patch, and the
+    /// training patches that it is nearest to.
     ///
     /// # Errors
     /// [`Error::InvalidImage`] where the pixels do not fit the size.

@@ -45,8 +45,8 @@ impl SetArgs {
 /// Training images that are left out.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ExcludeArgs {
-    /// Leave out the training images that this file lists: one path or name a line, # for comments, or a CSV with
-    /// the column path, as `softpatch audit` writes them.
+    /// Leave out the training images that this file lists: one path or name a line, # for comments, or a CSV
+    /// with the column path, as `softpatch audit` writes them.
     #[arg(long, value_name = "LIST")]
     exclude: Option<PathBuf>,
 }
@@ -56,7 +56,7 @@ impl ExcludeArgs {
     pub fn apply(&self, paths: &mut Vec<PathBuf>, bars: &Bars) -> Outcome {
         let Some(list) = &self.exclude else { return Ok(()) };
         let all = paths.len();
-        let gone = Exclude::load(list)?.from(paths)?;
+        let gone = Exclude::load(list)?.apply(paths)?;
         bars.notice(&format!("{gone} of {all} training images are left out, as {} says", list.display()));
         Ok(())
     }
