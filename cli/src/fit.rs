@@ -7,7 +7,7 @@ use crate::common::failure::Outcome;
 use crate::common::interrupt::catch_interrupts;
 use crate::common::output::{check_output_file, print};
 use crate::common::progress::Bars;
-use crate::common::set::{SetArgs, end, settle_bits, skipping};
+use crate::common::set::{ExcludeArgs, SetArgs, end, settle_bits, skipping};
 use crate::common::sizes::human_bytes;
 use softpatch::data::{FileSource, Roi, TrainSet, WithRoi};
 use softpatch::detector::{Detector, FitAspect, Geometry, Group, ModelInfo, Progress};
@@ -35,6 +35,8 @@ pub struct Args {
     #[arg(long, value_name = "MASK")]
     roi: Option<PathBuf>,
     #[command(flatten)]
+    exclude: ExcludeArgs,
+    #[command(flatten)]
     set: SetArgs,
     #[command(flatten)]
     fit: FitArgs,
@@ -47,9 +49,10 @@ pub struct Args {
 pub fn run(args: Args, quiet: bool) -> Outcome {
     let Settings { fit: mut options, device } = args.fit.settings(args.device)?;
     let bars = Bars::new(quiet);
-    let set = TrainSet::open_with(&args.dir, &args.set.options())?;
+    let mut set = TrainSet::open_with(&args.dir, &args.set.options())?;
     set.notes.iter().for_each(|note| bars.notice(note));
     args.set.folder.say(&args.dir, &set.left_out, &bars)?;
+    args.exclude.apply(&mut set.paths, &bars)?;
     check_output_file(&args.output)?;
     let roi = args.roi.as_ref().map(Roi::load).transpose()?;
     catch_interrupts(quiet);

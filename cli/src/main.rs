@@ -1,5 +1,6 @@
 //! The command-line program: a thin skin over the library's public API.
 
+mod audit;
 mod bench;
 mod calibrate;
 mod common;
@@ -8,6 +9,7 @@ mod demo;
 mod devices;
 mod doctor;
 mod eval;
+mod explain;
 mod fit;
 mod profile;
 mod roofline;
@@ -43,9 +45,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Fit(fit::Args),
+    Audit(audit::Args),
     Score(score::Args),
     Eval(eval::Args),
     Calibrate(calibrate::Args),
+    Explain(explain::Args),
     Data(data::Args),
     Synth(synth::Args),
     Devices(devices::Args),
@@ -74,10 +78,12 @@ fn main() -> ExitCode {
         .init();
     let quiet = cli.quiet;
     let outcome = match cli.command {
+        Command::Audit(args) => audit::run(args, quiet),
         Command::Fit(args) => fit::run(args, quiet),
         Command::Score(args) => score::run(&args, quiet),
         Command::Eval(args) => eval::run(&args, quiet),
         Command::Calibrate(args) => calibrate::run(&args, quiet),
+        Command::Explain(args) => explain::run(&args, quiet),
         Command::Data(args) => data::run(&args),
         Command::Synth(args) => synth::run(args, quiet),
         Command::Devices(args) => devices::run(&args),

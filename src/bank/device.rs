@@ -190,6 +190,17 @@ impl Bank {
         })
     }
 
+    /// From the next submission on, rows count as of these images.
+    pub fn label(&self, device: &Device, row_image: &[u32]) {
+        let mut order = self.order.iter();
+        for part in &self.parts {
+            let rows = order.by_ref().take(part.rows as usize);
+            let info: Vec<[u32; 2]> =
+                rows.map(|&row| [row, row_image.get(row as usize).copied().unwrap_or(u32::MAX)]).collect();
+            device.write(&part.info, 0, &info);
+        }
+    }
+
     fn record_lift(&self, recorder: &mut Recorder, x: &Tensor, rows: u32, to: &Tensor) -> Result<()> {
         let LiftTensors { mean, axes, bias } = &self.lift;
         Lift { x, mean, axes, bias, to, rows, dim: self.dim, lifted: self.lifted }.record(recorder)

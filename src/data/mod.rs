@@ -6,6 +6,7 @@ mod bits;
 mod convert;
 mod decode;
 pub(crate) mod encode;
+mod exclude;
 mod file_source;
 mod folder;
 mod image;
@@ -29,6 +30,7 @@ pub use decode::{
     DecodeOptions, IMAGE_EXTENSIONS, Kind, Note, Picture, SNIFF_BYTES, decode_bytes, decode_file,
     decode_with_notes, inspect_file, sniff,
 };
+pub use exclude::Exclude;
 pub use file_source::FileSource;
 pub use folder::TrainSet;
 pub use image::{Frame, Image, OwnedImage};

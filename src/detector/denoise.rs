@@ -176,6 +176,43 @@ fn scores_by_others(
     Ok((scores, lof.then_some(k)))
 }
 
+/// Distances `[images][positions]` to the farthest of the `lof_k` nearest patches of other images that
+/// `options.group` names, whatever the discriminator; the largest float where there are not as many.
+pub(crate) fn reaches(device: &Device, features: &Features, options: &FitOptions) -> Result<Vec<f32>> {
+    let (n, positions, r) = (features.images, features.positions, features.r);
+    let quiet = &super::Quiet;
+    if options.group != Group::Position && n > 1 {
+        let (images, reach) = (n as u32, (options.group == Group::Window).then_some(options.window / 2));
+        let grid = [positions / features.columns, features.columns].map(|side| side as u32);
+        let k = Others::width(options.lof_k, images, grid, reach);
+        let lists: Vec<f32> = device.read(&others::lists(device, features, reach, k, quiet)?.distances)?;
+        return Ok(lists.chunks_exact(k as usize).map(|list| list[k as usize - 1]).collect());
+    }
+    let width = Knn::width(options.lof_k, n as u32) as usize;
+    if width == 0 {
+        return Ok(vec![f32::MAX; n * positions]);
+    }
+    let group = n * r + n * 2 * width;
+    let most = ((features.parts.block / 4) as usize / group).clamp(1, positions);
+    let block = device.alloc(most * n * r, "group block")?;
+    let distances = device.alloc(most * n * width, "group distances")?;
+    let indices = device.alloc(most * n * width, "group neighbours")?;
+    let mut far = vec![0.0; n * positions];
+    features.blocks(&block, most, |mut recorder, p0, here| {
+        let (block, distances, indices) = (&block, &distances, &indices);
+        let (groups, n, r, k) = (here as u32, n as u32, r as u32, options.lof_k);
+        Knn { block, distances, indices, groups, n, r, k }.record(&mut recorder)?;
+        recorder.run()?;
+        let lists: Vec<f32> = device.read(distances)?;
+        for (row, list) in lists.chunks_exact(width).take(here * n as usize).enumerate() {
+            let (group, image) = (row / n as usize, row % n as usize);
+            far[image * positions + p0 + group] = list[width - 1];
+        }
+        Ok(())
+    })?;
+    Ok(far)
+}
+
 /// The `q` quantile of the scores, and the patches whose score does not pass it.
 fn select(device: &Device, scores: &Tensor, len: u32, q: f64) -> Result<(f32, Vec<u32>)> {
     let state = device.alloc(Quantile::STATE, "quantile state")?;

@@ -21,12 +21,8 @@ impl Detector {
     /// # Errors
     /// [`Error::InvalidOption`] where the image is not of this model.
     pub fn score_of(&self, examined: &Examined, size: [u32; 2]) -> Result<Score> {
-        let (info, weights) = (self.info(), &self.model().bank.weights);
-        let patches: Vec<f32> = (examined.nearest.iter())
-            .map(|nearest| {
-                nearest.map_or(0.0, |n| weights.get(n.row as usize).map_or(n.distance, |w| w * n.distance))
-            })
-            .collect();
+        let info = self.info();
+        let patches = self.patch_scores(examined);
         if examined.grid != info.grid || patches.len() != (info.grid[0] * info.grid[1]) as usize {
             let (theirs, ours) = (examined.grid, info.grid);
             return Err(Error::InvalidOption(format!("patches of {theirs:?}, and the model's are {ours:?}")));

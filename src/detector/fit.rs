@@ -32,9 +32,37 @@ pub(super) fn fit(
     options: &FitOptions,
     progress: &dyn Progress,
 ) -> Result<(Model, Scorer)> {
-    options.validate()?;
     // A model says which embedding it was made with, not that it was left open.
     let options = &FitOptions { embedding: options.embedding_for(&backbone.network.name), ..options.clone() };
+    let Prepared { mut extractor, feed, features, origin } =
+        prepare(device, backbone, source, options, true, progress)?;
+    // The bank takes the place of the activations, until there are images to score.
+    extractor.rest();
+    let Learnt { model, bank, .. } = learn(device, features, origin, options, progress)?;
+    let scorer = Scorer::new(device, &model, extractor, feed, bank)?;
+    Ok((model, scorer))
+}
+
+/// The features of training images, and what made them.
+pub(super) struct Prepared {
+    extractor: Extractor,
+    feed: Feed,
+    /// Features of all images.
+    pub features: Features,
+    /// What they come from.
+    pub origin: Origin,
+}
+
+/// Brings training images to their features; `bank`: to choose a memory bank from them, which has to fit.
+pub(super) fn prepare(
+    device: &Device,
+    backbone: &Backbone,
+    source: &dyn ImageSource,
+    options: &FitOptions,
+    bank: bool,
+    progress: &dyn Progress,
+) -> Result<Prepared> {
+    options.validate()?;
     if source.is_empty() {
         return Err(Error::InvalidOption("there are no training images".into()));
     }
@@ -54,7 +82,9 @@ pub(super) fn fit(
     self_test(device, &what)?;
     let grid = extractor.grid();
     let patches = source.len() as u64 * u64::from(grid[0] * grid[1]);
-    check_bank(device, patches, extractor.dim(), options)?;
+    if bank {
+        check_bank(device, patches, extractor.dim(), options)?;
+    }
     let mut feed = Feed::new(device, extractor.network(), options.framing(frame))?;
     let covers = Covers::new(source, options.framing(frame), grid)?;
     let mut features = Features::extract(device, &mut extractor, &mut feed, source, options, progress)?;
@@ -62,13 +92,9 @@ pub(super) fn fit(
         check_covered(options)?;
         features.cover(covered)?;
     }
-    // The bank takes the place of the activations, until there are images to score.
-    extractor.rest();
     let images = (0..source.len()).map(|i| source.name(i)).collect();
     let origin = Origin { backbone: backbone.info(), images, grid, frame, roi: covers.roi };
-    let Learnt { model, bank, .. } = learn(device, features, origin, options, progress)?;
-    let scorer = Scorer::new(device, &model, extractor, feed, bank)?;
-    Ok((model, scorer))
+    Ok(Prepared { extractor, feed, features, origin })
 }
 
 /// Refuses settings that have no meaning where patches are left out.

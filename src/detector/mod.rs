@@ -1,11 +1,14 @@
 //! The order of the method: fit, denoise, select, score; nothing about GPUs.
 
+mod audit;
 mod calibrate;
+mod cells;
 mod collector;
 mod cover;
 mod denoise;
 mod estimate;
 mod examine;
+mod explain;
 mod features;
 mod fit;
 mod floors;
@@ -29,6 +32,8 @@ pub use crate::settings::{
     Choice, Compat, Discriminator, Embedding, FitAspect, FitOptions, Geometry, Group, SETTINGS, Setting,
     SettingOf, Size, Values,
 };
+pub use audit::{Audit, AuditImage, Contaminated, NoisyRegion};
+pub use explain::{ExplainedPlace, Explanation, Neighbour, PatchOver};
 pub use job::{FitEvent, FitJob};
 pub use patch_scorer::{Examined, Nearest, Score, Want};
 pub use progress::{Progress, Quiet, Stage};

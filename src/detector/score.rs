@@ -243,6 +243,31 @@ impl Scorer {
         Ok(Examined { grid, dim, embeddings, nearest })
     }
 
+    /// The bank row nearest to the embedding `x` that is of none of the training images `without`;
+    /// `row_image` has those of all rows.
+    pub fn nearest_without(
+        &mut self,
+        x: &[f32],
+        without: &[u32],
+        row_image: &[u32],
+    ) -> Result<Option<Nearest>> {
+        let Self { device, scorer, .. } = self;
+        let search = scorer.bank.search(device, 1, 1)?;
+        let x = device.upload(x, "embedding of a patch")?;
+        let skip = Some(SkipOwn { first_image: 0, queries_per_image: 1 });
+        // What is left out becomes image 0, which the search skips.
+        let labels: Vec<u32> = row_image.iter().map(|image| u32::from(!without.contains(image))).collect();
+        scorer.bank.label(device, &labels);
+        let mut recorder = Recorder::new(device);
+        let recorded = scorer.bank.record(&mut recorder, &search, &x, 0..1, skip);
+        let best =
+            recorded.and_then(|()| recorder.run()).and_then(|()| device.read::<[u32; 2]>(&search.best));
+        scorer.bank.label(device, row_image);
+        Ok(best?.first().and_then(|&[distance, row]| {
+            (row != u32::MAX).then(|| Nearest { row, distance: f32::from_bits(distance) })
+        }))
+    }
+
     pub fn score(&mut self, images: &[Image<'_>], want: Want) -> Result<Vec<Score>> {
         let batch = self.most();
         let mut scores = Vec::with_capacity(images.len());

@@ -1,6 +1,8 @@
 //! Pictures and pages that show where a part looks wrong.
 
+mod audit;
 mod colormap;
+mod explain;
 mod heat;
 mod map_file;
 mod page;
@@ -11,7 +13,9 @@ mod thumb;
 mod view;
 
 pub use crate::data::encode::{png_bytes, write_mask_png, write_png};
+pub use audit::{AuditItem, AuditPage};
 pub use colormap::colormap;
+pub use explain::{ExplainCell, ExplainRow, ExplainSheet, patch_view};
 pub use heat::{contour, heatmap, overlay};
 pub use map_file::{MapFormat, map_bytes, write_map};
 pub(crate) use page::{figure, page};

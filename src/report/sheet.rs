@@ -70,12 +70,12 @@ impl Default for SheetOptions {
 }
 
 const PAPER: [u8; 3] = [255, 255, 255];
-const PANEL: [u8; 3] = [240, 242, 244];
-const RULE: [u8; 3] = [221, 225, 229];
-const TEXT: [u8; 3] = [28, 32, 36];
-const FAINT: [u8; 3] = [104, 112, 120];
-const MARGIN: u32 = 20;
-const GAP: u32 = 10;
+pub(super) const PANEL: [u8; 3] = [240, 242, 244];
+pub(super) const RULE: [u8; 3] = [221, 225, 229];
+pub(super) const TEXT: [u8; 3] = [28, 32, 36];
+pub(super) const FAINT: [u8; 3] = [104, 112, 120];
+pub(super) const MARGIN: u32 = 20;
+pub(super) const GAP: u32 = 10;
 /// From a row's pictures to the next row's.
 const CAPTION: u32 = 44;
 const LEGEND: u32 = 62;
@@ -244,11 +244,11 @@ fn legend(sheet: &mut OwnedImage, range: (f32, f32), threshold: Option<f32>, y: 
     }
 }
 
-fn blank(width: u32, height: u32) -> OwnedImage {
+pub(super) fn blank(width: u32, height: u32) -> OwnedImage {
     OwnedImage { width, height, pixels: vec![255; width as usize * height as usize * 3] }
 }
 
-fn fill(image: &mut OwnedImage, at: (u32, u32), size: (u32, u32), colour: [u8; 3]) {
+pub(super) fn fill(image: &mut OwnedImage, at: (u32, u32), size: (u32, u32), colour: [u8; 3]) {
     for y in at.1..(at.1 + size.1).min(image.height) {
         for x in at.0..(at.0 + size.0).min(image.width) {
             let start = (y as usize * image.width as usize + x as usize) * 3;
@@ -283,7 +283,7 @@ fn fit_size([width, height]: [u32; 2], cell: u32) -> [u32; 2] {
 }
 
 /// A picture scaled to fit a square cell.
-fn fitted(picture: &OwnedImage, cell: u32) -> OwnedImage {
+pub(super) fn fitted(picture: &OwnedImage, cell: u32) -> OwnedImage {
     let [width, height] = fit_size([picture.width, picture.height], cell);
     let view: Option<image::ImageBuffer<image::Rgb<u8>, &[u8]>> =
         image::ImageBuffer::from_raw(picture.width, picture.height, picture.pixels.as_slice());
@@ -302,7 +302,7 @@ fn fitted_map(map: &[f32], size: [u32; 2], range: (f32, f32), cell: u32) -> Vec<
 }
 
 /// Puts a picture that fits a square cell in its middle.
-fn paste(sheet: &mut OwnedImage, picture: &OwnedImage, at: (u32, u32), cell: u32) {
+pub(super) fn paste(sheet: &mut OwnedImage, picture: &OwnedImage, at: (u32, u32), cell: u32) {
     let (x0, y0) = (at.0 + (cell - picture.width) / 2, at.1 + (cell - picture.height) / 2);
     for (y, row) in picture.pixels.chunks_exact(picture.width as usize * 3).enumerate() {
         let start = ((y0 as usize + y) * sheet.width as usize + x0 as usize) * 3;

@@ -4,12 +4,14 @@
 mod common;
 
 mod arrows;
+mod audit;
 mod bands;
 mod bench;
 mod calibrate;
 mod compat;
 mod data;
 mod end_to_end;
+mod explain;
 mod floors;
 mod folder;
 mod golden_method;

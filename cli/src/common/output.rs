@@ -19,6 +19,12 @@ pub fn csv_line(fields: impl IntoIterator<Item: AsRef<[u8]>>) -> String {
     String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default()
 }
 
+/// A text as one line on a terminal: line ends and what steers it are escaped.
+pub fn plain(text: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escaped).collect()
+}
+
 /// A JSON document and a line end.
 pub fn print_json(value: &impl serde::Serialize) -> Outcome {
     let text = serde_json::to_string_pretty(value).map_err(|e| Failure::Output(e.into()))?;

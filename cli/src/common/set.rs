@@ -5,7 +5,7 @@ use super::images::OnError;
 use super::interrupt::interrupted;
 use super::progress::Bars;
 use softpatch::Error;
-use softpatch::data::{Layout, Left, LeftOut, OpenOptions};
+use softpatch::data::{Exclude, Layout, Left, LeftOut, OpenOptions};
 use softpatch::detector::{FitOptions, Progress};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -39,6 +39,26 @@ impl SetArgs {
     /// For the library.
     pub fn options(&self) -> OpenOptions {
         self.folder.options(&self.take)
+    }
+}
+
+/// Training images that are left out.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ExcludeArgs {
+    /// Leave out the training images that this file lists: one path or name a line, # for comments, or a CSV
+    /// with the column path, as `softpatch audit` writes them.
+    #[arg(long, value_name = "LIST")]
+    exclude: Option<PathBuf>,
+}
+
+impl ExcludeArgs {
+    /// Takes them out of `paths` and says how many.
+    pub fn apply(&self, paths: &mut Vec<PathBuf>, bars: &Bars) -> Outcome {
+        let Some(list) = &self.exclude else { return Ok(()) };
+        let all = paths.len();
+        let gone = Exclude::load(list)?.apply(paths)?;
+        bars.notice(&format!("{gone} of {all} training images are left out, as {} says", list.display()));
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! A scored image as a line of a table, of CSV or of JSON.
 
 use super::outputs::Targets;
-use crate::common::output::csv_line;
+use crate::common::output::{csv_line, plain};
 use serde::Serialize;
 use softpatch::detector::{Region, Score};
 use std::path::PathBuf;
@@ -82,8 +82,7 @@ impl Row {
     /// A line of the table, whose paths take `width` columns. Line ends and what steers a terminal are
     /// escaped.
     pub fn line(&self, width: usize) -> String {
-        let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-        let path: String = self.path.chars().map(escaped).collect();
+        let path = plain(&self.path);
         format!("{path:<width$}  {:>9.4}  {}\n", self.score, self.verdict())
     }
 }

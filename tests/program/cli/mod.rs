@@ -1,6 +1,7 @@
 //! The program as a user runs it: bad input, odd input, output formats, exit statuses.
 
 mod adapter;
+mod audit;
 mod bad;
 mod calibrate;
 mod data;
