@@ -32,7 +32,24 @@ pub fn png_bytes(image: &OwnedImage) -> Result<Vec<u8>> {
     encode(&image.pixels, image.width, image.height, ExtendedColorType::Rgb8, 3)
 }
 
+/// [`png_bytes`] in as few bytes as there is time for.
+pub(crate) fn small_png_bytes(image: &OwnedImage) -> Result<Vec<u8>> {
+    let OwnedImage { width, height, ref pixels } = *image;
+    encode_with(CompressionType::Best, pixels, width, height, ExtendedColorType::Rgb8, 3)
+}
+
 fn encode(
+    pixels: &[u8],
+    width: u32,
+    height: u32,
+    colour: ExtendedColorType,
+    bytes: usize,
+) -> Result<Vec<u8>> {
+    encode_with(CompressionType::Fast, pixels, width, height, colour, bytes)
+}
+
+fn encode_with(
+    compression: CompressionType,
     pixels: &[u8],
     width: u32,
     height: u32,
@@ -47,7 +64,7 @@ fn encode(
         )));
     }
     let mut out = Vec::new();
-    PngEncoder::new_with_quality(&mut out, CompressionType::Fast, FilterType::Adaptive)
+    PngEncoder::new_with_quality(&mut out, compression, FilterType::Adaptive)
         .write_image(pixels, width, height, colour)
         .map_err(|e| Error::InvalidImage(format!("{width}x{height} cannot be written as PNG: {e}")))?;
     Ok(out)

@@ -10,6 +10,8 @@ mod fit;
 mod frame;
 mod ingest;
 mod job;
+mod lookup;
+mod mend;
 mod others;
 mod patch_scorer;
 mod patch_store;
@@ -20,6 +22,7 @@ mod score;
 mod source_map;
 mod stream;
 mod threshold;
+mod verify;
 
 pub use crate::settings::{
     Choice, Compat, Discriminator, Embedding, FitAspect, FitOptions, Geometry, Group, SETTINGS, Setting,
@@ -27,11 +30,13 @@ pub use crate::settings::{
 };
 pub use examine::{Examined, Nearest};
 pub use job::{FitEvent, FitJob};
+pub use mend::{DENY_AT_MOST, Mended};
 pub use patch_scorer::{Score, Want};
 pub use progress::{Progress, Quiet, Stage};
 pub use regions::{Region, regions};
 pub use score::Profile;
 pub use stream::{Busy, Finished, Scores, Stream, Ticket, Waited};
+pub use verify::{Checked, Verification};
 
 pub(crate) use denoise::{denoise, denoise_by, outlier_scores};
 pub(crate) use features::Features;
@@ -48,7 +53,7 @@ use crate::bank::SourceMaps;
 use crate::cases::{Entry, Then, Use, of_use};
 use crate::data::{Image, ImageSource, Roi};
 use crate::gpu::Device;
-pub use crate::model::{Model, ModelInfo, VERSION};
+pub use crate::model::{Edit, EditKind, MadeOn, Model, ModelInfo, Reference, References, VERSION};
 pub use crate::steps::input::cover::Cover;
 pub use crate::steps::input::geometry::{Framing, Placement, Way};
 use crate::{Result, process};

@@ -1,11 +1,16 @@
 //! A fitted model: the memory bank with where it comes from, and its file.
 
+mod edit;
 mod file;
+mod references;
 
+pub(crate) use edit::MADE_BY;
+pub use edit::{Edit, EditKind};
 pub use file::VERSION;
+pub use references::{KEPT, MOST_BYTES, MadeOn, Reference, References, sampled};
 
 use crate::backbone::BackboneInfo;
-use crate::bank::MemoryBank;
+use crate::bank::{MemoryBank, Removed};
 use crate::settings::FitOptions;
 use crate::steps::input::cover::Cover;
 use crate::steps::input::geometry::Framing;
@@ -18,7 +23,7 @@ pub struct ModelInfo {
     pub options: FitOptions,
     /// Backbone.
     pub backbone: BackboneInfo,
-    /// Names of the training images, in order.
+    /// Names of the training images, in order, and after them those of allowed ones.
     pub images: Vec<String>,
     /// Rows and columns of the grid of patches.
     pub grid: [u32; 2],
@@ -50,6 +55,9 @@ pub struct ModelInfo {
     pub pixel_threshold: Option<f32>,
     /// Version of the program that made it.
     pub made_by: String,
+    /// What was done to it since, the first edit first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Edit>,
 }
 
 impl ModelInfo {
@@ -77,4 +85,30 @@ pub struct Model {
     pub train_images: Vec<u32>,
     /// Their image scores.
     pub train_scores: Vec<f32>,
+    /// Pictures with their scores that tell whether it scores the same elsewhere; `None` where none were kept.
+    pub references: Option<References>,
+    /// Rows that edits took out of the bank, in the order of the edits.
+    pub removed: Removed,
+}
+
+impl Model {
+    /// Whether the parts are of one model.
+    fn fits_together(&self) -> bool {
+        let (info, bank) = (&self.info, &self.bank);
+        let (rows, dim) = (info.rows as usize, info.dim as usize);
+        let removed = &self.removed;
+        let sizes = bank.rows.len() == rows * dim
+            && [bank.weights.len(), bank.provenance.len()] == [rows; 2]
+            && removed.rows.len() == removed.len() * dim
+            && [removed.provenance.len(), removed.at.len()] == [removed.len(); 2]
+            && self.train_images.len() == self.train_scores.len();
+        let values = [&bank.rows, &bank.weights, &removed.rows, &removed.weights, &self.train_scores];
+        let finite = values.into_iter().flatten().all(|v| v.is_finite());
+        let known = bank.provenance.iter().chain(&removed.provenance).all(|[image, y, x]| {
+            (*image as usize) < info.images.len() && *y < info.grid[0] && *x < info.grid[1]
+        });
+        let taken: u64 = info.history.iter().map(|edit| u64::from(edit.removed)).sum();
+        let indexed = bank.index.as_ref().is_none_or(|index| index.fits(rows));
+        rows > 0 && dim > 0 && sizes && finite && known && indexed && taken == removed.len() as u64
+    }
 }
