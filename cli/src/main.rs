@@ -8,11 +8,13 @@ mod devices;
 mod doctor;
 mod eval;
 mod fit;
+mod model;
 mod profile;
 mod roofline;
 mod score;
 mod synth;
 mod tune;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -43,6 +45,8 @@ struct Cli {
 enum Command {
     Fit(fit::Args),
     Score(score::Args),
+    Verify(verify::Args),
+    Model(model::Args),
     Eval(eval::Args),
     Data(data::Args),
     Synth(synth::Args),
@@ -74,6 +78,8 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Fit(args) => fit::run(args, quiet),
         Command::Score(args) => score::run(&args, quiet),
+        Command::Verify(args) => verify::run(&args),
+        Command::Model(args) => model::run(args, quiet),
         Command::Eval(args) => eval::run(&args, quiet),
         Command::Data(args) => data::run(&args),
         Command::Synth(args) => synth::run(args, quiet),

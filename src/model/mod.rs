@@ -66,6 +66,11 @@ impl ModelInfo {
         self.options.framing(self.frame)
     }
 
+    /// Names of the images that are no training images, but were allowed since.
+    pub fn allowed(&self) -> impl Iterator<Item = &String> {
+        self.history.iter().filter(|edit| edit.what == EditKind::Allow).map(|edit| &edit.image)
+    }
+
     /// The threshold of the values of anomaly maps: for pixels, or, where there is none, for images.
     pub fn map_threshold(&self) -> Option<f32> {
         self.pixel_threshold.or(self.threshold)

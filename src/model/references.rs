@@ -77,15 +77,19 @@ pub fn sampled(patches: usize) -> impl Iterator<Item = usize> {
 }
 
 impl References {
+    /// Bytes of the pictures.
+    pub fn bytes(&self) -> u64 {
+        self.pictures.iter().map(|picture| picture.png.len() as u64).sum()
+    }
+
     /// What is wrong with references that come from a file of a model with `patches` patches an image.
     pub(super) fn fault(&self, patches: usize) -> Option<String> {
         let wrong = |what: &str| Some(format!("its reference pictures {what}"));
-        let bytes: usize = self.pictures.iter().map(|p| p.png.len()).sum();
         if self.pictures.is_empty() || self.pictures.len() > MOST {
             return wrong(&format!("are {}, not 1 to {MOST}", self.pictures.len()));
         }
-        if bytes > MOST_BYTES {
-            return wrong(&format!("have {bytes} bytes, more than {MOST_BYTES}"));
+        if self.bytes() > MOST_BYTES as u64 {
+            return wrong(&format!("have {} bytes, more than {MOST_BYTES}", self.bytes()));
         }
         self.pictures.iter().find_map(|picture| {
             let Reference { size, png, .. } = picture;
@@ -94,7 +98,7 @@ impl References {
                 return wrong(&format!("say {size:?} where the pixels are {header:?}"));
             }
             if !size.iter().all(|side| (1..=LONGEST).contains(side)) {
-                return wrong(&format!("are of {}x{}, more than {LONGEST}", size[0], size[1]));
+                return wrong(&format!("are of {}x{}, not 1 to {LONGEST} a side", size[0], size[1]));
             }
             let numbers = picture.patches.iter().chain([&picture.score]).all(|v| v.is_finite());
             if !numbers || picture.patches.len() != patches.min(PATCHES) {

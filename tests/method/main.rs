@@ -15,6 +15,7 @@ mod groups;
 mod layouts;
 mod masks;
 mod memory;
+mod mend;
 mod metrics;
 mod noise;
 mod pictures;

@@ -12,3 +12,4 @@ pub mod progress;
 pub mod set;
 pub mod settings;
 pub mod sizes;
+pub mod time;

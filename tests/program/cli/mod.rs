@@ -5,6 +5,7 @@ mod bad;
 mod data;
 mod fit;
 mod layouts;
+mod model;
 mod region;
 mod score;
 mod sets;
