@@ -125,12 +125,12 @@ fn text(name: &str, found: &Verification) -> String {
     if found.edits > 0 {
         let moved = found.pictures.iter().filter(|p| p.edited.is_some_and(|score| score != p.here)).count();
         text.push_str(&format!(
-            "{} since the approval (`softpatch model MODEL history`); {moved} of {} reference scores changed by it, in \
+            "{} since the approval (`softpatch model MODEL history`); {moved} of {} image scores of references changed by it, in \
              the last column\n",
             count(found.edits, "edit"),
             found.count
         ));
     }
-    text.push_str(if found.ok() { "the same\n" } else { "NOT the same\n" });
-    text
+    text.push_str(if found.ok() { "the same" } else { "NOT the same" });
+    text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }

@@ -8,6 +8,7 @@ use crate::data::Image;
 use crate::model::{Edit, EditKind, Model};
 use crate::steps::input::geometry::Placement;
 use crate::{Error, Result};
+use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,6 +33,9 @@ pub struct Mended {
 
 /// Share of the bank that [`Detector::deny`] takes out at most, unless told otherwise.
 pub const DENY_AT_MOST: f64 = 0.02;
+
+/// What no more than one of so many training images excuses was learned from oddities.
+const FEW: usize = 10;
 
 impl Detector {
     /// Takes what is wrong with a false alarm for normal: the embeddings of the patches whose score passes the
@@ -67,11 +71,12 @@ impl Detector {
         self.settle(model, edit, on_trial, Vec::new())
     }
 
-    /// Takes out of the bank what excuses a defect that was missed: the rows nearest to the patches that `region`
-    /// (`[x, y, width, height]` in pixels of the image) touches, or to the patch that scores highest and those around
-    /// it, until one of these passes the threshold; then what else excuses these patches and comes from the same
-    /// training images. At most the share `at_most` of the bank goes ([`DENY_AT_MOST`] is a good one). Thresholds
-    /// stay.
+    /// Takes out of the bank what excuses a defect that was missed. Looked at are the patches that `region` (`[x, y,
+    /// width, height]` in pixels of the image) touches, or the patch that scores highest and those around it. Of each, the
+    /// rows excuse it that are nearer than the first one by which it would pass the threshold. Those go that excuse
+    /// the patch that the fewest training images excuse, and those of the other patches that no more, or no more than a
+    /// tenth of all training images excuse. At most the share `at_most` of the bank goes ([`DENY_AT_MOST`] is a good
+    /// one). Thresholds stay.
     ///
     /// # Errors
     /// [`Error::InvalidOption`] where that would take more, the model has no threshold, the patches pass it already,
@@ -103,40 +108,8 @@ impl Detector {
                 "{name} is found as it is: its score{there} is {before:.4}, the threshold {threshold:.4}"
             )));
         }
-        let rows = self.info().rows as usize;
-        let most = ((at_most * rows as f64) as usize).max(1);
         let x = on_trial.embeddings_of(&chosen);
-        let mut excuses = Excuses::new(self, &x)?;
-        while excuses.best().is_none_or(|(score, _)| score <= threshold) {
-            let row = excuses.best().map(|(_, row)| row);
-            if excuses.gone.len() >= most || row.is_none() {
-                return Err(Error::InvalidOption(format!(
-                    "to find {name}, more than {most} of {rows} rows would have to leave the memory bank ({:.1} %): the \
-                     model takes {} for normal by many pictures, and would find it in good ones, too. Name the region \
-                     of the defect alone, allow a larger share, or fit anew without the pictures that show it (size and \
-                     coreset ratio decide what is told apart)",
-                    100.0 * at_most,
-                    if region.is_some() { "the region" } else { "what scores highest in it" }
-                )));
-            }
-            excuses.take(row)?;
-        }
-        let learned_in: BTreeSet<u32> = excuses.gone.iter().map(|&row| excuses.image_of(row)).collect();
-        while excuses.gone.len() < most {
-            let same = |(score, row): &(f32, u32)| {
-                *score <= threshold && learned_in.contains(&excuses.image_of(*row))
-            };
-            let mut more: Vec<u32> =
-                excuses.of_each.iter().flatten().filter(|e| same(e)).map(|e| e.1).collect();
-            more.sort_unstable();
-            more.dedup();
-            more.truncate(most - excuses.gone.len());
-            if more.is_empty() {
-                break;
-            }
-            excuses.take(more)?;
-        }
-        let gone = excuses.gone;
+        let gone = self.excuses(name, &x, threshold, at_most)?;
         let mut model = self.model.clone();
         let mut rows_of = BTreeMap::<u32, u32>::new();
         for &row in &gone {
@@ -149,6 +122,55 @@ impl Detector {
         rows_of.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
         let edit = model.take_rows(&gone, EditKind::Deny, name.to_owned())?;
         self.settle(model, edit, on_trial, rows_of)
+    }
+
+    /// The rows that have to go so that one of the patches `x` `[..][dim]` passes, and others that few training images
+    /// excuse.
+    fn excuses(&self, name: &str, x: &[f32], threshold: f32, at_most: f64) -> Result<Vec<u32>> {
+        let (bank, info) = (&self.model.bank, self.info());
+        let rows = bank.weights.len();
+        let most = ((at_most * rows as f64) as usize).max(1);
+        let few = info.images.len() / FEW;
+        let mut limit = f64::from(threshold);
+        for _ in 0..8 {
+            let of_patch = |x: &[f32]| {
+                let rows = excused_by(bank, x, limit);
+                let images: BTreeSet<u32> =
+                    rows.iter().map(|&row| bank.provenance[row as usize][0]).collect();
+                (images.len(), rows)
+            };
+            let mut patches: Vec<(usize, Vec<u32>)> = x.par_chunks_exact(bank.dim()).map(of_patch).collect();
+            patches.sort_by_key(|(images, rows)| (*images, rows.len()));
+            let first = patches.first().map_or((0, 0), |(images, rows)| (*images, rows.len()));
+            if first.1 > most || first.1 == rows {
+                return Err(Error::InvalidOption(format!(
+                    "to find {name}, {} of {rows} rows would have to leave the memory bank, more than {most} ({} %): {} \
+                     training pictures look so in this place, and such parts would be found in good ones, too. Name the \
+                     region of the defect alone, allow a larger share, or fit anew without the pictures that show it",
+                    first.1,
+                    100.0 * at_most,
+                    first.0
+                )));
+            }
+            let mut gone = BTreeSet::new();
+            for (images, rows) in patches.into_iter().filter(|(images, _)| *images <= first.0.max(few)) {
+                let with: BTreeSet<u32> = gone.iter().copied().chain(rows).collect();
+                if gone.is_empty() || with.len() <= most {
+                    gone = with;
+                }
+                tracing::debug!(images, rows = gone.len(), "excuses");
+            }
+            let gone: Vec<u32> = gone.into_iter().collect();
+            let mut left = bank.clone();
+            left.take(&gone);
+            let found = nearest(&self.device, &left, x, info.options.memory)?;
+            if top(patch_scores(&left, &found)) > threshold {
+                return Ok(gone);
+            }
+            // The device rounds, and calls a draw what is none here.
+            limit *= 1.0 + 1e-4;
+        }
+        Err(Error::Internal(format!("the rows that excuse {name} were not found")))
     }
 
     /// Puts an edited model in the place of the one that there is.
@@ -263,57 +285,17 @@ impl Trial {
     }
 }
 
-/// What excuses a few patches, as rows leave the bank on trial.
-struct Excuses<'a> {
-    detector: &'a Detector,
-    x: &'a [f32],
-    /// Rows of the model's bank that left.
-    gone: Vec<u32>,
-    /// Score of each patch, and the row of the model's bank that it is nearest to.
-    of_each: Vec<Option<(f32, u32)>>,
-}
-
-impl<'a> Excuses<'a> {
-    fn new(detector: &'a Detector, x: &'a [f32]) -> Result<Self> {
-        let mut this = Self { detector, x, gone: Vec::new(), of_each: Vec::new() };
-        this.search(&detector.model.bank)?;
-        Ok(this)
-    }
-
-    /// Takes rows out, and looks what is nearest then.
-    fn take(&mut self, rows: impl IntoIterator<Item = u32>) -> Result<()> {
-        self.gone.extend(rows);
-        let mut bank = self.detector.model.bank.clone();
-        bank.take(&self.gone);
-        if bank.weights.is_empty() {
-            self.of_each.fill(None);
-            return Ok(());
-        }
-        self.search(&bank)
-    }
-
-    /// `bank` is the model's without what left.
-    fn search(&mut self, bank: &MemoryBank) -> Result<()> {
-        let (detector, options) = (self.detector, &self.detector.info().options);
-        let found = nearest(&detector.device, bank, self.x, options.memory)?;
-        let scores = patch_scores(bank, &found);
-        let gone: BTreeSet<u32> = self.gone.iter().copied().collect();
-        let left: Vec<u32> = (0..detector.info().rows).filter(|row| !gone.contains(row)).collect();
-        let known = |(found, score): (&Option<super::Nearest>, f32)| {
-            found.as_ref().and_then(|n| Some((score, *left.get(n.row as usize)?)))
-        };
-        self.of_each = found.iter().zip(scores).map(known).collect();
-        Ok(())
-    }
-
-    /// The highest score of a patch, and the row that the patch is nearest to.
-    fn best(&self) -> Option<(f32, u32)> {
-        self.of_each.iter().flatten().copied().max_by(|a, b| a.0.total_cmp(&b.0))
-    }
-
-    fn image_of(&self, row: u32) -> u32 {
-        self.detector.model.bank.provenance[row as usize][0]
-    }
+/// The rows of `bank` by which `x` does not pass `threshold`: those nearer than the first one, by distance, that it
+/// would pass by. The host orders rows; what scores are told, the device finds.
+fn excused_by(bank: &MemoryBank, x: &[f32], threshold: f64) -> Vec<u32> {
+    let distance = |row: &[f32]| -> f64 {
+        row.iter().zip(x).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
+    };
+    let mut near: Vec<(f64, u32)> = bank.rows.chunks_exact(x.len().max(1)).map(distance).zip(0..).collect();
+    near.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    let passes = |(distance, row): &(f64, u32)| f64::from(bank.weights[*row as usize]) * distance > threshold;
+    let end = near.iter().position(passes).unwrap_or(near.len());
+    near[..end].iter().map(|(_, row)| *row).collect()
 }
 
 /// The middle one of some, the larger of two.

@@ -266,21 +266,19 @@ fn chosen(model: &Model, source: &dyn ImageSource) -> Vec<usize> {
     spread(&mut known, model.info.threshold)
 }
 
-/// Up to [`KEPT`] of `images`, numbers with scores: evenly spread by score, ends included, and the one next to
-/// `threshold`.
+/// Up to [`KEPT`] of `images`, numbers with scores: evenly spread by score, ends included, and of the others the one
+/// next to `threshold`.
 fn spread(images: &mut [(usize, f32)], threshold: Option<f32>) -> Vec<usize> {
     images.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
     if images.len() <= KEPT {
         return images.iter().map(|image| image.0).collect();
     }
-    let steps = KEPT - 2;
+    let steps = if threshold.is_some() { KEPT - 2 } else { KEPT - 1 };
     let mut places: Vec<usize> = (0..=steps).map(|i| i * (images.len() - 1) / steps).collect();
-    let off = |at: &usize, threshold: f32| (images[*at].1 - threshold).abs();
-    if let Some(t) = threshold {
-        places.extend((0..images.len()).min_by(|a, b| off(a, t).total_cmp(&off(b, t))));
-    }
+    let off = |at: &usize| threshold.map_or(0.0, |t| (images[*at].1 - t).abs());
+    let rest = (0..images.len()).filter(|at| !places.contains(at));
+    places.extend(rest.min_by(|a, b| off(a).total_cmp(&off(b))).filter(|_| threshold.is_some()));
     places.sort_unstable();
-    places.dedup();
     places.into_iter().map(|at| images[at].0).collect()
 }
 
@@ -338,7 +336,10 @@ mod tests {
         let found = spread(&mut many, Some(28.9));
         let scores: Vec<usize> = found.iter().map(|i| i * 7 % 32).collect();
         assert_eq!(scores, [0, 5, 10, 15, 20, 25, 29, 31]);
-        assert_eq!(spread(&mut many, None).len(), 7);
+        // The one that is next to the threshold is among the others already.
+        let scores: Vec<usize> = spread(&mut many, Some(90.0)).iter().map(|i| i * 7 % 32).collect();
+        assert_eq!(scores, [0, 5, 10, 15, 20, 25, 30, 31]);
+        assert_eq!(spread(&mut many, None).len(), 8);
         assert!(spread(&mut [], Some(1.0)).is_empty());
     }
 

@@ -99,8 +99,23 @@ impl Parts {
     }
 }
 
+/// The same file with the entries of its header in the order of their names, so that a model has one file only; the
+/// library writes metadata in any order.
+fn in_order(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (header, data) = rest.split_at_checked(u64::from_le_bytes(*length) as usize)?;
+    let mut entries: BTreeMap<String, serde_json::Value> = serde_json::from_slice(header).ok()?;
+    if let Some(metadata) = entries.get_mut("__metadata__") {
+        let sorted: BTreeMap<String, String> = serde_json::from_value(metadata.take()).ok()?;
+        *metadata = serde_json::to_value(sorted).ok()?;
+    }
+    let mut header = serde_json::to_vec(&entries).ok()?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Some([&(header.len() as u64).to_le_bytes(), header.as_slice(), data].concat())
+}
+
 impl Model {
-    /// The file's bytes.
+    /// The file's bytes: the same for the same model.
     ///
     /// # Errors
     /// [`Error::Model`] where the parts do not fit together.
@@ -169,7 +184,8 @@ impl Model {
             ("info".to_owned(), info),
             ("sha256".to_owned(), sum),
         ]);
-        safetensors::serialize(columns, Some(metadata)).map_err(|e| fail(e.to_string()))
+        let bytes = safetensors::serialize(columns, Some(metadata)).map_err(|e| fail(e.to_string()))?;
+        in_order(&bytes).ok_or_else(|| fail("its header is none".to_owned()))
     }
 
     /// Writes the file, whole or not at all, and to the disk.
