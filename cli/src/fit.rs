@@ -8,7 +8,7 @@ use crate::common::interrupt::catch_interrupts;
 use crate::common::output::{check_output_file, print};
 use crate::common::progress::Bars;
 use crate::common::set::{ExcludeArgs, SetArgs, end, settle_bits, skipping};
-use crate::common::sizes::human_bytes;
+use crate::common::sizes::{count, human_bytes};
 use softpatch::data::{FileSource, Roi, TrainSet, WithRoi};
 use softpatch::detector::{Detector, FitAspect, Geometry, Group, ModelInfo, Progress};
 use softpatch::low_level::gpu::Device;
@@ -34,6 +34,10 @@ pub struct Args {
     /// the model.
     #[arg(long, value_name = "MASK")]
     roi: Option<PathBuf>,
+    /// Keep no training pictures in the model. Without this, up to 8 are kept (pixels, 1 MB at most), for `softpatch
+    /// verify`: whoever has the model can look at them.
+    #[arg(long)]
+    no_references: bool,
     #[command(flatten)]
     exclude: ExcludeArgs,
     #[command(flatten)]
@@ -62,7 +66,11 @@ pub fn run(args: Args, quiet: bool) -> Outcome {
     let started = Instant::now();
     let (detector, skipped) = skipping(set.paths, args.set.on_error, &bars, |paths| {
         let source = WithRoi::new(FileSource::new(paths.to_vec(), options.decode()), roi.clone());
-        Detector::fit(&device, &backbone, &source, &options, &bars)
+        let mut detector = Detector::fit(&device, &backbone, &source, &options, &bars)?;
+        if !args.no_references {
+            detector.keep_references(&source)?;
+        }
+        Ok(detector)
     })?;
     detector.save(&args.output)?;
     print(&summary(&args.output.display().to_string(), &detector, &device, &bars, started))?;
@@ -122,6 +130,10 @@ fn summary(name: &str, detector: &Detector, device: &Device, bars: &Bars, starte
             (None, _) => "none (scores come without a verdict)".to_owned(),
         },
     );
+    if let Some(kept) = &detector.model().references {
+        let pictures = count(kept.pictures.len(), "picture");
+        line("references", format!("{pictures} kept in the model, {}", human_bytes(kept.bytes())));
+    }
     let stages =
         bars.times().iter().map(|(s, t)| format!("{} {:.1}", s.name(), t.as_secs_f64())).collect::<Vec<_>>();
     line("seconds", format!("{}; {:.1} in all", stages.join(", "), started.elapsed().as_secs_f64()));

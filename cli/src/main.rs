@@ -11,11 +11,13 @@ mod doctor;
 mod eval;
 mod explain;
 mod fit;
+mod model;
 mod profile;
 mod roofline;
 mod score;
 mod synth;
 mod tune;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -47,6 +49,8 @@ enum Command {
     Fit(fit::Args),
     Audit(audit::Args),
     Score(score::Args),
+    Verify(verify::Args),
+    Model(model::Args),
     Eval(eval::Args),
     Calibrate(calibrate::Args),
     Explain(explain::Args),
@@ -81,6 +85,8 @@ fn main() -> ExitCode {
         Command::Audit(args) => audit::run(args, quiet),
         Command::Fit(args) => fit::run(args, quiet),
         Command::Score(args) => score::run(&args, quiet),
+        Command::Verify(args) => verify::run(&args),
+        Command::Model(args) => model::run(args, quiet),
         Command::Eval(args) => eval::run(&args, quiet),
         Command::Calibrate(args) => calibrate::run(&args, quiet),
         Command::Explain(args) => explain::run(&args, quiet),

@@ -3,6 +3,7 @@
 mod axes;
 mod buffers;
 mod device;
+mod edit;
 mod maps;
 mod select;
 mod source_maps;
@@ -12,6 +13,7 @@ mod tree;
 pub use axes::Axes;
 pub use buffers::{Start, allocate};
 pub use device::{Bank, BankData, SearchBuffers};
+pub use edit::Removed;
 pub use maps::Maps;
 pub use select::{Choice, Selection, Vectors, select};
 pub use source_maps::SourceMaps;

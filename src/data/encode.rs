@@ -47,6 +47,12 @@ pub(crate) fn jpeg_bytes(image: &OwnedImage, quality: u8) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// [`png_bytes`] in as few bytes as there is time for.
+pub(crate) fn small_png_bytes(image: &OwnedImage) -> Result<Vec<u8>> {
+    let OwnedImage { width, height, ref pixels } = *image;
+    encode_with(CompressionType::Best, pixels, width, height, ExtendedColorType::Rgb8, 3)
+}
+
 fn check(pixels: &[u8], width: u32, height: u32, bytes: usize) -> Result<()> {
     let need = (width as usize).checked_mul(height as usize).and_then(|n| n.checked_mul(bytes));
     if width == 0 || height == 0 || need != Some(pixels.len()) {
@@ -65,9 +71,20 @@ fn encode(
     colour: ExtendedColorType,
     bytes: usize,
 ) -> Result<Vec<u8>> {
+    encode_with(CompressionType::Fast, pixels, width, height, colour, bytes)
+}
+
+fn encode_with(
+    compression: CompressionType,
+    pixels: &[u8],
+    width: u32,
+    height: u32,
+    colour: ExtendedColorType,
+    bytes: usize,
+) -> Result<Vec<u8>> {
     check(pixels, width, height, bytes)?;
     let mut out = Vec::new();
-    PngEncoder::new_with_quality(&mut out, CompressionType::Fast, FilterType::Adaptive)
+    PngEncoder::new_with_quality(&mut out, compression, FilterType::Adaptive)
         .write_image(pixels, width, height, colour)
         .map_err(|e| Error::InvalidImage(format!("{width}x{height} cannot be written as PNG: {e}")))?;
     Ok(out)

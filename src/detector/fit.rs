@@ -11,11 +11,11 @@ use super::patch_store::Place;
 use super::score::Scorer;
 use super::{Progress, Stage};
 use crate::backbone::{Backbone, BackboneInfo, Extractor, Feed};
-use crate::bank::{Bank, Choice, MemoryBank, Start, Vectors, select};
+use crate::bank::{Bank, Choice, MemoryBank, Removed, Start, Vectors, select};
 use crate::cases::{Then, Use, self_test};
 use crate::data::ImageSource;
 use crate::gpu::Device;
-use crate::model::{Model, ModelInfo};
+use crate::model::{MADE_BY, Model, ModelInfo};
 use crate::settings::{Compat, Discriminator, FitOptions, picks};
 use crate::steps::coreset::samples::start_samples;
 use crate::steps::coreset::{Chunk, CoresetShape};
@@ -257,7 +257,8 @@ pub(crate) fn build(
             no_threshold: None,
             pixel_threshold: None,
             calibration: None,
-            made_by: concat!("softpatch ", env!("CARGO_PKG_VERSION")).to_owned(),
+            made_by: MADE_BY.to_owned(),
+            history: Vec::new(),
         },
         bank: MemoryBank {
             rows: bank,
@@ -276,5 +277,7 @@ pub(crate) fn build(
         train_images: Vec::new(),
         train_scores: Vec::new(),
         good_scores: Vec::new(),
+        references: None,
+        removed: Removed::default(),
     })
 }

@@ -16,6 +16,8 @@ mod frame;
 mod ingest;
 mod job;
 mod leave_one_out;
+mod lookup;
+mod mend;
 mod others;
 mod patch_scorer;
 mod patch_store;
@@ -27,6 +29,7 @@ mod source_map;
 mod stream;
 mod threshold;
 mod top_scores;
+mod verify;
 
 pub use crate::settings::{
     Choice, Compat, Discriminator, Embedding, FitAspect, FitOptions, Geometry, Group, SETTINGS, Setting,
@@ -35,11 +38,13 @@ pub use crate::settings::{
 pub use audit::{Audit, AuditImage, Contaminated, NoisyRegion};
 pub use explain::{ExplainedPlace, Explanation, Neighbour, PatchOver};
 pub use job::{FitEvent, FitJob};
+pub use mend::{DENY_AT_MOST, Mended};
 pub use patch_scorer::{Examined, Nearest, Score, Want};
 pub use progress::{Progress, Quiet, Stage};
 pub use regions::{Region, regions};
 pub use score::Profile;
 pub use stream::{Busy, Finished, Scores, Stream, Ticket, Waited};
+pub use verify::{Checked, Verification};
 
 pub(crate) use denoise::{denoise, denoise_by, outlier_scores};
 pub(crate) use features::Features;
@@ -57,7 +62,9 @@ use crate::cases::{Entry, Then, Use, of_use};
 use crate::data::{Image, ImageSource, Roi};
 use crate::gpu::Device;
 use crate::model::GoodScores;
-pub use crate::model::{Calibration, Model, ModelInfo, Rule, Source, VERSION};
+pub use crate::model::{
+    Calibration, Edit, EditKind, MadeOn, Model, ModelInfo, Reference, References, Rule, Source, VERSION,
+};
 pub use crate::steps::input::cover::Cover;
 pub use crate::steps::input::geometry::{Framing, Placement, Way};
 use crate::{Result, process};

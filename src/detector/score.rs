@@ -121,6 +121,19 @@ impl Scorer {
         Self::new(device, model, extractor, feed, bank)
     }
 
+    /// Scores by `bank`, a bank of the same backbone and frame, from now on.
+    pub fn set_bank(&mut self, bank: Bank) -> Result<()> {
+        while !self.flights.is_empty() {
+            self.land();
+        }
+        let ([h, w], device, memory) = (self.extractor.grid(), &self.device, self.memory);
+        let batch = PatchScorer::images(device, &bank, h * w, self.extractor.batch(), memory);
+        self.scorer = PatchScorer::new(device, bank, [[h, w], self.framing.frame], batch, memory)?;
+        self.batch = batch;
+        self.plans.clear();
+        Ok(())
+    }
+
     /// Images that [`Scorer::begin`] takes at most.
     pub fn most(&self) -> usize {
         self.batch as usize

@@ -1,7 +1,7 @@
 //! The model on disk: safetensors with settings, provenance and a checksum over everything.
 
-use super::{Model, ModelInfo};
-use crate::bank::{Axes, Index, MemoryBank};
+use super::{Model, ModelInfo, References};
+use crate::bank::{Axes, Index, MemoryBank, Removed};
 use crate::settings::{Geometry, MOST};
 use crate::steps::input::cover::Cover;
 use crate::{Error, Result, files};
@@ -53,8 +53,69 @@ fn checksum<'a>(info: &str, tensors: impl Iterator<Item = (&'a str, &'a [usize],
     format!("{:x}", hash.finalize())
 }
 
+/// References as they lie in the file.
+struct Parts {
+    /// JSON of all but what follows.
+    head: Vec<u8>,
+    /// PNGs, one after the other.
+    pictures: Vec<u8>,
+    /// Bytes of each.
+    lengths: Vec<u32>,
+    /// `[pictures][patches]`.
+    patches: Vec<f32>,
+}
+
+impl Parts {
+    fn of(kept: &References) -> Result<Self, String> {
+        let pictures = &kept.pictures;
+        Ok(Self {
+            head: serde_json::to_vec(kept).map_err(|e| e.to_string())?,
+            pictures: pictures.iter().flat_map(|p| &p.png).copied().collect(),
+            lengths: pictures.iter().map(|p| p.png.len() as u32).collect(),
+            patches: pictures.iter().flat_map(|p| &p.patches).copied().collect(),
+        })
+    }
+
+    /// Together again, of a model with `patches` patches an image; else what is wrong.
+    fn references(&self, patches: usize) -> Result<References, String> {
+        let mut kept: References = serde_json::from_slice(&self.head)
+            .map_err(|e| format!("its reference pictures' scores do not parse: {e}"))?;
+        let count = kept.pictures.len();
+        let bytes: u64 = self.lengths.iter().map(|length| u64::from(*length)).sum();
+        let each = self.patches.len() / count.max(1);
+        if self.lengths.len() != count
+            || bytes != self.pictures.len() as u64
+            || self.patches.len() != each * count
+        {
+            return Err("its reference pictures do not fit together".to_owned());
+        }
+        let mut rest = self.pictures.as_slice();
+        for (i, (picture, length)) in kept.pictures.iter_mut().zip(&self.lengths).enumerate() {
+            let (png, others) = rest.split_at(*length as usize);
+            (picture.png, rest) = (png.to_vec(), others);
+            picture.patches = self.patches[i * each..][..each].to_vec();
+        }
+        kept.fault(patches).map_or(Ok(kept), Err)
+    }
+}
+
+/// The same file with the entries of its header in the order of their names, so that a model has one file only; the
+/// library writes metadata in any order.
+fn in_order(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (header, data) = rest.split_at_checked(u64::from_le_bytes(*length) as usize)?;
+    let mut entries: BTreeMap<String, serde_json::Value> = serde_json::from_slice(header).ok()?;
+    if let Some(metadata) = entries.get_mut("__metadata__") {
+        let sorted: BTreeMap<String, String> = serde_json::from_value(metadata.take()).ok()?;
+        *metadata = serde_json::to_value(sorted).ok()?;
+    }
+    let mut header = serde_json::to_vec(&entries).ok()?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Some([&(header.len() as u64).to_le_bytes(), header.as_slice(), data].concat())
+}
+
 impl Model {
-    /// The file's bytes.
+    /// The file's bytes: the same for the same model.
     ///
     /// # Errors
     /// [`Error::Model`] where the parts do not fit together.
@@ -97,6 +158,33 @@ impl Model {
             columns.push(("axes_mean", Dtype::F32, vec![dim], bytemuck::cast_slice(&axes.mean)));
             columns.push(("order", Dtype::U32, vec![rows], bytemuck::cast_slice(order)));
         }
+        let removed = &self.removed;
+        if !removed.is_empty() {
+            let count = removed.len();
+            columns.extend([
+                ("removed", Dtype::F32, vec![count, dim], bytemuck::cast_slice(&removed.rows)),
+                ("removed_at", Dtype::U32, vec![count, 2], bytemuck::cast_slice(&removed.at)),
+                ("removed_provenance", Dtype::U32, vec![count, 3], bytemuck::cast_slice(&removed.provenance)),
+                ("removed_weights", Dtype::F32, vec![count], bytemuck::cast_slice(&removed.weights)),
+                (
+                    "removed_floors",
+                    Dtype::F32,
+                    vec![removed.floors.len()],
+                    bytemuck::cast_slice(&removed.floors),
+                ),
+            ]);
+        }
+        let kept = self.references.as_ref().map(Parts::of).transpose().map_err(fail)?;
+        if let Some(Parts { head, pictures, lengths, patches }) = &kept {
+            let count = lengths.len();
+            let each = patches.len() / count.max(1);
+            columns.extend([
+                ("references", Dtype::U8, vec![head.len()], head.as_slice()),
+                ("reference_lengths", Dtype::U32, vec![count], bytemuck::cast_slice(lengths)),
+                ("reference_patches", Dtype::F32, vec![count, each], bytemuck::cast_slice(patches)),
+                ("reference_pictures", Dtype::U8, vec![pictures.len()], pictures.as_slice()),
+            ]);
+        }
         let columns: BTreeMap<&str, Column<'_>> = columns
             .into_iter()
             .map(|(name, dtype, shape, bytes)| (name, Column { dtype, shape, bytes }))
@@ -109,7 +197,8 @@ impl Model {
             ("info".to_owned(), info),
             ("sha256".to_owned(), sum),
         ]);
-        safetensors::serialize(columns, Some(metadata)).map_err(|e| fail(e.to_string()))
+        let bytes = safetensors::serialize(columns, Some(metadata)).map_err(|e| fail(e.to_string()))?;
+        in_order(&bytes).ok_or_else(|| fail("its header is none".to_owned()))
     }
 
     /// Writes the file, whole or not at all, and to the disk.
@@ -186,6 +275,9 @@ impl Model {
             Ok(view.data().to_vec())
         };
         let floats = |bytes: Vec<u8>| bytemuck::pod_collect_to_vec::<u8, f32>(&bytes);
+        fn words<T: bytemuck::Pod>(bytes: &[u8]) -> Vec<T> {
+            bytemuck::pod_collect_to_vec(bytes)
+        }
         // Files of 0.1.0 and before have none.
         let index = match file.tensor("axes") {
             Err(_) => None,
@@ -193,7 +285,7 @@ impl Model {
                 let count = axes.shape().first().copied().unwrap_or_default();
                 let vectors = floats(column("axes", Dtype::F32, Some(&[count, dim]))?);
                 let mean = floats(column("axes_mean", Dtype::F32, Some(&[dim]))?);
-                let order = bytemuck::pod_collect_to_vec(&column("order", Dtype::U32, Some(&[rows]))?);
+                let order = words(&column("order", Dtype::U32, Some(&[rows]))?);
                 Some(Index { axes: Axes { mean, vectors }, order })
             }
         };
@@ -211,6 +303,36 @@ impl Model {
             Err(_) => Vec::new(),
             Ok(_) => floats(column("good_scores", Dtype::F32, None)?),
         };
+        // Of models that were edited.
+        let removed = match file.tensor("removed_weights") {
+            Err(_) => Removed::default(),
+            Ok(weights) => {
+                let count = weights.shape().first().copied().unwrap_or_default();
+                Removed {
+                    rows: floats(column("removed", Dtype::F32, Some(&[count, dim]))?),
+                    weights: floats(column("removed_weights", Dtype::F32, Some(&[count]))?),
+                    floors: match file.tensor("floors") {
+                        Err(_) => Vec::new(),
+                        Ok(_) => floats(column("removed_floors", Dtype::F32, Some(&[count]))?),
+                    },
+                    provenance: words(&column("removed_provenance", Dtype::U32, Some(&[count, 3]))?),
+                    at: words(&column("removed_at", Dtype::U32, Some(&[count, 2]))?),
+                }
+            }
+        };
+        let references = match file.tensor("references") {
+            Err(_) => None,
+            Ok(head) => {
+                let parts = Parts {
+                    head: head.data().to_vec(),
+                    pictures: column("reference_pictures", Dtype::U8, None)?,
+                    lengths: words(&column("reference_lengths", Dtype::U32, None)?),
+                    patches: floats(column("reference_patches", Dtype::F32, None)?),
+                };
+                let patches = (info.grid[0] as usize).saturating_mul(info.grid[1] as usize);
+                Some(parts.references(patches).map_err(|what| damaged(&what))?)
+            }
+        };
         let model = Self {
             roi,
             good_scores,
@@ -221,27 +343,16 @@ impl Model {
                     Err(_) => Vec::new(),
                     Ok(_) => floats(column("floors", Dtype::F32, Some(&[rows]))?),
                 },
-                provenance: bytemuck::pod_collect_to_vec(&column(
-                    "provenance",
-                    Dtype::U32,
-                    Some(&[rows, 3]),
-                )?),
+                provenance: words(&column("provenance", Dtype::U32, Some(&[rows, 3]))?),
                 index,
             },
-            train_images: bytemuck::pod_collect_to_vec(&column("train_images", Dtype::U32, None)?),
+            train_images: words(&column("train_images", Dtype::U32, None)?),
             train_scores: floats(column("train_scores", Dtype::F32, None)?),
+            references,
+            removed,
             info,
         };
-        let bank = &model.bank;
-        let values = bank.rows.iter().chain(&bank.weights).chain(&bank.floors);
-        let mut values = values.chain(&model.train_scores).chain(&model.good_scores);
-        let finite = values.all(|v| v.is_finite()) && bank.floors.iter().all(|f| *f >= 0.0);
-        let known = bank.provenance.iter().all(|[image, y, x]| {
-            (*image as usize) < model.info.images.len() && *y < model.info.grid[0] && *x < model.info.grid[1]
-        });
-        let scored = model.train_images.len() == model.train_scores.len();
-        let indexed = bank.index.as_ref().is_none_or(|index| index.fits(rows));
-        if rows == 0 || dim == 0 || !finite || !known || !scored || !indexed {
+        if !model.fits_together() {
             return Err(damaged("its parts do not fit together"));
         }
         Ok(model)

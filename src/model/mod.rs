@@ -1,17 +1,22 @@
 //! A fitted model: the memory bank with where it comes from, and its file.
 
 mod calibration;
+mod edit;
 mod file;
 mod good_scores;
 mod interval;
+mod references;
 mod thresholds;
 
 pub use calibration::{Calibration, Rule, Source};
+pub(crate) use edit::MADE_BY;
+pub use edit::{Edit, EditKind};
 pub use file::VERSION;
 pub(crate) use good_scores::GoodScores;
+pub use references::{KEPT, MOST_BYTES, MadeOn, Reference, References, sampled};
 
 use crate::backbone::BackboneInfo;
-use crate::bank::MemoryBank;
+use crate::bank::{MemoryBank, Removed};
 use crate::settings::FitOptions;
 use crate::steps::input::cover::Cover;
 use crate::steps::input::geometry::Framing;
@@ -24,7 +29,7 @@ pub struct ModelInfo {
     pub options: FitOptions,
     /// Backbone.
     pub backbone: BackboneInfo,
-    /// Names of the training images, in order.
+    /// Names of the training images, in order, and after them those of allowed ones.
     pub images: Vec<String>,
     /// Rows and columns of the grid of patches.
     pub grid: [u32; 2],
@@ -60,12 +65,20 @@ pub struct ModelInfo {
     pub calibration: Option<Calibration>,
     /// Version of the program that made it.
     pub made_by: String,
+    /// What was done to it since, the first edit first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Edit>,
 }
 
 impl ModelInfo {
     /// How pictures come to the model's frame.
     pub fn framing(&self) -> Framing {
         self.options.framing(self.frame)
+    }
+
+    /// Names of the images that are no training images, but were allowed since.
+    pub fn allowed(&self) -> impl Iterator<Item = &String> {
+        self.history.iter().filter(|edit| edit.what == EditKind::Allow).map(|edit| &edit.image)
     }
 
     /// The threshold of the values of anomaly maps: for pixels, or, where there is none, for images.
@@ -89,4 +102,34 @@ pub struct Model {
     pub train_scores: Vec<f32>,
     /// Image scores of the good pictures that `info.calibration` is from; empty where there is none.
     pub good_scores: Vec<f32>,
+    /// Pictures with their scores that tell whether it scores the same elsewhere; `None` where none were kept.
+    pub references: Option<References>,
+    /// Rows that edits took out of the bank, in the order of the edits.
+    pub removed: Removed,
+}
+
+impl Model {
+    /// Whether the parts are of one model.
+    fn fits_together(&self) -> bool {
+        let (info, bank) = (&self.info, &self.bank);
+        let (rows, dim) = (info.rows as usize, info.dim as usize);
+        let removed = &self.removed;
+        let sizes = bank.rows.len() == rows * dim
+            && [bank.weights.len(), bank.provenance.len()] == [rows; 2]
+            && removed.rows.len() == removed.len() * dim
+            && [removed.provenance.len(), removed.at.len()] == [removed.len(); 2]
+            && self.train_images.len() == self.train_scores.len();
+        let floors = [bank.floors.len(), removed.floors.len()];
+        let floored = floors == [rows, removed.len()] || floors == [0; 2];
+        let parts = [&bank.rows, &bank.weights, &removed.rows, &removed.weights];
+        let values = parts.into_iter().chain([&self.train_scores, &self.good_scores]);
+        let mut floors = bank.floors.iter().chain(&removed.floors);
+        let finite = values.flatten().all(|v| v.is_finite()) && floors.all(|f| f.is_finite() && *f >= 0.0);
+        let known = bank.provenance.iter().chain(&removed.provenance).all(|[image, y, x]| {
+            (*image as usize) < info.images.len() && *y < info.grid[0] && *x < info.grid[1]
+        });
+        let taken: u64 = info.history.iter().map(|edit| u64::from(edit.removed)).sum();
+        let indexed = bank.index.as_ref().is_none_or(|index| index.fits(rows));
+        rows > 0 && dim > 0 && sizes && floored && finite && known && indexed && taken == removed.len() as u64
+    }
 }

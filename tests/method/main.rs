@@ -19,6 +19,7 @@ mod groups;
 mod layouts;
 mod masks;
 mod memory;
+mod mend;
 mod metrics;
 mod noise;
 mod pictures;

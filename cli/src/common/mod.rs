@@ -13,3 +13,4 @@ pub mod report;
 pub mod set;
 pub mod settings;
 pub mod sizes;
+pub mod time;
