@@ -189,7 +189,7 @@ mod tests {
         let few = outliers(&scores).iter().filter(|o| **o).count();
         assert!(few <= 2, "{few} of 300");
         // Of a tenth that is defective, all are found.
-        scores.iter_mut().step_by(10).for_each(|s| *s = 90.0 + *s);
+        scores.iter_mut().step_by(10).for_each(|s| *s += 90.0);
         let found = outliers(&scores);
         assert!(found.iter().step_by(10).all(|o| *o));
         assert!(outliers(&[]).is_empty() && outliers(&[2.0; 5]) == [false; 5]);

@@ -58,7 +58,7 @@ fn a_patch_is_traced_to_the_picture_and_place_that_it_comes_from() {
         assert!(place.at.iter().all(|v| near(*v)), "{:?}", place.at);
         let first = &place.neighbours[0];
         assert_eq!(first.image, 3, "{place:?}");
-        let from = first.at.map(|v| i64::from(v));
+        let from = first.at.map(i64::from);
         let expected = place.at.map(|v| i64::from(v) - i64::from(moved / cell));
         let reach = i64::from(!exactly);
         assert!((0..2).all(|i| (from[i] - expected[i]).abs() <= reach), "{from:?}, not {expected:?}");
