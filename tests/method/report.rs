@@ -259,7 +259,7 @@ fn a_page_of_5000_images() {
         .collect();
     let image = |i: usize| {
         // One in ten shows a defect.
-        let pick = if i % 10 == 0 { 2 * (i / 10 % 30) } else { 2 * (i % 30) + 1 };
+        let pick = if i.is_multiple_of(10) { 2 * (i / 10 % 30) } else { 2 * (i % 30) + 1 };
         let (thumb, bad) = thumbs[pick].clone();
         let spread = (i * 7919 % 1000) as f32 / 1000.0 + (i * 104_729 % 1000) as f32 / 1000.0;
         let score = if bad { 2.0 + 2.0 * spread } else { 0.8 + 0.8 * spread };
