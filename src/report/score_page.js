@@ -133,7 +133,7 @@
 
   const side = Math.max(96, ...images.map((i) => Math.max(i.width, i.height)));
   const shape = Math.min(1, Math.max(0.25, ...images.map((i) => i.height / i.width)));
-  const least = () => (window.innerWidth < 640 ? 130 : Math.min(220, Math.max(150, side))) * (state.view === "both" ? 1.9 : 1) + 16;
+  const least = () => (window.innerWidth < 640 ? 130 : Math.min(220, Math.max(190, side))) * (state.view === "both" ? 1.9 : 1) + 16;
   const CAPTION = 62;
   const list = lazyList(by("list"), {
     least,
