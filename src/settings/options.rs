@@ -350,7 +350,7 @@ mod tests {
             ("tau", "much", "tau is much, it must be at least 0 and below 1"),
             ("lof-k", "-1", "lof-k is -1, it must be 1 to 32"),
             ("projection", "", "projection is , it must be a multiple of 4 from 4 to 1024"),
-            ("discriminator", "knn", "discriminator is knn, it must be lof, nearest, gaussian or none"),
+            ("discriminator", "knn", "discriminator is knn, it must be lof, nearest, gaussian, none or auto"),
             ("compat", "x", "compat is x, it must be none or official"),
             ("size", "12", "size is 12, it must be auto, a shorter side or WIDTHxHEIGHT"),
             ("memory", "2 GiB", "memory is 2 GiB, it must be a number of bytes"),
