@@ -20,7 +20,7 @@ fn wrong_usage_ends_with_2() {
         (vec!["fit", "a", "-o", "b", "--black", "-1", "--white", "-2"], "white is -2"),
         (vec!["fit", "a", "-o", "b", "--crop", "300"], "at least crop"),
         (vec!["fit", "a", "-o", "b", "--memory", "lots"], "800MB"),
-        (vec!["fit", "a", "-o", "b", "--discriminator", "knn"], "lof, nearest, gaussian or none"),
+        (vec!["fit", "a", "-o", "b", "--discriminator", "knn"], "lof, nearest, gaussian, none or auto"),
         (vec!["synth", "a", "--materials", "cheese"], "fabric"),
         (vec!["score", "m", "i", "--json", "--csv"], "cannot be used with"),
     ] {
