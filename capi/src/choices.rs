@@ -8,7 +8,8 @@ pub const SOFTPATCH_DISCRIMINATOR_NEAREST: u32 = 1;
 pub const SOFTPATCH_DISCRIMINATOR_GAUSSIAN: u32 = 2;
 /// No patch is dropped: PatchCore.
 pub const SOFTPATCH_DISCRIMINATOR_NONE: u32 = 3;
-/// Local outlier factor, but nothing is dropped: rows of the bank vouch for no more than others vouch for them.
+/// Local outlier factor, but nothing is dropped: rows of the bank vouch for no more than others vouch for
+/// them.
 pub const SOFTPATCH_DISCRIMINATOR_AUTO: u32 = 4;
 
 /// A training patch is compared with those at its own position in the other images.

@@ -9,8 +9,8 @@ use softpatch::detector::{
 use std::ffi::c_char;
 use std::mem::offset_of;
 
-/// Size of the frame that whole pictures are brought to, in pixels, 64 to 4096: both 0: as many pixels as 256 x
-/// 256, in the aspect of the training pictures; `height` 0: `width` is the shorter side.
+/// Size of the frame that whole pictures are brought to, in pixels, 64 to 4096: both 0: as many pixels as 256
+/// x 256, in the aspect of the training pictures; `height` 0: `width` is the shorter side.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct softpatch_size {
@@ -85,8 +85,8 @@ pub struct softpatch_fit_options {
     pub group: u32,
     /// Side of the window in patches, an odd number from 3 to 15, where `group` is window.
     pub window: u32,
-    /// Mask file of any size that is laid over every image: only what is white is learned and scored; the model keeps
-    /// it. Null: all of every image.
+    /// Mask file of any size that is laid over every image: only what is white is learned and scored; the
+    /// model keeps it. Null: all of every image.
     pub roi: *const c_char,
     /// Share of good images that the thresholds let pass for anomalous, 0.0001 to 0.5; 0: none is asked for,
     /// and thresholds lie three deviations above the median of training images.

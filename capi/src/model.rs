@@ -152,8 +152,9 @@ pub extern "C" fn softpatch_detector_free(detector: softpatch_detector) -> softp
     guard(|| handles::remove::<Loaded>(detector).map(drop))
 }
 
-/// Leaves out of all images that are scored from now on what is white in the mask file `path`, which is laid over
-/// every image, besides what the model does not look at; null ends that. Streams of this detector score alike.
+/// Leaves out of all images that are scored from now on what is white in the mask file `path`, which is laid
+/// over every image, besides what the model does not look at; null ends that. Streams of this detector score
+/// alike.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_detector_ignore(
     detector: softpatch_detector,
@@ -194,8 +195,8 @@ pub unsafe extern "C" fn softpatch_detector_info(
     })
 }
 
-/// All that is known about the model (settings, backbone, training images, ...) as a JSON object; after a fit,
-/// `notes` is the list of what it had to say: what was left out of a folder, how files were read, ...
+/// All that is known about the model (settings, backbone, training images, ...) as a JSON object; after a
+/// fit, `notes` is the list of what it had to say: what was left out of a folder, how files were read, ...
 ///
 /// Copies the text with its zero byte to `buffer` and the number of bytes to `needed`. `needed` may be null;
 /// a null `buffer` with capacity 0 only asks for the number.

@@ -30,12 +30,12 @@ pub struct Args {
     /// Model file to write; its folder must exist.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Mask of any size that is laid over every picture: only what is white is learned and scored. It is kept in
-    /// the model.
+    /// Mask of any size that is laid over every picture: only what is white is learned and scored. It is kept
+    /// in the model.
     #[arg(long, value_name = "MASK")]
     roi: Option<PathBuf>,
-    /// Keep no training pictures in the model. Without this, up to 8 are kept (pixels, 1 MB at most), for `softpatch
-    /// verify`: whoever has the model can look at them.
+    /// Keep no training pictures in the model. Without this, up to 8 are kept (pixels, 1 MB at most), for
+    /// `softpatch verify`: whoever has the model can look at them.
     #[arg(long)]
     no_references: bool,
     #[command(flatten)]

@@ -93,7 +93,8 @@ struct Undo {
 /// Keep pictures of a folder with their scores on this machine, for `softpatch verify`.
 #[derive(Debug, clap::Args)]
 struct KeepReferences {
-    /// Folder of the training images; of those that the model knows, a few are kept, else a few of the others.
+    /// Folder of the training images; of those that the model knows, a few are kept, else a few of the
+    /// others.
     dir: PathBuf,
     #[command(flatten)]
     folder: FolderArgs,
@@ -135,8 +136,8 @@ struct On {
 struct PictureArgs {
     /// The picture.
     image: PathBuf,
-    /// Part of it that is meant, in its pixels [default: of allow, what passes the threshold; of deny, what scores
-    /// highest].
+    /// Part of it that is meant, in its pixels [default: of allow, what passes the threshold; of deny, what
+    /// scores highest].
     #[arg(long, value_name = "X,Y,W,H", value_parser = parse_region)]
     region: Option<[u32; 4]>,
     #[command(flatten)]

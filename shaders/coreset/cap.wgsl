@@ -1,5 +1,5 @@
-// The published program's start of the coreset (docs/method.md, section 11): the mean distance to the start samples
-// caps a patch's distance for good, and dropped patches can be chosen first but not later.
+// The published program's start of the coreset (docs/method.md, section 11): the mean distance to the start
+// samples caps a patch's distance for good, and dropped patches can be chosen first but not later.
 //   from_means: cap = (distance * scale)^2, with the sum of the distances in `distance`
 //   drop_rows:  distance = -1 (never chosen) where `dropped` is not 0
 //   apply:      capped = min(distance, cap)

@@ -1,6 +1,7 @@
-// How far at least a patch is from a row of the memory bank: squared distance of the row to the nearest patch of another
-// image, times how far the row stands out from its kind, 1 to MOST: the square of the geometric mean of the outlier
-// scores of its 3x3 neighbourhood. A row that has no neighbour in another image has the floor 0.
+// How far at least a patch is from a row of the memory bank: squared distance of the row to the nearest patch
+// of another image, times how far the row stands out from its kind, 1 to MOST: the square of the geometric
+// mean of the outlier scores of its 3x3 neighbourhood. A row that has no neighbour in another image has the
+// floor 0.
 //   x [rows][D] embeddings of the rows, y [rows][D] those of their neighbours
 //   patches, others [rows] numbers, image * positions + position; others[i] == patches[i]: no neighbour
 //   scores [images][positions], above 0; those of 0 or less, of patches that are not looked at, do not count

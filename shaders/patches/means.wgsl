@@ -1,6 +1,6 @@
 // 3x3 mean of every position of rows `first .. first + rows`, zero padding counted. X [batch][h][w][c] ->
-// channels `to ..` of C [batch][rows][w][row]. An invocation owns 4 channels of one position. Cost: 9 vec4 loads. With F16, X is
-// stored as f16.
+// channels `to ..` of C [batch][rows][w][row]. An invocation owns 4 channels of one position. Cost: 9 vec4
+// loads. With F16, X is stored as f16.
 
 //#include shared/stored.wgsl
 

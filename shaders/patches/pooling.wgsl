@@ -1,9 +1,9 @@
-// Adaptive average pooling of each position's patch, as PatchCore reduces embeddings (docs/method.md, section 3).
-// X [batch][h][w][c], of which rows `first .. first + rows` get patches; the patch of a position is its side x side neighbourhood (side odd, zeros outside)
-// ordered by channel, row, column: n = c * side^2 values. Value i of 0 .. m is the mean of floor(i n / m) ..
-// ceil((i + 1) n / m); it goes to column `to + i` of C [batch][rows][w][row]. m, row, to % 4 = 0; m * n < 2^32.
-// An invocation owns 4 values of one position. Cost: 4 * (n / m + 1) scalar loads, most of them from cache.
-// With F16, X is stored as f16.
+// Adaptive average pooling of each position's patch, as PatchCore reduces embeddings (docs/method.md, section
+// 3). X [batch][h][w][c], of which rows `first .. first + rows` get patches; the patch of a position is its
+// side x side neighbourhood (side odd, zeros outside) ordered by channel, row, column: n = c * side^2 values.
+// Value i of 0 .. m is the mean of floor(i n / m) .. ceil((i + 1) n / m); it goes to column `to + i` of C
+// [batch][rows][w][row]. m, row, to % 4 = 0; m * n < 2^32. An invocation owns 4 values of one position. Cost:
+// 4 * (n / m + 1) scalar loads, most of them from cache. With F16, X is stored as f16.
 
 struct Params {
     batch: u32, h: u32, w: u32, c: u32, side: u32, m4: u32, row4: u32, to4: u32,

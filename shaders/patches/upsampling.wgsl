@@ -1,7 +1,7 @@
-// Bilinear resampling of an in_h x in_w grid to out_h x out_w with half-pixel centres (no corner alignment), of
-// which rows `out_first .. out_first + out_rows` are wanted and X has rows `in_first .. in_first + in_rows`.
-// X [batch][in_rows][in_w][c] -> channels `to ..` of C [batch][out_rows][out_w][row].
-// An invocation owns 4 channels of one output position. Cost: 4 vec4 loads.
+// Bilinear resampling of an in_h x in_w grid to out_h x out_w with half-pixel centres (no corner alignment),
+// of which rows `out_first .. out_first + out_rows` are wanted and X has rows `in_first .. in_first +
+// in_rows`. X [batch][in_rows][in_w][c] -> channels `to ..` of C [batch][out_rows][out_w][row]. An invocation
+// owns 4 channels of one output position. Cost: 4 vec4 loads.
 
 struct Params {
     batch: u32, c4: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32, row4: u32, to4: u32,

@@ -1,7 +1,7 @@
-// Patch scores weight(row) * squared distance, and per image the largest one.
-// best [images][positions] = (squared distance, row), weights [m]; scores from `first` on [images][positions],
-// top [images]. With `on` they are more patches of images whose largest score so far is in top.
-// A workgroup owns one image and meets in workgroup memory once. Cost: 2 loads per patch.
+// Patch scores weight(row) * squared distance, and per image the largest one. best [images][positions] =
+// (squared distance, row), weights [m]; scores from `first` on [images][positions], top [images]. With `on`
+// they are more patches of images whose largest score so far is in top. A workgroup owns one image and meets
+// in workgroup memory once. Cost: 2 loads per patch.
 
 struct Params { images: u32, positions: u32, m: u32, first: u32, on: u32 }
 

@@ -1,12 +1,12 @@
 // Second stage of the exact nearest-neighbour search. Per query: start at the tile with the nearest box, then
 // look at every tile whose box is no farther than the best distance so far, those near in the tree first. Of
-// a tile's rows, take those whose own bound (see lift.wgsl) is no farther, nearest bound first, and
-// measure them, leaving a row as soon as its partial sum exceeds the best distance (terms are never
-// negative). Ties go to the smaller row. X queries [q][d], bank [m][d] in the order of the tree, info [m] =
-// (row, its image), lifted [q][K] and [m][K], boxes [q][quads] from the first stage; best [q] = (squared
-// distance, row) is read and improved, so that several banks can be searched one after the other. With
-// `skip`, rows whose image is the query's are left out. A row is no nearer than its floor, in the place of the scale in
-// its tail (see lift.wgsl).
+// a tile's rows, take those whose own bound (see lift.wgsl) is no farther, nearest bound first, and measure
+// them, leaving a row as soon as its partial sum exceeds the best distance (terms are never negative). Ties
+// go to the smaller row. X queries [q][d], bank [m][d] in the order of the tree, info [m] = (row, its image),
+// lifted [q][K] and [m][K], boxes [q][quads] from the first stage; best [q] = (squared distance, row) is read
+// and improved, so that several banks can be searched one after the other. With `skip`, rows whose image is
+// the query's are left out. A row is no nearer than its floor, in the place of the scale in its tail (see
+// lift.wgsl).
 //
 // LANES lanes work on one query, a subgroup (SUBGROUP) or a small workgroup: tiles and rows go round the
 // lanes for the bounds, a row's values for the distance, so no lane waits for another query's longer list.

@@ -1,5 +1,5 @@
-//! An image in horizontal bands of full width: which rows of every value a band computes, reads and leaves for
-//! the next one. Nothing is computed twice: a value keeps the last of its rows for those layers that have
+//! An image in horizontal bands of full width: which rows of every value a band computes, reads and leaves
+//! for the next one. Nothing is computed twice: a value keeps the last of its rows for those layers that have
 //! not read them for the last time.
 
 use super::Network;
@@ -110,8 +110,9 @@ pub(super) fn patch_rows(network: &Network, sizes: &[Size], tap: usize, row: u32
 }
 
 impl Bands {
-    /// Bands of `height` rows of input, or what is left, until everything is computed; `row_words` are the words of a row of every
-    /// value. `None` where bands are so low that maximum pooling would begin inside of one.
+    /// Bands of `height` rows of input, or what is left, until everything is computed; `row_words` are the
+    /// words of a row of every value. `None` where bands are so low that maximum pooling would begin inside
+    /// of one.
     pub fn new(network: &Network, sizes: &[Size], row_words: &[usize], height: u32) -> Option<Self> {
         let shapes: Vec<ConvShape> =
             (0..network.layers.len()).map(|i| network.conv_shape(i, sizes, 1)).collect();

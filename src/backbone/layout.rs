@@ -58,7 +58,8 @@ pub struct Extraction {
 }
 
 impl Extraction {
-    /// For inputs of `size` `[height, width]`, one at a time, `concat` patches, f32, whatever memory it takes.
+    /// For inputs of `size` `[height, width]`, one at a time, `concat` patches, f32, whatever memory it
+    /// takes.
     pub fn new(size: [u32; 2]) -> Self {
         Self { size, batch: 1, patches: Patches::Concat, precision: Precision::F32, memory: u64::MAX }
     }
@@ -118,9 +119,9 @@ fn assign(network: &Network, words: &[usize]) -> (Vec<usize>, Vec<usize>) {
 }
 
 impl Layout {
-    /// The layout that computes most of an image at a time on a device that binds `binding` bytes: a batch of them,
-    /// fewer, or one in bands as high as the memory allows, or as low as bands can be. `None` where `network`
-    /// computes nothing.
+    /// The layout that computes most of an image at a time on a device that binds `binding` bytes: a batch of
+    /// them, fewer, or one in bands as high as the memory allows, or as low as bands can be. `None` where
+    /// `network` computes nothing.
     pub fn choose(network: &Network, sizes: &[Size], what: &Extraction, binding: u64) -> Option<Self> {
         let &Extraction { batch, patches, memory, .. } = what;
         let f16 = what.precision == Precision::F16;

@@ -81,8 +81,8 @@ pub struct SearchBuffers {
 }
 
 impl SearchBuffers {
-    /// From the next submission on, leaves out the queries that `looked_at` has as false: they are as near as can be
-    /// to what is normal. Queries past its end are as they were.
+    /// From the next submission on, leaves out the queries that `looked_at` has as false: they are as near as
+    /// can be to what is normal. Queries past its end are as they were.
     pub fn cover(&self, device: &Device, looked_at: &[bool]) {
         // At distance 0 from no row: no row is nearer.
         let start = |inside: &bool| [if *inside { f32::INFINITY } else { 0.0 }.to_bits(), u32::MAX];
@@ -254,8 +254,9 @@ impl Bank {
         })
     }
 
-    /// Records the search of the nearest bank row for queries `queries` of all, which are `x` `[queries][dim]`; the
-    /// result is in [`SearchBuffers::best`], from its start on, and [`SearchBuffers::finished`] goes on.
+    /// Records the search of the nearest bank row for queries `queries` of all, which are `x`
+    /// `[queries][dim]`; the result is in [`SearchBuffers::best`], from its start on, and
+    /// [`SearchBuffers::finished`] goes on.
     ///
     /// # Errors
     /// [`Error::Limit`] where they pass the search's size.
@@ -301,7 +302,8 @@ impl Bank {
     }
 
     /// Records patch scores `weight * squared distance` `[images][positions]` and the largest of every image.
-    /// They go to `scores` from word `first` on; where that is not 0, they are more patches of the same images.
+    /// They go to `scores` from word `first` on; where that is not 0, they are more patches of the same
+    /// images.
     ///
     /// # Errors
     /// [`Error::Limit`] where a tensor is too small.

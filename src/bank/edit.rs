@@ -13,8 +13,8 @@ pub struct Removed {
     pub floors: Vec<f32>,
     /// `[rows][3]`, as [`MemoryBank::provenance`].
     pub provenance: Vec<[u32; 3]>,
-    /// `[rows][2]`: number in the bank that they were taken from, ascending; place in the order of its index, or
-    /// [`Removed::NO_PLACE`] where it had none.
+    /// `[rows][2]`: number in the bank that they were taken from, ascending; place in the order of its index,
+    /// or [`Removed::NO_PLACE`] where it had none.
     pub at: Vec<[u32; 2]>,
 }
 
@@ -56,8 +56,8 @@ impl Removed {
 }
 
 impl MemoryBank {
-    /// Takes out the rows that `gone` names, whatever their order; numbers that no row has count for nothing. The
-    /// axes of the index stay: any are right.
+    /// Takes out the rows that `gone` names, whatever their order; numbers that no row has count for nothing.
+    /// The axes of the index stay: any are right.
     pub fn take(&mut self, gone: &[u32]) -> Removed {
         let (dim, count) = (self.dim(), self.weights.len());
         let mut leaves = vec![false; count];
@@ -94,8 +94,8 @@ impl MemoryBank {
         removed
     }
 
-    /// Puts rows back where they were; `None`, and nothing is changed, where they cannot have been taken from this
-    /// bank.
+    /// Puts rows back where they were; `None`, and nothing is changed, where they cannot have been taken from
+    /// this bank.
     pub fn put_back(&mut self, removed: &Removed) -> Option<()> {
         let (dim, count) = (self.dim(), self.weights.len() + removed.len());
         let mut came_back = vec![false; count];
@@ -131,7 +131,8 @@ impl MemoryBank {
         Some(())
     }
 
-    /// Adds rows at the end, and at the end of the index's order. Whoever adds them vouches for them: they have no floor.
+    /// Adds rows at the end, and at the end of the index's order. Whoever adds them vouches for them: they
+    /// have no floor.
     ///
     /// # Panics
     /// Where the sizes do not fit together; callers are inside the crate.

@@ -190,7 +190,8 @@ pub fn others(device: &Device, [images, r, k]: [usize; 3], window: bool) -> Resu
     )
 }
 
-/// Floors of `rows` bank rows of `dim` values, among them some without a neighbour, and scores that do not count.
+/// Floors of `rows` bank rows of `dim` values, among them some without a neighbour, and scores that do not
+/// count.
 pub fn floor(device: &Device, [rows, dim]: [usize; 2]) -> Result<Case> {
     let (images, grid) = (5, [3, 4]);
     let all = images * 12;

@@ -24,8 +24,8 @@ struct Collector<'a> {
 }
 
 impl<'a> Collector<'a> {
-    /// Room for features of `shape` within `options.memory`, of which the work beside it has `beside` bytes, taken
-    /// up to `most` patches at a time; with `keep`, the embeddings are kept, too.
+    /// Room for features of `shape` within `options.memory`, of which the work beside it has `beside` bytes,
+    /// taken up to `most` patches at a time; with `keep`, the embeddings are kept, too.
     fn new(
         device: &Device,
         shape: FeatureShape,
@@ -73,7 +73,8 @@ impl<'a> Collector<'a> {
         let &Run { first, count, x } = run;
         let Some(projection) = self.projection else { return self.keep(first, count, [x, x], [true, true]) };
         if self.map.is_none() {
-            // Of the first image alone, and of all of it, whatever comes at a time: the map must not depend on that.
+            // Of the first image alone, and of all of it, whatever comes at a time: the map must not depend
+            // on that.
             let positions = self.features.positions;
             let rows = sample_rows(positions);
             let sample = match (first + count >= positions, first) {

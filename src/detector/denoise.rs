@@ -25,7 +25,8 @@ pub(crate) struct Denoised {
     pub lof_k: Option<u32>,
 }
 
-/// Scores every patch against those of other images that `options.group` names, and drops the noisiest share `tau`.
+/// Scores every patch against those of other images that `options.group` names, and drops the noisiest share
+/// `tau`.
 pub(crate) fn denoise(
     device: &Device,
     features: &Features,

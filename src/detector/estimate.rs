@@ -8,8 +8,8 @@ const LONG: Duration = Duration::from_secs(60);
 /// Time that a rate is measured over at least.
 const MEASURED: Duration = Duration::from_secs(3);
 
-/// Picks of a pass over the patches, as multiples of the square root of its candidates: measured, 5 to 12 on patches of
-/// parts and of textures, whether they are held or streamed (docs/measurements.md).
+/// Picks of a pass over the patches, as multiples of the square root of its candidates: measured, 5 to 12 on
+/// patches of parts and of textures, whether they are held or streamed (docs/measurements.md).
 const PICKS_PER_ROOT: f64 = 6.0;
 
 /// Watches the first passes over the patches.
@@ -26,9 +26,9 @@ impl Estimate {
         Self { shape, first: None, said: false }
     }
 
-    /// After `passes` passes: once the time of one is known, what there is to say, if the choice takes long. A pass
-    /// costs about the same whenever it comes, but the first ones pick far fewer rows than later ones, so that rows
-    /// are no measure.
+    /// After `passes` passes: once the time of one is known, what there is to say, if the choice takes long.
+    /// A pass costs about the same whenever it comes, but the first ones pick far fewer rows than later ones,
+    /// so that rows are no measure.
     pub fn after(&mut self, now: Instant, passes: u32) -> Option<String> {
         let &mut (began, before) = self.first.get_or_insert((now, passes));
         let passed = now - began;

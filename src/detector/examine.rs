@@ -6,8 +6,8 @@ use crate::data::Image;
 use crate::{Error, Result};
 
 impl Detector {
-    /// What every patch of an image looks like, and which row of the memory bank it is nearest to. With `without`, the
-    /// rows of that training image do not count, as when it is scored for the threshold.
+    /// What every patch of an image looks like, and which row of the memory bank it is nearest to. With
+    /// `without`, the rows of that training image do not count, as when it is scored for the threshold.
     ///
     /// # Errors
     /// As [`Detector::score`].
@@ -15,8 +15,8 @@ impl Detector {
         self.scorer()?.examine(image, without)
     }
 
-    /// The score that an examined image of `size` (width, height) has, with the map of its frame: the same numbers as
-    /// [`Detector::score_one`] has where no training image was left out.
+    /// The score that an examined image of `size` (width, height) has, with the map of its frame: the same
+    /// numbers as [`Detector::score_one`] has where no training image was left out.
     ///
     /// # Errors
     /// [`Error::InvalidOption`] where the image is not of this model.

@@ -7,8 +7,9 @@ use crate::Result;
 use crate::gpu::{Device, Recorder};
 use crate::steps::outlier::floor::Floor;
 
-/// Squared distances below which no patch is from the bank rows `rows` (numbers of patches), whose embeddings are `bank`:
-/// those to the nearest patches of other images, which the projected vectors find, raised by `scores` of all patches.
+/// Squared distances below which no patch is from the bank rows `rows` (numbers of patches), whose embeddings
+/// are `bank`: those to the nearest patches of other images, which the projected vectors find, raised by
+/// `scores` of all patches.
 pub(super) fn floors(
     device: &Device,
     features: &Features,

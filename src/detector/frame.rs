@@ -7,8 +7,8 @@ use crate::settings::{FitAspect, FitOptions, Geometry, Size};
 use crate::{Error, Result};
 use rayon::prelude::*;
 
-/// Rows and columns of the frame for the images of `source` (docs/method.md, section 1), which hears of images
-/// of another shape through `progress`.
+/// Rows and columns of the frame for the images of `source` (docs/method.md, section 1), which hears of
+/// images of another shape through `progress`.
 ///
 /// # Errors
 /// [`Error::InvalidOption`] where images of this shape have no frame of this size, [`Error::Cancelled`].

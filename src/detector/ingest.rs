@@ -92,8 +92,8 @@ pub(crate) struct Run<'a> {
     pub x: &'a Tensor,
 }
 
-/// Runs every image of `source` through the backbone and hands out the embeddings in order: of a batch of images,
-/// or of some rows of the grid of one.
+/// Runs every image of `source` through the backbone and hands out the embeddings in order: of a batch of
+/// images, or of some rows of the grid of one.
 pub(crate) fn embed(
     extractor: &mut Extractor,
     feed: &mut Feed,
@@ -123,8 +123,9 @@ pub(crate) fn embed(
     })
 }
 
-/// Takes a batch of decoded images to the backbone, piece by piece: `submit` has to submit what the feed has, and
-/// then the plan that makes the embeddings of the piece. `name` says which image of the batch an error is about.
+/// Takes a batch of decoded images to the backbone, piece by piece: `submit` has to submit what the feed has,
+/// and then the plan that makes the embeddings of the piece. `name` says which image of the batch an error is
+/// about.
 pub(super) fn run_backbone(
     extractor: &mut Extractor,
     feed: &mut Feed,

@@ -1,5 +1,5 @@
-//! Embeddings at hand against banks that no detector scores by: those of an edit on trial, and of a model before its
-//! edits.
+//! Embeddings at hand against banks that no detector scores by: those of an edit on trial, and of a model
+//! before its edits.
 
 use super::patch_scorer::queries;
 use super::patch_scorer::{Examined, Nearest};

@@ -27,7 +27,8 @@ pub struct Mended {
     pub anomalous: Option<bool>,
     /// Column and row of the patch that scores highest now, in pixels of the picture.
     pub peak: [u32; 2],
-    /// Training images that rows were taken out of, with how many: their own scores may rise. Most rows first.
+    /// Training images that rows were taken out of, with how many: their own scores may rise. Most rows
+    /// first.
     pub rows_of: Vec<(String, u32)>,
 }
 
@@ -38,13 +39,13 @@ pub const DENY_AT_MOST: f64 = 0.02;
 const FEW: usize = 10;
 
 impl Detector {
-    /// Takes what is wrong with a false alarm for normal: the embeddings of the patches whose score passes the
-    /// threshold, or of those that `region` (`[x, y, width, height]` in pixels of the image) touches, become rows of
-    /// the bank with the median weight, under the image's `name`. Thresholds stay.
+    /// Takes what is wrong with a false alarm for normal: the embeddings of the patches whose score passes
+    /// the threshold, or of those that `region` (`[x, y, width, height]` in pixels of the image) touches,
+    /// become rows of the bank with the median weight, under the image's `name`. Thresholds stay.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] where nothing passes the threshold, there is none and no region, the region shows
-    /// nothing that is looked at, or [`Detector::keep_to`] is in force; [`Error::Device`].
+    /// [`Error::InvalidOption`] where nothing passes the threshold, there is none and no region, the region
+    /// shows nothing that is looked at, or [`Detector::keep_to`] is in force; [`Error::Device`].
     pub fn allow(&mut self, name: &str, image: &Image<'_>, region: Option<[u32; 4]>) -> Result<Mended> {
         let on_trial = Trial::new(self, image)?;
         let threshold = self.info().threshold;
@@ -71,16 +72,17 @@ impl Detector {
         self.settle(model, edit, on_trial, Vec::new())
     }
 
-    /// Takes out of the bank what excuses a defect that was missed. Looked at are the patches that `region` (`[x, y,
-    /// width, height]` in pixels of the image) touches, or the patch that scores highest and those around it. Of each, the
-    /// rows excuse it that are nearer than the first one by which it would pass the threshold. Those go that excuse
-    /// the patch that the fewest training images excuse, and those of the other patches that no more, or no more than a
-    /// tenth of all training images excuse. At most the share `at_most` of the bank goes ([`DENY_AT_MOST`] is a good
-    /// one). Thresholds stay.
+    /// Takes out of the bank what excuses a defect that was missed. Looked at are the patches that `region`
+    /// (`[x, y, width, height]` in pixels of the image) touches, or the patch that scores highest and those
+    /// around it. Of each, the rows excuse it that are nearer than the first one by which it would pass the
+    /// threshold. Those go that excuse the patch that the fewest training images excuse, and those of the
+    /// other patches that no more, or no more than a tenth of all training images excuse. At most the share
+    /// `at_most` of the bank goes ([`DENY_AT_MOST`] is a good one). Thresholds stay.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] where that would take more, the model has no threshold, the patches pass it already,
-    /// the region shows nothing that is looked at, or [`Detector::keep_to`] is in force; [`Error::Device`].
+    /// [`Error::InvalidOption`] where that would take more, the model has no threshold, the patches pass it
+    /// already, the region shows nothing that is looked at, or [`Detector::keep_to`] is in force;
+    /// [`Error::Device`].
     pub fn deny(
         &mut self,
         name: &str,
@@ -124,8 +126,8 @@ impl Detector {
         self.settle(model, edit, on_trial, rows_of)
     }
 
-    /// The rows that have to go so that one of the patches `x` `[..][dim]` passes, and others that few training images
-    /// excuse.
+    /// The rows that have to go so that one of the patches `x` `[..][dim]` passes, and others that few
+    /// training images excuse.
     fn excuses(&self, name: &str, x: &[f32], threshold: f32, at_most: f64) -> Result<Vec<u32>> {
         let (bank, info) = (&self.model.bank, self.info());
         let rows = bank.weights.len();
@@ -285,8 +287,8 @@ impl Trial {
     }
 }
 
-/// The rows of `bank` by which `x` does not pass `threshold`: those nearer than the first one, by distance, that it
-/// would pass by. The host orders rows; what scores are told, the device finds.
+/// The rows of `bank` by which `x` does not pass `threshold`: those nearer than the first one, by distance,
+/// that it would pass by. The host orders rows; what scores are told, the device finds.
 fn excused_by(bank: &MemoryBank, x: &[f32], threshold: f64) -> Vec<u32> {
     let distance = |row: &[f32]| -> f64 {
         row.iter().zip(x).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()

@@ -258,8 +258,8 @@ impl Detector {
     /// The share of good parts that score lower than `score`, 0 to 1 and rising with it: by the scores of the
     /// model's good pictures (those that it was calibrated by, else its training pictures, each against the
     /// bank without its own rows and without outliers), `i / (n + 1)` at the i-th of n, linear between them,
-    /// and past the largest by an exponential tail of their logarithms. `None` where these are fewer than 3 or do
-    /// not differ.
+    /// and past the largest by an exponential tail of their logarithms. `None` where these are fewer than 3
+    /// or do not differ.
     pub fn calibrated(&self, score: f32) -> Option<f32> {
         self.good.as_ref().map(|good| good.share_below(score))
     }

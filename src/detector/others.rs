@@ -58,8 +58,8 @@ pub(super) fn lists(
     Ok(lists)
 }
 
-/// For each patch in `rows` the nearest patch of another image, wherever it lies; itself where there is none. Patches come
-/// to the device a piece at a time.
+/// For each patch in `rows` the nearest patch of another image, wherever it lies; itself where there is none.
+/// Patches come to the device a piece at a time.
 pub(super) fn nearest_elsewhere(
     device: &Device,
     features: &Features,

@@ -2,8 +2,8 @@
 //!
 //! They are those of a whole search, bit by bit, but few patches are searched for in the whole bank. The
 //! nearest of its first rows, which were chosen far from each other, is no nearer than the nearest of all, so
-//! no score passes the largest weight times its distance. The few patches with the largest bounds are searched
-//! for first, and then those whose bounds pass the largest score found.
+//! no score passes the largest weight times its distance. The few patches with the largest bounds are
+//! searched for first, and then those whose bounds pass the largest score found.
 
 use super::features::Features;
 use super::patch_scorer::queries;

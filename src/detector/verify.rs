@@ -66,11 +66,11 @@ pub struct Verification {
     pub bound: f64,
     /// Pictures with another place in the order by image score.
     pub rank_changes: usize,
-    /// Pictures that passed the threshold and do not, or the other way round. Within `bound` of the threshold that
-    /// says nothing of the model.
+    /// Pictures that passed the threshold and do not, or the other way round. Within `bound` of the threshold
+    /// that says nothing of the model.
     pub verdict_flips: usize,
-    /// Whether the bank, but for the edits that the history has, and what is looked at are those that were approved,
-    /// bit by bit.
+    /// Whether the bank, but for the edits that the history has, and what is looked at are those that were
+    /// approved, bit by bit.
     pub same_bank: bool,
     /// Whether the thresholds are those that were approved.
     pub same_thresholds: bool,
@@ -94,15 +94,15 @@ impl Verification {
 }
 
 impl Detector {
-    /// Keeps up to 8 pictures of `source` in the model with their scores, for [`Detector::verify`]: of the training
-    /// images those whose scores without their own rows are the lowest, the highest, next to the threshold, and
-    /// evenly spread between; of others, evenly spread ones. Pixels are kept, brought to the size that they have on the
-    /// frame where that is smaller, and smaller still where their PNG would pass 117 kB; what is kept is scored as
-    /// it is kept. All take 1 MB of the file at most. How many were kept.
+    /// Keeps up to 8 pictures of `source` in the model with their scores, for [`Detector::verify`]: of the
+    /// training images those whose scores without their own rows are the lowest, the highest, next to the
+    /// threshold, and evenly spread between; of others, evenly spread ones. Pixels are kept, brought to the
+    /// size that they have on the frame where that is smaller, and smaller still where their PNG would pass
+    /// 117 kB; what is kept is scored as it is kept. All take 1 MB of the file at most. How many were kept.
     ///
     /// # Errors
-    /// What `source` says of its images, [`Error::InvalidOption`] where it has none or [`Detector::keep_to`] is in
-    /// force, [`Error::Device`].
+    /// What `source` says of its images, [`Error::InvalidOption`] where it has none or [`Detector::keep_to`]
+    /// is in force, [`Error::Device`].
     pub fn keep_references(&mut self, source: &dyn ImageSource) -> Result<usize> {
         self.check_looks_at_all("references cannot be kept")?;
         let mut pictures = Vec::new();
@@ -140,18 +140,19 @@ impl Detector {
         Ok(count)
     }
 
-    /// Leaves the reference pictures out of the model: the pixels are gone from files that are written from now on.
+    /// Leaves the reference pictures out of the model: the pixels are gone from files that are written from
+    /// now on.
     pub fn forget_references(&mut self) {
         self.model.references = None;
     }
 
-    /// Scores the reference pictures that the model keeps on this device, and compares with what they scored when they
-    /// were kept. Where edits came since, they are taken back for the comparison, and what they changed is told
-    /// beside it.
+    /// Scores the reference pictures that the model keeps on this device, and compares with what they scored
+    /// when they were kept. Where edits came since, they are taken back for the comparison, and what they
+    /// changed is told beside it.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] where the model keeps none or [`Detector::keep_to`] is in force, [`Error::Model`] where
-    /// they are damaged, [`Error::Device`].
+    /// [`Error::InvalidOption`] where the model keeps none or [`Detector::keep_to`] is in force,
+    /// [`Error::Model`] where they are damaged, [`Error::Device`].
     pub fn verify(&self) -> Result<Verification> {
         self.check_looks_at_all("a model cannot be verified")?;
         let (model, info) = (&self.model, self.info());
@@ -202,8 +203,8 @@ impl Detector {
         })
     }
 
-    /// Compares one picture with what it scored; `before` is the bank before edits, where there were any, `largest`
-    /// the largest of all approved scores.
+    /// Compares one picture with what it scored; `before` is the bank before edits, where there were any,
+    /// `largest` the largest of all approved scores.
     fn check(
         &self,
         kept: &Reference,
@@ -266,8 +267,8 @@ fn chosen(model: &Model, source: &dyn ImageSource) -> Vec<usize> {
     spread(&mut known, model.info.threshold)
 }
 
-/// Up to [`KEPT`] of `images`, numbers with scores: evenly spread by score, ends included, and of the others the one
-/// next to `threshold`.
+/// Up to [`KEPT`] of `images`, numbers with scores: evenly spread by score, ends included, and of the others
+/// the one next to `threshold`.
 fn spread(images: &mut [(usize, f32)], threshold: Option<f32>) -> Vec<usize> {
     images.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
     if images.len() <= KEPT {

@@ -24,8 +24,8 @@ pub struct Mask {
     pub notes: Vec<String>,
 }
 
-/// Reads the mask of an image and brings it to `size`, as [`framed_mask`] does; `framing` is how a model looks at
-/// the image.
+/// Reads the mask of an image and brings it to `size`, as [`framed_mask`] does; `framing` is how a model
+/// looks at the image.
 ///
 /// Any value but 0 marks a defect: 255, a class number, a colour of a palette; where alpha varies, only what
 /// is not transparent counts. A grey-scale mask has a threshold, half of its range, which

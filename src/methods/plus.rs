@@ -1,5 +1,5 @@
-//! SoftPatch+: image scores from one bank, patch scores from another; both denoised by the mean rank of LOF and
-//! Gaussian, whose share of the highest rank, plus 1, is the weight.
+//! SoftPatch+: image scores from one bank, patch scores from another; both denoised by the mean rank of LOF
+//! and Gaussian, whose share of the highest rank, plus 1, is the weight.
 
 use super::softpatch::score_test_images;
 use super::{AnomalyMethod, Scored, Task};

@@ -121,7 +121,8 @@ pub fn fit_embeddings(
     Ok(Fitted { model, outlier, kept })
 }
 
-/// Scores `images` images by `model`: `load` fills `[positions][dim]` of each, `f` gets in order what is wanted.
+/// Scores `images` images by `model`: `load` fills `[positions][dim]` of each, `f` gets in order what is
+/// wanted.
 ///
 /// # Errors
 /// What `load` and `f` say; [`Error::Limit`] where a buffer passes what the device binds.

@@ -33,7 +33,8 @@ impl std::fmt::Display for EditKind {
 pub struct Edit {
     /// What was done.
     pub what: EditKind,
-    /// Name of the image that it was done for; of an allowed one, its name among [`super::ModelInfo::images`].
+    /// Name of the image that it was done for; of an allowed one, its name among
+    /// [`super::ModelInfo::images`].
     pub image: String,
     /// When: seconds since 1970, UTC.
     pub seconds: u64,
@@ -51,8 +52,9 @@ pub struct Edit {
 pub(crate) const MADE_BY: &str = concat!("softpatch ", env!("CARGO_PKG_VERSION"));
 
 impl Model {
-    /// SHA-256 of what scores follow from: backbone, frame, rows and weights of the bank, and what is looked at. Models
-    /// with the same fingerprint give an image the same patch scores; names, thresholds and history are no part of it.
+    /// SHA-256 of what scores follow from: backbone, frame, rows and weights of the bank, and what is looked
+    /// at. Models with the same fingerprint give an image the same patch scores; names, thresholds and
+    /// history are no part of it.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
         let mut part = |bytes: &[u8]| {
@@ -76,7 +78,8 @@ impl Model {
     }
 
     /// Takes the rows that come from a training image out of the bank. The image is named as in
-    /// [`ModelInfo::images`](super::ModelInfo::images), or by the end of its path where only one ends so. Thresholds stay.
+    /// [`ModelInfo::images`](super::ModelInfo::images), or by the end of its path where only one ends so.
+    /// Thresholds stay.
     ///
     /// # Errors
     /// [`Error::InvalidOption`] where there is no such image or several, none of the rows is its, or all are.
@@ -127,8 +130,9 @@ impl Model {
         edit
     }
 
-    /// Takes the last edit back: the model is as it was before, in every bit, and the edit is forgotten. `None` where
-    /// there is none. References that were kept after that edit are dropped, as they are of the edited bank.
+    /// Takes the last edit back: the model is as it was before, in every bit, and the edit is forgotten.
+    /// `None` where there is none. References that were kept after that edit are dropped, as they are of the
+    /// edited bank.
     ///
     /// # Errors
     /// [`Error::Model`] where the file's record of the edit does not fit its bank; the model is as it was.

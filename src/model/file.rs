@@ -99,8 +99,8 @@ impl Parts {
     }
 }
 
-/// The same file with the entries of its header in the order of their names, so that a model has one file only; the
-/// library writes metadata in any order.
+/// The same file with the entries of its header in the order of their names, so that a model has one file
+/// only; the library writes metadata in any order.
 fn in_order(bytes: &[u8]) -> Option<Vec<u8>> {
     let (length, rest) = bytes.split_first_chunk()?;
     let (header, data) = rest.split_at_checked(u64::from_le_bytes(*length) as usize)?;

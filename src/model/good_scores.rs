@@ -26,7 +26,8 @@ fn log(score: f32) -> f64 {
 }
 
 /// Median of the logarithms of scores, which are not empty, and their scale by the upper half, as of a Gumbel
-/// distribution: a score is the largest of many, and lies above the median more often than below it by as much.
+/// distribution: a score is the largest of many, and lies above the median more often than below it by as
+/// much.
 fn centre_and_scale(scores: &[f32]) -> [f64; 2] {
     let logs: Vec<f64> = scores.iter().map(|s| log(*s)).collect();
     let centre = median(logs.clone());

@@ -12,8 +12,8 @@ impl Model {
     /// threshold of pixels. Whoever wrote `scores` down stands for it that the pictures are good.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] where `target_fpr` is not 0.0001 to 0.5, a score is no finite number, or there are
-    /// fewer than 3 or more than half are the same.
+    /// [`Error::InvalidOption`] where `target_fpr` is not 0.0001 to 0.5, a score is no finite number, or
+    /// there are fewer than 3 or more than half are the same.
     pub fn calibrate(&mut self, scores: &[f32], peaks: &[f32], target_fpr: f64) -> Result<()> {
         if !(0.0001..=0.5).contains(&target_fpr) {
             return Err(Error::InvalidOption(format!(

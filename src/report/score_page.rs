@@ -31,8 +31,9 @@ pub struct PageImage {
     pub thumb: Thumb,
 }
 
-/// What goes on a page of scores: a histogram with the threshold, which whoever looks at it can move, counts that
-/// follow, the ROC curve where it is known which images show defects, and the pictures by score, with filters.
+/// What goes on a page of scores: a histogram with the threshold, which whoever looks at it can move, counts
+/// that follow, the ROC curve where it is known which images show defects, and the pictures by score, with
+/// filters.
 ///
 /// The file needs no network, and no other file; it needs scripts, and says so where they are off.
 #[derive(Clone, Debug, Default)]
@@ -66,13 +67,13 @@ struct Data {
     images: Vec<Line>,
 }
 
-/// Name, folder, score, whether it shows a defect, width, height, and how long the texts of picture and overlay
-/// are.
+/// Name, folder, score, whether it shows a defect, width, height, and how long the texts of picture and
+/// overlay are.
 type Line = (String, usize, Option<f32>, Option<bool>, u32, u32, usize, usize);
 
 impl ScorePage {
-    /// Pixels that the longer side of pictures should have where there are so many: 320 of up to 200 images, 160
-    /// of more, about 30 and 12 KB of the page an image.
+    /// Pixels that the longer side of pictures should have where there are so many: 320 of up to 200 images,
+    /// 160 of more, about 30 and 12 KB of the page an image.
     pub fn side(images: usize) -> u32 {
         if images <= 200 { 320 } else { 160 }
     }

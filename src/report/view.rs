@@ -5,12 +5,12 @@ use crate::data::OwnedImage;
 use crate::steps::input::geometry::Framing;
 use crate::steps::input::pixels::{cut, resize_rgb};
 
-/// Brings an image to the frame of a model, antialiased: what the backbone gets, and the ground that the maps of
-/// the frame lie on.
+/// Brings an image to the frame of a model, antialiased: what the backbone gets, and the ground that the maps
+/// of the frame lie on.
 ///
 /// # Errors
-/// [`crate::Error::InvalidOption`] as [`Framing::place`]; [`crate::Error::InvalidImage`] where the pixels do not
-/// fit the size.
+/// [`crate::Error::InvalidOption`] as [`Framing::place`]; [`crate::Error::InvalidImage`] where the pixels do
+/// not fit the size.
 pub fn framed(image: &OwnedImage, framing: Framing) -> Result<OwnedImage> {
     image.as_image()?;
     let placement = framing.place(image.width, image.height)?;

@@ -18,9 +18,9 @@ pub enum Discriminator {
     Gaussian,
     /// Every score 1, nothing is dropped: PatchCore.
     None,
-    /// Nothing is dropped, and no patch vouches for more than others vouch for it: a row of the memory bank has a floor,
-    /// its distance to other images, raised where its local outlier factor is high (docs/method.md, section 5).
-    /// There is no `tau`.
+    /// Nothing is dropped, and no patch vouches for more than others vouch for it: a row of the memory bank
+    /// has a floor, its distance to other images, raised where its local outlier factor is high
+    /// (docs/method.md, section 5). There is no `tau`.
     Auto,
 }
 

@@ -183,9 +183,9 @@ settings! {
 
     /// Bytes, on device and host together, for all that grows with number and size of the training images:
     /// features, lists and tables of the selection, the bank, half of it for the backbone's buffers. Features
-    /// that do not fit wait in temporary files, frames that do not are computed in bands, and the model is the
-    /// same. What does not grow comes on top: the backbone's weights, 64 MiB of its buffers, the images being
-    /// decoded, and the driver's own memory.
+    /// that do not fit wait in temporary files, frames that do not are computed in bands, and the model is
+    /// the same. What does not grow comes on top: the backbone's weights, 64 MiB of its buffers, the images
+    /// being decoded, and the driver's own memory.
     memory: u64 = 1 << 30,
     "memory" "SIZE" in Values::Bytes,
     "Memory, device and host together, for all that grows with number and size of the training images, e.g. \
@@ -197,8 +197,8 @@ settings! {
 pub type Setting = SettingOf<FitOptions>;
 
 impl FitOptions {
-    /// The settings of the published program's runs: [`Compat::Official`], [`Geometry::Paper`], and the 5 neighbours that they use
-    /// because the flag of the paper's 6 goes under a wrong name there.
+    /// The settings of the published program's runs: [`Compat::Official`], [`Geometry::Paper`], and the 5
+    /// neighbours that they use because the flag of the paper's 6 goes under a wrong name there.
     pub fn official() -> Self {
         Self { compat: Compat::Official, lof_k: 5, geometry: Geometry::Paper, ..Self::default() }
     }

@@ -43,8 +43,8 @@ fn network() -> Network {
     }
 }
 
-/// Embeddings of an image, and the number of pieces it was computed in; twice, for what the first image leaves
-/// behind must not matter.
+/// Embeddings of an image, and the number of pieces it was computed in; twice, for what the first image
+/// leaves behind must not matter.
 fn embed(device: &Device, network: &Network, weights: &WeightFile, how: Extraction) -> (Vec<f32>, usize) {
     let mut extractor = Extractor::with(device, network.clone(), weights, how).unwrap();
     assert_eq!(extractor.batch(), 1);

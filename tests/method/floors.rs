@@ -29,8 +29,8 @@ fn scores(device: &Device, model: &Model, x: &[f32], size: usize) -> Vec<f32> {
     all
 }
 
-/// The whole way against plain Rust: whole numbers, whose neighbours do not hang on rounding, in one piece and in many,
-/// with vectors in memory and on disk.
+/// The whole way against plain Rust: whole numbers, whose neighbours do not hang on rounding, in one piece
+/// and in many, with vectors in memory and on disk.
 #[test]
 fn floors_are_those_of_the_reference() {
     let _guard = serial();
@@ -73,7 +73,8 @@ fn floors_are_those_of_the_reference() {
     }
 }
 
-/// A defect that lies in one training image is found all the same, in a good image nothing is, and the file keeps that.
+/// A defect that lies in one training image is found all the same, in a good image nothing is, and the file
+/// keeps that.
 #[test]
 fn what_slipped_in_vouches_for_nothing() {
     let _guard = serial();

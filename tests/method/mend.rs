@@ -57,8 +57,8 @@ fn score(detector: &Detector, image: &OwnedImage) -> f32 {
     detector.score_one(&image.as_image().unwrap(), Want::Scores).unwrap().score
 }
 
-/// The same file is the same on the device that made it and on one of the other family; what was changed in the file is
-/// found.
+/// The same file is the same on the device that made it and on one of the other family; what was changed in
+/// the file is found.
 #[test]
 fn a_model_is_verified_by_what_it_keeps() {
     let _guard = serial();
@@ -233,8 +233,8 @@ fn what_is_allowed_passes_and_undo_gives_the_same_bits() {
     }
 }
 
-/// A defect that was in the training data is excused; denied once, it is found in other parts, too, and good parts
-/// pass as before.
+/// A defect that was in the training data is excused; denied once, it is found in other parts, too, and good
+/// parts pass as before.
 #[test]
 fn what_is_denied_is_found() {
     let _guard = serial();

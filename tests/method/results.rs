@@ -179,7 +179,8 @@ fn streams_and_sources_have_what_is_wanted() {
     }
 }
 
-/// Patches that are looked at alone have the score they have among others, and the rows say the same as the bank.
+/// Patches that are looked at alone have the score they have among others, and the rows say the same as the
+/// bank.
 #[test]
 fn what_is_examined_scores_the_same() {
     let _guard = serial();

@@ -5,8 +5,8 @@ use softpatch::detector::{ModelInfo, SETTINGS};
 use softpatch::report::{Drawing, ScorePage, Thumb};
 use std::path::Path;
 
-/// Map values that are drawn coldest and hottest, where the model has a threshold for them: fixed for a model, so
-/// that pictures can be compared.
+/// Map values that are drawn coldest and hottest, where the model has a threshold for them: fixed for a
+/// model, so that pictures can be compared.
 pub fn fixed_range(info: &ModelInfo) -> Option<(f32, f32)> {
     info.map_threshold().filter(|threshold| *threshold > 0.0).map(|t| (0.3 * t, 2.5 * t))
 }
@@ -16,7 +16,8 @@ pub fn map_range(info: &ModelInfo, map: &[f32]) -> (f32, f32) {
     fixed_range(info).unwrap_or_else(|| (0.0, map.iter().copied().fold(f32::MIN_POSITIVE, f32::max)))
 }
 
-/// A picture of one of `images` on a page; `size` of the map is width and height, and `truth` has as many values.
+/// A picture of one of `images` on a page; `size` of the map is width and height, and `truth` has as many
+/// values.
 pub fn thumb(
     picture: &OwnedImage,
     (map, size): (&[f32], [u32; 2]),

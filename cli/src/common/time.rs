@@ -3,7 +3,8 @@
 /// Seconds since 1970 as `2026-11-27 16:17:52 UTC`.
 pub fn utc(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Years from March on, so that a leap day is the last: Howard Hinnant, chrono-compatible low-level date algorithms.
+    // Years from March on, so that a leap day is the last: Howard Hinnant, chrono-compatible low-level date
+    // algorithms.
     let days = days.saturating_add(719_468);
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;

@@ -39,8 +39,8 @@ pub struct OutputArgs {
     /// Write the connected areas that pass the pixel threshold to this CSV file, a line each.
     #[arg(long, value_name = "FILE")]
     regions: Option<PathBuf>,
-    /// Write an HTML page to look through the images by score, with a threshold that can be moved. It is one file,
-    /// of about 12 KB an image (30 KB up to 200 images).
+    /// Write an HTML page to look through the images by score, with a threshold that can be moved. It is one
+    /// file, of about 12 KB an image (30 KB up to 200 images).
     #[arg(long, value_name = "FILE", conflicts_with = "watch")]
     report: Option<PathBuf>,
 }

@@ -79,8 +79,8 @@ fn says_good(folder: &Folder<'_>, picture: &Picture) -> bool {
     kind_of(folder, picture).is_some_and(is_good)
 }
 
-/// Whether an image lies in a folder that is called after defects, which the caller does not name: `cam1/NG/` of
-/// `cam1`.
+/// Whether an image lies in a folder that is called after defects, which the caller does not name: `cam1/NG/`
+/// of `cam1`.
 fn lies_in_bad(picture: &Picture, options: &OpenOptions) -> bool {
     let is_named = |name: &str| options.take.iter().any(|take| last_part(take).eq_ignore_ascii_case(name));
     picture.folders.iter().any(|name| is_bad(name) && !is_named(name))

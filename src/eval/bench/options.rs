@@ -33,8 +33,8 @@ pub struct BenchOptions {
 }
 
 impl Default for BenchOptions {
-    /// PatchCore and SoftPatch with LOF; noise 0, 0.05, 0.1 and 0.15; with and without overlap; one seed; the middle
-    /// square, as published.
+    /// PatchCore and SoftPatch with LOF; noise 0, 0.05, 0.1 and 0.15; with and without overlap; one seed; the
+    /// middle square, as published.
     fn default() -> Self {
         Self {
             methods: vec![Method::PatchCore, Method::ALL[7]],

@@ -36,8 +36,9 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Extracts `entries`, which `source` loads in the same order, in frames of these rows and columns. Past half of the budget (bytes) they go to
-    /// a temporary file in the folder of `spool`: the other half is for the fits, see [`Store::left`].
+    /// Extracts `entries`, which `source` loads in the same order, in frames of these rows and columns. Past
+    /// half of the budget (bytes) they go to a temporary file in the folder of `spool`: the other half is for
+    /// the fits, see [`Store::left`].
     pub fn extract(
         device: &Device,
         backbone: &Backbone,

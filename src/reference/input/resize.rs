@@ -4,8 +4,8 @@ use crate::Result;
 use crate::steps::input::geometry::Framing;
 use crate::steps::input::pixels::{check_len, cut, resize_rgb};
 
-/// Brings RGB `[h][w][3]` to the backbone's input `[rows][columns][4]`: `(v - mean) / std` with mean and std in
-/// units of 8-bit values (ImageNet's times 255; EfficientNet-Lite: 127 and 128), the fourth channel 0.
+/// Brings RGB `[h][w][3]` to the backbone's input `[rows][columns][4]`: `(v - mean) / std` with mean and std
+/// in units of 8-bit values (ImageNet's times 255; EfficientNet-Lite: 127 and 128), the fourth channel 0.
 ///
 /// # Errors
 /// As [`Framing::place`]; [`crate::Error::InvalidImage`] where `rgb` is not of `w * h * 3`

@@ -5,12 +5,12 @@ use crate::reference::distance::squared_distance;
 /// The most that a row's floor is raised by where it stands out.
 pub const MOST: f64 = 2.0;
 
-/// Floors of bank rows: the squared distance of each to the nearest patch of another image, times the square of the
-/// geometric mean of the outlier scores in its 3x3 neighbourhood, that brought into `1..=MOST`.
+/// Floors of bank rows: the squared distance of each to the nearest patch of another image, times the square
+/// of the geometric mean of the outlier scores in its 3x3 neighbourhood, that brought into `1..=MOST`.
 ///
-/// `x` `[rows][d]` are the rows, `y` `[rows][d]` those patches, `patches` and `others` `[rows]` their numbers, image *
-/// positions + position; equal ones mean that there is none, and the floor is 0. `scores` `[images][positions]`; those
-/// of 0 or less do not count. `grid` is the rows and columns of the patches.
+/// `x` `[rows][d]` are the rows, `y` `[rows][d]` those patches, `patches` and `others` `[rows]` their
+/// numbers, image * positions + position; equal ones mean that there is none, and the floor is 0. `scores`
+/// `[images][positions]`; those of 0 or less do not count. `grid` is the rows and columns of the patches.
 pub fn floors(
     [x, y]: [&[f32]; 2],
     d: usize,

@@ -6,9 +6,9 @@ use crate::reference::distance::squared_distance;
 /// Nearest row of the bank `[m][d]` for every query of X `[n][d]`: its index and the squared distance to it,
 /// `[n]` each.
 ///
-/// A row is no nearer than its floor in `floors` `[m]`; empty: there are none. `skip(query, row)` leaves a row out (a
-/// patch must not be its own neighbour). Of equals the smaller index
-/// wins; where no row is left the index is `u32::MAX` and the distance infinite.
+/// A row is no nearer than its floor in `floors` `[m]`; empty: there are none. `skip(query, row)` leaves a
+/// row out (a patch must not be its own neighbour). Of equals the smaller index wins; where no row is left
+/// the index is `u32::MAX` and the distance infinite.
 pub fn nearest_neighbor(
     x: &[f32],
     bank: &[f32],

@@ -13,8 +13,8 @@ pub struct Cover {
 }
 
 impl Cover {
-    /// A region of `size` `[width, height]` laid over pictures that come to a frame by `framing`; `is_inside` tells
-    /// of its pixel (x, y). Padding is as the picture beside it: it is another matter.
+    /// A region of `size` `[width, height]` laid over pictures that come to a frame by `framing`; `is_inside`
+    /// tells of its pixel (x, y). Padding is as the picture beside it: it is another matter.
     ///
     /// # Errors
     /// As [`Framing::place`].

@@ -48,8 +48,8 @@ fn filter(x: &[u8], [outer, length, inner]: [usize; 3], table: &ResizeTable) -> 
     y
 }
 
-/// The frame of `pixels` `[height][width][channels]`, which were resized as `placement` says; beside the picture,
-/// its border goes on.
+/// The frame of `pixels` `[height][width][channels]`, which were resized as `placement` says; beside the
+/// picture, its border goes on.
 pub fn cut(pixels: &[u8], channels: usize, placement: Placement) -> Vec<u8> {
     let side = |first: i64, side: u32, frame: u32| {
         (0..i64::from(frame)).map(move |i| (first + i).clamp(0, i64::from(side) - 1) as usize)

@@ -70,8 +70,8 @@ pub fn record_rows(
     recorder.dispatch(&kernel, &shape, &[x, &axis.window, &axis.coefficients, c], &params, grid)
 }
 
-/// Second pass, along columns: rows `rows` of the resized image as `[rows][w][4]` floats `(v - mean) * scale`.
-/// Mean and scale are in units of 8-bit values.
+/// Second pass, along columns: rows `rows` of the resized image as `[rows][w][4]` floats `(v - mean) *
+/// scale`. Mean and scale are in units of 8-bit values.
 #[derive(Debug)]
 pub struct Columns<'a> {
     /// `[..][w]` packed pixels.

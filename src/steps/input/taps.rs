@@ -55,8 +55,8 @@ pub fn resize_table(input: u32, output: u32) -> ResizeTable {
     table
 }
 
-/// Which outputs of `table` the pixels of a frame side show whose first is output `first`: beside the picture,
-/// its border.
+/// Which outputs of `table` the pixels of a frame side show whose first is output `first`: beside the
+/// picture, its border.
 pub fn frame_outputs(table: &ResizeTable, first: i64, frame: u32) -> Vec<usize> {
     let last = table.start.len() as i64 - 1;
     (0..i64::from(frame)).map(|i| (first + i).clamp(0, last) as usize).collect()

@@ -11,8 +11,9 @@ pub(super) static MEANS: Shader = shader!(
     variants: [[], ["F16"]]
 );
 
-/// 3x3 mean (stride 1, zero padding 1, zeros counted) of rows `rows` of X `[batch][h][w][c]` into channels `to
-/// .. to + c` of C `[batch][rows][w][row]`. docs/method.md, section 3; PatchCore, section 3.1. X may be stored as f16.
+/// 3x3 mean (stride 1, zero padding 1, zeros counted) of rows `rows` of X `[batch][h][w][c]` into channels
+/// `to .. to + c` of C `[batch][rows][w][row]`. docs/method.md, section 3; PatchCore, section 3.1. X may be
+/// stored as f16.
 #[derive(Debug)]
 pub struct PatchMean<'a> {
     /// Input.

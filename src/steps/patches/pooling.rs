@@ -15,8 +15,8 @@ pub const STAGE_VALUES: usize = 1024;
 
 /// Adaptive average pooling of the patch of every position in rows `rows`. The patch is the `side * side`
 /// neighbourhood in X `[batch][h][w][c]` (zeros outside), ordered by channel, then row, then column; its `c *
-/// side^2` values become `m`, in columns `to .. to + m` of C `[batch][rows][w][row]`. A `side` of 1 pools the rows of X
-/// themselves. X may be stored as f16. docs/method.md, section 3; PatchCore, section 3.1.
+/// side^2` values become `m`, in columns `to .. to + m` of C `[batch][rows][w][row]`. A `side` of 1 pools the
+/// rows of X themselves. X may be stored as f16. docs/method.md, section 3; PatchCore, section 3.1.
 #[derive(Clone, Debug)]
 pub struct Pooled<'a> {
     /// Input.

@@ -1,5 +1,5 @@
-//! What is looked at: the frame that is said, regions of interest, masks of what is ignored, and the pixels in
-//! which figures are.
+//! What is looked at: the frame that is said, regions of interest, masks of what is ignored, and the pixels
+//! in which figures are.
 
 use super::*;
 
