@@ -149,7 +149,9 @@ fn denoise(all: &mut Vec<Entry>, discriminator: Discriminator, [n, r, k]: [usize
         Discriminator::None => {}
     }
     push("group_gather", |d, s| group(d, s, false));
-    all.push(Entry::new("quantile", "85 % of 5 000", DENOISE, |d| quantile(d, 5000, 0.85)));
+    if discriminator.drops() {
+        all.push(Entry::new("quantile", "85 % of 5 000", DENOISE, |d| quantile(d, 5000, 0.85)));
+    }
 }
 
 /// Floors of bank rows of `dim` values.
