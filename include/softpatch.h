@@ -36,6 +36,10 @@
 // No patch is dropped: PatchCore.
 #define SOFTPATCH_DISCRIMINATOR_NONE 3
 
+// Local outlier factor, but nothing is dropped: rows of the bank vouch for no more than others vouch for
+// them.
+#define SOFTPATCH_DISCRIMINATOR_AUTO 4
+
 // A training patch is compared with those at its own position in the other images.
 #define SOFTPATCH_GROUP_POSITION 0
 
@@ -233,8 +237,8 @@ typedef struct {
 // A device with a backbone and a memory budget. 0 is none.
 typedef uint64_t softpatch_context;
 
-// Size of the frame that whole pictures are brought to, in pixels, 64 to 4096: both 0: as many pixels as 256 x
-// 256, in the aspect of the training pictures; `height` 0: `width` is the shorter side.
+// Size of the frame that whole pictures are brought to, in pixels, 64 to 4096: both 0: as many pixels as 256
+// x 256, in the aspect of the training pictures; `height` 0: `width` is the shorter side.
 typedef struct {
     // Columns, or the shorter side.
     uint32_t width;
@@ -305,11 +309,11 @@ typedef struct {
     uint32_t group;
     // Side of the window in patches, an odd number from 3 to 15, where `group` is window.
     uint32_t window;
-    // Mask file of any size that is laid over every image: only what is white is learned and scored; the model keeps
-    // it. Null: all of every image.
+    // Mask file of any size that is laid over every image: only what is white is learned and scored; the
+    // model keeps it. Null: all of every image.
     const char *roi;
-    // Share of good images that the thresholds let pass for anomalous, 0.0001 to 0.5; 0: none is asked for, and
-    // thresholds lie three deviations above the median of training images.
+    // Share of good images that the thresholds let pass for anomalous, 0.0001 to 0.5; 0: none is asked for,
+    // and thresholds lie three deviations above the median of training images.
     double target_fpr;
 } softpatch_fit_options;
 
@@ -576,16 +580,16 @@ softpatch_status softpatch_detector_load_bytes(softpatch_context context,
 // Frees a detector. Streams made with it live on.
 softpatch_status softpatch_detector_free(softpatch_detector detector);
 
-// Leaves out of all images that are scored from now on what is white in the mask file `path`, which is laid over
-// every image, besides what the model does not look at; null ends that. Streams of this detector score alike.
-softpatch_status softpatch_detector_ignore(softpatch_detector detector,
-                                           const char *path);
+// Leaves out of all images that are scored from now on what is white in the mask file `path`, which is laid
+// over every image, besides what the model does not look at; null ends that. Streams of this detector score
+// alike.
+softpatch_status softpatch_detector_ignore(softpatch_detector detector, const char *path);
 
 // Figures of the model.
 softpatch_status softpatch_detector_info(softpatch_detector detector, softpatch_model_info *info);
 
-// All that is known about the model (settings, backbone, training images, ...) as a JSON object; after a fit,
-// `notes` is the list of what it had to say: what was left out of a folder, how files were read, ...
+// All that is known about the model (settings, backbone, training images, ...) as a JSON object; after a
+// fit, `notes` is the list of what it had to say: what was left out of a folder, how files were read, ...
 //
 // Copies the text with its zero byte to `buffer` and the number of bytes to `needed`. `needed` may be null;
 // a null `buffer` with capacity 0 only asks for the number.

@@ -351,9 +351,9 @@ mod tests {
             };
             assert_eq!(from_c(&c, options.memory).ok(), Some(options));
         }
-        let wrong = softpatch_fit_options { discriminator: 4, ..defaults() };
+        let wrong = softpatch_fit_options { discriminator: 5, ..defaults() };
         let failure = from_c(&wrong, 0).err().unwrap();
-        assert_eq!(failure.text, "discriminator is 4, it must be 0 to 3");
+        assert_eq!(failure.text, "discriminator is 5, it must be 0 to 4");
         let wrong = softpatch_fit_options { exif: 2, ..defaults() };
         assert_eq!(from_c(&wrong, 0).err().unwrap().text, "exif is 2, it must be 0 or 1");
     }

@@ -206,7 +206,7 @@ static void fits(softpatch_context context) {
     FIT(options.tau = 1, ARG);
     FIT(options.tau = -1, ARG);
     FIT(options.coreset_ratio = 0, ARG);
-    FIT(options.discriminator = 4, ARG);
+    FIT(options.discriminator = 5, ARG);
     FIT(options.lof_k = 0, ARG);
     FIT(options.soft_weights = 2, ARG);
     FIT(options.projection = UINT32_MAX, ARG);
