@@ -52,7 +52,7 @@ pub struct AuditImage {
     pub name: String,
     /// Width and height in pixels.
     pub size: [u32; 2],
-    /// How suspicious it is (docs/method.md, section 12); about 0 for a picture like the others.
+    /// How suspicious it is (docs/method.md, section 13); about 0 for a picture like the others.
     pub suspicion: f32,
     /// Whether it counts as contaminated.
     pub suspect: bool,
@@ -164,7 +164,7 @@ const WORST: f64 = 0.02;
 /// The suspicion of every picture and, `[images][rows * columns]`, of its patches, from the patches' outlier
 /// scores, 0 for those that are not looked at, and their distances to the k-th nearest patch of other
 /// pictures: logarithm of score times distance, mean of 3 x 3 positions; of a picture, the mean of the worst
-/// 2 % of these; all less that of the middle picture. docs/method.md, section 12, says why, and
+/// 2 % of these; all less that of the middle picture. docs/method.md, section 13, says why, and
 /// docs/measurements.md what else was tried.
 fn suspicions(scores: &[f32], distances: &[f32], [rows, columns]: [u32; 2]) -> (Vec<Suspicion>, Vec<f32>) {
     let (rows, columns) = (rows as usize, columns as usize);
