@@ -29,6 +29,7 @@ pub(crate) fn write_whole_by(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
+    let path = &*behind_links(path);
     let mut file = BufWriter::new(temporary(path)?);
     write(&mut file)?;
     let file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
@@ -46,6 +47,7 @@ pub(crate) enum Sync {
 
 /// [`write_whole`] with the system's own error.
 pub(crate) fn replace(path: &Path, bytes: &[u8], sync: Sync) -> std::io::Result<()> {
+    let path = &*behind_links(path);
     let mut file = temporary(path)?;
     file.write_all(bytes)?;
     if sync == Sync::Disk {
@@ -54,7 +56,15 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], sync: Sync) -> std::io::Result<
     file.persist(path).map(drop).map_err(|e| e.error)
 }
 
-/// A file in the folder of `path` that is gone unless it takes its name.
+/// The file that a link at `path` leads to, so that the link stays one; else `path`.
+fn behind_links(path: &Path) -> std::borrow::Cow<'_, Path> {
+    match path.canonicalize() {
+        Ok(target) if path.is_symlink() => target.into(),
+        _ => path.into(),
+    }
+}
+
+/// A file in the folder of `path` that is gone unless it takes its name. It has the rights of the file that is there.
 fn temporary(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
@@ -66,7 +76,11 @@ fn temporary(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    builder.tempfile_in(folder)
+    let file = builder.tempfile_in(folder)?;
+    if let Ok(there) = std::fs::metadata(path) {
+        file.as_file().set_permissions(there.permissions())?;
+    }
+    Ok(file)
 }
 
 /// An empty file in `folder` that has no name and is gone with the program.

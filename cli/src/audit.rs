@@ -3,7 +3,7 @@
 use crate::common::backbone::BackboneArgs;
 use crate::common::config::{FitArgs, Settings};
 use crate::common::device::DeviceArgs;
-use crate::common::failure::Outcome;
+use crate::common::failure::{Failure, Outcome};
 use crate::common::interrupt::catch_interrupts;
 use crate::common::output::{check_output_file, csv_line, plain, print, print_json};
 use crate::common::progress::Bars;
@@ -72,6 +72,10 @@ pub fn run(args: Args, quiet: bool) -> Outcome {
     set.notes.iter().for_each(|note| bars.notice(note));
     args.set.folder.say(&args.dir, &set.left_out, &bars)?;
     args.exclude.apply(&mut set.paths, &bars)?;
+    let same = |a: &PathBuf, b: &PathBuf| std::path::absolute(a).ok() == std::path::absolute(b).ok();
+    if args.report.as_ref().zip(args.suspects.as_ref()).is_some_and(|(a, b)| same(a, b)) {
+        return Err(Failure::Usage("--report and --suspects name one file; give each its own".into()));
+    }
     for file in args.report.iter().chain(&args.suspects) {
         check_output_file(file)?;
     }

@@ -5,7 +5,7 @@ use crate::common::device::DeviceArgs;
 use crate::common::failure::{Failure, Outcome, print_error};
 use crate::common::images::Files;
 use crate::common::interrupt::catch_interrupts;
-use crate::common::output::{check_output_file, print, print_json};
+use crate::common::output::{check_model_file, print, print_json};
 use crate::common::progress::Bars;
 use crate::common::set::{SetArgs, end};
 use serde::Serialize;
@@ -76,10 +76,10 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     let output = args.output.as_ref().unwrap_or(&args.model);
     let bars = Bars::new(quiet);
     let items = open_set(args, &bars)?;
-    check_output_file(output)?;
+    check_model_file(output)?;
     let detector = open_model(&args.model, &args.weights, &args.device)?;
     let info = detector.info();
-    refuse_training(&items, &info.images, &args.dir)?;
+    refuse_training(&items, &info.images, &args.dir, &bars)?;
     catch_interrupts(quiet);
     let rate = args.target_fpr.or(Some(info.options.target_fpr).filter(|r| *r > 0.0)).unwrap_or(RATE);
 
@@ -93,6 +93,21 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         Error::InvalidOption(reason) => Error::Dataset { path: args.dir.clone(), reason },
         other => other,
     })?;
+    if let Some(old) = info.threshold {
+        let over = scores.iter().filter(|score| **score > old).count();
+        if 2 * over > scores.len() {
+            bars.notice(&format!(
+                "{over} of {} good images pass the threshold that the model had, {old:.4}: are they of its parts?",
+                scores.len()
+            ));
+        }
+    }
+    if model.references.is_some() {
+        bars.notice(
+            "`softpatch verify` holds thresholds against the approved ones: `softpatch model MODEL keep-references DIR` \
+             approves the model as it is now",
+        );
+    }
     model.save(output)?;
 
     let all: Vec<f32> = scored.iter().map(|s| s.score).collect();
@@ -138,9 +153,18 @@ fn open_set(args: &Args, bars: &Bars) -> Outcome<Vec<TestItem>> {
 }
 
 /// Of pictures that the bank has rows of, scores say nothing of new ones.
-fn refuse_training(items: &[TestItem], trained: &[String], dir: &Path) -> Outcome {
+///
+/// They are known by their paths; where those lead nowhere from here, that is said.
+fn refuse_training(items: &[TestItem], trained: &[String], dir: &Path, bars: &Bars) -> Outcome {
+    let all = trained.len();
     let trained: HashSet<PathBuf> =
         trained.iter().filter_map(|name| Path::new(name).canonicalize().ok()).collect();
+    if trained.is_empty() {
+        bars.notice(&format!(
+            "none of the model's {all} training images is to be found from here, so that nothing tells whether these are \
+             among them: scores of training images say nothing of new ones"
+        ));
+    }
     let known = |item: &&TestItem| item.path.canonicalize().is_ok_and(|path| trained.contains(&path));
     let again: Vec<&TestItem> = items.iter().filter(known).collect();
     match again.first() {

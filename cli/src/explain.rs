@@ -84,7 +84,7 @@ struct NeighbourRow<'a> {
     bbox: Option<[u32; 4]>,
 }
 
-pub fn run(args: &Args, _quiet: bool) -> Outcome {
+pub fn run(args: &Args, quiet: bool) -> Outcome {
     if let Some(file) = &args.output {
         check_output_file(file)?;
     }
@@ -95,6 +95,9 @@ pub fn run(args: &Args, _quiet: bool) -> Outcome {
     let explained =
         detector.explain(&picture.as_image()?, usize::from(args.places), usize::from(args.neighbours))?;
     let found = Found::new(&explained, known.map(|k| k.images).unwrap_or_default(), &detector)?;
+    if let Some(folder) = args.images.as_ref().filter(|_| found.pictures.is_empty() && !quiet) {
+        eprintln!("note: none of the training images that matter is in {}", folder.display());
+    }
     if let Some(file) = &args.output {
         write_png(file, &sheet(args, &explained, &found, &picture)?.draw(&picture)?)?;
     }

@@ -5,7 +5,7 @@ use crate::common::config::{FitArgs, Settings};
 use crate::common::device::DeviceArgs;
 use crate::common::failure::Outcome;
 use crate::common::interrupt::catch_interrupts;
-use crate::common::output::{check_output_file, print};
+use crate::common::output::{check_model_file, print};
 use crate::common::progress::Bars;
 use crate::common::set::{ExcludeArgs, SetArgs, end, settle_bits, skipping};
 use crate::common::sizes::{count, human_bytes};
@@ -57,7 +57,7 @@ pub fn run(args: Args, quiet: bool) -> Outcome {
     set.notes.iter().for_each(|note| bars.notice(note));
     args.set.folder.say(&args.dir, &set.left_out, &bars)?;
     args.exclude.apply(&mut set.paths, &bars)?;
-    check_output_file(&args.output)?;
+    check_model_file(&args.output)?;
     let roi = args.roi.as_ref().map(Roi::load).transpose()?;
     catch_interrupts(quiet);
     settle_bits(&mut options, &set.paths, &bars)?;

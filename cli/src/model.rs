@@ -3,14 +3,14 @@
 use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
 use crate::common::failure::{Failure, Outcome};
-use crate::common::output::{check_output_file, print, print_json};
+use crate::common::output::{check_model_file, plain, print, print_json};
 use crate::common::set::{FolderArgs, TakeArgs};
 use crate::common::sizes::{count, human_bytes};
 use crate::common::time::utc;
 use serde_json::json;
 use softpatch::Error;
 use softpatch::data::{FileSource, OpenOptions, TrainSet, decode_file};
-use softpatch::detector::{DENY_AT_MOST, Detector, Edit, Mended, Model, ModelInfo, SETTINGS};
+use softpatch::detector::{DENY_AT_MOST, Detector, Edit, Mended, Model, ModelInfo, Progress, SETTINGS};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -166,20 +166,19 @@ fn act(path: &Path, action: Action, quiet: bool) -> Outcome {
         Action::Info(Info { json }) => info(path, json),
         Action::History(History { json }) => history(path, json),
         Action::RemoveImage(RemoveImage { name, to }) => {
-            let to = to.checked(path)?;
-            let mut model = Model::load(path)?;
+            let (to, mut model) = to.load(path)?;
             let edit = model.remove_image(&name)?;
-            model.save(&to)?;
+            let to = to.save(|to| model.save(to))?;
             print(&format!("{}\n{}", to.display(), edited(&edit, &model.info)))
         }
         Action::Undo(Undo { to }) => {
-            let to = to.checked(path)?;
-            let mut model = Model::load(path)?;
+            let (to, mut model) = to.load(path)?;
             let kept = model.references.is_some();
             let Some(edit) = model.undo()? else {
-                return Err(Failure::Usage(format!("{}: there is no edit to take back", path.display())));
+                let reason = "there is no edit to take back".to_owned();
+                return Err(Failure::Failed(Error::Model { path: path.to_owned(), reason }));
             };
-            model.save(&to)?;
+            let to = to.save(|to| model.save(to))?;
             if kept && model.references.is_none() && !quiet {
                 eprintln!(
                     "note: the reference pictures were of the edited model, and are gone; keep-references makes new ones"
@@ -196,20 +195,48 @@ fn act(path: &Path, action: Action, quiet: bool) -> Outcome {
         }
         Action::KeepReferences(args) => keep(path, &args, quiet),
         Action::ForgetReferences(Forget { to }) => {
-            let to = to.checked(path)?;
-            let mut model = Model::load(path)?;
+            let (to, mut model) = to.load(path)?;
             model.references = None;
-            model.save(&to)?;
+            let to = to.save(|to| model.save(to))?;
             print(&format!("{}\n  references  none\n", to.display()))
         }
     }
 }
 
+/// Where an edited model goes, and the bytes that it was read from.
+struct Target<'a> {
+    model: &'a Path,
+    to: PathBuf,
+    read: Vec<u8>,
+}
+
 impl To {
-    /// The file, which can be written.
-    fn checked(&self, model: &Path) -> Outcome<PathBuf> {
+    /// The file, which can be written, before the model is read.
+    fn checked<'a>(&self, model: &'a Path) -> Outcome<Target<'a>> {
         let to = self.output.clone().unwrap_or_else(|| model.to_owned());
-        check_output_file(&to)?;
+        check_model_file(&to)?;
+        let read = std::fs::read(model).map_err(|e| Error::io(model, "reading the model", e))?;
+        Ok(Target { model, to, read })
+    }
+
+    /// The same, and the model.
+    fn load<'a>(&self, path: &'a Path) -> Outcome<(Target<'a>, Model)> {
+        let target = self.checked(path)?;
+        let model = Model::from_bytes(&target.read, path)?;
+        Ok((target, model))
+    }
+}
+
+impl Target<'_> {
+    /// Writes the model and says where, unless another edit came between.
+    fn save(self, write: impl FnOnce(&Path) -> softpatch::Result<()>) -> Outcome<PathBuf> {
+        let Self { model, to, read } = self;
+        if to == model && std::fs::read(model).is_ok_and(|now| now != read) {
+            let reason =
+                "it was changed while this edit was made, which is not in it; make the edit again".to_owned();
+            return Err(Failure::Failed(Error::Model { path: to, reason }));
+        }
+        write(&to)?;
         Ok(to)
     }
 }
@@ -231,7 +258,7 @@ fn mend(
     let image = decode_file(&args.image, &detector.info().options.decode())?;
     let name = args.image.display().to_string();
     let done = edit(&mut detector, &name, &image.as_image()?, args.region)?;
-    detector.save(&to)?;
+    let to = to.save(|to| detector.save(to))?;
     let threshold = detector.info().threshold;
     let said = |anomalous: Option<bool>| match anomalous {
         None => String::new(),
@@ -255,7 +282,7 @@ fn mend(
             count(done.rows_of.len(), "training picture")
         ));
         for (name, rows) in &done.rows_of {
-            text.push_str(&format!("    {rows:>5} rows  {name}\n"));
+            text.push_str(&format!("    {:>10}  {}\n", count(*rows as usize, "row"), plain(name)));
         }
     }
     print(&text)
@@ -270,8 +297,15 @@ fn keep(path: &Path, args: &KeepReferences, quiet: bool) -> Outcome {
     let mut detector = args.on.open(path)?;
     let source = FileSource::new(set.paths, detector.info().options.decode());
     let kept = detector.keep_references(&source)?;
-    detector.save(&to)?;
+    let to = to.save(|to| detector.save(to))?;
     let bytes = detector.model().references.as_ref().map_or(0, softpatch::detector::References::bytes);
+    let pictures = detector.model().references.iter().flat_map(|kept| &kept.pictures);
+    let alarms = pictures.filter(|picture| picture.anomalous == Some(true)).count();
+    if 2 * alarms > kept {
+        bars.notice(&format!(
+            "{alarms} of {kept} pictures kept are anomalous by the model's threshold: are they of its parts?"
+        ));
+    }
     print(&format!("{}\n  references  {}, {}\n", to.display(), count(kept, "picture"), human_bytes(bytes)))
 }
 
@@ -284,7 +318,7 @@ fn told(edit: &Edit) -> String {
     if edit.added > 0 {
         rows.push(format!("{} rows in", edit.added));
     }
-    format!("{}  {:<12}  {}  {}", utc(edit.seconds), edit.what, rows.join(", "), edit.image)
+    format!("{}  {:<12}  {}  {}", utc(edit.seconds), edit.what, rows.join(", "), plain(&edit.image))
 }
 
 /// What an edit left.
@@ -321,7 +355,7 @@ fn info(path: &Path, json: bool) -> Outcome {
         return print_json(&document);
     }
     let mut text = format!("{}\n", path.display());
-    let mut line = |key: &str, value: String| text.push_str(&format!("  {key:<16}{value}\n"));
+    let mut line = |key: &str, value: String| text.push_str(&format!("  {key:<16}{}\n", plain(&value)));
     let number = |value: Option<f32>| value.map_or("none".to_owned(), |v| format!("{v:.4}"));
     line("made by", info.made_by.clone());
     line("fingerprint", model.fingerprint()[..16].to_owned());
@@ -359,7 +393,7 @@ fn info(path: &Path, json: bool) -> Outcome {
     let allowed: Vec<&String> = info.allowed().collect();
     for (name, rows) in info.images.iter().zip(&rows) {
         let mark = if allowed.contains(&name) { "  (allowed)" } else { "" };
-        text.push_str(&format!("  {rows:>6}  {name}{mark}\n"));
+        text.push_str(&format!("  {rows:>6}  {}{mark}\n", plain(name)));
     }
     print(&text)
 }

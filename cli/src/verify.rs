@@ -3,7 +3,7 @@
 use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
 use crate::common::failure::{Failure, Outcome};
-use crate::common::output::{print, print_json};
+use crate::common::output::{plain, print, print_json};
 use crate::common::sizes::count;
 use softpatch::detector::{Checked, MadeOn, Verification};
 use std::path::PathBuf;
@@ -66,7 +66,9 @@ fn reasons(found: &Verification) -> Vec<String> {
         all.push("the memory bank, or what is looked at, is not what was approved".to_owned());
     }
     if !found.same_thresholds {
-        all.push("the thresholds are not those that were approved".to_owned());
+        all.push("the thresholds are not those that were approved; after `softpatch calibrate`, `softpatch model MODEL \
+                  keep-references DIR` approves the model as it is"
+                .to_owned());
     }
     if found.largest_difference > found.bound {
         all.push(format!(
@@ -93,14 +95,14 @@ fn verdict(anomalous: Option<bool>) -> &'static str {
 
 fn text(name: &str, found: &Verification) -> String {
     let mut text = format!("{name}\n");
-    let mut line = |key: &str, value: String| text.push_str(&format!("  {key:<12}{value}\n"));
+    let mut line = |key: &str, value: String| text.push_str(&format!("  {key:<12}{}\n", plain(&value)));
     line("approved on", device(&found.approved_on));
     line("here", device(&found.here_on));
     let yes =
         |same: bool, what: &str| if same { format!("{what} as approved") } else { format!("{what} CHANGED") };
     line("content", [yes(found.same_bank, "bank"), yes(found.same_thresholds, "thresholds")].join(", "));
     line("fingerprint", found.fingerprint[..16].to_owned());
-    let width = found.pictures.iter().map(|p| p.name.chars().count()).max().unwrap_or(0).max(9);
+    let width = found.pictures.iter().map(|p| plain(&p.name).chars().count()).max().unwrap_or(0).max(9);
     let edited = if found.edits > 0 { format!("  {:>12}", "edited") } else { String::new() };
     text.push_str(&format!(
         "{:<width$}  {:>12}  {:>12}  {:>10}  {:<9}{edited}\n",
@@ -111,7 +113,8 @@ fn text(name: &str, found: &Verification) -> String {
         let edited = edited.map_or(String::new(), |score| format!("  {score:>12.5}"));
         let flip = if was_anomalous == anomalous { "" } else { " (was not)" };
         text.push_str(&format!(
-            "{name:<width$}  {approved:>12.5}  {here:>12.5}  {difference:>10.1e}  {:<9}{flip}{edited}\n",
+            "{:<width$}  {approved:>12.5}  {here:>12.5}  {difference:>10.1e}  {:<9}{flip}{edited}\n",
+            plain(name),
             verdict(*anomalous)
         ));
     }

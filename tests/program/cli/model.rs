@@ -30,7 +30,7 @@ fn a_model_is_verified_mended_and_as_it_was() {
     let rows: u64 = info["rows_of_images"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum();
     assert_eq!(rows, info["rows"].as_u64().unwrap());
     assert_eq!(succeeds(&tell(&["history"])).0, "no edits since the fit\n");
-    fails(&tell(&["undo"]), 2, &["no edit to take back"]);
+    fails(&tell(&["undo"]), 1, &["no edit to take back"]);
 
     // What is wrong changes nothing.
     let alarm = at("alarm.png");
@@ -88,4 +88,51 @@ fn pictures_stay_out_of_the_model_where_that_is_said() {
     let (said, _) = succeeds(&fit(&folder.path().join("good"), &model, &["--no-references"]));
     assert!(!said.contains("references"), "{said}");
     assert_eq!(Model::load(&model).unwrap().references, None);
+}
+
+/// No output takes the place of a model, of weights or of an image, and a model only that of a model.
+#[test]
+fn a_wrong_name_for_an_output_costs_nothing() {
+    let _guard = serial();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let (model, list, picture, weights) =
+        (at("part.safetensors"), at("list.txt"), at("part.png"), at("weights.safetensors"));
+    std::fs::copy(fitted().model(), &model).unwrap();
+    std::fs::write(&list, "001.png\n").unwrap();
+    write_png(&picture, &part(None, 50)).unwrap();
+    let header = br#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    std::fs::write(&weights, [&(header.len() as u64).to_le_bytes()[..], header, &[0; 4]].concat()).unwrap();
+    let files = [&model, &list, &picture, &weights];
+    let before = files.map(|file| std::fs::read(file).unwrap());
+    let (m, p) = (arg(&model), arg(&picture));
+    let refused = |args: &[&str], says: &str| fails(&run(args), 2, &[says, "name a new file for the output"]);
+    refused(&["explain", m, p, "-o", m], "is a model that is there");
+    refused(&["score", m, p, "--report", m], "is a model that is there");
+    refused(&["audit", arg(folder.path()), "--suspects", m], "is a model that is there");
+    refused(&["score", m, p, "--regions", arg(&weights)], "is a file of weights that is there");
+    refused(
+        &["model", m, "remove-image", "003.png", "-o", arg(&weights)],
+        "is a file of weights that is there",
+    );
+    refused(&["model", m, "remove-image", "003.png", "-o", p], "is an image that is there");
+    refused(&["calibrate", m, arg(folder.path()), "-o", arg(&list)], "is a file that is there and no model");
+    assert_eq!(files.map(|file| std::fs::read(file).unwrap()), before);
+}
+
+/// A link to the model in use stays one, and who may read it stays as it was.
+#[cfg(unix)]
+#[test]
+fn an_edit_keeps_links_and_rights() {
+    use std::os::unix::fs::PermissionsExt;
+    let _guard = serial();
+    let folder = tempfile::tempdir().unwrap();
+    let (model, link) = (folder.path().join("v1.safetensors"), folder.path().join("current.safetensors"));
+    std::fs::copy(fitted().model(), &model).unwrap();
+    std::fs::set_permissions(&model, std::fs::Permissions::from_mode(0o640)).unwrap();
+    std::os::unix::fs::symlink("v1.safetensors", &link).unwrap();
+    succeeds(&run(["model", arg(&link), "remove-image", "003.png"]));
+    assert!(link.is_symlink());
+    assert_eq!(std::fs::metadata(&model).unwrap().permissions().mode() & 0o777, 0o640);
+    assert!(succeeds(&run(["model", arg(&model), "history"])).0.contains("remove-image"));
 }
