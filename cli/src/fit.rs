@@ -119,7 +119,10 @@ fn summary(name: &str, detector: &Detector, device: &Device, bars: &Bars, starte
     let over = info.noise_threshold.map_or(String::new(), |t| format!(", outlier score over {t:.4}"));
     line(
         "kept",
-        format!("{} ({} dropped by {by}{k}{group}{over})", info.kept, patches.saturating_sub(info.kept)),
+        match patches.saturating_sub(info.kept) {
+            0 => format!("{} (all; {by}{k}{group}{over})", info.kept),
+            gone => format!("{} ({gone} dropped by {by}{k}{group}{over})", info.kept),
+        },
     );
     line("bank", format!("{} rows of {} values", info.rows, info.dim));
     line(

@@ -98,8 +98,8 @@ impl Audit {
         process::check()?;
         if options.discriminator == Discriminator::None {
             return Err(Error::InvalidOption(
-                "the discriminator none judges no training patches, so there is nothing to audit; take lof, nearest \
-                 or gaussian"
+                "the discriminator none judges no training patches, so there is nothing to audit; take lof, auto, \
+                 nearest or gaussian"
                     .into(),
             ));
         }
