@@ -1,6 +1,7 @@
 //! What the patches of one image look like, and what they are nearest to.
 
 use super::Detector;
+use super::lookup::{patch_scores, top};
 use super::patch_scorer::{Examined, Score, Want};
 use crate::data::Image;
 use crate::{Error, Result};
@@ -22,12 +23,12 @@ impl Detector {
     /// [`Error::InvalidOption`] where the image is not of this model.
     pub fn score_of(&self, examined: &Examined, size: [u32; 2]) -> Result<Score> {
         let info = self.info();
-        let patches = self.patch_scores(examined);
+        let patches = patch_scores(&self.model().bank, &examined.nearest);
         if examined.grid != info.grid || patches.len() != (info.grid[0] * info.grid[1]) as usize {
             let (theirs, ours) = (examined.grid, info.grid);
             return Err(Error::InvalidOption(format!("patches of {theirs:?}, and the model's are {ours:?}")));
         }
-        let score = patches.iter().copied().fold(0.0, f32::max);
+        let score = top(patches.iter().copied());
         let peak = self.peak(&patches, info.grid, Want::Scores, size)?;
         let (grid, map_size, map) = (info.grid, info.frame, Vec::new());
         let anomalous = info.threshold.map(|t| score > t);

@@ -1,6 +1,7 @@
 //! Why an image has its score: its worst patches beside the training patches that they are nearest to.
 
 use super::cells::Cells;
+use super::lookup::patch_scores;
 use super::patch_scorer::{Examined, Nearest};
 use super::regions::{NONE, label};
 use super::score::Scorer;
@@ -82,7 +83,7 @@ impl Detector {
         let (examined, worst, found) = {
             let mut scorer = self.scorer()?;
             let examined = scorer.examine(image, None)?;
-            let worst = self.worst(&self.patch_scores(&examined), places);
+            let worst = self.worst(&patch_scores(&self.model().bank, &examined.nearest), places);
             let found = self.neighbours(&mut scorer, &examined, &worst, neighbours)?;
             (examined, worst, found)
         };
@@ -190,12 +191,5 @@ impl Detector {
         let weight = *bank.weights.get(row as usize).ok_or_else(missing)?;
         let name = info.images.get(image as usize).cloned().unwrap_or_default();
         Ok(Neighbour { row, image, name, at: [y, x], distance, weight, score: weight * distance })
-    }
-
-    /// The scores of examined patches.
-    pub(super) fn patch_scores(&self, examined: &Examined) -> Vec<f32> {
-        let weights = &self.model().bank.weights;
-        let score = |n: Nearest| weights.get(n.row as usize).map_or(n.distance, |w| w * n.distance);
-        examined.nearest.iter().map(|nearest| nearest.map_or(0.0, score)).collect()
     }
 }

@@ -1,8 +1,7 @@
 //! Embeddings at hand against banks that no detector scores by: those of an edit on trial, and of a model
 //! before its edits.
 
-use super::patch_scorer::queries;
-use super::patch_scorer::{Examined, Nearest};
+use super::patch_scorer::{Examined, Nearest, queries};
 use crate::Result;
 use crate::bank::MemoryBank;
 use crate::gpu::{Device, Recorder};
@@ -29,9 +28,7 @@ pub(super) fn nearest(
         on_device.record(&mut recorder, &search, &x, first..first + here, None)?;
         recorder.run()?;
         let best: Vec<[u32; 2]> = device.read(&search.best.slice(0, 2 * here as usize))?;
-        found.extend(best.into_iter().map(|[distance, row]| {
-            (row != u32::MAX).then(|| Nearest { row, distance: f32::from_bits(distance) })
-        }));
+        found.extend(best.into_iter().map(Nearest::of));
     }
     Ok(found)
 }

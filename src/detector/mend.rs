@@ -1,12 +1,12 @@
 //! Edits of a model by a picture: a false alarm becomes normal, what excused a defect leaves the bank
 //! (docs/method.md, section 12).
 
+use super::cells::Cells;
 use super::lookup::{examined_by, nearest, patch_scores, top};
 use super::{Detector, Examined};
 use crate::bank::MemoryBank;
 use crate::data::Image;
 use crate::model::{Edit, EditKind, Model};
-use crate::steps::input::geometry::Placement;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -216,7 +216,7 @@ struct Trial {
     examined: Examined,
     patches: Vec<f32>,
     size: [u32; 2],
-    placement: Placement,
+    cells: Cells,
 }
 
 impl Trial {
@@ -224,9 +224,10 @@ impl Trial {
         detector.check_looks_at_all("a model cannot be edited")?;
         let examined = detector.examine(image, None)?;
         let size = [image.width(), image.height()];
-        let placement = detector.info().framing().place(size[0], size[1])?;
+        let info = detector.info();
+        let cells = Cells::new(info.framing(), info.grid, size)?;
         let patches = patch_scores(&detector.model.bank, &examined.nearest);
-        Ok(Self { examined, patches, size, placement })
+        Ok(Self { examined, patches, size, cells })
     }
 
     /// `[chosen][dim]`.
@@ -249,22 +250,11 @@ impl Trial {
                 self.size[0], self.size[1]
             )));
         }
-        let [rows, columns] = self.examined.grid;
-        let cell = |at: u32, of: u32, side: u32| {
-            let edge = |at: u32| f64::from(at) * f64::from(side) / f64::from(of) - 0.5;
-            // The end belongs to the next.
-            [edge(at), edge(at + 1) - 1e-6]
-        };
-        let [height_of, width_of] = self.placement.frame;
+        let columns = self.examined.grid[1];
         let touches = |at: &usize| {
-            let [column, row] = [*at as u32 % columns, *at as u32 / columns];
-            let (across, down) = (cell(column, columns, width_of), cell(row, rows, height_of));
-            let [low, high] = [0, 1].map(|i| self.placement.source_of([across[i], down[i]], self.size));
-            self.looked_at(*at)
-                && u64::from(low[0]) < ends[0]
-                && u64::from(low[1]) < ends[1]
-                && high[0] >= x
-                && high[1] >= y
+            let [left, top, w, h] = self.cells.bbox([*at as u32 % columns, *at as u32 / columns, 1, 1]);
+            let begins = u64::from(left) < ends[0] && u64::from(top) < ends[1];
+            self.looked_at(*at) && begins && left + w > x && top + h > y
         };
         let found: Vec<usize> = (0..self.patches.len()).filter(touches).collect();
         if found.is_empty() {

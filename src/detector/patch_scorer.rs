@@ -60,6 +60,13 @@ pub struct Nearest {
     pub distance: f32,
 }
 
+impl Nearest {
+    /// From a search's result: squared distance (f32 bits) and row; none where no row was found.
+    pub(super) fn of([distance, row]: [u32; 2]) -> Option<Self> {
+        (row != u32::MAX).then(|| Self { row, distance: f32::from_bits(distance) })
+    }
+}
+
 /// One image as the memory bank sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Examined {

@@ -247,9 +247,13 @@ impl Scorer {
                 recorder.run()?;
                 embeddings.extend(device.read::<f32>(&x)?);
                 let best: Vec<[u32; 2]> = device.read(&search.best.slice(0, 2 * here as usize))?;
-                nearest.extend(best.into_iter().map(|[distance, row]| {
-                    (row != u32::MAX).then(|| Nearest { row, distance: f32::from_bits(distance) })
-                }));
+                // What is not looked at is at distance 0 from no row.
+                if without.is_none() && best.iter().any(|[distance, row]| *row == u32::MAX && *distance != 0)
+                {
+                    let reason = "patches of the image are no numbers, so that nothing is near to them";
+                    return Err(Error::Device(reason.into()));
+                }
+                nearest.extend(best.into_iter().map(Nearest::of));
             }
             Ok(())
         })?;
@@ -276,9 +280,7 @@ impl Scorer {
         let best =
             recorded.and_then(|()| recorder.run()).and_then(|()| device.read::<[u32; 2]>(&search.best));
         scorer.bank.label(device, row_image);
-        Ok(best?.first().and_then(|&[distance, row]| {
-            (row != u32::MAX).then(|| Nearest { row, distance: f32::from_bits(distance) })
-        }))
+        Ok(best?.first().copied().and_then(Nearest::of))
     }
 
     pub fn score(&mut self, images: &[Image<'_>], want: Want) -> Result<Vec<Score>> {
