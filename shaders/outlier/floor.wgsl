@@ -1,15 +1,16 @@
 // How far at least a patch is from a row of the memory bank: squared distance of the row to the nearest patch
-// of another image, times how far the row stands out from its kind, 1 to MOST: the square of the geometric
-// mean of the outlier scores of its 3x3 neighbourhood. A row that has no neighbour in another image has the
-// floor 0.
+// of another image, times how far the row stands out from its kind, 1 to MOST: the power POWER of the
+// geometric mean of the outlier scores of its 3x3 neighbourhood. No floor is raised past a ceiling. A row that
+// has no neighbour in another image has the floor 0.
 //   x [rows][D] embeddings of the rows, y [rows][D] those of their neighbours
 //   patches, others [rows] numbers, image * positions + position; others[i] == patches[i]: no neighbour
 //   scores [images][positions], above 0; those of 0 or less, of patches that are not looked at, do not count
 // An invocation owns one row. Cost: D/2 vec4 loads, 9 scores.
 const WORKGROUP: u32 = 64u;
-const MOST: f32 = 2.0;
+const POWER: f32 = 6.0;
+const MOST: f32 = 8.0;
 
-struct Params { rows: u32, d4: u32, height: u32, columns: u32 }
+struct Params { rows: u32, d4: u32, height: u32, columns: u32, ceiling: f32, pad0: u32, pad1: u32, pad2: u32 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> y: array<vec4<f32>>;
@@ -49,6 +50,7 @@ fn main(
         }
     }
     // Bounded before it is a power: a patch with too few neighbours scores the largest float.
-    let standing = exp(clamp(2.0 * sum / max(count, 1.0), 0.0, log(MOST)));
-    floors[row] = select(squared * standing, 0.0, patches[row] == others[row]);
+    let standing = exp(clamp(POWER * sum / max(count, 1.0), 0.0, log(MOST)));
+    let raised = max(squared, min(squared * standing, p.ceiling));
+    floors[row] = select(raised, 0.0, patches[row] == others[row]);
 }

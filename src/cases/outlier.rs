@@ -195,6 +195,8 @@ pub fn others(device: &Device, [images, r, k]: [usize; 3], window: bool) -> Resu
 pub fn floor(device: &Device, [rows, dim]: [usize; 2]) -> Result<Case> {
     let (images, grid) = (5, [3, 4]);
     let all = images * 12;
+    // Of squared distances of about `dim` times 1 to 8.
+    let ceiling = 4.0 * dim as f32;
     let (x, y) = (values(rows * dim, 26), values(rows * dim, 27));
     let patches: Vec<u32> = (0..rows).map(|i| (i * 7 % all) as u32).collect();
     let others: Vec<u32> =
@@ -214,15 +216,19 @@ pub fn floor(device: &Device, [rows, dim]: [usize; 2]) -> Result<Case> {
             let (rows, dim, images) = (rows as u32, dim as u32, images as u32);
             let grid = grid.map(|side| side as u32);
             let (x, y, patches, others, scores) = (&xs, &ys, &own, &other, &score);
-            Floor { x, y, patches, others, scores, floors: &floors, rows, dim, images, grid }.record(recorder)
+            Floor { x, y, patches, others, scores, ceiling, floors: &floors, rows, dim, images, grid }
+                .record(recorder)
         },
         move |device| {
             let got: Vec<f32> = device.read(&answer)?;
-            let want = plain::outlier::floor::floors([&x, &y], dim, [&patches, &others], &scores, grid);
-            // Of scores of up to 8: twice the mean of 9 logarithms, which the exponential makes relative.
+            let want =
+                plain::outlier::floor::floors([&x, &y], dim, [&patches, &others], &scores, grid, ceiling);
+            // Of scores of up to 8: the power, times the mean of 9 logarithms, which the exponential makes relative.
             let most = 8_f64.ln();
-            let power = 2.0 * (logarithm(most) + gamma(9 + DIVISION) * most);
-            Ok(worst_relative(&got, &want, gamma(dim + 4 + exponential(most)) + power))
+            let power =
+                f64::from(plain::outlier::floor::POWER) * (logarithm(most) + gamma(9 + DIVISION) * most);
+            let raised = exponential(plain::outlier::floor::MOST.ln());
+            Ok(worst_relative(&got, &want, gamma(dim + 4 + raised) + power))
         },
         Work { flops: 3.0 * (rows * dim) as f64, bytes: 8.0 * (rows * dim) as f64 },
     )

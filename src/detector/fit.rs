@@ -236,10 +236,18 @@ pub(crate) fn build(
     let auto = options.discriminator == Discriminator::Auto;
     let weight =
         |row: &u32| if options.soft_weights && !auto { denoised.scores[*row as usize].max(0.0) } else { 1.0 };
-    let bank = features.gather(&rows)?;
-    let floors =
-        if auto { floors(device, features, &rows, &bank, &denoised.scores, progress)? } else { Vec::new() };
     let (positions, columns) = (features.positions as u32, grid[1]);
+    let place = |row: &u32| [row / positions, row % positions / columns, row % positions % columns];
+    let mut bank = MemoryBank {
+        rows: features.gather(&rows)?,
+        weights: rows.iter().map(weight).collect(),
+        floors: Vec::new(),
+        provenance: rows.iter().map(place).collect(),
+        index: None,
+    };
+    if auto {
+        bank.floors = floors(device, features, &rows, &mut bank, &denoised.scores, options.memory, progress)?;
+    }
     Ok(Model {
         info: ModelInfo {
             options: options.clone(),
@@ -260,19 +268,7 @@ pub(crate) fn build(
             made_by: MADE_BY.to_owned(),
             history: Vec::new(),
         },
-        bank: MemoryBank {
-            rows: bank,
-            weights: rows.iter().map(weight).collect(),
-            floors,
-            provenance: rows
-                .iter()
-                .map(|row| {
-                    let at = row % positions;
-                    [row / positions, at / columns, at % columns]
-                })
-                .collect(),
-            index: None,
-        },
+        bank,
         roi,
         train_images: Vec::new(),
         train_scores: Vec::new(),

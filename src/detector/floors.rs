@@ -3,28 +3,36 @@
 use super::Progress;
 use super::features::Features;
 use super::others::nearest_elsewhere;
-use crate::Result;
+use super::top_scores::TopScores;
+use crate::bank::MemoryBank;
 use crate::gpu::{Device, Recorder};
 use crate::steps::outlier::floor::Floor;
+use crate::{Error, Result};
 
-/// Squared distances below which no patch is from the bank rows `rows` (numbers of patches), whose embeddings
-/// are `bank`: those to the nearest patches of other images, which the projected vectors find, raised by
-/// `scores` of all patches.
+/// Of the training images, the share that scores no more than a raised floor: what stands out in the others may
+/// be dirt.
+const CEILING: f64 = 0.9;
+
+/// Squared distances below which no patch is from the rows of `bank`, which are the patches of the numbers
+/// `rows` and have no floors yet: those to the nearest patches of other images, which the projected vectors
+/// find, raised by `scores` of all patches.
 pub(super) fn floors(
     device: &Device,
     features: &Features,
     rows: &[u32],
-    bank: &[f32],
+    bank: &mut MemoryBank,
     scores: &[f32],
+    memory: u64,
     progress: &dyn Progress,
 ) -> Result<Vec<f32>> {
+    let ceiling = ceiling(device, features, bank, memory, progress)?;
     let near = nearest_elsewhere(device, features, rows, progress)?;
     let (images, grid) = (features.images as u32, [features.positions / features.columns, features.columns]);
     let scores = device.upload(scores, "outlier scores")?;
     let dim = features.dim;
     let most = ((device.caps().max_binding / 4) as usize / dim).min(features.at_a_time());
     let mut floors = Vec::with_capacity(rows.len());
-    let pieces = rows.chunks(most).zip(near.chunks(most)).zip(bank.chunks(most * dim));
+    let pieces = rows.chunks(most).zip(near.chunks(most)).zip(bank.rows.chunks(most * dim));
     for ((patches, others), x) in pieces {
         let count = patches.len();
         let answer = device.alloc(count, "floors")?;
@@ -35,6 +43,7 @@ pub(super) fn floors(
             patches: &device.upload(patches, "numbers of bank rows")?,
             others: &device.upload(others, "numbers of neighbours")?,
             scores: &scores,
+            ceiling,
             floors: &answer,
             rows: count as u32,
             dim: dim as u32,
@@ -46,4 +55,28 @@ pub(super) fn floors(
         floors.extend(device.read::<f32>(&answer)?);
     }
     Ok(floors)
+}
+
+/// The score that the share [`CEILING`] of the training images does not pass, each against the bank without its
+/// own rows.
+fn ceiling(
+    device: &Device,
+    features: &Features,
+    bank: &mut MemoryBank,
+    memory: u64,
+    progress: &dyn Progress,
+) -> Result<f32> {
+    let ready = bank.prepare(device)?;
+    let by = TopScores::new(device, &ready, bank, features, memory)?;
+    let mut tops = Vec::with_capacity(features.images);
+    while tops.len() < features.images {
+        if progress.cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let count = by.together().min(features.images - tops.len());
+        tops.extend(by.score(tops.len() as u32, count)?);
+    }
+    tops.sort_unstable_by(f32::total_cmp);
+    let last = (CEILING * tops.len() as f64).ceil() as usize;
+    Ok(tops[last.clamp(1, tops.len()) - 1])
 }

@@ -15,11 +15,13 @@ struct Rows {
     others: Vec<u32>,
     scores: Vec<f32>,
     grid: [usize; 2],
+    ceiling: f32,
 }
 
 impl Rows {
     fn want(&self) -> Vec<f32> {
-        floors([&self.x, &self.y], self.dim, [&self.patches, &self.others], &self.scores, self.grid)
+        let numbers = [self.patches.as_slice(), &self.others];
+        floors([&self.x, &self.y], self.dim, numbers, &self.scores, self.grid, self.ceiling)
     }
 
     fn on(&self, device: &Device) -> Vec<f32> {
@@ -32,6 +34,7 @@ impl Rows {
             patches: &device.upload(&self.patches, "patches").unwrap(),
             others: &device.upload(&self.others, "others").unwrap(),
             scores: &device.upload(&self.scores, "scores").unwrap(),
+            ceiling: self.ceiling,
             floors: &answer,
             rows,
             dim: self.dim as u32,
@@ -65,11 +68,12 @@ proptest! {
             // Patches that are not looked at have 0.
             scores: noise(seed ^ 2, all, 1.0, 1.0).into_iter().map(|v| v.max(0.0)).collect(),
             grid: [height, columns],
+            ceiling: if seed % 2 == 0 { 3.0 * dim as f32 } else { f32::INFINITY },
         };
         let want = case.want();
-        // Twice the mean of nine logarithms of scores that may be near 0, but for what is cut off at 1 and 2; and a
-        // power of up to 2.
-        let relative = gamma(dim + 40) + 2.0 * (2_f32.powi(-21) + gamma(14) * 3.0);
+        // Six times the mean of nine logarithms of scores that may be near 0, but for what is cut off at 1 and 8; and
+        // a power of up to 8.
+        let relative = gamma(dim + 40) + 6.0 * (2_f32.powi(-21) + gamma(14) * 3.0);
         on_devices(|name, device| assert_close(name, &case.on(device), &want, 0.0, relative));
     }
 }
@@ -79,10 +83,10 @@ proptest! {
 fn a_row_that_stands_out_is_farther() {
     let _guard = serial();
     let e = std::f32::consts::E;
-    // Whole neighbourhood: e^(2 * 1/9 * 1.8) = e^0.4; corner of four: e^(2 * 1.8 / 4) = e^0.9 is cut at 2.
+    // Whole neighbourhood: e^(6 * 1/9 * 1.8) = e^1.2; corner of four: e^(6 * 1.8 / 4) = e^2.7 is cut at 8.
     let mut scores = vec![1.0; 9];
     scores[4] = e.powf(1.8);
-    let case = Rows {
+    let mut case = Rows {
         x: vec![0.0; 5 * 4],
         y: [3.0, 0.0, 4.0, 0.0].repeat(5),
         dim: 4,
@@ -90,12 +94,21 @@ fn a_row_that_stands_out_is_farther() {
         others: vec![12, 12, 4, 0, 0],
         scores: [scores, vec![0.25; 4], vec![f32::MAX; 5]].concat(),
         grid: [3, 3],
+        ceiling: f32::INFINITY,
     };
-    // No neighbour; the largest float is cut at 2, too; dense neighbourhoods are no nearer than they are.
-    let want = [25.0 * 0.4_f32.exp(), 50.0, 0.0, 50.0, 50.0];
+    // No neighbour; the largest float is cut at 8, too; dense neighbourhoods are no nearer than they are.
+    let want = [25.0 * 1.2_f32.exp(), 200.0, 0.0, 200.0, 200.0];
     assert_close("reference", &case.want(), &want, 0.0, 1e-6);
     on_devices(|name, device| assert_close(name, &case.on(device), &want, 0.0, 1e-5));
-    let dense = Rows { scores: vec![0.25; 18], ..case };
+    // No floor is raised past the ceiling, and none is lowered to it.
+    for (ceiling, want) in
+        [(110.0, [25.0 * 1.2_f32.exp(), 110.0, 0.0, 110.0, 110.0]), (20.0, [25.0, 25.0, 0.0, 25.0, 25.0])]
+    {
+        case.ceiling = ceiling;
+        assert_close("reference", &case.want(), &want, 0.0, 1e-6);
+        on_devices(|name, device| assert_close(name, &case.on(device), &want, 0.0, 1e-5));
+    }
+    let dense = Rows { scores: vec![0.25; 18], ceiling: f32::INFINITY, ..case };
     on_devices(|name, device| {
         assert_close(name, &dense.on(device), &[25.0, 25.0, 0.0, 25.0, 25.0], 0.0, 1e-6)
     });

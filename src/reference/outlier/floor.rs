@@ -2,11 +2,15 @@
 
 use crate::reference::distance::squared_distance;
 
-/// The most that a row's floor is raised by where it stands out.
-pub const MOST: f64 = 2.0;
+/// Of how far a patch stands out from its kind, the power by which its floor rises.
+pub const POWER: i32 = 6;
 
-/// Floors of bank rows: the squared distance of each to the nearest patch of another image, times the square
-/// of the geometric mean of the outlier scores in its 3x3 neighbourhood, that brought into `1..=MOST`.
+/// The most that a row's floor is raised by where it stands out.
+pub const MOST: f64 = 8.0;
+
+/// Floors of bank rows: the squared distance of each to the nearest patch of another image, times the power
+/// [`POWER`] of the geometric mean of the outlier scores in its 3x3 neighbourhood, that brought into
+/// `1..=MOST`, and raised to `ceiling` at most.
 ///
 /// `x` `[rows][d]` are the rows, `y` `[rows][d]` those patches, `patches` and `others` `[rows]` their
 /// numbers, image * positions + position; equal ones mean that there is none, and the floor is 0. `scores`
@@ -17,6 +21,7 @@ pub fn floors(
     [patches, others]: [&[u32]; 2],
     scores: &[f32],
     grid: [usize; 2],
+    ceiling: f32,
 ) -> Vec<f32> {
     let pairs = x.chunks_exact(d).zip(y.chunks_exact(d)).zip(patches.iter().zip(others));
     pairs
@@ -24,7 +29,9 @@ pub fn floors(
             if patch == other {
                 return 0.0;
             }
-            (squared_distance(x, y) * standing(*patch as usize, scores, grid)) as f32
+            let squared = squared_distance(x, y);
+            let raised = squared * standing(*patch as usize, scores, grid);
+            squared.max(raised.min(f64::from(ceiling))) as f32
         })
         .collect()
 }
@@ -41,5 +48,5 @@ fn standing(patch: usize, scores: &[f32], [height, columns]: [usize; 2]) -> f64 
         .map(f64::ln)
         .collect();
     let mean = logs.iter().sum::<f64>() / logs.len().max(1) as f64;
-    (2.0 * mean).clamp(0.0, MOST.ln()).exp()
+    (f64::from(POWER) * mean).clamp(0.0, MOST.ln()).exp()
 }

@@ -20,6 +20,8 @@ pub struct Floor<'a> {
     pub others: &'a Tensor,
     /// `[images][positions]`: outlier scores, above 0 where a patch is looked at.
     pub scores: &'a Tensor,
+    /// What no floor is raised past, a squared distance; infinity for none.
+    pub ceiling: f32,
     /// Output `[rows]`.
     pub floors: &'a Tensor,
     /// Rows.
@@ -39,6 +41,8 @@ struct Params {
     d4: u32,
     height: u32,
     columns: u32,
+    ceiling: f32,
+    pad: [u32; 3],
 }
 
 impl Floor<'_> {
@@ -47,7 +51,7 @@ impl Floor<'_> {
     /// # Errors
     /// [`crate::Error::Limit`] where a tensor is too small or `dim` is not a multiple of 4.
     pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
-        let Self { rows, dim, images, grid: [height, columns], .. } = *self;
+        let Self { rows, dim, images, grid: [height, columns], ceiling, .. } = *self;
         check_depth("floor", dim)?;
         check("bank rows", words(&[rows, dim]), self.x)?;
         check("neighbours of bank rows", words(&[rows, dim]), self.y)?;
@@ -58,7 +62,7 @@ impl Floor<'_> {
         if rows == 0 {
             return Ok(());
         }
-        let params = Params { rows, d4: dim / 4, height, columns };
+        let params = Params { rows, d4: dim / 4, height, columns, ceiling, pad: [0; 3] };
         let kernel = recorder.device().kernel(&FLOOR, &[], &[])?;
         let grid = grid_1d(rows.div_ceil(64), recorder.device().caps().max_groups);
         let tensors = [self.x, self.y, self.patches, self.others, self.scores, self.floors];
