@@ -44,9 +44,7 @@ pub fn run(args: &Args) -> Outcome {
         other => other,
     })?;
     if args.json {
-        let mut document = serde_json::to_value(&found).map_err(|e| Failure::Output(e.into()))?;
-        document["ok"] = found.ok().into();
-        print_json(&document)?;
+        print_json(&found.document())?;
     } else {
         print(&text(&args.model.display().to_string(), &found))?;
     }

@@ -9,6 +9,7 @@ mod denoise;
 mod estimate;
 mod examine;
 mod explain;
+mod explain_document;
 mod features;
 mod fit;
 mod floors;
@@ -37,6 +38,7 @@ pub use crate::settings::{
 };
 pub use audit::{Audit, AuditImage, Contaminated, NoisyRegion};
 pub use explain::{ExplainedPlace, Explanation, Neighbour, PatchOver};
+pub use explain_document::TrainingPictures;
 pub use job::{FitEvent, FitJob};
 pub use mend::{DENY_AT_MOST, Mended};
 pub use patch_scorer::{Examined, Nearest, Score, Want};

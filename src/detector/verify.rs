@@ -91,6 +91,17 @@ impl Verification {
     pub fn ok(&self) -> bool {
         self.same_bank && self.same_thresholds && self.largest_difference <= self.bound
     }
+
+    /// What `softpatch verify --json` prints: all of this, and `ok`.
+    pub fn document(&self) -> impl Serialize + '_ {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            ok: bool,
+            #[serde(flatten)]
+            found: &'a Verification,
+        }
+        Document { ok: self.ok(), found: self }
+    }
 }
 
 impl Detector {

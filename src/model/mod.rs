@@ -1,10 +1,12 @@
 //! A fitted model: the memory bank with where it comes from, and its file.
 
 mod calibration;
+mod described;
 mod edit;
 mod file;
 mod good_scores;
 mod interval;
+mod outputs;
 mod references;
 mod thresholds;
 
@@ -13,6 +15,7 @@ pub(crate) use edit::MADE_BY;
 pub use edit::{Edit, EditKind};
 pub use file::VERSION;
 pub(crate) use good_scores::GoodScores;
+pub use outputs::{ModelFile, check_model_file, check_output_file};
 pub use references::{KEPT, MOST_BYTES, MadeOn, Reference, References, sampled};
 
 use crate::backbone::BackboneInfo;

@@ -1,7 +1,8 @@
 //! Standard output, and files that will be written.
 
 use super::failure::{Failure, Outcome};
-use std::io::{ErrorKind, Read, Write};
+use softpatch::{Error, model};
+use std::io::Write;
 use std::path::Path;
 
 /// Writes to standard output now.
@@ -31,81 +32,20 @@ pub fn print_json(value: &impl serde::Serialize) -> Outcome {
     print(&format!("{text}\n"))
 }
 
-/// What a file holds whose loss would cost a fit.
-#[derive(PartialEq)]
-enum Holds {
-    Nothing,
-    Model,
-    Weights,
-    Other,
-}
-
-/// What the file at `path` holds, by its first bytes.
-fn held(path: &Path) -> Holds {
-    /// The format is named at the head of a header, before the names of the training images.
-    const HEAD: u64 = 4 << 20;
-    let Ok(file) = std::fs::File::open(path) else { return Holds::Nothing };
-    let length = file.metadata().map_or(0, |meta| meta.len());
-    let mut head = Vec::new();
-    if length == 0 || file.take(HEAD).read_to_end(&mut head).is_err() {
-        return Holds::Nothing;
-    }
-    match head.split_first_chunk::<8>() {
-        Some((size, header)) if u64::from_le_bytes(*size) < length && header.first() == Some(&b'{') => {
-            let named = |name: &[u8]| header.windows(name.len()).any(|window| window == name);
-            if named(b"\"softpatch-model\"") { Holds::Model } else { Holds::Weights }
-        }
-        _ => Holds::Other,
+/// What the library refuses to write over is a wrong name on the command line.
+fn usage(error: Error) -> Failure {
+    match error {
+        Error::InvalidOption(reason) => Failure::Usage(reason),
+        other => Failure::Failed(other),
     }
 }
 
-/// Makes sure that a file can be written at `path`, before the long work: its folder exists and takes files,
-/// and `path` is no folder, and nothing that a wrong name must not cost: an image, a model, weights.
+/// [`model::check_output_file`], as a command says it.
 pub fn check_output_file(path: &Path) -> Outcome {
-    check(path)?;
-    match held(path) {
-        Holds::Model => refuse(path, "a model that is there"),
-        Holds::Weights => refuse(path, "a file of weights that is there"),
-        Holds::Nothing | Holds::Other => Ok(()),
-    }
+    model::check_output_file(path).map_err(usage)
 }
 
-/// The same for a model, which may take the place of another one alone.
+/// [`model::check_model_file`], as a command says it.
 pub fn check_model_file(path: &Path) -> Outcome {
-    check(path)?;
-    match held(path) {
-        Holds::Weights => refuse(path, "a file of weights that is there"),
-        Holds::Other => refuse(path, "a file that is there and no model"),
-        Holds::Nothing | Holds::Model => Ok(()),
-    }
-}
-
-fn refuse(path: &Path, what: &str) -> Outcome {
-    Err(Failure::Usage(format!("{} is {what}; name a new file for the output", path.display())))
-}
-
-fn check(path: &Path) -> Outcome {
-    let fail =
-        |e: std::io::Error| Failure::Failed(softpatch::Error::io(path, "preparing to write the file", e));
-    if path.is_dir() {
-        return Err(fail(ErrorKind::IsADirectory.into()));
-    }
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    match std::fs::metadata(path) {
-        Ok(meta) if !meta.is_file() => return refuse(path, "a device or a pipe"),
-        // A wrong name must not cost a picture.
-        Ok(_) if softpatch::data::why_left_out(folder, path).is_none() => {
-            return refuse(path, "an image that is there");
-        }
-        _ => {}
-    }
-    if !folder.is_dir() {
-        let e = std::io::Error::new(ErrorKind::NotFound, format!("there is no folder {}", folder.display()));
-        return Err(fail(e));
-    }
-    // Removed again as it is dropped.
-    tempfile::NamedTempFile::new_in(folder).map(drop).map_err(fail)
+    model::check_model_file(path).map_err(usage)
 }
