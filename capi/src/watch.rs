@@ -1,0 +1,123 @@
+//! Long work with the caller's callback: how far it is, and whether to go on.
+
+use crate::status::{Failure, SOFTPATCH_CANCELLED};
+use softpatch::detector::{Progress, Stage};
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Images through the backbone; counted in images.
+pub const SOFTPATCH_STAGE_FEATURES: u32 = 0;
+/// Outlier scores of the training patches; counted in grid positions.
+pub const SOFTPATCH_STAGE_DENOISE: u32 = 1;
+/// Choice of the memory bank; counted in rows.
+pub const SOFTPATCH_STAGE_CORESET: u32 = 2;
+/// Scores of training images against the bank without their own rows; counted in images.
+pub const SOFTPATCH_STAGE_CALIBRATE: u32 = 3;
+/// Scores of images, where a model is calibrated by others; counted in images.
+pub const SOFTPATCH_STAGE_SCORE: u32 = 4;
+
+/// Hears how far long work is: `done` of `total` units of `stage` (one of `SOFTPATCH_STAGE_*`) are finished.
+/// Called on the thread that called, at least ten times a second, also where nothing has changed. Anything
+/// but 0 cancels the work.
+pub type softpatch_progress_fn =
+    Option<unsafe extern "C" fn(user_data: *mut c_void, stage: u32, done: u64, total: u64) -> i32>;
+
+/// How often the callback is called at least.
+pub(crate) const HEARTBEAT: Duration = Duration::from_millis(50);
+
+/// A stage, units done and units there are.
+pub(crate) type At = (u32, u64, u64);
+
+/// A stage's number.
+pub(crate) fn number(stage: Stage) -> u32 {
+    match stage {
+        Stage::Features => SOFTPATCH_STAGE_FEATURES,
+        Stage::Denoise => SOFTPATCH_STAGE_DENOISE,
+        Stage::Coreset => SOFTPATCH_STAGE_CORESET,
+        Stage::Score => SOFTPATCH_STAGE_SCORE,
+        // What comes last in a fit.
+        _ => SOFTPATCH_STAGE_CALIBRATE,
+    }
+}
+
+/// The caller's callback with what it is given.
+pub(crate) struct Watcher {
+    pub callback: softpatch_progress_fn,
+    pub user_data: *mut c_void,
+}
+
+impl Watcher {
+    /// Whether the caller wants to go on.
+    pub fn tell(&self, (stage, done, total): At) -> bool {
+        let Some(callback) = self.callback else { return true };
+        // SAFETY: a function of this type by the crate's contract, called on the thread that gave it, before
+        // the call to which it was given returns.
+        unsafe { callback(self.user_data, stage, done, total) == 0 }
+    }
+}
+
+pub(crate) fn cancelled() -> Failure {
+    Failure::new(SOFTPATCH_CANCELLED, "the progress callback cancelled the work")
+}
+
+/// What work on another thread says, and whether it is to stop.
+struct Told {
+    last: Mutex<At>,
+    notes: Mutex<Vec<String>>,
+    stop: AtomicBool,
+}
+
+impl Progress for Told {
+    fn update(&self, stage: Stage, done: u64, total: u64) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = (number(stage), done, total);
+    }
+    fn notice(&self, message: &str) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(message.to_owned());
+    }
+    fn cancelled(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// Does `work` on another thread, while the caller hears of it on this one, from `start` on, and may cancel
+/// it; then it ends after the step in progress. The second value is what it had to say.
+pub(crate) fn watched<T: Send>(
+    watcher: &Watcher,
+    start: At,
+    work: impl FnOnce(&(dyn Progress + Sync)) -> softpatch::Result<T> + Send,
+) -> Result<(T, Vec<String>), Failure> {
+    if !watcher.tell(start) {
+        return Err(cancelled());
+    }
+    let (last, notes, stop) = (Mutex::new(start), Mutex::default(), AtomicBool::new(false));
+    let told = Told { last, notes, stop };
+    let done = std::thread::scope(|scope| {
+        let (sender, receiver) = channel();
+        let told = &told;
+        scope.spawn(move || sender.send(work(told)));
+        loop {
+            match receiver.recv_timeout(HEARTBEAT) {
+                Ok(done) => return Some(done),
+                Err(RecvTimeoutError::Timeout) => {
+                    let last = *told.last.lock().unwrap_or_else(PoisonError::into_inner);
+                    if !told.cancelled() && !watcher.tell(last) {
+                        told.stop.store(true, Ordering::Relaxed);
+                    }
+                }
+                // It panicked, which the scope passes on.
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    });
+    if told.cancelled() {
+        return Err(cancelled());
+    }
+    let notes = told.notes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match done {
+        Some(done) => Ok((done?, notes)),
+        None => Err(softpatch::Error::Internal("work ended without a result".into()).into()),
+    }
+}
