@@ -324,7 +324,7 @@ static void edits(softpatch_context context, softpatch_detector good, const char
     EXPECT(softpatch_detector_explain(good, "x", &image, 1, 1, NULL, &made), ARG);
     EXPECT(softpatch_detector_explain(good, NULL, &image, 0, 1, NULL, &made), ARG);
     EXPECT(softpatch_detector_explain(good, NULL, &image, 1, UINT32_MAX, NULL, &made), ARG);
-    EXPECT(softpatch_detector_explain(good, "no/such/image.png", NULL, 1, 1, NULL, &made), SOFTPATCH_IO);
+    EXPECT(softpatch_detector_explain(good, "no/such/image.png", NULL, 1, 1, NULL, &made), SOFTPATCH_IMAGE_FILE);
     wrong.size--;
     EXPECT(softpatch_detector_explain(good, NULL, &wrong, 1, 1, NULL, &made), IMG);
     EXPECT(softpatch_model_allow(context, model, "x", &wrong, NULL, NULL, &made), IMG);

@@ -56,11 +56,14 @@ static void save(const char *name, unsigned seed, int stained) {
     CHECK(fwrite(grey, 1, sizeof grey, file) == sizeof grey && !fclose(file));
 }
 
-static softpatch_image frame(const unsigned char *grey) {
+/* The stained part of the file stained.pgm. */
+static softpatch_image frame(void) {
+    static unsigned char grey[SIDE * SIDE];
     softpatch_image image;
+    paint(grey, 999, 1);
     memset(&image, 0, sizeof image);
     image.pixels = grey;
-    image.size = SIDE * SIDE;
+    image.size = sizeof grey;
     image.width = image.height = SIDE;
     image.format = SOFTPATCH_GRAY8;
     return image;
@@ -188,15 +191,13 @@ static void calibrate(softpatch_context context, const char *model) {
 /* The worst place is the stain, and what it was compared with is named. */
 static void explain(softpatch_context context, const char *model) {
     softpatch_detector detector;
-    unsigned char grey[SIDE * SIDE];
-    softpatch_image image = frame(grey);
+    softpatch_image image = frame();
     softpatch_result result;
     softpatch_text text;
     const char *json;
     char *end;
     double score;
     long x, y;
-    paint(grey, 999, 1);
     DONE(softpatch_detector_load(context, model, &detector));
     DONE(softpatch_score(detector, &image, SOFTPATCH_MAP_NONE, NULL, 0, &result));
     CHECK(result.verdict == SOFTPATCH_VERDICT_ANOMALOUS);
@@ -253,13 +254,11 @@ static void verify(softpatch_context context, const char *model) {
 static void edit(softpatch_context context, const char *model) {
     const uint32_t stain[4] = {AT_X, AT_Y, STAIN, STAIN};
     softpatch_detector detector;
-    unsigned char grey[SIDE * SIDE];
-    softpatch_image image = frame(grey);
+    softpatch_image image = frame();
     softpatch_result result;
     softpatch_text text = 1;
     const char *json;
     double rows, allowed;
-    paint(grey, 999, 1);
     DONE(softpatch_model_info_json(model, &text));
     json = said(text);
     rows = number(json, "rows");
@@ -267,10 +266,10 @@ static void edit(softpatch_context context, const char *model) {
     CHECK(softpatch_model_undo(model, NULL, &text) == SOFTPATCH_MODEL && !text);
     CHECK(strstr(softpatch_last_error_message(), "no edit to take back"));
 
-    DONE(softpatch_model_remove_image(model, "3.pgm", at("edited.st"), &text));
+    DONE(softpatch_model_remove_image(model, "03.pgm", at("edited.st"), &text));
     json = said(text);
     CHECK(is(json, "what", "\"remove-image\"") && number(json, "rows") == rows - number(json, "removed"));
-    CHECK(softpatch_model_remove_image(at("edited.st"), "3.pgm", NULL, NULL) == SOFTPATCH_MODEL);
+    CHECK(softpatch_model_remove_image(at("edited.st"), "03.pgm", NULL, NULL) == SOFTPATCH_MODEL);
 
     DONE(softpatch_model_allow(context, at("edited.st"), "alarm 7", &image, NULL, NULL, &text));
     json = said(text);
@@ -304,10 +303,12 @@ int main(int count, char **arguments) {
     softpatch_context context;
     softpatch_detector detector;
     softpatch_fit_options options;
-    char name[32];
+    char name[32], model[640], set[640];
     int i;
     if (count != 2) return 2;
     snprintf(root, sizeof root, "%s", arguments[1]);
+    strcpy(model, at("model.st"));
+    strcpy(set, at("set.st"));
     CHECK(!mkdir(at("train"), 0777) && !mkdir(at("good"), 0777));
     for (i = 0; i < TRAIN; i++) {
         snprintf(name, sizeof name, "train/%02d.pgm", i);
@@ -324,12 +325,12 @@ int main(int count, char **arguments) {
     options.all = 1;
     options.target_fpr = 0.25;
     DONE(softpatch_fit_folder(context, at("train"), &options, NULL, NULL, &detector));
-    DONE(softpatch_detector_save(detector, at("model.st")));
+    DONE(softpatch_detector_save(detector, model));
     DONE(softpatch_detector_free(detector));
-    calibrate(context, at("model.st"));
-    explain(context, at("set.st"));
-    verify(context, at("set.st"));
-    edit(context, at("set.st"));
+    calibrate(context, model);
+    explain(context, set);
+    verify(context, set);
+    edit(context, set);
     DONE(softpatch_context_free(context));
     puts("every model did what it should");
     return 0;
