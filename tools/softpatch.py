@@ -233,7 +233,7 @@ def _load():
     handle, status, out = c.c_uint64, c.c_int32, c.POINTER
     image, result, size = out(_Image), out(_Result), c.c_size_t
     text, made = [c.c_char_p, size, out(size)], out(handle)
-    path, options, watched = c.c_char_p, out(_FitOptions), [_Progress, c.c_void_p]
+    file, options, watched = c.c_char_p, out(_FitOptions), [_Progress, c.c_void_p]
     areas = [out(_Region), size, out(size), out(c.c_uint32), size, out(size)]
     signatures = {
         "last_error_message": (c.c_char_p, []),
@@ -254,17 +254,17 @@ def _load():
         "detector_free": (status, [handle]),
         "detector_info_json": (status, [handle, *text]),
         "detector_calibrated": (status, [handle, c.c_float, _Floats]),
-        "detector_explain": (status, [handle, path, image, c.c_uint32, c.c_uint32, path, made]),
+        "detector_explain": (status, [handle, file, image, c.c_uint32, c.c_uint32, file, made]),
         "detector_verify": (status, [handle, made]),
-        "audit": (status, [handle, path, options, *watched, made]),
-        "model_calibrate": (status, [handle, path, path, options, path, *watched, made]),
-        "model_keep_references": (status, [handle, path, path, options, path, made]),
-        "model_info_json": (status, [path, made]),
-        "model_history_json": (status, [path, made]),
-        "model_remove_image": (status, [path, path, path, made]),
-        "model_undo": (status, [path, path, made]),
-        "model_allow": (status, [handle, path, path, image, out(c.c_uint32), path, made]),
-        "model_deny": (status, [handle, path, path, image, out(c.c_uint32), c.c_double, path, made]),
+        "audit": (status, [handle, file, options, *watched, made]),
+        "model_calibrate": (status, [handle, file, file, options, file, *watched, made]),
+        "model_keep_references": (status, [handle, file, file, options, file, made]),
+        "model_info_json": (status, [file, made]),
+        "model_history_json": (status, [file, made]),
+        "model_remove_image": (status, [file, file, file, made]),
+        "model_undo": (status, [file, file, made]),
+        "model_allow": (status, [handle, file, file, image, out(c.c_uint32), file, made]),
+        "model_deny": (status, [handle, file, file, image, out(c.c_uint32), c.c_double, file, made]),
         "text_copy": (status, [handle, *text]),
         "text_free": (status, [handle]),
         "map_size": (status, [handle, c.c_uint32, c.c_uint32, c.c_uint32, out(c.c_uint32), out(c.c_uint32)]),

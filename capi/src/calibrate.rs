@@ -67,10 +67,9 @@ pub unsafe extern "C" fn softpatch_model_calibrate(
         notes.extend(set.check_apart(detector.info())?);
         let source = FileSource::new(set.paths(), detector.info().options.decode());
         let start = (SOFTPATCH_STAGE_SCORE, 0, source.len() as u64);
-        let (scored, said) =
-            watched(&Watcher { callback: progress, user_data }, start, |progress| {
-                set.score(&detector, &source, progress, |_| true)
-            })?;
+        let (scored, said) = watched(&Watcher { callback: progress, user_data }, start, |progress| {
+            set.score(&detector, &source, progress, |_| true)
+        })?;
         notes.extend(said.into_iter().chain(source.notes()));
         let rate = Some(options.target_fpr).filter(|rate| *rate > 0.0);
         let (model, found) = set.calibrate(detector.model(), &scored, rate)?;

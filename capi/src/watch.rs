@@ -3,9 +3,9 @@
 use crate::status::{Failure, SOFTPATCH_CANCELLED};
 use softpatch::detector::{Progress, Stage};
 use std::ffi::c_void;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 /// Images through the backbone; counted in images.
@@ -63,19 +63,26 @@ pub(crate) fn cancelled() -> Failure {
     Failure::new(SOFTPATCH_CANCELLED, "the progress callback cancelled the work")
 }
 
-/// What work on another thread says, and whether it is to stop.
-struct Told {
-    last: Mutex<At>,
-    notes: Mutex<Vec<String>>,
-    stop: AtomicBool,
+/// What work on another thread says.
+enum Said<T> {
+    At(At),
+    Notice(String),
+    Done(softpatch::Result<T>),
 }
 
-impl Progress for Told {
+/// Says it, and hears whether it is to stop.
+struct Teller<T> {
+    sender: Sender<Said<T>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl<T> Progress for Teller<T> {
+    // Where nobody listens any more, nothing is to be said.
     fn update(&self, stage: Stage, done: u64, total: u64) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = (number(stage), done, total);
+        let _ = self.sender.send(Said::At((number(stage), done, total)));
     }
     fn notice(&self, message: &str) {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(message.to_owned());
+        let _ = self.sender.send(Said::Notice(message.to_owned()));
     }
     fn cancelled(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
@@ -92,31 +99,31 @@ pub(crate) fn watched<T: Send>(
     if !watcher.tell(start) {
         return Err(cancelled());
     }
-    let (last, notes, stop) = (Mutex::new(start), Mutex::default(), AtomicBool::new(false));
-    let told = Told { last, notes, stop };
+    let stop = Arc::new(AtomicBool::new(false));
+    let (mut last, mut notes) = (start, Vec::new());
     let done = std::thread::scope(|scope| {
         let (sender, receiver) = channel();
-        let told = &told;
-        scope.spawn(move || sender.send(work(told)));
+        let teller = Teller { sender, stop: stop.clone() };
+        scope.spawn(move || {
+            let done = work(&teller);
+            let _ = teller.sender.send(Said::Done(done));
+        });
         loop {
             match receiver.recv_timeout(HEARTBEAT) {
-                Ok(done) => return Some(done),
-                Err(RecvTimeoutError::Timeout) => {
-                    let last = *told.last.lock().unwrap_or_else(PoisonError::into_inner);
-                    if !told.cancelled() && !watcher.tell(last) {
-                        told.stop.store(true, Ordering::Relaxed);
-                    }
-                }
+                Ok(Said::At(now)) => last = now,
+                Ok(Said::Notice(text)) => notes.push(text),
+                Ok(Said::Done(done)) => return Some(done),
+                Err(RecvTimeoutError::Timeout) => {}
                 // It panicked, which the scope passes on.
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
+            if !stop.load(Ordering::Relaxed) && !watcher.tell(last) {
+                stop.store(true, Ordering::Relaxed);
+            }
         }
     });
-    if told.cancelled() {
-        return Err(cancelled());
-    }
-    let notes = told.notes.into_inner().unwrap_or_else(PoisonError::into_inner);
     match done {
+        _ if stop.load(Ordering::Relaxed) => Err(cancelled()),
         Some(done) => Ok((done?, notes)),
         None => Err(softpatch::Error::Internal("work ended without a result".into()).into()),
     }

@@ -9,8 +9,8 @@ use crate::common::sizes::{count, human_bytes};
 use crate::common::time::utc;
 use softpatch::Error;
 use softpatch::data::{FileSource, OpenOptions, TrainSet, decode_file};
-use softpatch::model::ModelFile;
 use softpatch::detector::{DENY_AT_MOST, Detector, Edit, Mended, Model, ModelInfo, Progress, SETTINGS};
+use softpatch::model::ModelFile;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

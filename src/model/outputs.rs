@@ -124,7 +124,8 @@ impl ModelFile {
     /// # Errors
     /// As [`Model::undo`]; [`Error::Model`] where there is none.
     pub fn undo(&self, model: &mut Model) -> Result<Edit> {
-        let none = || Error::Model { path: self.path.clone(), reason: "there is no edit to take back".to_owned() };
+        let none =
+            || Error::Model { path: self.path.clone(), reason: "there is no edit to take back".to_owned() };
         model.undo()?.ok_or_else(none)
     }
 
