@@ -224,8 +224,9 @@ class Softpatch(unittest.TestCase):
             found = self.context.audit(place / "train", progress=lambda *w: calls.append(w), all=True, **SMALL)
             self.assertEqual({c[0] for c in calls}, {"features", "denoise"})
             first, second = found["images"][:2]
-            self.assertTrue(first["name"].endswith("odd.ppm") and first["suspect"] and not second["suspect"])
-            self.assertEqual(found["contaminated"]["count"], 1)
+            self.assertTrue(first["name"].endswith("odd.ppm") and first["suspect"], found["images"])
+            self.assertGreater(first["suspicion"], 10 * second["suspicion"])
+            self.assertGreaterEqual(found["contaminated"]["count"], 1)
             with self.assertRaises(softpatch.Cancelled):
                 self.context.audit(place / "train", progress=lambda *_: False, all=True, **SMALL)
             with self.assertRaises(KeyError):
@@ -239,7 +240,7 @@ class Softpatch(unittest.TestCase):
             threshold = detector.info["threshold"]
             self.assertEqual(threshold, found["threshold"])
             self.assertAlmostEqual(detector.calibrated(threshold), 0.95, places=5)
-            self.assertIsNone(self.detector.calibrated(1.0))
+            self.assertLess(detector.calibrated(0), detector.calibrated(2 * threshold))
             self.refused(softpatch.SoftpatchError, lambda: self.context.calibrate(model, place / "train"), "training images")
             self.refused(softpatch.SoftpatchError, lambda: self.context.calibrate(model, place / "good", 0.7), "target")
 
@@ -387,7 +388,10 @@ class Softpatch(unittest.TestCase):
         self.refused(TypeError, lambda: softpatch.Frame(b"", "3", 1, "gray8"), "width is '3'")
         numbers = {"crop": np.uint8(64), "resize": np.int64(64), "coreset_ratio": np.float32(0.25), "exif": np.True_}
         self.assertEqual(fit(**numbers)().info["options"]["coreset-ratio"], 0.25)
-        self.assertEqual(fit(crop=np.uint8(64), coreset_ratio=0.25)().info["options"]["resize"], 73)
+        copies = fit(crop=np.uint8(64), coreset_ratio=0.25)()
+        self.assertEqual(copies.info["options"]["resize"], 73)
+        # Copies do not say how good images score.
+        self.assertIsNone(copies.calibrated(1))
 
     def test_a_missing_library_says_what_to_do(self):
         def said(library):

@@ -29,8 +29,9 @@ pub(crate) unsafe fn picture(
     Ok(unsafe { image.borrow("image") }?.to_rgb8())
 }
 
-/// The share of good parts that score lower than `score`, 0 to 1, by the scores of the good images that the
-/// model's threshold is from, past the largest by their tail; not a number where the model has none of those.
+/// The share of good parts that score lower than `score`, 0 to 1: by the scores of the good images that the
+/// model was calibrated by, else of its training images, and past the largest by their tail. Not a number where
+/// these are fewer than 3, or do not differ.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_detector_calibrated(
     detector: softpatch_detector,

@@ -52,8 +52,9 @@ fn documents_are_those_of_the_program() {
     printed(&["fit", &train, "--size", "64", "--batch", "4", "-o", &model]);
 
     let context = context();
-    let mut options = c_options();
-    (options.size.width, options.geometry, options.coreset_ratio) = (64, SOFTPATCH_GEOMETRY_WHOLE, 0.1);
+    let mut options = unsafe { std::mem::zeroed::<softpatch_fit_options>() };
+    ok(unsafe { softpatch_fit_options_init(&mut options, size_of_val(&options)) });
+    (options.size.width, options.batch) = (64, 4);
     let (c_train, c_good, c_model) = (c(&train), c(&good), c(&model));
     let (c_train, c_good, c_model) = (c_train.as_ptr(), c_good.as_ptr(), c_model.as_ptr());
     let mut text = 0;
