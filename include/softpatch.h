@@ -713,9 +713,12 @@ softpatch_status softpatch_text_copy(softpatch_text text, char *buffer, size_t c
 // Frees a text.
 softpatch_status softpatch_text_free(softpatch_text text);
 
-// The share of good parts that score lower than `score`, 0 to 1, by the scores of the good images that the
-// model's threshold is from, past the largest by their tail; not a number where the model has none of those.
-softpatch_status softpatch_detector_calibrated(softpatch_detector detector, float score, float *share);
+// The share of good parts that score lower than `score`, 0 to 1: by the scores of the good images that the
+// model was calibrated by, else of its training images, and past the largest by their tail. Not a number where
+// these are fewer than 3, or do not differ.
+softpatch_status softpatch_detector_calibrated(softpatch_detector detector,
+                                               float score,
+                                               float *share);
 
 // Why an image has its score: the worst of its patches, `places` at most (1 to 9), each beside the training
 // patches that it is nearest to, `neighbours` at most (1 to 9). The image is in memory, and `path` null; or
