@@ -16,11 +16,11 @@ use std::ffi::{c_char, c_void};
 /// same options would judge their patches; no model is made.
 ///
 /// `json` is an object: `grid` and `frame` ([rows, columns]), `noise_threshold`, `lof_k`, `contaminated`
-/// (`limit` of the suspicion or null, `count`, `at_least`, `at_most`: an estimate), `images`, the most suspicious
-/// first, each with `index`, `name`, `size` ([width, height]), `suspicion`, `suspect`, `dropped` (share of its
-/// patches that a fit would drop), `peak` ([x, y]) and `regions` (`bbox` [x, y, width, height], `patches`, `peak`,
-/// `contour`), and `notes`, what there was to say. `options` and `progress` may be null; cancelled, it returns
-/// after the step in progress.
+/// (`limit` of the suspicion or null, `count`, `at_least`, `at_most`: an estimate), `images`, the most
+/// suspicious first, each with `index`, `name`, `size` ([width, height]), `suspicion`, `suspect`, `dropped`
+/// (share of its patches that a fit would drop), `peak` ([x, y]) and `regions` (`bbox` [x, y, width, height],
+/// `patches`, `peak`, `contour`), and `notes`, what there was to say. `options` and `progress` may be null;
+/// cancelled, it returns after the step in progress.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_audit(
     context: softpatch_context,

@@ -24,17 +24,18 @@ struct Document {
 
 /// Sets the thresholds of the model file `model` to those that a share of good images passes, by the images
 /// of `folder`: a folder of good ones, or a labelled set, whose good ones count. None may be a training image
-/// of the model (`SOFTPATCH_DATASET`). The model is written to `output`, whole or not at all; null: into its own
-/// file. Detectors that have it loaded are as they were.
+/// of the model (`SOFTPATCH_DATASET`). The model is written to `output`, whole or not at all; null: into its
+/// own file. Detectors that have it loaded are as they were.
 ///
-/// Of `options`, `target_fpr` is the rate; 0, as null for `options`, is the rate that the model was fitted for,
-/// else 0.05. `layout`, `take` and `all` say how the folder is read; nothing else counts.
+/// Of `options`, `target_fpr` is the rate; 0, as null for `options`, is the rate that the model was fitted
+/// for, else 0.05. `layout`, `take` and `all` say how the folder is read; nothing else counts.
 ///
 /// `json` may be null; else it is an object: `model` (the file written), `threshold`, `pixel_threshold`,
-/// `calibration` (`target_fpr`, `source`, `rule`, `good`, `left_out`, `interval`: what the true rate lies in, with
-/// a confidence of 95 %), `at_threshold` (`good`, `false_alarms`, `defects`, `misses`, ...), `best_f1` and
-/// `best_f1_threshold` (null without defects), and `notes`, what there was to say. `progress` may be null; it
-/// hears of `SOFTPATCH_STAGE_SCORE`, and cancels after the step in progress, before anything is written.
+/// `calibration` (`target_fpr`, `source`, `rule`, `good`, `left_out`, `interval`: what the true rate lies in,
+/// with a confidence of 95 %), `at_threshold` (`good`, `false_alarms`, `defects`, `misses`, ...), `best_f1`
+/// and `best_f1_threshold` (null without defects), and `notes`, what there was to say. `progress` may be
+/// null; it hears of `SOFTPATCH_STAGE_SCORE`, and cancels after the step in progress, before anything is
+/// written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_model_calibrate(
     context: softpatch_context,

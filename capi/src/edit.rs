@@ -60,9 +60,9 @@ struct MendedFile {
 }
 
 /// All that the model file `model` says of itself, as `softpatch model MODEL info --json` prints it: what
-/// `softpatch_detector_info_json` has, and `settings` (texts by name), `rows_of_images` (of the memory bank, in the
-/// order of `images`), `fingerprint`, `references` (those of `softpatch_model_keep_references`, or null) and
-/// `history`. No device is needed.
+/// `softpatch_detector_info_json` has, and `settings` (texts by name), `rows_of_images` (of the memory bank,
+/// in the order of `images`), `fingerprint`, `references` (those of `softpatch_model_keep_references`, or
+/// null) and `history`. No device is needed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_model_info_json(
     model: *const c_char,
@@ -78,9 +78,9 @@ pub unsafe extern "C" fn softpatch_model_info_json(
     })
 }
 
-/// The edits of the model file `model`, the first one first, as a JSON array of objects: `what` ("remove-image",
-/// "allow" or "deny"), `image`, `seconds` (since 1970), `removed` and `added` (rows of the memory bank), `made_by`,
-/// `fingerprint` (after it).
+/// The edits of the model file `model`, the first one first, as a JSON array of objects: `what`
+/// ("remove-image", "allow" or "deny"), `image`, `seconds` (since 1970), `removed` and `added` (rows of the
+/// memory bank), `made_by`, `fingerprint` (after it).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_model_history_json(
     model: *const c_char,
@@ -117,13 +117,13 @@ unsafe fn edit(
     unsafe { give_optional(&Edited { model, rows, edit }, json) }
 }
 
-/// Takes what was learned from the training image `name` out of the memory bank of the model file `model`. The
-/// name is one of `images` of `softpatch_model_info_json`, or the end of its path where only one ends so.
+/// Takes what was learned from the training image `name` out of the memory bank of the model file `model`.
+/// The name is one of `images` of `softpatch_model_info_json`, or the end of its path where only one ends so.
 ///
 /// As every edit, this writes the model to `output`, whole or not at all; null: into its own file. Thresholds
-/// stay, detectors that have it loaded are as they were, and `softpatch_model_undo` takes it back. `json` may be
-/// null; else it is an object: `model` (the file written), `rows` (of the bank), and `edit`, as the history has it.
-/// `SOFTPATCH_MODEL` where the edit cannot be made, and says why.
+/// stay, detectors that have it loaded are as they were, and `softpatch_model_undo` takes it back. `json` may
+/// be null; else it is an object: `model` (the file written), `rows` (of the bank), and `edit`, as the
+/// history has it. `SOFTPATCH_MODEL` where the edit cannot be made, and says why.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_model_remove_image(
     model: *const c_char,
@@ -141,8 +141,9 @@ pub unsafe extern "C" fn softpatch_model_remove_image(
     })
 }
 
-/// Takes the last edit of the model file `model` back, bit by bit. The rest as in `softpatch_model_remove_image`;
-/// `edit` is what was taken back. References that were kept after that edit are gone.
+/// Takes the last edit of the model file `model` back, bit by bit. The rest as in
+/// `softpatch_model_remove_image`; `edit` is what was taken back. References that were kept after that edit
+/// are gone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_model_undo(
     model: *const c_char,
@@ -188,12 +189,13 @@ unsafe fn mend(
     unsafe { give_optional(&MendedFile { model, rows, threshold, mended }, given.json) }
 }
 
-/// Takes a false alarm for normal: the patches of an image that pass the threshold, or those that `region` (x,
-/// y, width, height in pixels of the image; null: none) touches, become rows of the memory bank of the model file
-/// `model`, under the image's `name`. Where `image` is null, `name` is its file.
+/// Takes a false alarm for normal: the patches of an image that pass the threshold, or those that `region`
+/// (x, y, width, height in pixels of the image; null: none) touches, become rows of the memory bank of the
+/// model file `model`, under the image's `name`. Where `image` is null, `name` is its file.
 ///
-/// The rest as in `softpatch_model_remove_image`; `json` has also `threshold`, the image's scores `before` and `after`,
-/// `was_anomalous`, `anomalous`, `peak` ([x, y], where it scores highest now) and `rows_of`, empty here.
+/// The rest as in `softpatch_model_remove_image`; `json` has also `threshold`, the image's scores `before`
+/// and `after`, `was_anomalous`, `anomalous`, `peak` ([x, y], where it scores highest now) and `rows_of`,
+/// empty here.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_model_allow(
     context: softpatch_context,
@@ -211,12 +213,12 @@ pub unsafe extern "C" fn softpatch_model_allow(
     })
 }
 
-/// Finds a defect that was missed: the rows of the memory bank of the model file `model` that excuse it are taken
-/// out, those of `region` or of what scores highest. At most the share `at_most` of the bank goes, between 0 and
-/// 1; 0 is the usual one, 0.02. Where it takes more, nothing is changed.
+/// Finds a defect that was missed: the rows of the memory bank of the model file `model` that excuse it are
+/// taken out, those of `region` or of what scores highest. At most the share `at_most` of the bank goes,
+/// between 0 and 1; 0 is the usual one, 0.02. Where it takes more, nothing is changed.
 ///
-/// The rest as in `softpatch_model_allow`; `rows_of` are the training images that rows were taken from, [name, rows],
-/// whose own scores may rise.
+/// The rest as in `softpatch_model_allow`; `rows_of` are the training images that rows were taken from,
+/// [name, rows], whose own scores may rise.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_model_deny(
     context: softpatch_context,
@@ -241,9 +243,9 @@ pub unsafe extern "C" fn softpatch_model_deny(
 }
 
 /// Keeps up to 8 images of `folder` in the model file `model` with their scores on this device, for
-/// `softpatch_detector_verify`: of the training images that the model knows, else of the others. Whoever has the
-/// model can look at them. Of `options`, which may be null, `layout`, `take` and `all` say how the folder is read.
-/// `output` and `json`, with `model`, `references` (how many are kept) and `bytes`, as in
+/// `softpatch_detector_verify`: of the training images that the model knows, else of the others. Whoever has
+/// the model can look at them. Of `options`, which may be null, `layout`, `take` and `all` say how the folder
+/// is read. `output` and `json`, with `model`, `references` (how many are kept) and `bytes`, as in
 /// `softpatch_model_remove_image`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_model_keep_references(

@@ -30,8 +30,8 @@ pub(crate) unsafe fn picture(
 }
 
 /// The share of good parts that score lower than `score`, 0 to 1: by the scores of the good images that the
-/// model was calibrated by, else of its training images, and past the largest by their tail. Not a number where
-/// these are fewer than 3, or do not differ.
+/// model was calibrated by, else of its training images, and past the largest by their tail. Not a number
+/// where these are fewer than 3, or do not differ.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_detector_calibrated(
     detector: softpatch_detector,
@@ -51,13 +51,13 @@ pub unsafe extern "C" fn softpatch_detector_calibrated(
 /// `image` is null, and `path` names a file. `images` is a folder to look for the training images in; null:
 /// none is opened.
 ///
-/// `json` is what `softpatch explain --json` prints: `model` and `image` (files, or null), `size` ([width, height]),
-/// `score`, `threshold` (or null), `anomalous`, `over` (the patches above the threshold, worst first: `at` ([row,
-/// column] of the grid), `bbox` ([x, y, width, height] in pixels of the image), `score`), `allow` (the command that
-/// allows them, or null), and `places`, worst first: `at`, `bbox`, `score`, `patches` (those above the threshold that
-/// are connected with it), and `neighbours`, nearest first: `row` (of the bank), `image` (its number), `name`, `at`,
-/// `distance` (squared), `weight`, `score` (weight times distance), `path` and `bbox` (of the training image; null
-/// where it was not found).
+/// `json` is what `softpatch explain --json` prints: `model` and `image` (files, or null), `size` ([width,
+/// height]), `score`, `threshold` (or null), `anomalous`, `over` (the patches above the threshold, worst
+/// first: `at` ([row, column] of the grid), `bbox` ([x, y, width, height] in pixels of the image), `score`),
+/// `allow` (the command that allows them, or null), and `places`, worst first: `at`, `bbox`, `score`,
+/// `patches` (those above the threshold that are connected with it), and `neighbours`, nearest first: `row`
+/// (of the bank), `image` (its number), `name`, `at`, `distance` (squared), `weight`, `score` (weight times
+/// distance), `path` and `bbox` (of the training image; null where it was not found).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_detector_explain(
     detector: softpatch_detector,
@@ -96,16 +96,16 @@ pub unsafe extern "C" fn softpatch_detector_explain(
     })
 }
 
-/// Scores the reference pictures that the model keeps (`softpatch_model_keep_references`; `softpatch fit` keeps
-/// some) on this device, and compares with what they scored where the model was approved. `SOFTPATCH_MODEL`
-/// where it keeps none; that the scores differ is no error.
+/// Scores the reference pictures that the model keeps (`softpatch_model_keep_references`; `softpatch fit`
+/// keeps some) on this device, and compares with what they scored where the model was approved.
+/// `SOFTPATCH_MODEL` where it keeps none; that the scores differ is no error.
 ///
-/// `json` is an object: `ok` (bank and thresholds are those that were approved, and no score differs by more than
-/// `bound`, relative), `count`, `largest_difference`, `bound`, `rank_changes`, `verdict_flips`, `same_bank`,
-/// `same_thresholds`, `edits` (since the approval, taken back for the comparison), `approved_on` and `here_on`
-/// (`version`, `adapter`, `backend`, `driver`), `fingerprint`, and `pictures` (`name`, `approved`, `here`,
-/// `difference`, `was_anomalous`, `anomalous`, `was_peak`, `peak`, and `edited`: the score by the bank as edited, or
-/// null).
+/// `json` is an object: `ok` (bank and thresholds are those that were approved, and no score differs by more
+/// than `bound`, relative), `count`, `largest_difference`, `bound`, `rank_changes`, `verdict_flips`,
+/// `same_bank`, `same_thresholds`, `edits` (since the approval, taken back for the comparison), `approved_on`
+/// and `here_on` (`version`, `adapter`, `backend`, `driver`), `fingerprint`, and `pictures` (`name`,
+/// `approved`, `here`, `difference`, `was_anomalous`, `anomalous`, `was_peak`, `peak`, and `edited`: the
+/// score by the bank as edited, or null).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_detector_verify(
     detector: softpatch_detector,

@@ -10,8 +10,8 @@
 //! returns; that is the one thing that cannot be checked here. Nothing is kept after a function returns:
 //! pixels are copied where they are needed longer. Strings are UTF-8 and end with a zero byte.
 //!
-//! **Texts** of any length, JSON documents all, are handles, too: [`softpatch_text_copy`] copies one as often as
-//! it is wanted, [`softpatch_text_free`] frees it.
+//! **Texts** of any length, JSON documents all, are handles, too: [`softpatch_text_copy`] copies one as often
+//! as it is wanted, [`softpatch_text_free`] frees it.
 //!
 //! **Threads**: every handle may be used from every thread at once, and may be freed while other threads use
 //! it (their calls finish first, or fail with an invalid handle). Calls that score with the same detector

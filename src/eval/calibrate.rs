@@ -89,8 +89,8 @@ impl CalibrationSet {
         self.items.iter().map(|item| item.path.clone()).collect()
     }
 
-    /// Makes sure that none is a training picture of the model: of those, scores say nothing of new ones. They
-    /// are known by their paths; where those lead nowhere from here, that is what comes back.
+    /// Makes sure that none is a training picture of the model: of those, scores say nothing of new ones.
+    /// They are known by their paths; where those lead nowhere from here, that is what comes back.
     ///
     /// # Errors
     /// [`Error::Dataset`] where some are.

@@ -280,10 +280,12 @@ static void files(softpatch_context context) {
     EXPECT(softpatch_model_calibrate(context, "x", ".", &options, NULL, never, NULL, &made), ARG);
     EXPECT(softpatch_model_calibrate(context, NULL, ".", NULL, NULL, never, NULL, &made), NIL);
     EXPECT(softpatch_model_calibrate(context, "x", NULL, NULL, NULL, never, NULL, &made), NIL);
-    EXPECT(softpatch_model_calibrate(context, "x", "no/such/folder", NULL, NULL, never, NULL, NULL), SOFTPATCH_DATASET);
+    EXPECT(softpatch_model_calibrate(context, "x", "no/such/folder", NULL, NULL, never, NULL, NULL),
+           SOFTPATCH_DATASET);
     EXPECT(softpatch_model_keep_references(context, NULL, ".", NULL, NULL, NULL), NIL);
     EXPECT(softpatch_model_keep_references(context, "x", NULL, NULL, NULL, &made), NIL);
-    EXPECT(softpatch_model_keep_references(context, "x", "no/such/folder", NULL, NULL, &made), SOFTPATCH_DATASET);
+    EXPECT(softpatch_model_keep_references(context, "x", "no/such/folder", NULL, NULL, &made),
+           SOFTPATCH_DATASET);
     EXPECT(softpatch_model_info_json("x", NULL), NIL);
     EXPECT(softpatch_model_info_json(NULL, &made), NIL);
     EXPECT(softpatch_model_info_json(NOT_UTF8, &made), ARG);

@@ -1,5 +1,5 @@
-/* The life of a model through softpatch.h, on painted parts whose truth is known: audited, fitted, calibrated,
- * explained, kept references of, edited, verified.
+/* The life of a model through softpatch.h, on painted parts whose truth is known: audited, fitted,
+ * calibrated, explained, kept references of, edited, verified.
  *
  *   models FOLDER     an empty folder to write to */
 #include "softpatch.h"
@@ -107,7 +107,8 @@ static char *bytes(const char *path, long *size) {
     CHECK(file && !fseek(file, 0, SEEK_END));
     *size = ftell(file);
     rewind(file);
-    CHECK((all = malloc((size_t)*size)) && fread(all, 1, (size_t)*size, file) == (size_t)*size && !fclose(file));
+    CHECK((all = malloc((size_t)*size)));
+    CHECK(fread(all, 1, (size_t)*size, file) == (size_t)*size && !fclose(file));
     return all;
 }
 
@@ -146,18 +147,20 @@ static void audit(softpatch_context context) {
     const char *json;
     int calls = 0;
     options.all = 1;
-    CHECK(softpatch_audit(context, at("train"), &options, at_once, NULL, &text) == SOFTPATCH_CANCELLED && !text);
+    CHECK(softpatch_audit(context, at("train"), &options, at_once, NULL, &text) == SOFTPATCH_CANCELLED);
+    CHECK(!text);
     DONE(softpatch_audit(context, at("train"), &options, count_calls, &calls, &text));
     json = said(text);
     CHECK(calls > 0 && number(json, "count") == 1);
     json = after(json, "images");
     CHECK(number(json, "index") == BLEMISHED && is(json, "suspect", "true"));
     json = after(json, "peak") + 1;
-    CHECK(fabs(atof(json) - (AT_X + STAIN / 2)) <= 12 && fabs(atof(strchr(json, ',') + 1) - (AT_Y + STAIN / 2)) <= 12);
+    CHECK(fabs(atof(json) - (AT_X + STAIN / 2)) <= 12);
+    CHECK(fabs(atof(strchr(json, ',') + 1) - (AT_Y + STAIN / 2)) <= 12);
 }
 
-/* Of 20 good pictures and a rate of a tenth, the second largest score is the threshold: one passes it, and 19 of 21
- * places lie below. */
+/* Of 20 good pictures and a rate of a tenth, the second largest score is the threshold: one passes it, and
+ * 19 of 21 places lie below. */
 static void calibrate(softpatch_context context, const char *model) {
     softpatch_fit_options options = settings();
     softpatch_detector detector;
@@ -172,9 +175,11 @@ static void calibrate(softpatch_context context, const char *model) {
     CHECK(share >= 0 && share <= 1);
     DONE(softpatch_detector_free(detector));
     options.target_fpr = 0.1;
-    CHECK(softpatch_model_calibrate(context, model, at("train"), &options, NULL, NULL, NULL, &text) == SOFTPATCH_DATASET);
+    CHECK(softpatch_model_calibrate(context, model, at("train"), &options, NULL, NULL, NULL, &text) ==
+          SOFTPATCH_DATASET);
     CHECK(strstr(softpatch_last_error_message(), "training images") && !text);
-    DONE(softpatch_model_calibrate(context, model, at("good"), &options, at("set.st"), count_calls, &calls, &text));
+    DONE(softpatch_model_calibrate(context, model, at("good"), &options, at("set.st"), count_calls, &calls,
+                                   &text));
     json = said(text);
     threshold = number(json, "threshold");
     CHECK(calls > 0 && is(json, "rule", "\"order-statistic\"") && number(json, "target_fpr") == 0.1);
@@ -277,7 +282,8 @@ static void edit(softpatch_context context, const char *model) {
     allowed = number(json, "after");
     DONE(softpatch_detector_load(context, at("edited.st"), &detector));
     DONE(softpatch_score(detector, &image, SOFTPATCH_MAP_NONE, NULL, 0, &result));
-    CHECK(result.verdict == SOFTPATCH_VERDICT_NORMAL && fabs(result.score - allowed) <= 1e-3 * result.score + 1e-6);
+    CHECK(result.verdict == SOFTPATCH_VERDICT_NORMAL);
+    CHECK(fabs(result.score - allowed) <= 1e-3 * result.score + 1e-6);
     DONE(softpatch_detector_free(detector));
     json = verified(context, at("edited.st"));
     CHECK(is(json, "ok", "true") && number(json, "edits") == 2);
