@@ -392,10 +392,10 @@ def history(model):
 
 
 def remove_image(model, name, output=None):
-    """Takes what was learned from a training image out of a model file: its name in `model_info(model)["images"]`, or the end of
-    its path where only one ends so. Like every edit it is written to `output`, whole or not at all, or into the model's own
-    file; thresholds stay, detectors that have it loaded are as they were, and `undo` takes it back. A dictionary with model
-    (the file written), rows (of the memory bank) and edit."""
+    """Takes what was learned from a training image out of a model file: its name in `model_info(model)["images"]`, or the
+    end of its path where only one ends so. Like every edit it is written to `output`, whole or not at all, or into the
+    model's own file; thresholds stay, detectors that have it loaded are as they were, and `undo` takes it back. A
+    dictionary with model (the file written), rows (of the memory bank) and edit."""
     return _made("model_remove_image", os.fsencode(model), os.fsencode(name), _optional_path(output))
 
 

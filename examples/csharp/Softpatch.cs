@@ -480,8 +480,8 @@ public sealed class Detector : IDisposable
     ~Detector() { if (id != 0) Native.softpatch_detector_free(id); }
 }
 
-/// Folders and model files without a detector; every method gives the JSON that softpatch.h describes. Where `output` is
-/// null, a model is written into its own file, whole or not at all.
+/// Folders and model files without a detector; every method gives the JSON that softpatch.h describes. Where `output`
+/// is null, a model is written into its own file, whole or not at all.
 public static class ModelFile
 {
     /// Which training images of a folder look contaminated; no model is made.

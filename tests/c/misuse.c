@@ -260,7 +260,7 @@ static void fits(softpatch_context context) {
     CHECK(calls == 1 && made == 0);
 }
 
-/* Model files that are none, names and outputs that do not do, and options out of range; nothing is written. */
+/* Model files that are none, names and outputs that do not do, options out of range; nothing is written. */
 static void files(softpatch_context context) {
     softpatch_fit_options options;
     softpatch_image image = frame();
@@ -326,7 +326,7 @@ static void edits(softpatch_context context, softpatch_detector good, const char
     EXPECT(softpatch_detector_explain(good, "x", &image, 1, 1, NULL, &made), ARG);
     EXPECT(softpatch_detector_explain(good, NULL, &image, 0, 1, NULL, &made), ARG);
     EXPECT(softpatch_detector_explain(good, NULL, &image, 1, UINT32_MAX, NULL, &made), ARG);
-    EXPECT(softpatch_detector_explain(good, "no/such/image.png", NULL, 1, 1, NULL, &made), SOFTPATCH_IMAGE_FILE);
+    EXPECT(softpatch_detector_explain(good, "no/such.png", NULL, 1, 1, NULL, &made), SOFTPATCH_IMAGE_FILE);
     wrong.size--;
     EXPECT(softpatch_detector_explain(good, NULL, &wrong, 1, 1, NULL, &made), IMG);
     EXPECT(softpatch_model_allow(context, model, "x", &wrong, NULL, NULL, &made), IMG);
