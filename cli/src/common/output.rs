@@ -1,6 +1,7 @@
 //! Standard output, and files that will be written.
 
 use super::failure::{Failure, Outcome};
+use softpatch::data::csv_guarded;
 use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
@@ -11,24 +12,63 @@ pub fn print(text: &str) -> Outcome {
     Ok(out.flush()?)
 }
 
-/// A record as a line of CSV (RFC 4180).
-pub fn csv_line(fields: impl IntoIterator<Item: AsRef<[u8]>>) -> String {
+/// A record as a line of CSV (RFC 4180), texts as [`csv_guarded`] has them.
+pub fn csv_line(fields: impl IntoIterator<Item: AsRef<str>>) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     // Memory takes what is written to it, and texts stay texts.
-    let _ = writer.write_record(fields);
+    for field in fields {
+        let _ = writer.write_field(&*csv_guarded(field.as_ref()));
+    }
+    let _ = writer.write_record(None::<&[u8]>);
     String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default()
 }
 
-/// A text as one line on a terminal: line ends and what steers it are escaped.
+/// Whether a character ends a line, steers a terminal (C0 and C1 controls), or turns the direction of the text
+/// around it, so that a name reads as another one.
+pub fn steers(c: char) -> bool {
+    let turns =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// A text as one line on a terminal: what [`steers`] is escaped.
 pub fn plain(text: &str) -> String {
-    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(escaped).collect()
+    escaped(text, steers)
+}
+
+/// A message of several lines on a terminal: what else [`steers`] is escaped.
+pub fn plain_lines(text: &str) -> String {
+    escaped(text, |c| steers(c) && c != '\n')
+}
+
+fn escaped(text: &str, which: impl Fn(char) -> bool) -> String {
+    let one = |c: char| if which(c) { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(one).collect()
+}
+
+/// A path as one line on a terminal.
+pub fn plain_path(path: &Path) -> String {
+    plain(&path.display().to_string())
 }
 
 /// A JSON document and a line end.
 pub fn print_json(value: &impl serde::Serialize) -> Outcome {
     let text = serde_json::to_string_pretty(value).map_err(|e| Failure::Output(e.into()))?;
-    print(&format!("{text}\n"))
+    print(&format!("{}\n", plain_json(&text)))
+}
+
+/// The same JSON, in which what else [`steers`] a terminal is escaped: it stands in strings alone.
+pub fn plain_json(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c != '\n' && steers(c) {
+            let mut units = [0; 2];
+            c.encode_utf16(&mut units).iter().for_each(|unit| plain += &format!("\\u{unit:04x}"));
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
 }
 
 /// What a file holds whose loss would cost a fit.
@@ -81,7 +121,7 @@ pub fn check_model_file(path: &Path) -> Outcome {
 }
 
 fn refuse(path: &Path, what: &str) -> Outcome {
-    Err(Failure::Usage(format!("{} is {what}; name a new file for the output", path.display())))
+    Err(Failure::Usage(format!("{} is {what}; name a new file for the output", plain_path(path))))
 }
 
 fn check(path: &Path) -> Outcome {
@@ -103,9 +143,35 @@ fn check(path: &Path) -> Outcome {
         _ => {}
     }
     if !folder.is_dir() {
-        let e = std::io::Error::new(ErrorKind::NotFound, format!("there is no folder {}", folder.display()));
+        let e =
+            std::io::Error::new(ErrorKind::NotFound, format!("there is no folder {}", plain_path(folder)));
         return Err(fail(e));
     }
     // Removed again as it is dropped.
     tempfile::NamedTempFile::new_in(folder).map(drop).map_err(fail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_steer_no_terminal() {
+        // Escape, its form in C1, and what turns the direction of a text.
+        assert_eq!(plain("a\u{1b}[2J\u{9b}2J\n.png"), "a\\u{1b}[2J\\u{9b}2J\\n.png");
+        assert_eq!(
+            plain("a\u{202e}gnp.b\u{2066}\u{200f}\u{2028}"),
+            "a\\u{202e}gnp.b\\u{2066}\\u{200f}\\u{2028}"
+        );
+        assert_eq!(plain("ü 漢字 עברית.png"), "ü 漢字 עברית.png");
+        let json = plain_json(&serde_json::to_string_pretty(&["\u{9b}2J\u{202e}x\n"]).unwrap());
+        assert_eq!(json, "[\n  \"\\u009b2J\\u202ex\\n\"\n]");
+        assert_eq!(plain_lines("a\n\u{1b}b\r"), "a\n\\u{1b}b\\r");
+    }
+
+    #[test]
+    fn names_are_no_formulas_and_numbers_stay() {
+        assert_eq!(csv_line(["=1+1.png", "-0.5", "", "a,b"]), "'=1+1.png,-0.5,,\"a,b\"\n");
+        assert_eq!(csv_line([""]), "\"\"\n");
+    }
 }
