@@ -3,7 +3,8 @@
 use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
 use crate::common::failure::Outcome;
-use crate::common::output::{check_output_file, plain, print, print_json};
+use crate::common::output::{check_output_file, plain, plain_path, print, print_json};
+use crate::common::shell::quoted;
 use serde::Serialize;
 use softpatch::data::{OwnedImage, decode_file, list_images};
 use softpatch::detector::{Detector, ExplainedPlace, Explanation, Neighbour, PatchOver};
@@ -49,8 +50,9 @@ are the smallest set that would have to be allowed.
 
 --json prints one object: model, image, size ([width, height]), score, threshold (or null), anomalous, over (the patches
 above the threshold, worst first: at ([row, column] of the grid), bbox ([x, y, width, height] in pixels of the image),
-score), allow (the command that allows them, or null), and places, worst first: at, bbox, score, patches (those above
-the threshold that are connected with it), and neighbours, nearest first: row (of the bank), image (its number), name,
+score), allow (the command that allows them; null where there are none, or where no text stands for a name), and places, worst
+first: at, bbox, score, above_threshold (or null), patches (those above the threshold that are connected with it), and
+neighbours, nearest first: row (of the bank), image (its number), name,
 at, distance (squared), weight, score (weight times distance), path and bbox (of the training image; null where it was not found
 below --images).";
 
@@ -72,6 +74,7 @@ struct PlaceRow<'a> {
     at: [u32; 2],
     bbox: [u32; 4],
     score: f32,
+    above_threshold: Option<bool>,
     patches: u32,
     neighbours: Vec<NeighbourRow<'a>>,
 }
@@ -96,14 +99,15 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         detector.explain(&picture.as_image()?, usize::from(args.places), usize::from(args.neighbours))?;
     let found = Found::new(&explained, known.map(|k| k.images).unwrap_or_default(), &detector)?;
     if let Some(folder) = args.images.as_ref().filter(|_| found.pictures.is_empty() && !quiet) {
-        eprintln!("note: none of the training images that matter is in {}", folder.display());
+        eprintln!("note: none of the training images that matter is in {}", plain_path(folder));
     }
     if let Some(file) = &args.output {
         write_png(file, &sheet(args, &explained, &found, &picture)?.draw(&picture)?)?;
     }
     let score = &explained.score;
-    let allow = (!explained.over.is_empty())
-        .then(|| format!("softpatch model {} allow {}", quoted(&args.model), quoted(&args.image)));
+    let allow = (quoted(&args.model).zip(quoted(&args.image)))
+        .filter(|_| !explained.over.is_empty())
+        .map(|(model, image)| format!("softpatch model {model} allow {image}"));
     if !args.json {
         return print(&text(args, &explained, &found, allow.as_deref()));
     }
@@ -118,17 +122,6 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         allow,
         places: explained.places.iter().map(|place| found.row(place)).collect(),
     })
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let simple = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@%".contains(c);
-    if !text.is_empty() && text.chars().all(simple) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
 }
 
 /// The training images that were found, by their number in the model.
@@ -174,6 +167,7 @@ impl<'a> Found<'a> {
             at: place.at,
             bbox: place.bbox,
             score: place.score,
+            above_threshold: place.above_threshold,
             patches: place.patches,
             neighbours: place.neighbours.iter().map(neighbour).collect(),
         }
@@ -225,6 +219,11 @@ fn place_of(neighbour: &Neighbour, found: &Found<'_>) -> String {
     }
 }
 
+/// Whether a place would pass alone.
+fn below(place: &ExplainedPlace) -> bool {
+    place.above_threshold == Some(false)
+}
+
 fn middle([x, y, w, h]: [u32; 4]) -> String {
     format!("at {}, {}", x + w / 2, y + h / 2)
 }
@@ -233,6 +232,7 @@ fn text(args: &Args, explained: &Explanation, found: &Found<'_>, allow: Option<&
     let mut text = format!("{}\n  score {}\n", plain(&args.image.display().to_string()), verdict(explained));
     for (i, place) in explained.places.iter().enumerate() {
         let with = match place.patches {
+            _ if below(place) => ", below the threshold".to_owned(),
             0 => String::new(),
             n => format!(", in an area of {n} above the threshold"),
         };
@@ -250,11 +250,15 @@ fn text(args: &Args, explained: &Explanation, found: &Found<'_>, allow: Option<&
         }
     }
     let _ = writeln!(text, "  {}", to_pass(explained));
-    if let Some(allow) = allow {
+    if !explained.over.is_empty() {
         let at: Vec<String> =
             explained.over.iter().take(12).map(|over| middle(over.bbox)[3..].to_owned()).collect();
         let more = explained.over.len() - at.len();
         let more = if more > 0 { format!("; and {more} more (--json)") } else { String::new() };
+        let allow = allow.map_or_else(
+            || "`softpatch model MODEL allow IMAGE`, with names that no text stands for".to_owned(),
+            str::to_owned,
+        );
         let _ = writeln!(text, "     at {}{more}\n     if it is a good part: {allow}", at.join("; "));
     }
     text
@@ -278,18 +282,27 @@ fn sheet(
         "each of another image. A score is the squared".to_owned(),
         "distance times the weight; the nearest counts.".to_owned(),
     ]);
+    if explained.places.iter().any(below) {
+        lines.push("Thin grey frames: below the threshold.".to_owned());
+    }
     let mut rows = Vec::new();
     for (i, place) in explained.places.iter().enumerate() {
         let mut cells = vec![ExplainCell {
-            picture: Some(patch_view(picture, place.bbox)?),
+            picture: Some(patch_view(picture, place.bbox, below(place))?),
             lines: vec![
                 format!("{}. score {:.4}", i + 1, place.score),
                 middle(place.bbox),
-                if place.patches > 0 { format!("area of {} patches", place.patches) } else { String::new() },
+                match place.patches {
+                    _ if below(place) => "below the threshold".to_owned(),
+                    0 => String::new(),
+                    1 => "area of 1 patch".to_owned(),
+                    n => format!("area of {n} patches"),
+                },
             ],
         }];
         for n in &place.neighbours {
-            let shown = found.of(n).map(|(_, picture, bbox)| patch_view(picture, bbox)).transpose()?;
+            let shown =
+                found.of(n).map(|(_, picture, bbox)| patch_view(picture, bbox, below(place))).transpose()?;
             cells.push(ExplainCell {
                 picture: shown,
                 lines: vec![
@@ -299,7 +312,7 @@ fn sheet(
                 ],
             });
         }
-        rows.push(ExplainRow { bbox: place.bbox, cells });
+        rows.push(ExplainRow { bbox: place.bbox, below: below(place), cells });
     }
     Ok(ExplainSheet { title: args.image.display().to_string(), lines, rows })
 }
@@ -315,11 +328,5 @@ mod tests {
         assert_eq!(of("/old/place/b/1.png").as_deref(), Some("d/b/1.png"));
         assert_eq!(of("2.png").as_deref(), Some("d/2.png"));
         assert_eq!((of("c/1.png"), of("3.png"), of("image 3")), (None, None, None));
-    }
-
-    #[test]
-    fn paths_are_quoted_where_a_shell_would_split_them() {
-        assert_eq!(quoted(Path::new("a/b-1.png")), "a/b-1.png");
-        assert_eq!(quoted(Path::new("it's here.png")), "'it'\\''s here.png'");
     }
 }

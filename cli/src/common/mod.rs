@@ -12,5 +12,6 @@ pub mod progress;
 pub mod report;
 pub mod set;
 pub mod settings;
+pub mod shell;
 pub mod sizes;
 pub mod time;
