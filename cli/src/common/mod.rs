@@ -15,3 +15,4 @@ pub mod settings;
 pub mod shell;
 pub mod sizes;
 pub mod time;
+pub mod training;
