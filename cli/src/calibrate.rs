@@ -2,16 +2,17 @@
 
 use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
+use crate::common::edits::Target;
 use crate::common::failure::{Failure, Outcome, print_error};
 use crate::common::images::Files;
 use crate::common::interrupt::catch_interrupts;
-use crate::common::output::{check_model_file, print, print_json};
+use crate::common::output::{plain, plain_path, print, print_json};
 use crate::common::progress::Bars;
 use crate::common::set::{SetArgs, end};
 use serde::Serialize;
 use softpatch::Error;
 use softpatch::data::{ImageSource, TestItem, TestSet, TrainSet};
-use softpatch::detector::{Calibration, Detector, Progress, Rule, Want};
+use softpatch::detector::{Calibration, Detector, KeptPictures, Progress, Rule, Want};
 use softpatch::eval::{BestF1, Verdicts, best_f1};
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -26,7 +27,8 @@ const RATE: f64 = 0.05;
     after_help = "DIR is a folder of good pictures, or labelled images as `softpatch eval` reads them, of which the \
          good ones set the thresholds and the defects say what is then found. None may be a training picture. A rate \
          of 0.01 takes 99 good pictures; with fewer, the threshold is an extrapolation of their scores, which is \
-         said. With --json, one object: model (the file written), threshold, pixel_threshold, calibration (target_fpr, \
+         said. It is an edit in the model's history, which `softpatch model MODEL undo` takes back. With --json, one \
+         object: model (the file written), threshold, pixel_threshold, calibration (target_fpr, \
          source, rule, good, left_out, interval: what the true rate lies in, with a confidence of 95 %), at_threshold \
          as of `softpatch eval`, best_f1 and its threshold (null without defects). Exit status 3: calibrated, but \
          for images that could not be used."
@@ -73,17 +75,17 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     if let Some(rate) = args.target_fpr.filter(|rate| !(0.0001..=0.5).contains(rate)) {
         return Err(Failure::Usage(format!("target-fpr is {rate}, it must be 0.0001 to 0.5")));
     }
-    let output = args.output.as_ref().unwrap_or(&args.model);
     let bars = Bars::new(quiet);
     let items = open_set(args, &bars)?;
-    check_model_file(output)?;
+    let target = Target::new(&args.model, args.output.as_deref())?;
     let detector = open_model(&args.model, &args.weights, &args.device)?;
     let info = detector.info();
-    refuse_training(&items, &info.images, &args.dir, &bars)?;
+    let kept = detector.kept_pictures()?;
+    refuse_training(&items, &info.images, &kept, &args.dir, &bars)?;
     catch_interrupts(quiet);
     let rate = args.target_fpr.or(Some(info.options.target_fpr).filter(|r| *r > 0.0)).unwrap_or(RATE);
 
-    let (scored, skipped) = score(&detector, &items, args, &bars)?;
+    let (scored, skipped) = score(&detector, &items, &kept, args, &bars)?;
     bars.finish();
     let [scores, peaks] = [0, 1].map(|which| -> Vec<f32> {
         scored.iter().filter(|s| !s.is_defect).map(|s| [s.score, s.peak][which]).collect()
@@ -108,7 +110,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
              approves the model as it is now",
         );
     }
-    model.save(output)?;
+    let output = target.save(|to| model.save(to))?;
 
     let all: Vec<f32> = scored.iter().map(|s| s.score).collect();
     let labels: Vec<bool> = scored.iter().map(|s| s.is_defect).collect();
@@ -154,31 +156,47 @@ fn open_set(args: &Args, bars: &Bars) -> Outcome<Vec<TestItem>> {
 
 /// Of pictures that the bank has rows of, scores say nothing of new ones.
 ///
-/// They are known by their paths; where those lead nowhere from here, that is said.
-fn refuse_training(items: &[TestItem], trained: &[String], dir: &Path, bars: &Bars) -> Outcome {
+/// They are known by their paths; where those lead nowhere from here, that is said, and how many are known by
+/// their pixels.
+fn refuse_training(
+    items: &[TestItem],
+    trained: &[String],
+    kept: &KeptPictures,
+    dir: &Path,
+    bars: &Bars,
+) -> Outcome {
     let all = trained.len();
     let trained: HashSet<PathBuf> =
         trained.iter().filter_map(|name| Path::new(name).canonicalize().ok()).collect();
     if trained.is_empty() {
+        let by_pixels = match kept.len() {
+            0 => String::new(),
+            n => format!(", but for {n} of them, which the model keeps"),
+        };
         bars.notice(&format!(
             "none of the model's {all} training images is to be found from here, so that nothing tells whether these are \
-             among them: scores of training images say nothing of new ones"
+             among them{by_pixels}: scores of training images say nothing of new ones"
         ));
     }
     let known = |item: &&TestItem| item.path.canonicalize().is_ok_and(|path| trained.contains(&path));
     let again: Vec<&TestItem> = items.iter().filter(known).collect();
     match again.first() {
         None => Ok(()),
-        Some(first) => Err(Failure::Failed(Error::Dataset {
-            path: dir.to_owned(),
-            reason: format!(
-                "{} of its images are training images of the model, such as {}: their scores say nothing of new \
-                 pictures; name others, or fit with --target-fpr, which needs none",
-                again.len(),
-                first.path.display()
-            ),
-        })),
+        Some(first) => {
+            Err(trained_on(dir, &format!("{} of its images are", again.len()), &plain_path(&first.path)))
+        }
     }
+}
+
+/// The error where `which` are training images, such as `first`.
+fn trained_on(dir: &Path, which: &str, first: &str) -> Failure {
+    Failure::Failed(Error::Dataset {
+        path: dir.to_owned(),
+        reason: format!(
+            "{which} training images of the model, such as {first}: their scores say nothing of new pictures; name others, \
+             or fit with --target-fpr, which needs none"
+        ),
+    })
 }
 
 /// A scored image.
@@ -190,11 +208,25 @@ struct Scored {
 }
 
 /// Scores the images; the second value is how many could not be used.
-fn score(detector: &Detector, items: &[TestItem], args: &Args, bars: &Bars) -> Outcome<(Vec<Scored>, usize)> {
+///
+/// A training image under another name is known by its pixels, where the model keeps them.
+fn score(
+    detector: &Detector,
+    items: &[TestItem],
+    kept: &KeptPictures,
+    args: &Args,
+    bars: &Bars,
+) -> Outcome<(Vec<Scored>, usize)> {
     let paths = items.iter().map(|item| item.path.clone()).collect();
-    let files = Files::new(paths, detector.info(), false, args.set.on_error);
+    let files = Files::new(paths, detector.info(), !kept.is_empty(), args.set.on_error);
     let mut scored = Vec::with_capacity(items.len());
+    let mut again = Vec::new();
     detector.score_source(&files, Want::Maps, bars, |index, score| {
+        if let Some(picture) = files.take_picture(index)
+            && let Some(name) = kept.find(&picture)?
+        {
+            again.push(format!("{}, which is {}", plain_path(&items[index].path), plain(name)));
+        }
         match files.take_error(index) {
             Some(error) => bars.suspend(|| print_error(&error)),
             None => scored.push(Scored {
@@ -206,13 +238,20 @@ fn score(detector: &Detector, items: &[TestItem], args: &Args, bars: &Bars) -> O
         Ok(())
     })?;
     files.notes().iter().for_each(|note| bars.notice(note));
+    if let Some(first) = again.first() {
+        return Err(trained_on(
+            &args.dir,
+            &format!("{} of its images are by their pixels", again.len()),
+            first,
+        ));
+    }
     let skipped = items.len() - scored.len();
     Ok((scored, skipped))
 }
 
 impl Document {
     fn text(&self) -> String {
-        let mut text = format!("{}\n", self.model);
+        let mut text = format!("{}\n", plain(&self.model));
         let mut line = |key: &str, value: String| {
             let _ = writeln!(text, "  {key:<12}{value}");
         };

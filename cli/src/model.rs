@@ -2,23 +2,23 @@
 
 use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
+use crate::common::edits::{Target, edited, learned_in, told};
 use crate::common::failure::{Failure, Outcome};
-use crate::common::output::{check_model_file, plain, print, print_json};
+use crate::common::output::{plain, plain_path, print, print_json};
 use crate::common::set::{FolderArgs, TakeArgs};
 use crate::common::sizes::{count, human_bytes};
-use crate::common::time::utc;
 use serde_json::json;
 use softpatch::Error;
 use softpatch::data::{FileSource, OpenOptions, TrainSet, decode_file};
-use softpatch::detector::{DENY_AT_MOST, Detector, Edit, Mended, Model, ModelInfo, Progress, SETTINGS};
+use softpatch::detector::{DENY_AT_MOST, Detector, Mended, Model, Progress, SETTINGS};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Look into a model, and mend it without a new fit.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Edits change the memory bank, never the thresholds, and write the model whole or not at all: into \
-         its own file, or into another with -o. Each is in the model's history, and undo takes the last one back, \
+    after_help = "Edits change the memory bank, never the thresholds, but for `softpatch calibrate`, which is one, too. They write \
+         the model whole or not at all: into its own file, or into another with -o. Each is in the model's history, and undo takes the last one back, \
          bit by bit: what is taken out of the bank stays in the file for that. A model that is in use elsewhere is \
          not changed there; `softpatch verify` says what edits changed since the approval."
 )]
@@ -169,7 +169,7 @@ fn act(path: &Path, action: Action, quiet: bool) -> Outcome {
             let (to, mut model) = to.load(path)?;
             let edit = model.remove_image(&name)?;
             let to = to.save(|to| model.save(to))?;
-            print(&format!("{}\n{}", to.display(), edited(&edit, &model.info)))
+            print(&format!("{}\n{}", plain_path(&to), edited(&edit, &model.info)))
         }
         Action::Undo(Undo { to }) => {
             let (to, mut model) = to.load(path)?;
@@ -185,7 +185,7 @@ fn act(path: &Path, action: Action, quiet: bool) -> Outcome {
                 );
             }
             let rows = model.info.rows;
-            print(&format!("{}\n  taken back  {}\n  bank        {rows} rows\n", to.display(), told(&edit)))
+            print(&format!("{}\n  taken back  {}\n  bank        {rows} rows\n", plain_path(&to), told(&edit)))
         }
         Action::Allow(Allow { picture }) => {
             mend(path, picture, |detector, name, image, region| detector.allow(name, image, region))
@@ -198,46 +198,22 @@ fn act(path: &Path, action: Action, quiet: bool) -> Outcome {
             let (to, mut model) = to.load(path)?;
             model.references = None;
             let to = to.save(|to| model.save(to))?;
-            print(&format!("{}\n  references  none\n", to.display()))
+            print(&format!("{}\n  references  none\n", plain_path(&to)))
         }
     }
-}
-
-/// Where an edited model goes, and the bytes that it was read from.
-struct Target<'a> {
-    model: &'a Path,
-    to: PathBuf,
-    read: Vec<u8>,
 }
 
 impl To {
     /// The file, which can be written, before the model is read.
     fn checked<'a>(&self, model: &'a Path) -> Outcome<Target<'a>> {
-        let to = self.output.clone().unwrap_or_else(|| model.to_owned());
-        check_model_file(&to)?;
-        let read = std::fs::read(model).map_err(|e| Error::io(model, "reading the model", e))?;
-        Ok(Target { model, to, read })
+        Target::new(model, self.output.as_deref())
     }
 
     /// The same, and the model.
     fn load<'a>(&self, path: &'a Path) -> Outcome<(Target<'a>, Model)> {
         let target = self.checked(path)?;
-        let model = Model::from_bytes(&target.read, path)?;
+        let model = target.model()?;
         Ok((target, model))
-    }
-}
-
-impl Target<'_> {
-    /// Writes the model and says where, unless another edit came between.
-    fn save(self, write: impl FnOnce(&Path) -> softpatch::Result<()>) -> Outcome<PathBuf> {
-        let Self { model, to, read } = self;
-        if to == model && std::fs::read(model).is_ok_and(|now| now != read) {
-            let reason =
-                "it was changed while this edit was made, which is not in it; make the edit again".to_owned();
-            return Err(Failure::Failed(Error::Model { path: to, reason }));
-        }
-        write(&to)?;
-        Ok(to)
     }
 }
 
@@ -265,7 +241,7 @@ fn mend(
         Some(true) => " anomalous".to_owned(),
         Some(false) => " normal".to_owned(),
     };
-    let mut text = format!("{}\n{}", to.display(), edited(&done.edit, detector.info()));
+    let mut text = format!("{}\n{}", plain_path(&to), edited(&done.edit, detector.info()));
     text.push_str(&format!(
         "  score       {:.4}{} -> {:.4}{}, threshold {}\n  peak        {},{}\n",
         done.before,
@@ -276,15 +252,7 @@ fn mend(
         done.peak[0],
         done.peak[1]
     ));
-    if !done.rows_of.is_empty() {
-        text.push_str(&format!(
-            "  learned in  {}, whose own scores may rise\n",
-            count(done.rows_of.len(), "training picture")
-        ));
-        for (name, rows) in &done.rows_of {
-            text.push_str(&format!("    {:>10}  {}\n", count(*rows as usize, "row"), plain(name)));
-        }
-    }
+    text.push_str(&learned_in(&done.rows_of));
     print(&text)
 }
 
@@ -306,24 +274,7 @@ fn keep(path: &Path, args: &KeepReferences, quiet: bool) -> Outcome {
             "{alarms} of {kept} pictures kept are anomalous by the model's threshold: are they of its parts?"
         ));
     }
-    print(&format!("{}\n  references  {}, {}\n", to.display(), count(kept, "picture"), human_bytes(bytes)))
-}
-
-/// An edit in a line.
-fn told(edit: &Edit) -> String {
-    let mut rows = Vec::new();
-    if edit.removed > 0 {
-        rows.push(format!("{} rows out", edit.removed));
-    }
-    if edit.added > 0 {
-        rows.push(format!("{} rows in", edit.added));
-    }
-    format!("{}  {:<12}  {}  {}", utc(edit.seconds), edit.what, rows.join(", "), plain(&edit.image))
-}
-
-/// What an edit left.
-fn edited(edit: &Edit, info: &ModelInfo) -> String {
-    format!("  edit        {}\n  bank        {} rows\n", told(edit), info.rows)
+    print(&format!("{}\n  references  {}, {}\n", plain_path(&to), count(kept, "picture"), human_bytes(bytes)))
 }
 
 fn history(path: &Path, json: bool) -> Outcome {
@@ -354,7 +305,7 @@ fn info(path: &Path, json: bool) -> Outcome {
         document["history"] = json!(info.history);
         return print_json(&document);
     }
-    let mut text = format!("{}\n", path.display());
+    let mut text = format!("{}\n", plain_path(path));
     let mut line = |key: &str, value: String| text.push_str(&format!("  {key:<16}{}\n", plain(&value)));
     let number = |value: Option<f32>| value.map_or("none".to_owned(), |v| format!("{v:.4}"));
     line("made by", info.made_by.clone());

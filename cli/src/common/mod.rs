@@ -3,6 +3,7 @@
 pub mod backbone;
 pub mod config;
 pub mod device;
+pub mod edits;
 pub mod failure;
 pub mod folders;
 pub mod images;
