@@ -1,6 +1,6 @@
 //! Why a subcommand ends early, what is said of it, and the exit status.
 
-use super::output::plain_lines;
+use super::text::plain_lines;
 use std::error::Error as _;
 use std::io::ErrorKind;
 use std::process::ExitCode;

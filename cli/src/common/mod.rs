@@ -15,5 +15,6 @@ pub mod set;
 pub mod settings;
 pub mod shell;
 pub mod sizes;
+pub mod text;
 pub mod time;
 pub mod training;

@@ -1,6 +1,6 @@
 //! Commands that are suggested.
 
-use super::output::steers;
+use super::text::steers;
 use std::path::Path;
 
 /// A path as one word of a shell's command; `None`: no text stands for it.
