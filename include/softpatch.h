@@ -100,6 +100,13 @@
 // Scores of images, where a model is calibrated by others; counted in images.
 #define SOFTPATCH_STAGE_SCORE 4
 
+// What other images vouch for, where a fit finds out which patches to drop, after the choice of the memory
+// bank; counted in its rows.
+#define SOFTPATCH_STAGE_FLOORS 5
+
+// Distances of the training patches from those of other images, of an audit; counted in grid positions.
+#define SOFTPATCH_STAGE_DISTANCES 6
+
 // One byte of grey.
 #define SOFTPATCH_GRAY8 0
 
@@ -726,10 +733,11 @@ softpatch_status softpatch_detector_calibrated(softpatch_detector detector, floa
 // `json` is what `softpatch explain --json` prints: `model` and `image` (files, or null), `size` ([width,
 // height]), `score`, `threshold` (or null), `anomalous`, `over` (the patches above the threshold, worst
 // first: `at` ([row, column] of the grid), `bbox` ([x, y, width, height] in pixels of the image), `score`),
-// `allow` (the command that allows them, or null), and `places`, worst first: `at`, `bbox`, `score`,
-// `patches` (those above the threshold that are connected with it), and `neighbours`, nearest first: `row`
-// (of the bank), `image` (its number), `name`, `at`, `distance` (squared), `weight`, `score` (weight times
-// distance), `path` and `bbox` (of the training image; null where it was not found).
+// `allow` (the command that allows them; null where there are none, or where no text stands for a name), and
+// `places`, worst first: `at`, `bbox`, `score`, `above_threshold` (or null), `patches` (those above the
+// threshold that are connected with it), and `neighbours`, nearest first: `row` (of the bank), `image` (its
+// number), `name`, `at`, `distance` (squared), `weight`, `score` (weight times distance), `path` and `bbox`
+// (of the training image; null where it was not found).
 softpatch_status softpatch_detector_explain(softpatch_detector detector,
                                             const char *path,
                                             const softpatch_image *image,
@@ -768,8 +776,9 @@ softpatch_status softpatch_audit(softpatch_context context,
 
 // Sets the thresholds of the model file `model` to those that a share of good images passes, by the images
 // of `folder`: a folder of good ones, or a labelled set, whose good ones count. None may be a training image
-// of the model (`SOFTPATCH_DATASET`). The model is written to `output`, whole or not at all; null: into its
-// own file. Detectors that have it loaded are as they were.
+// of the model (`SOFTPATCH_DATASET`): those are known by their paths, and by their pixels where the model
+// keeps them. The model is written to `output`, whole or not at all; null: into its own file. Detectors that
+// have it loaded are as they were. It is an edit in the history, which `softpatch_model_undo` takes back.
 //
 // Of `options`, `target_fpr` is the rate; 0, as null for `options`, is the rate that the model was fitted
 // for, else 0.05. `layout`, `take` and `all` say how the folder is read; nothing else counts.
@@ -796,17 +805,17 @@ softpatch_status softpatch_model_calibrate(softpatch_context context,
 softpatch_status softpatch_model_info_json(const char *model, softpatch_text *json);
 
 // The edits of the model file `model`, the first one first, as a JSON array of objects: `what`
-// ("remove-image", "allow" or "deny"), `image`, `seconds` (since 1970), `removed` and `added` (rows of the
-// memory bank), `made_by`, `fingerprint` (after it).
+// ("remove-image", "allow", "deny" or "calibrate"), `image` (of "calibrate": how many good ones), `seconds`
+// (since 1970), `removed` and `added` (rows of the memory bank), `made_by`, `fingerprint` (after it).
 softpatch_status softpatch_model_history_json(const char *model, softpatch_text *json);
 
 // Takes what was learned from the training image `name` out of the memory bank of the model file `model`.
 // The name is one of `images` of `softpatch_model_info_json`, or the end of its path where only one ends so.
 //
-// As every edit, this writes the model to `output`, whole or not at all; null: into its own file. Thresholds
-// stay, detectors that have it loaded are as they were, and `softpatch_model_undo` takes it back. `json` may
-// be null; else it is an object: `model` (the file written), `rows` (of the bank), and `edit`, as the
-// history has it. `SOFTPATCH_MODEL` where the edit cannot be made, and says why.
+// As every edit, this writes the model to `output`, whole or not at all; null: into its own file, but not
+// over an edit that was made meanwhile (`SOFTPATCH_MODEL`). Thresholds stay, detectors that have it loaded
+// are as they were, and `softpatch_model_undo` takes it back. `json` may be null; else it is an object:
+// `model` (the file written), `rows` (of the bank), and `edit`, as the history has it. `SOFTPATCH_MODEL` where the edit cannot be made, and says why.
 softpatch_status softpatch_model_remove_image(const char *model,
                                               const char *name,
                                               const char *output,

@@ -78,7 +78,7 @@ NAMED = {
 }
 # Those that are on or off.
 FLAGS = ("soft_weights", "exif")
-STAGES = ("features", "denoise", "coreset", "calibrate", "score")
+STAGES = ("features", "denoise", "coreset", "calibrate", "score", "floors", "distances")
 MAPS = {None: 0, "grid": 1, "frame": 2, "source": 3}
 ABI_VERSION = 2
 
@@ -716,8 +716,8 @@ class Context(_Owner):
     def calibrate(self, model, folder, target_fpr=None, output=None, progress=None, layout=None, take=(), all=False):
         """Sets the thresholds of a model file for a false-alarm rate, from good images that it was not fitted on: a folder of
         them, or a labelled set. None for `target_fpr`: the rate that the model was fitted for, else 0.05. It is written to
-        `output`, whole or not at all, or into the model's own file. The dictionary that `softpatch calibrate --json` prints:
-        threshold, pixel_threshold, calibration, at_threshold, ...; `notes`."""
+        `output`, whole or not at all, or into the model's own file, and `undo` takes it back. The dictionary that
+        `softpatch calibrate --json` prints: threshold, pixel_threshold, calibration, at_threshold, ...; `notes`."""
         settings = {} if target_fpr is None else {"target_fpr": target_fpr}
         options = _options(settings, layout, take, all)
         paths = os.fsencode(model), os.fsencode(folder)

@@ -46,7 +46,7 @@ class Softpatch(unittest.TestCase):
         )
 
     def test_fit_reports_and_describes(self):
-        self.assertEqual({c[0] for c in self.calls}, set(softpatch.STAGES) - {"score"})
+        self.assertEqual({c[0] for c in self.calls}, {"features", "denoise", "coreset", "calibrate"})
         self.assertEqual(self.detector.info["options"]["crop"], 64)
         self.assertEqual(len(self.detector.info["images"]), 6)
         self.assertGreaterEqual(len(softpatch.adapters()), 1)
@@ -222,7 +222,7 @@ class Softpatch(unittest.TestCase):
 
             calls = []
             found = self.context.audit(place / "train", progress=lambda *w: calls.append(w), all=True, **SMALL)
-            self.assertEqual({c[0] for c in calls}, {"features", "denoise"})
+            self.assertEqual({c[0] for c in calls}, {"features", "denoise", "distances"})
             first, second = found["images"][:2]
             self.assertTrue(first["name"].endswith("odd.ppm") and first["suspect"], found["images"])
             self.assertGreater(first["suspicion"], 10 * second["suspicion"])
@@ -268,10 +268,13 @@ class Softpatch(unittest.TestCase):
             self.assertFalse(self.context.load(edited).score(bad).anomalous)
             denied = self.context.deny(edited, bad, name="defect", at_most=0.9, region=(30, 30, 16, 16))
             self.assertEqual((denied["anomalous"], denied["rows_of"][0][0]), (True, "alarm"))
-            self.assertEqual([e["what"] for e in softpatch.history(edited)], ["remove-image", "allow", "deny"])
+            edits = [e["what"] for e in softpatch.history(edited)]
+            self.assertEqual(edits, ["calibrate", "remove-image", "allow", "deny"])
             undone = [softpatch.undo(edited)["edit"]["what"] for _ in range(3)]
             self.assertEqual(undone, ["deny", "allow", "remove-image"])
             self.assertEqual(edited.read_bytes(), model.read_bytes())
+            self.assertEqual(softpatch.undo(edited)["edit"]["image"], "19 good pictures")
+            self.assertIsNone(softpatch.model_info(edited)["references"])
             self.refused(softpatch.SoftpatchError, lambda: softpatch.undo(edited), "edited", "no edit to take back")
             self.refused(TypeError, lambda: self.context.allow(edited, bad), "name is None")
             self.refused(TypeError, lambda: self.context.allow(edited, bad, name="a", region=3), "region is 3")

@@ -24,8 +24,9 @@ struct Document {
 
 /// Sets the thresholds of the model file `model` to those that a share of good images passes, by the images
 /// of `folder`: a folder of good ones, or a labelled set, whose good ones count. None may be a training image
-/// of the model (`SOFTPATCH_DATASET`). The model is written to `output`, whole or not at all; null: into its
-/// own file. Detectors that have it loaded are as they were.
+/// of the model (`SOFTPATCH_DATASET`): those are known by their paths, and by their pixels where the model
+/// keeps them. The model is written to `output`, whole or not at all; null: into its own file. Detectors that
+/// have it loaded are as they were. It is an edit in the history, which `softpatch_model_undo` takes back.
 ///
 /// Of `options`, `target_fpr` is the rate; 0, as null for `options`, is the rate that the model was fitted
 /// for, else 0.05. `layout`, `take` and `all` say how the folder is read; nothing else counts.
@@ -65,7 +66,7 @@ pub unsafe extern "C" fn softpatch_model_calibrate(
         notes.extend(set.left_out.to_string().lines().map(|line| format!("left out: {line}")));
         let file = ModelFile::open(Path::new(model), output)?;
         let detector = detector_of(&context, &file, model)?;
-        notes.extend(set.check_apart(detector.info())?);
+        notes.extend(set.check_apart(&detector)?);
         let source = FileSource::new(set.paths(), detector.info().options.decode());
         let start = (SOFTPATCH_STAGE_SCORE, 0, source.len() as u64);
         let (scored, said) = watched(&Watcher { callback: progress, user_data }, start, |progress| {

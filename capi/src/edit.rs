@@ -79,8 +79,8 @@ pub unsafe extern "C" fn softpatch_model_info_json(
 }
 
 /// The edits of the model file `model`, the first one first, as a JSON array of objects: `what`
-/// ("remove-image", "allow" or "deny"), `image`, `seconds` (since 1970), `removed` and `added` (rows of the
-/// memory bank), `made_by`, `fingerprint` (after it).
+/// ("remove-image", "allow", "deny" or "calibrate"), `image` (of "calibrate": how many good ones), `seconds`
+/// (since 1970), `removed` and `added` (rows of the memory bank), `made_by`, `fingerprint` (after it).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_model_history_json(
     model: *const c_char,
@@ -120,10 +120,10 @@ unsafe fn edit(
 /// Takes what was learned from the training image `name` out of the memory bank of the model file `model`.
 /// The name is one of `images` of `softpatch_model_info_json`, or the end of its path where only one ends so.
 ///
-/// As every edit, this writes the model to `output`, whole or not at all; null: into its own file. Thresholds
-/// stay, detectors that have it loaded are as they were, and `softpatch_model_undo` takes it back. `json` may
-/// be null; else it is an object: `model` (the file written), `rows` (of the bank), and `edit`, as the
-/// history has it. `SOFTPATCH_MODEL` where the edit cannot be made, and says why.
+/// As every edit, this writes the model to `output`, whole or not at all; null: into its own file, but not
+/// over an edit that was made meanwhile (`SOFTPATCH_MODEL`). Thresholds stay, detectors that have it loaded
+/// are as they were, and `softpatch_model_undo` takes it back. `json` may be null; else it is an object:
+/// `model` (the file written), `rows` (of the bank), and `edit`, as the history has it. `SOFTPATCH_MODEL` where the edit cannot be made, and says why.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_model_remove_image(
     model: *const c_char,

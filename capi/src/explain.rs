@@ -54,10 +54,11 @@ pub unsafe extern "C" fn softpatch_detector_calibrated(
 /// `json` is what `softpatch explain --json` prints: `model` and `image` (files, or null), `size` ([width,
 /// height]), `score`, `threshold` (or null), `anomalous`, `over` (the patches above the threshold, worst
 /// first: `at` ([row, column] of the grid), `bbox` ([x, y, width, height] in pixels of the image), `score`),
-/// `allow` (the command that allows them, or null), and `places`, worst first: `at`, `bbox`, `score`,
-/// `patches` (those above the threshold that are connected with it), and `neighbours`, nearest first: `row`
-/// (of the bank), `image` (its number), `name`, `at`, `distance` (squared), `weight`, `score` (weight times
-/// distance), `path` and `bbox` (of the training image; null where it was not found).
+/// `allow` (the command that allows them; null where there are none, or where no text stands for a name), and
+/// `places`, worst first: `at`, `bbox`, `score`, `above_threshold` (or null), `patches` (those above the
+/// threshold that are connected with it), and `neighbours`, nearest first: `row` (of the bank), `image` (its
+/// number), `name`, `at`, `distance` (squared), `weight`, `score` (weight times distance), `path` and `bbox`
+/// (of the training image; null where it was not found).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_detector_explain(
     detector: softpatch_detector,

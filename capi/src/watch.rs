@@ -18,6 +18,11 @@ pub const SOFTPATCH_STAGE_CORESET: u32 = 2;
 pub const SOFTPATCH_STAGE_CALIBRATE: u32 = 3;
 /// Scores of images, where a model is calibrated by others; counted in images.
 pub const SOFTPATCH_STAGE_SCORE: u32 = 4;
+/// What other images vouch for, where a fit finds out which patches to drop, after the choice of the memory
+/// bank; counted in its rows.
+pub const SOFTPATCH_STAGE_FLOORS: u32 = 5;
+/// Distances of the training patches from those of other images, of an audit; counted in grid positions.
+pub const SOFTPATCH_STAGE_DISTANCES: u32 = 6;
 
 /// Hears how far long work is: `done` of `total` units of `stage` (one of `SOFTPATCH_STAGE_*`) are finished.
 /// Called on the thread that called, at least ten times a second, also where nothing has changed. Anything
@@ -38,6 +43,8 @@ pub(crate) fn number(stage: Stage) -> u32 {
         Stage::Denoise => SOFTPATCH_STAGE_DENOISE,
         Stage::Coreset => SOFTPATCH_STAGE_CORESET,
         Stage::Score => SOFTPATCH_STAGE_SCORE,
+        Stage::Floors => SOFTPATCH_STAGE_FLOORS,
+        Stage::Distances => SOFTPATCH_STAGE_DISTANCES,
         // What comes last in a fit.
         _ => SOFTPATCH_STAGE_CALIBRATE,
     }

@@ -2,10 +2,11 @@
 
 use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
+use crate::common::edits::model_file;
 use crate::common::failure::{Failure, Outcome, print_error};
 use crate::common::images::Files;
 use crate::common::interrupt::catch_interrupts;
-use crate::common::output::{check_model_file, print, print_json};
+use crate::common::output::{plain, print, print_json};
 use crate::common::progress::Bars;
 use crate::common::set::{SetArgs, end};
 use serde::Serialize;
@@ -22,7 +23,8 @@ use std::path::PathBuf;
     after_help = "DIR is a folder of good pictures, or labelled images as `softpatch eval` reads them, of which the \
          good ones set the thresholds and the defects say what is then found. None may be a training picture. A rate \
          of 0.01 takes 99 good pictures; with fewer, the threshold is an extrapolation of their scores, which is \
-         said. With --json, one object: model (the file written), threshold, pixel_threshold, calibration (target_fpr, \
+         said. It is an edit in the model's history, which `softpatch model MODEL undo` takes back. With --json, one \
+         object: model (the file written), threshold, pixel_threshold, calibration (target_fpr, \
          source, rule, good, left_out, interval: what the true rate lies in, with a confidence of 95 %), at_threshold \
          as of `softpatch eval`, best_f1 and its threshold (null without defects). Exit status 3: calibrated, but \
          for images that could not be used."
@@ -63,14 +65,13 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         Error::InvalidOption(reason) => Failure::Usage(reason),
         other => other.into(),
     })?;
-    let output = args.output.as_ref().unwrap_or(&args.model);
     let bars = Bars::new(quiet);
     let set = CalibrationSet::open(&args.dir, &args.set.options())?;
     set.notes.iter().for_each(|note| bars.notice(note));
     args.set.folder.say(&args.dir, &set.left_out, &bars)?;
-    check_model_file(output)?;
+    let target = model_file(&args.model, args.output.as_deref())?;
     let detector = open_model(&args.model, &args.weights, &args.device)?;
-    set.check_apart(detector.info())?.iter().for_each(|note| bars.notice(note));
+    set.check_apart(&detector)?.iter().for_each(|note| bars.notice(note));
     catch_interrupts(quiet);
 
     let files = Files::new(set.paths(), detector.info(), false, args.set.on_error);
@@ -84,7 +85,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     files.notes().iter().for_each(|note| bars.notice(note));
     bars.finish();
     let (model, found) = set.calibrate(detector.model(), &scored, args.target_fpr)?;
-    model.save(output)?;
+    let output = target.save(&model)?;
     let document = Document { model: output.display().to_string(), found };
     if args.json { print_json(&document) } else { print(&document.text()) }?;
     document.found.notes.iter().for_each(|note| bars.notice(note));
@@ -93,7 +94,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
 
 impl Document {
     fn text(&self) -> String {
-        let mut text = format!("{}\n", self.model);
+        let mut text = format!("{}\n", plain(&self.model));
         let mut line = |key: &str, value: String| {
             let _ = writeln!(text, "  {key:<12}{value}");
         };

@@ -3,9 +3,9 @@
 use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
 use crate::common::failure::Outcome;
-use crate::common::output::{check_output_file, plain, print, print_json};
+use crate::common::output::{check_output_file, plain, plain_path, print, print_json};
 use softpatch::data::{OwnedImage, decode_file, list_images};
-use softpatch::detector::{Explanation, Neighbour, TrainingPictures};
+use softpatch::detector::{ExplainedPlace, Explanation, Neighbour, TrainingPictures};
 use softpatch::report::{ExplainCell, ExplainRow, ExplainSheet, patch_view, write_png};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -47,8 +47,9 @@ are the smallest set that would have to be allowed.
 
 --json prints one object: model, image, size ([width, height]), score, threshold (or null), anomalous, over (the patches
 above the threshold, worst first: at ([row, column] of the grid), bbox ([x, y, width, height] in pixels of the image),
-score), allow (the command that allows them, or null), and places, worst first: at, bbox, score, patches (those above
-the threshold that are connected with it), and neighbours, nearest first: row (of the bank), image (its number), name,
+score), allow (the command that allows them; null where there are none, or where no text stands for a name), and places, worst
+first: at, bbox, score, above_threshold (or null), patches (those above the threshold that are connected with it), and
+neighbours, nearest first: row (of the bank), image (its number), name,
 at, distance (squared), weight, score (weight times distance), path and bbox (of the training image; null where it was not found
 below --images).";
 
@@ -64,7 +65,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         detector.explain(&picture.as_image()?, usize::from(args.places), usize::from(args.neighbours))?;
     let found = TrainingPictures::find(&detector, &explained, known.as_ref().map_or(&[], |k| &k.images))?;
     if let Some(folder) = args.images.as_ref().filter(|_| found.is_empty() && !quiet) {
-        eprintln!("note: none of the training images that matter is in {}", folder.display());
+        eprintln!("note: none of the training images that matter is in {}", plain_path(folder));
     }
     if let Some(file) = &args.output {
         write_png(file, &sheet(args, &explained, &found, (&picture, grid))?.draw(&picture)?)?;
@@ -109,6 +110,11 @@ fn place_of(neighbour: &Neighbour, found: &TrainingPictures<'_>, [rows, columns]
     }
 }
 
+/// Whether a place would pass alone.
+fn below(place: &ExplainedPlace) -> bool {
+    place.above_threshold == Some(false)
+}
+
 fn middle([x, y, w, h]: [u32; 4]) -> String {
     format!("at {}, {}", x + w / 2, y + h / 2)
 }
@@ -119,9 +125,10 @@ fn text(
     (found, grid): (&TrainingPictures<'_>, [u32; 2]),
     allow: Option<&str>,
 ) -> String {
-    let mut text = format!("{}\n  score {}\n", plain(&args.image.display().to_string()), verdict(explained));
+    let mut text = format!("{}\n  score {}\n", plain_path(&args.image), verdict(explained));
     for (i, place) in explained.places.iter().enumerate() {
         let with = match place.patches {
+            _ if below(place) => ", below the threshold".to_owned(),
             0 => String::new(),
             n => format!(", in an area of {n} above the threshold"),
         };
@@ -139,11 +146,15 @@ fn text(
         }
     }
     let _ = writeln!(text, "  {}", to_pass(explained));
-    if let Some(allow) = allow {
+    if !explained.over.is_empty() {
         let at: Vec<String> =
             explained.over.iter().take(12).map(|over| middle(over.bbox)[3..].to_owned()).collect();
         let more = explained.over.len() - at.len();
         let more = if more > 0 { format!("; and {more} more (--json)") } else { String::new() };
+        let allow = allow.map_or_else(
+            || "`softpatch model MODEL allow IMAGE`, with names that no text stands for".to_owned(),
+            str::to_owned,
+        );
         let _ = writeln!(text, "     at {}{more}\n     if it is a good part: {allow}", at.join("; "));
     }
     text
@@ -167,18 +178,27 @@ fn sheet(
         "each of another image. A score is the squared".to_owned(),
         "distance times the weight; the nearest counts.".to_owned(),
     ]);
+    if explained.places.iter().any(below) {
+        lines.push("Thin grey frames: below the threshold.".to_owned());
+    }
     let mut rows = Vec::new();
     for (i, place) in explained.places.iter().enumerate() {
         let mut cells = vec![ExplainCell {
-            picture: Some(patch_view(picture, place.bbox)?),
+            picture: Some(patch_view(picture, place.bbox, below(place))?),
             lines: vec![
                 format!("{}. score {:.4}", i + 1, place.score),
                 middle(place.bbox),
-                if place.patches > 0 { format!("area of {} patches", place.patches) } else { String::new() },
+                match place.patches {
+                    _ if below(place) => "below the threshold".to_owned(),
+                    0 => String::new(),
+                    1 => "area of 1 patch".to_owned(),
+                    n => format!("area of {n} patches"),
+                },
             ],
         }];
         for n in &place.neighbours {
-            let shown = found.of(n).map(|(_, picture, bbox)| patch_view(picture, bbox)).transpose()?;
+            let shown =
+                found.of(n).map(|(_, picture, bbox)| patch_view(picture, bbox, below(place))).transpose()?;
             cells.push(ExplainCell {
                 picture: shown,
                 lines: vec![
@@ -188,7 +208,7 @@ fn sheet(
                 ],
             });
         }
-        rows.push(ExplainRow { bbox: place.bbox, cells });
+        rows.push(ExplainRow { bbox: place.bbox, below: below(place), cells });
     }
     Ok(ExplainSheet { title: args.image.display().to_string(), lines, rows })
 }

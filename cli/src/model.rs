@@ -2,14 +2,14 @@
 
 use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
+use crate::common::edits::{edited, learned_in, model_file, told};
 use crate::common::failure::{Failure, Outcome};
-use crate::common::output::{check_model_file, plain, print, print_json};
+use crate::common::output::{plain, plain_path, print, print_json};
 use crate::common::set::{FolderArgs, TakeArgs};
 use crate::common::sizes::{count, human_bytes};
-use crate::common::time::utc;
 use softpatch::Error;
 use softpatch::data::{FileSource, OpenOptions, TrainSet, decode_file};
-use softpatch::detector::{DENY_AT_MOST, Detector, Edit, Mended, Model, ModelInfo, Progress, SETTINGS};
+use softpatch::detector::{DENY_AT_MOST, Detector, Mended, Model, Progress, SETTINGS};
 use softpatch::model::ModelFile;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,10 +17,11 @@ use std::path::{Path, PathBuf};
 /// Look into a model, and mend it without a new fit.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Edits change the memory bank, never the thresholds, and write the model whole or not at all: into \
-         its own file, or into another with -o. Each is in the model's history, and undo takes the last one back, \
-         bit by bit: what is taken out of the bank stays in the file for that. A model that is in use elsewhere is \
-         not changed there; `softpatch verify` says what edits changed since the approval."
+    after_help = "Edits change the memory bank, never the thresholds, but for `softpatch calibrate`, which is one, too. \
+         They write the model whole or not at all: into its own file, or into another with -o. Each is in the \
+         model's history, and undo takes the last one back, bit by bit: what is taken out of the bank stays in the \
+         file for that. A model that is in use elsewhere is not changed there; `softpatch verify` says what edits \
+         changed since the approval."
 )]
 pub struct Args {
     /// Model file made by `softpatch fit`.
@@ -169,7 +170,7 @@ fn act(path: &Path, action: Action, quiet: bool) -> Outcome {
             let (to, mut model) = to.load(path)?;
             let edit = model.remove_image(&name)?;
             let to = to.save(&model)?;
-            print(&format!("{}\n{}", to.display(), edited(&edit, &model.info)))
+            print(&format!("{}\n{}", plain_path(&to), edited(&edit, &model.info)))
         }
         Action::Undo(Undo { to }) => {
             let (to, mut model) = to.load(path)?;
@@ -182,7 +183,7 @@ fn act(path: &Path, action: Action, quiet: bool) -> Outcome {
                 );
             }
             let rows = model.info.rows;
-            print(&format!("{}\n  taken back  {}\n  bank        {rows} rows\n", to.display(), told(&edit)))
+            print(&format!("{}\n  taken back  {}\n  bank        {rows} rows\n", plain_path(&to), told(&edit)))
         }
         Action::Allow(Allow { picture }) => {
             mend(path, picture, |detector, name, image, region| detector.allow(name, image, region))
@@ -195,7 +196,7 @@ fn act(path: &Path, action: Action, quiet: bool) -> Outcome {
             let (to, mut model) = to.load(path)?;
             model.references = None;
             let to = to.save(&model)?;
-            print(&format!("{}\n  references  none\n", to.display()))
+            print(&format!("{}\n  references  none\n", plain_path(&to)))
         }
     }
 }
@@ -203,9 +204,7 @@ fn act(path: &Path, action: Action, quiet: bool) -> Outcome {
 impl To {
     /// The file, which can be written, before the model is read.
     fn checked(&self, model: &Path) -> Outcome<ModelFile> {
-        // Said of the command line here, and of the model below.
-        check_model_file(self.output.as_deref().unwrap_or(model))?;
-        Ok(ModelFile::open(model, self.output.as_deref())?)
+        model_file(model, self.output.as_deref())
     }
 
     /// The same, and the model.
@@ -240,7 +239,7 @@ fn mend(
         Some(true) => " anomalous".to_owned(),
         Some(false) => " normal".to_owned(),
     };
-    let mut text = format!("{}\n{}", to.display(), edited(&done.edit, detector.info()));
+    let mut text = format!("{}\n{}", plain_path(&to), edited(&done.edit, detector.info()));
     text.push_str(&format!(
         "  score       {:.4}{} -> {:.4}{}, threshold {}\n  peak        {},{}\n",
         done.before,
@@ -251,15 +250,7 @@ fn mend(
         done.peak[0],
         done.peak[1]
     ));
-    if !done.rows_of.is_empty() {
-        text.push_str(&format!(
-            "  learned in  {}, whose own scores may rise\n",
-            count(done.rows_of.len(), "training picture")
-        ));
-        for (name, rows) in &done.rows_of {
-            text.push_str(&format!("    {:>10}  {}\n", count(*rows as usize, "row"), plain(name)));
-        }
-    }
+    text.push_str(&learned_in(&done.rows_of));
     print(&text)
 }
 
@@ -281,24 +272,7 @@ fn keep(path: &Path, args: &KeepReferences, quiet: bool) -> Outcome {
             "{alarms} of {kept} pictures kept are anomalous by the model's threshold: are they of its parts?"
         ));
     }
-    print(&format!("{}\n  references  {}, {}\n", to.display(), count(kept, "picture"), human_bytes(bytes)))
-}
-
-/// An edit in a line.
-fn told(edit: &Edit) -> String {
-    let mut rows = Vec::new();
-    if edit.removed > 0 {
-        rows.push(format!("{} rows out", edit.removed));
-    }
-    if edit.added > 0 {
-        rows.push(format!("{} rows in", edit.added));
-    }
-    format!("{}  {:<12}  {}  {}", utc(edit.seconds), edit.what, rows.join(", "), plain(&edit.image))
-}
-
-/// What an edit left.
-fn edited(edit: &Edit, info: &ModelInfo) -> String {
-    format!("  edit        {}\n  bank        {} rows\n", told(edit), info.rows)
+    print(&format!("{}\n  references  {}, {}\n", plain_path(&to), count(kept, "picture"), human_bytes(bytes)))
 }
 
 fn history(path: &Path, json: bool) -> Outcome {
@@ -322,7 +296,7 @@ fn info(path: &Path, json: bool) -> Outcome {
     if json {
         return print_json(&model.document()?);
     }
-    let mut text = format!("{}\n", path.display());
+    let mut text = format!("{}\n", plain_path(path));
     let mut line = |key: &str, value: String| text.push_str(&format!("  {key:<16}{}\n", plain(&value)));
     let number = |value: Option<f32>| value.map_or("none".to_owned(), |v| format!("{v:.4}"));
     line("made by", info.made_by.clone());

@@ -53,7 +53,7 @@ public enum Geometry : uint { Whole = 0, Paper = 1 }
 
 public enum FitAspect : uint { Stretch = 0, Pad = 1, Crop = 2 }
 
-public enum Stage : uint { Features = 0, Denoise = 1, Coreset = 2, Calibrate = 3, Score = 4 }
+public enum Stage : uint { Features = 0, Denoise = 1, Coreset = 2, Calibrate = 3, Score = 4, Floors = 5, Distances = 6 }
 
 /// Size of the frame: both 0: as many pixels as 256 x 256; height 0: width is the shorter side.
 [StructLayout(LayoutKind.Sequential)]

@@ -3,6 +3,7 @@
 use super::{Detector, ExplainedPlace, Explanation, Neighbour, PatchOver};
 use crate::Result;
 use crate::data::{OwnedImage, decode_file};
+use crate::text::quoted;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -79,6 +80,7 @@ struct PlaceRow<'a> {
     at: [u32; 2],
     bbox: [u32; 4],
     score: f32,
+    above_threshold: Option<bool>,
     patches: u32,
     neighbours: Vec<NeighbourRow<'a>>,
 }
@@ -92,9 +94,11 @@ struct NeighbourRow<'a> {
 }
 
 impl Explanation {
-    /// The command by which a picture in a file passes, where it does not.
+    /// The command by which a picture in a file passes, as a shell takes it. `None` where it passes already,
+    /// and where no text stands for a name.
     pub fn allow(&self, model: &Path, image: &Path) -> Option<String> {
-        (!self.over.is_empty()).then(|| format!("softpatch model {} allow {}", quoted(model), quoted(image)))
+        let names = quoted(model).zip(quoted(image)).filter(|_| !self.over.is_empty());
+        names.map(|(model, image)| format!("softpatch model {model} allow {image}"))
     }
 
     /// What `softpatch explain --json` prints. Where the model or the picture is in no file, its name is
@@ -132,19 +136,9 @@ fn row<'a>(place: &'a ExplainedPlace, pictures: &TrainingPictures<'_>) -> PlaceR
         at: place.at,
         bbox: place.bbox,
         score: place.score,
+        above_threshold: place.above_threshold,
         patches: place.patches,
         neighbours: place.neighbours.iter().map(neighbour).collect(),
-    }
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let simple = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@%".contains(c);
-    if !text.is_empty() && text.chars().all(simple) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
     }
 }
 
@@ -159,11 +153,5 @@ mod tests {
         assert_eq!(of("/old/place/b/1.png").as_deref(), Some("d/b/1.png"));
         assert_eq!(of("2.png").as_deref(), Some("d/2.png"));
         assert_eq!((of("c/1.png"), of("3.png"), of("image 3")), (None, None, None));
-    }
-
-    #[test]
-    fn paths_are_quoted_where_a_shell_would_split_them() {
-        assert_eq!(quoted(Path::new("a/b-1.png")), "a/b-1.png");
-        assert_eq!(quoted(Path::new("it's here.png")), "'it'\\''s here.png'");
     }
 }

@@ -259,6 +259,7 @@ pub(crate) fn build(
             calibration: None,
             made_by: MADE_BY.to_owned(),
             history: Vec::new(),
+            replaced: Vec::new(),
         },
         bank: MemoryBank {
             rows: bank,

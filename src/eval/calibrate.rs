@@ -1,12 +1,15 @@
 //! Thresholds of a model for a wanted false-alarm rate, from pictures of a folder that it was not fitted on.
 
 use super::{BestF1, Verdicts, best_f1};
-use crate::data::{ImageSource, LeftOut, OpenOptions, TestItem, TestSet, TrainSet};
-use crate::detector::{Calibration, Detector, Model, ModelInfo, Progress, Rule, Score, Want};
+use crate::data::{ImageSource, LeftOut, OpenOptions, OwnedImage, Roi, TestItem, TestSet, TrainSet};
+use crate::detector::{Calibration, Detector, KeptPictures, Model, Progress, Rule, Score, Want};
+use crate::text::{plain, plain_path};
 use crate::{Error, Result};
 use serde::Serialize;
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The rate where neither the caller nor the model's settings name one.
 const RATE: f64 = 0.05;
@@ -91,39 +94,51 @@ impl CalibrationSet {
 
     /// Makes sure that none is a training picture of the model: of those, scores say nothing of new ones.
     /// They are known by their paths; where those lead nowhere from here, that is what comes back.
+    /// [`CalibrationSet::score`] knows some by their pixels.
     ///
     /// # Errors
-    /// [`Error::Dataset`] where some are.
-    pub fn check_apart(&self, info: &ModelInfo) -> Result<Option<String>> {
-        let all = info.images.len();
+    /// [`Error::Dataset`] where some are; [`Error::Model`] where the pictures that it keeps are damaged.
+    pub fn check_apart(&self, detector: &Detector) -> Result<Option<String>> {
+        let images = &detector.info().images;
         let trained: HashSet<PathBuf> =
-            info.images.iter().filter_map(|name| Path::new(name).canonicalize().ok()).collect();
+            images.iter().filter_map(|name| Path::new(name).canonicalize().ok()).collect();
         let known = |item: &&TestItem| item.path.canonicalize().is_ok_and(|path| trained.contains(&path));
         let again: Vec<&TestItem> = self.items.iter().filter(known).collect();
         if let Some(first) = again.first() {
-            return Err(Error::Dataset {
-                path: self.dir.clone(),
-                reason: format!(
-                    "{} of its images are training images of the model, such as {}: their scores say nothing of new \
-                     pictures; name others, or fit with --target-fpr, which needs none",
-                    again.len(),
-                    first.path.display()
-                ),
-            });
+            let which = format!("{} of its images are", again.len());
+            return Err(self.trained_on(&which, &plain_path(&first.path)));
         }
-        Ok(trained.is_empty().then(|| {
-            format!(
-                "none of the model's {all} training images is to be found from here, so that nothing tells whether \
-                 these are among them: scores of training images say nothing of new ones"
-            )
-        }))
+        if !trained.is_empty() {
+            return Ok(None);
+        }
+        let by_pixels = match detector.kept_pictures()?.len() {
+            0 => String::new(),
+            n => format!(", but for {n} of them, which the model keeps"),
+        };
+        Ok(Some(format!(
+            "none of the model's {} training images is to be found from here, so that nothing tells whether these \
+             are among them{by_pixels}: scores of training images say nothing of new ones",
+            images.len()
+        )))
+    }
+
+    /// The error where `which` are training images, such as `first`.
+    fn trained_on(&self, which: &str, first: &str) -> Error {
+        Error::Dataset {
+            path: self.dir.clone(),
+            reason: format!(
+                "{which} training images of the model, such as {first}: their scores say nothing of new pictures; \
+                 name others, or fit with --target-fpr, which needs none"
+            ),
+        }
     }
 
     /// Scores the pictures of `source`, which has those of `items` in their order. `keep` is asked for each
-    /// whether its score counts.
+    /// whether its score counts. A training picture under another name is known by its pixels, where the
+    /// model keeps them.
     ///
     /// # Errors
-    /// As [`Detector::score_source`].
+    /// As [`Detector::score_source`]; [`Error::Dataset`] where some are training pictures.
     pub fn score(
         &self,
         detector: &Detector,
@@ -131,19 +146,30 @@ impl CalibrationSet {
         progress: &dyn Progress,
         mut keep: impl FnMut(usize) -> bool,
     ) -> Result<Vec<Scored>> {
-        let mut scored = Vec::with_capacity(self.items.len());
-        detector.score_source(source, Want::Maps, progress, |index, Score { score, map, .. }| {
-            if keep(index) {
-                let peak = map.iter().copied().fold(0.0, f32::max);
-                scored.push(Scored { score, peak, is_defect: self.items[index].is_defect() });
+        let source = Recognising { source, kept: detector.kept_pictures()?, known: Mutex::default() };
+        let (mut scored, mut again) = (Vec::with_capacity(self.items.len()), Vec::new());
+        detector.score_source(&source, Want::Maps, progress, |index, Score { score, map, .. }| {
+            if !keep(index) {
+                return Ok(());
             }
+            if let Some(name) = source.known().remove(&index) {
+                again.push(format!("{}, which is {}", plain_path(&self.items[index].path), plain(&name)));
+            }
+            let peak = map.iter().copied().fold(0.0, f32::max);
+            scored.push(Scored { score, peak, is_defect: self.items[index].is_defect() });
             Ok(())
         })?;
-        Ok(scored)
+        match again.first() {
+            None => Ok(scored),
+            Some(first) => {
+                let which = format!("{} of its images are by their pixels", again.len());
+                Err(self.trained_on(&which, first))
+            }
+        }
     }
 
-    /// The model with thresholds that a share of `rate` of the good pictures passes; `None`: of the rate that
-    /// it was fitted for, else 0.05.
+    /// The model with thresholds that a share of `rate` of the good pictures passes, which is an edit of it;
+    /// `None`: of the rate that it was fitted for, else 0.05.
     ///
     /// # Errors
     /// [`Error::InvalidOption`] where `rate` is not 0.0001 to 0.5, [`Error::Dataset`] where the good pictures
@@ -206,6 +232,50 @@ impl CalibrationSet {
             notes,
         };
         Ok((model, found))
+    }
+}
+
+/// Pictures on their way to their scores, of which those are noted that a model keeps.
+struct Recognising<'a> {
+    source: &'a dyn ImageSource,
+    kept: KeptPictures,
+    /// Their names in the model.
+    known: Mutex<HashMap<usize, String>>,
+}
+
+impl Recognising<'_> {
+    fn known(&self) -> MutexGuard<'_, HashMap<usize, String>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ImageSource for Recognising<'_> {
+    fn len(&self) -> usize {
+        self.source.len()
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.source.name(index)
+    }
+
+    fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>> {
+        let picture = self.source.load(index)?;
+        if let Some(name) = self.kept.find(&picture)? {
+            self.known().insert(index, name.to_owned());
+        }
+        Ok(picture)
+    }
+
+    fn size(&self, index: usize) -> Result<[u32; 2]> {
+        self.source.size(index)
+    }
+
+    fn roi(&self) -> Option<&Roi> {
+        self.source.roi()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.source.notes()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Edit, Model};
 use crate::data::why_left_out;
+use crate::text::plain_path;
 use crate::{Error, Result};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -64,7 +65,7 @@ pub fn check_model_file(path: &Path) -> Result<()> {
 }
 
 fn refuse(path: &Path, what: &str) -> Result<()> {
-    Err(Error::InvalidOption(format!("{} is {what}; name a new file for the output", path.display())))
+    Err(Error::InvalidOption(format!("{} is {what}; name a new file for the output", plain_path(path))))
 }
 
 fn check(path: &Path) -> Result<()> {
@@ -83,7 +84,8 @@ fn check(path: &Path) -> Result<()> {
         _ => {}
     }
     if !folder.is_dir() {
-        let e = std::io::Error::new(ErrorKind::NotFound, format!("there is no folder {}", folder.display()));
+        let e =
+            std::io::Error::new(ErrorKind::NotFound, format!("there is no folder {}", plain_path(folder)));
         return Err(fail(e));
     }
     // Removed again as it is dropped.

@@ -121,9 +121,10 @@ static int same(const char *a, const char *b) {
     return equal;
 }
 
-static int32_t count_calls(void *user, uint32_t stage, uint64_t done, uint64_t total) {
-    CHECK(stage <= SOFTPATCH_STAGE_SCORE && done <= total);
-    ++*(int *)user;
+/* Which stages were heard of, a bit for each. */
+static int32_t note_stages(void *user, uint32_t stage, uint64_t done, uint64_t total) {
+    CHECK(stage <= SOFTPATCH_STAGE_DISTANCES && done <= total);
+    *(unsigned *)user |= 1u << stage;
     return 0;
 }
 
@@ -145,13 +146,15 @@ static void audit(softpatch_context context) {
     softpatch_fit_options options = settings();
     softpatch_text text = 1;
     const char *json;
-    int calls = 0;
+    unsigned stages = 0;
     options.all = 1;
     CHECK(softpatch_audit(context, at("train"), &options, at_once, NULL, &text) == SOFTPATCH_CANCELLED);
     CHECK(!text);
-    DONE(softpatch_audit(context, at("train"), &options, count_calls, &calls, &text));
+    DONE(softpatch_audit(context, at("train"), &options, note_stages, &stages, &text));
     json = said(text);
-    CHECK(calls > 0 && number(json, "count") == 1);
+    CHECK(stages == (1u << SOFTPATCH_STAGE_FEATURES | 1u << SOFTPATCH_STAGE_DENOISE |
+                     1u << SOFTPATCH_STAGE_DISTANCES));
+    CHECK(number(json, "count") == 1);
     json = after(json, "images");
     CHECK(number(json, "index") == BLEMISHED && is(json, "suspect", "true"));
     json = after(json, "peak") + 1;
@@ -169,7 +172,7 @@ static void calibrate(softpatch_context context, const char *model) {
     const char *json;
     double threshold;
     float share = 2;
-    int calls = 0;
+    unsigned stages = 0;
     DONE(softpatch_detector_load(context, model, &detector));
     DONE(softpatch_detector_calibrated(detector, 1, &share));
     CHECK(share >= 0 && share <= 1);
@@ -178,11 +181,12 @@ static void calibrate(softpatch_context context, const char *model) {
     CHECK(softpatch_model_calibrate(context, model, at("train"), &options, NULL, NULL, NULL, &text) ==
           SOFTPATCH_DATASET);
     CHECK(strstr(softpatch_last_error_message(), "training images") && !text);
-    DONE(softpatch_model_calibrate(context, model, at("good"), &options, at("set.st"), count_calls, &calls,
+    DONE(softpatch_model_calibrate(context, model, at("good"), &options, at("set.st"), note_stages, &stages,
                                    &text));
     json = said(text);
     threshold = number(json, "threshold");
-    CHECK(calls > 0 && is(json, "rule", "\"order-statistic\"") && number(json, "target_fpr") == 0.1);
+    CHECK(stages == 1u << SOFTPATCH_STAGE_SCORE);
+    CHECK(is(json, "rule", "\"order-statistic\"") && number(json, "target_fpr") == 0.1);
     json = after(json, "at_threshold");
     CHECK(number(json, "good") == GOOD && number(json, "false_alarms") == 1 && number(json, "defects") == 0);
     DONE(softpatch_detector_load(context, at("set.st"), &detector));
@@ -220,7 +224,7 @@ static void explain(softpatch_context context, const char *model) {
     DONE(softpatch_detector_explain(detector, at("stained.pgm"), NULL, 1, 2, at("train"), &text));
     json = said(text);
     CHECK(number(json, "score") == score && strstr(json, "\"allow\":\"softpatch model "));
-    CHECK(strstr(after(json, "neighbours"), "\"path\":\""));
+    CHECK(is(json, "above_threshold", "true") && strstr(after(json, "neighbours"), "\"path\":\""));
     DONE(softpatch_detector_free(detector));
 }
 
@@ -248,6 +252,11 @@ static void verify(softpatch_context context, const char *model) {
     json = verified(context, model);
     CHECK(is(json, "ok", "true") && number(json, "count") == 8 && number(json, "verdict_flips") == 0);
     CHECK(number(json, "largest_difference") <= number(json, "bound"));
+    /* What is kept is known under other names, too. */
+    options.target_fpr = 0.1;
+    CHECK(softpatch_model_calibrate(context, model, at("copies"), &options, NULL, NULL, NULL, &text) ==
+          SOFTPATCH_DATASET);
+    CHECK(strstr(softpatch_last_error_message(), "8 of its images are by their pixels") && !text);
     options.all = 0;
     options.target_fpr = 0.4;
     DONE(softpatch_model_calibrate(context, model, at("good"), &options, at("other.st"), NULL, NULL, NULL));
@@ -256,7 +265,7 @@ static void verify(softpatch_context context, const char *model) {
 }
 
 /* Edits do what they say, and taken back leave the file as it was. */
-static void edit(softpatch_context context, const char *model) {
+static void edit(softpatch_context context, const char *fitted, const char *model) {
     const uint32_t stain[4] = {AT_X, AT_Y, STAIN, STAIN};
     softpatch_detector detector;
     softpatch_image image = frame();
@@ -267,9 +276,7 @@ static void edit(softpatch_context context, const char *model) {
     DONE(softpatch_model_info_json(model, &text));
     json = said(text);
     rows = number(json, "rows");
-    CHECK(is(json, "history", "[]") && is(json, "references", "{"));
-    CHECK(softpatch_model_undo(model, NULL, &text) == SOFTPATCH_MODEL && !text);
-    CHECK(strstr(softpatch_last_error_message(), "no edit to take back"));
+    CHECK(is(after(json, "history"), "what", "\"calibrate\"") && is(json, "references", "{"));
 
     DONE(softpatch_model_remove_image(model, "03.pgm", at("edited.st"), &text));
     json = said(text);
@@ -295,7 +302,8 @@ static void edit(softpatch_context context, const char *model) {
     CHECK(strstr(after(json, "rows_of"), "alarm 7"));
     DONE(softpatch_model_history_json(at("edited.st"), &text));
     json = said(text);
-    CHECK(is(json, "what", "\"remove-image\"") && strstr(json, "\"allow\"") && strstr(json, "\"deny\""));
+    CHECK(is(json, "what", "\"calibrate\"") && strstr(json, "\"remove-image\""));
+    CHECK(strstr(json, "\"allow\"") && strstr(json, "\"deny\""));
 
     DONE(softpatch_model_undo(at("edited.st"), NULL, &text));
     CHECK(is(said(text), "what", "\"deny\""));
@@ -303,6 +311,23 @@ static void edit(softpatch_context context, const char *model) {
     CHECK(!same(at("edited.st"), model));
     DONE(softpatch_model_undo(at("edited.st"), NULL, NULL));
     CHECK(same(at("edited.st"), model));
+    /* The calibration goes as well, and with it what was approved after it. */
+    DONE(softpatch_model_undo(at("edited.st"), NULL, &text));
+    CHECK(is(said(text), "what", "\"calibrate\"") && same(at("edited.st"), fitted));
+    CHECK(softpatch_model_undo(at("edited.st"), NULL, &text) == SOFTPATCH_MODEL && !text);
+    CHECK(strstr(softpatch_last_error_message(), "no edit to take back"));
+}
+
+/* A fit that finds out by itself which patches to drop says how far that is. */
+static void floors(softpatch_context context) {
+    softpatch_fit_options options = settings();
+    softpatch_detector detector;
+    unsigned stages = 0;
+    options.all = 1;
+    options.discriminator = SOFTPATCH_DISCRIMINATOR_AUTO;
+    DONE(softpatch_fit_folder(context, at("train"), &options, note_stages, &stages, &detector));
+    CHECK(stages & 1u << SOFTPATCH_STAGE_FLOORS && stages & 1u << SOFTPATCH_STAGE_CORESET);
+    DONE(softpatch_detector_free(detector));
 }
 
 int main(int count, char **arguments) {
@@ -315,9 +340,11 @@ int main(int count, char **arguments) {
     snprintf(root, sizeof root, "%s", arguments[1]);
     strcpy(model, at("model.st"));
     strcpy(set, at("set.st"));
-    CHECK(!mkdir(at("train"), 0777) && !mkdir(at("good"), 0777));
+    CHECK(!mkdir(at("train"), 0777) && !mkdir(at("good"), 0777) && !mkdir(at("copies"), 0777));
     for (i = 0; i < TRAIN; i++) {
         snprintf(name, sizeof name, "train/%02d.pgm", i);
+        save(name, (unsigned)i, i == BLEMISHED);
+        snprintf(name, sizeof name, "copies/again %02d.pgm", i);
         save(name, (unsigned)i, i == BLEMISHED);
     }
     for (i = 0; i < GOOD; i++) {
@@ -336,7 +363,8 @@ int main(int count, char **arguments) {
     calibrate(context, model);
     explain(context, set);
     verify(context, set);
-    edit(context, set);
+    edit(context, model, set);
+    floors(context);
     DONE(softpatch_context_free(context));
     puts("every model did what it should");
     return 0;

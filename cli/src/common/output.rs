@@ -1,6 +1,8 @@
 //! Standard output, and files that will be written.
 
 use super::failure::{Failure, Outcome};
+use softpatch::data::csv_guarded;
+pub use softpatch::text::{plain, plain_json, plain_lines, plain_path};
 use softpatch::{Error, model};
 use std::io::Write;
 use std::path::Path;
@@ -12,24 +14,21 @@ pub fn print(text: &str) -> Outcome {
     Ok(out.flush()?)
 }
 
-/// A record as a line of CSV (RFC 4180).
-pub fn csv_line(fields: impl IntoIterator<Item: AsRef<[u8]>>) -> String {
+/// A record as a line of CSV (RFC 4180), texts as [`csv_guarded`] has them.
+pub fn csv_line(fields: impl IntoIterator<Item: AsRef<str>>) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     // Memory takes what is written to it, and texts stay texts.
-    let _ = writer.write_record(fields);
+    for field in fields {
+        let _ = writer.write_field(&*csv_guarded(field.as_ref()));
+    }
+    let _ = writer.write_record(None::<&[u8]>);
     String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default()
-}
-
-/// A text as one line on a terminal: line ends and what steers it are escaped.
-pub fn plain(text: &str) -> String {
-    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(escaped).collect()
 }
 
 /// A JSON document and a line end.
 pub fn print_json(value: &impl serde::Serialize) -> Outcome {
     let text = serde_json::to_string_pretty(value).map_err(|e| Failure::Output(e.into()))?;
-    print(&format!("{text}\n"))
+    print(&format!("{}\n", plain_json(&text)))
 }
 
 /// What the library refuses to write over is a wrong name on the command line.
@@ -48,4 +47,15 @@ pub fn check_output_file(path: &Path) -> Outcome {
 /// [`model::check_model_file`], as a command says it.
 pub fn check_model_file(path: &Path) -> Outcome {
     model::check_model_file(path).map_err(usage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_no_formulas_and_numbers_stay() {
+        assert_eq!(csv_line(["=1+1.png", "-0.5", "", "a,b"]), "'=1+1.png,-0.5,,\"a,b\"\n");
+        assert_eq!(csv_line([""]), "\"\"\n");
+    }
 }
