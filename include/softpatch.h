@@ -100,8 +100,8 @@
 // Scores of images, where a model is calibrated by others; counted in images.
 #define SOFTPATCH_STAGE_SCORE 4
 
-// What other images vouch for, where a fit finds out which patches to drop, after the choice of the memory
-// bank; counted in its rows.
+// What other images vouch for, of `SOFTPATCH_DISCRIMINATOR_AUTO`, after the choice of the memory bank;
+// counted in its rows.
 #define SOFTPATCH_STAGE_FLOORS 5
 
 // Distances of the training patches from those of other images, of an audit; counted in grid positions.
@@ -815,7 +815,8 @@ softpatch_status softpatch_model_history_json(const char *model, softpatch_text 
 // As every edit, this writes the model to `output`, whole or not at all; null: into its own file, but not
 // over an edit that was made meanwhile (`SOFTPATCH_MODEL`). Thresholds stay, detectors that have it loaded
 // are as they were, and `softpatch_model_undo` takes it back. `json` may be null; else it is an object:
-// `model` (the file written), `rows` (of the bank), and `edit`, as the history has it. `SOFTPATCH_MODEL` where the edit cannot be made, and says why.
+// `model` (the file written), `rows` (of the bank), and `edit`, as the history has it.
+// `SOFTPATCH_MODEL` where the edit cannot be made, and says why.
 softpatch_status softpatch_model_remove_image(const char *model,
                                               const char *name,
                                               const char *output,

@@ -123,7 +123,8 @@ unsafe fn edit(
 /// As every edit, this writes the model to `output`, whole or not at all; null: into its own file, but not
 /// over an edit that was made meanwhile (`SOFTPATCH_MODEL`). Thresholds stay, detectors that have it loaded
 /// are as they were, and `softpatch_model_undo` takes it back. `json` may be null; else it is an object:
-/// `model` (the file written), `rows` (of the bank), and `edit`, as the history has it. `SOFTPATCH_MODEL` where the edit cannot be made, and says why.
+/// `model` (the file written), `rows` (of the bank), and `edit`, as the history has it.
+/// `SOFTPATCH_MODEL` where the edit cannot be made, and says why.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_model_remove_image(
     model: *const c_char,

@@ -18,8 +18,8 @@ pub const SOFTPATCH_STAGE_CORESET: u32 = 2;
 pub const SOFTPATCH_STAGE_CALIBRATE: u32 = 3;
 /// Scores of images, where a model is calibrated by others; counted in images.
 pub const SOFTPATCH_STAGE_SCORE: u32 = 4;
-/// What other images vouch for, where a fit finds out which patches to drop, after the choice of the memory
-/// bank; counted in its rows.
+/// What other images vouch for, of `SOFTPATCH_DISCRIMINATOR_AUTO`, after the choice of the memory bank;
+/// counted in its rows.
 pub const SOFTPATCH_STAGE_FLOORS: u32 = 5;
 /// Distances of the training patches from those of other images, of an audit; counted in grid positions.
 pub const SOFTPATCH_STAGE_DISTANCES: u32 = 6;

@@ -318,7 +318,7 @@ static void edit(softpatch_context context, const char *fitted, const char *mode
     CHECK(strstr(softpatch_last_error_message(), "no edit to take back"));
 }
 
-/* A fit that finds out by itself which patches to drop says how far that is. */
+/* What other images vouch for is a stage of its own. */
 static void floors(softpatch_context context) {
     softpatch_fit_options options = settings();
     softpatch_detector detector;
