@@ -97,6 +97,16 @@
 // Scores of training images against the bank without their own rows; counted in images.
 #define SOFTPATCH_STAGE_CALIBRATE 3
 
+// Scores of images, where a model is calibrated by others; counted in images.
+#define SOFTPATCH_STAGE_SCORE 4
+
+// What other images vouch for, of `SOFTPATCH_DISCRIMINATOR_AUTO`, after the choice of the memory bank;
+// counted in its rows.
+#define SOFTPATCH_STAGE_FLOORS 5
+
+// Distances of the training patches from those of other images, of an audit; counted in grid positions.
+#define SOFTPATCH_STAGE_DISTANCES 6
+
 // One byte of grey.
 #define SOFTPATCH_GRAY8 0
 
@@ -317,9 +327,9 @@ typedef struct {
     double target_fpr;
 } softpatch_fit_options;
 
-// Hears how far a fit is: `done` of `total` units of `stage` (one of `SOFTPATCH_STAGE_*`) are finished.
-// Called on the thread that fits, at least ten times a second, also where nothing has changed. Anything but
-// 0 cancels the fit.
+// Hears how far long work is: `done` of `total` units of `stage` (one of `SOFTPATCH_STAGE_*`) are finished.
+// Called on the thread that called, at least ten times a second, also where nothing has changed. Anything
+// but 0 cancels the work.
 typedef int32_t (*softpatch_progress_fn)(void *user_data, uint32_t stage, uint64_t done, uint64_t total);
 
 // A fitted model on a device. 0 is none.
@@ -419,6 +429,9 @@ typedef struct {
 
 // A queue of frames in front of a detector. 0 is none.
 typedef uint64_t softpatch_stream;
+
+// A text that a function made, a JSON document. 0 is none.
+typedef uint64_t softpatch_text;
 
 // All went well.
 #define SOFTPATCH_OK 0
@@ -699,6 +712,162 @@ softpatch_status softpatch_stream_in_flight(softpatch_stream stream, size_t *cou
 // Frees a stream: frames that wait are dropped, those being scored are waited for, and other threads that
 // wait for a result return.
 softpatch_status softpatch_stream_free(softpatch_stream stream);
+
+// Copies a text with its zero byte to `buffer` and the number of bytes to `needed`. `needed` may be null; a
+// null `buffer` with capacity 0 only asks for the number.
+softpatch_status softpatch_text_copy(softpatch_text text, char *buffer, size_t capacity, size_t *needed);
+
+// Frees a text.
+softpatch_status softpatch_text_free(softpatch_text text);
+
+// The share of good parts that score lower than `score`, 0 to 1: by the scores of the good images that the
+// model was calibrated by, else of its training images, and past the largest by their tail. Not a number
+// where these are fewer than 3, or do not differ.
+softpatch_status softpatch_detector_calibrated(softpatch_detector detector, float score, float *share);
+
+// Why an image has its score: the worst of its patches, `places` at most (1 to 9), each beside the training
+// patches that it is nearest to, `neighbours` at most (1 to 9). The image is in memory, and `path` null; or
+// `image` is null, and `path` names a file. `images` is a folder to look for the training images in; null:
+// none is opened.
+//
+// `json` is what `softpatch explain --json` prints: `model` and `image` (files, or null), `size` ([width,
+// height]), `score`, `threshold` (or null), `anomalous`, `over` (the patches above the threshold, worst
+// first: `at` ([row, column] of the grid), `bbox` ([x, y, width, height] in pixels of the image), `score`),
+// `allow` (the command that allows them; null where there are none, or where no text stands for a name), and
+// `places`, worst first: `at`, `bbox`, `score`, `above_threshold` (or null), `patches` (those above the
+// threshold that are connected with it), and `neighbours`, nearest first: `row` (of the bank), `image` (its
+// number), `name`, `at`, `distance` (squared), `weight`, `score` (weight times distance), `path` and `bbox`
+// (of the training image; null where it was not found).
+softpatch_status softpatch_detector_explain(softpatch_detector detector,
+                                            const char *path,
+                                            const softpatch_image *image,
+                                            uint32_t places,
+                                            uint32_t neighbours,
+                                            const char *images,
+                                            softpatch_text *json);
+
+// Scores the reference pictures that the model keeps (`softpatch_model_keep_references`; `softpatch fit`
+// keeps some) on this device, and compares with what they scored where the model was approved.
+// `SOFTPATCH_MODEL` where it keeps none; that the scores differ is no error.
+//
+// `json` is an object: `ok` (bank and thresholds are those that were approved, and no score differs by more
+// than `bound`, relative), `count`, `largest_difference`, `bound`, `rank_changes`, `verdict_flips`,
+// `same_bank`, `same_thresholds`, `edits` (since the approval, taken back for the comparison), `approved_on`
+// and `here_on` (`version`, `adapter`, `backend`, `driver`), `fingerprint`, and `pictures` (`name`,
+// `approved`, `here`, `difference`, `was_anomalous`, `anomalous`, `was_peak`, `peak`, and `edited`: the
+// score by the bank as edited, or null).
+softpatch_status softpatch_detector_verify(softpatch_detector detector, softpatch_text *json);
+
+// Ranks the training images of a folder by how contaminated they look, as `softpatch_fit_folder` with the
+// same options would judge their patches; no model is made.
+//
+// `json` is an object: `grid` and `frame` ([rows, columns]), `noise_threshold`, `lof_k`, `contaminated`
+// (`limit` of the suspicion or null, `count`, `at_least`, `at_most`: an estimate), `images`, the most
+// suspicious first, each with `index`, `name`, `size` ([width, height]), `suspicion`, `suspect`, `dropped`
+// (share of its patches that a fit would drop), `peak` ([x, y]) and `regions` (`bbox` [x, y, width, height],
+// `patches`, `peak`, `contour`), and `notes`, what there was to say. `options` and `progress` may be null;
+// cancelled, it returns after the step in progress.
+softpatch_status softpatch_audit(softpatch_context context,
+                                 const char *folder,
+                                 const softpatch_fit_options *options,
+                                 softpatch_progress_fn progress,
+                                 void *user_data,
+                                 softpatch_text *json);
+
+// Sets the thresholds of the model file `model` to those that a share of good images passes, by the images
+// of `folder`: a folder of good ones, or a labelled set, whose good ones count. None may be a training image
+// of the model (`SOFTPATCH_DATASET`): those are known by their paths, and by their pixels where the model
+// keeps them. The model is written to `output`, whole or not at all; null: into its own file. Detectors that
+// have it loaded are as they were. It is an edit in the history, which `softpatch_model_undo` takes back.
+//
+// Of `options`, `target_fpr` is the rate; 0, as null for `options`, is the rate that the model was fitted
+// for, else 0.05. `layout`, `take` and `all` say how the folder is read; nothing else counts.
+//
+// `json` may be null; else it is an object: `model` (the file written), `threshold`, `pixel_threshold`,
+// `calibration` (`target_fpr`, `source`, `rule`, `good`, `left_out`, `interval`: what the true rate lies in,
+// with a confidence of 95 %), `at_threshold` (`good`, `false_alarms`, `defects`, `misses`, ...), `best_f1`
+// and `best_f1_threshold` (null without defects), and `notes`, what there was to say. `progress` may be
+// null; it hears of `SOFTPATCH_STAGE_SCORE`, and cancels after the step in progress, before anything is
+// written.
+softpatch_status softpatch_model_calibrate(softpatch_context context,
+                                           const char *model,
+                                           const char *folder,
+                                           const softpatch_fit_options *options,
+                                           const char *output,
+                                           softpatch_progress_fn progress,
+                                           void *user_data,
+                                           softpatch_text *json);
+
+// All that the model file `model` says of itself, as `softpatch model MODEL info --json` prints it: what
+// `softpatch_detector_info_json` has, and `settings` (texts by name), `rows_of_images` (of the memory bank,
+// in the order of `images`), `fingerprint`, `references` (those of `softpatch_model_keep_references`, or
+// null) and `history`. No device is needed.
+softpatch_status softpatch_model_info_json(const char *model, softpatch_text *json);
+
+// The edits of the model file `model`, the first one first, as a JSON array of objects: `what`
+// ("remove-image", "allow", "deny" or "calibrate"), `image` (of "calibrate": how many good ones), `seconds`
+// (since 1970), `removed` and `added` (rows of the memory bank), `made_by`, `fingerprint` (after it).
+softpatch_status softpatch_model_history_json(const char *model, softpatch_text *json);
+
+// Takes what was learned from the training image `name` out of the memory bank of the model file `model`.
+// The name is one of `images` of `softpatch_model_info_json`, or the end of its path where only one ends so.
+//
+// As every edit, this writes the model to `output`, whole or not at all; null: into its own file, but not
+// over an edit that was made meanwhile (`SOFTPATCH_MODEL`). Thresholds stay, detectors that have it loaded
+// are as they were, and `softpatch_model_undo` takes it back. `json` may be null; else it is an object:
+// `model` (the file written), `rows` (of the bank), and `edit`, as the history has it.
+// `SOFTPATCH_MODEL` where the edit cannot be made, and says why.
+softpatch_status softpatch_model_remove_image(const char *model,
+                                              const char *name,
+                                              const char *output,
+                                              softpatch_text *json);
+
+// Takes the last edit of the model file `model` back, bit by bit. The rest as in
+// `softpatch_model_remove_image`; `edit` is what was taken back. References that were kept after that edit
+// are gone.
+softpatch_status softpatch_model_undo(const char *model, const char *output, softpatch_text *json);
+
+// Takes a false alarm for normal: the patches of an image that pass the threshold, or those that `region`
+// (x, y, width, height in pixels of the image; null: none) touches, become rows of the memory bank of the
+// model file `model`, under the image's `name`. Where `image` is null, `name` is its file.
+//
+// The rest as in `softpatch_model_remove_image`; `json` has also `threshold`, the image's scores `before`
+// and `after`, `was_anomalous`, `anomalous`, `peak` ([x, y], where it scores highest now) and `rows_of`,
+// empty here.
+softpatch_status softpatch_model_allow(softpatch_context context,
+                                       const char *model,
+                                       const char *name,
+                                       const softpatch_image *image,
+                                       const uint32_t *region,
+                                       const char *output,
+                                       softpatch_text *json);
+
+// Finds a defect that was missed: the rows of the memory bank of the model file `model` that excuse it are
+// taken out, those of `region` or of what scores highest. At most the share `at_most` of the bank goes,
+// between 0 and 1; 0 is the usual one, 0.02. Where it takes more, nothing is changed.
+//
+// The rest as in `softpatch_model_allow`; `rows_of` are the training images that rows were taken from,
+// [name, rows], whose own scores may rise.
+softpatch_status softpatch_model_deny(softpatch_context context,
+                                      const char *model,
+                                      const char *name,
+                                      const softpatch_image *image,
+                                      const uint32_t *region,
+                                      double at_most,
+                                      const char *output,
+                                      softpatch_text *json);
+
+// Keeps up to 8 images of `folder` in the model file `model` with their scores on this device, for
+// `softpatch_detector_verify`: of the training images that the model knows, else of the others. Whoever has
+// the model can look at them. Of `options`, which may be null, `layout`, `take` and `all` say how the folder
+// is read. `output` and `json`, with `model`, `references` (how many are kept) and `bytes`, as in
+// `softpatch_model_remove_image`.
+softpatch_status softpatch_model_keep_references(softpatch_context context,
+                                                 const char *model,
+                                                 const char *folder,
+                                                 const softpatch_fit_options *options,
+                                                 const char *output,
+                                                 softpatch_text *json);
 
 #ifdef __cplusplus
 }  // extern "C"

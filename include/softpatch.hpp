@@ -65,6 +65,47 @@ template <class F> std::string text(F call) {
     out.resize(size - 1);
     return out;
 }
+
+// The JSON that a call makes as a text, which is freed.
+template <class F> std::string made(F call) {
+    std::uint64_t id = 0;
+    check(call(&id));
+    const Handle<softpatch_text_free> owner(id);
+    return text([id](char *b, std::size_t c, std::size_t *n) { return softpatch_text_copy(id, b, c, n); });
+}
+
+// A text of C; null for none.
+inline const char *or_null(const std::string &text) { return text.empty() ? nullptr : text.c_str(); }
+
+// A function of C++ as a callback of C.
+class Watch {
+public:
+    // Returns false to cancel. An exception cancels, too, and comes out of `done`.
+    using Progress = std::function<bool(std::uint32_t stage, std::uint64_t done, std::uint64_t total)>;
+    explicit Watch(const Progress &progress) : progress_(progress) {}
+    softpatch_progress_fn callback() const {
+        softpatch_progress_fn none = nullptr;
+        return progress_ ? static_cast<softpatch_progress_fn>(call) : none;
+    }
+    softpatch_status done(softpatch_status status) const {
+        if (thrown_) std::rethrow_exception(thrown_);
+        return status;
+    }
+
+private:
+    // Runs across the C border, which no exception may cross.
+    static std::int32_t call(void *user, std::uint32_t stage, std::uint64_t done, std::uint64_t total) noexcept {
+        auto &self = *static_cast<Watch *>(user);
+        try {
+            return self.progress_(stage, done, total) ? 0 : 1;
+        } catch (...) {
+            self.thrown_ = std::current_exception();
+            return 1;
+        }
+    }
+    const Progress &progress_;
+    std::exception_ptr thrown_;
+};
 } // namespace detail
 
 // Pixels in memory that somebody else owns.
@@ -149,8 +190,8 @@ private:
     detail::Handle<softpatch_context_free> handle_;
 };
 
-// Returns false to cancel. An exception cancels, too, and comes out of the fit.
-using Progress = std::function<bool(std::uint32_t stage, std::uint64_t done, std::uint64_t total)>;
+// Returns false to cancel. An exception cancels, too, and comes out of the call.
+using Progress = detail::Watch::Progress;
 
 class Detector {
 public:
@@ -187,6 +228,24 @@ public:
         return detail::text([this](char *b, std::size_t c, std::size_t *n) {
             return softpatch_detector_info_json(get(), b, c, n);
         });
+    }
+    // The share of good parts that score lower, 0 to 1; nothing where the model has no scores of good images.
+    std::optional<float> calibrated(float score) const {
+        float share = 0;
+        check(softpatch_detector_calibrated(get(), score, &share));
+        if (share != share) return std::nullopt;
+        return share;
+    }
+    // Why an image has its score, as JSON: see softpatch_detector_explain.
+    std::string explain_json(const softpatch_image &image, std::uint32_t places = 3, std::uint32_t neighbours = 3,
+                             const std::string &images = "") const {
+        return detail::made([&](std::uint64_t *id) {
+            return softpatch_detector_explain(get(), nullptr, &image, places, neighbours, detail::or_null(images), id);
+        });
+    }
+    // Whether this is the model that was approved, and scores here as it did then, as JSON.
+    std::string verify_json() const {
+        return detail::made([this](std::uint64_t *id) { return softpatch_detector_verify(get(), id); });
     }
     Score score(const softpatch_image &image, Map kind = Map::none) const {
         Score score;
@@ -241,32 +300,84 @@ public:
 private:
     explicit Detector(std::uint64_t id) : handle_(id) {}
 
-    struct Watch {
-        const Progress &progress;
-        std::exception_ptr thrown;
-    };
-    // Runs across the C border, which no exception may cross.
-    static std::int32_t watch(void *user, std::uint32_t stage, std::uint64_t done, std::uint64_t total) noexcept {
-        auto &self = *static_cast<Watch *>(user);
-        try {
-            return self.progress(stage, done, total) ? 0 : 1;
-        } catch (...) {
-            self.thrown = std::current_exception();
-            return 1;
-        }
-    }
     template <class F> static Detector fitted(const Progress &progress, F call) {
         std::uint64_t id = 0;
-        Watch state{progress, nullptr};
-        softpatch_progress_fn callback = nullptr;
-        if (progress) callback = watch;
-        const softpatch_status status = call(callback, &state, &id);
-        if (state.thrown) std::rethrow_exception(state.thrown);
-        check(status);
+        detail::Watch watch(progress);
+        check(watch.done(call(watch.callback(), &watch, &id)));
         return Detector(id);
     }
 
     detail::Handle<softpatch_detector_free> handle_;
+};
+
+// Which training images of a folder look contaminated, as JSON; no model is made.
+inline std::string audit_json(const Context &context, const std::string &folder,
+                              const softpatch_fit_options &options = fit_options(), const Progress &progress = {}) {
+    return detail::made([&](std::uint64_t *id) {
+        detail::Watch watch(progress);
+        return watch.done(
+            softpatch_audit(context.get(), folder.c_str(), &options, watch.callback(), &watch, id));
+    });
+}
+
+// A model file, and edits of it, each written whole or not at all to `output`, or where that is empty, into the file
+// itself. The texts are JSON as softpatch.h describes it; a region is null or x, y, width, height.
+class ModelFile {
+public:
+    explicit ModelFile(std::string path) : path_(std::move(path)) {}
+    std::string info_json() const {
+        return detail::made([this](std::uint64_t *id) { return softpatch_model_info_json(path_.c_str(), id); });
+    }
+    std::string history_json() const {
+        return detail::made([this](std::uint64_t *id) { return softpatch_model_history_json(path_.c_str(), id); });
+    }
+    // Of `options`, `target_fpr` is the false-alarm rate; 0: that of the fit, else 0.05.
+    std::string calibrate(const Context &context, const std::string &folder,
+                          const softpatch_fit_options &options = fit_options(), const std::string &output = "",
+                          const Progress &progress = {}) const {
+        return detail::made([&](std::uint64_t *id) {
+            detail::Watch watch(progress);
+            return watch.done(softpatch_model_calibrate(context.get(), path_.c_str(), folder.c_str(), &options,
+                                                        detail::or_null(output), watch.callback(), &watch, id));
+        });
+    }
+    std::string keep_references(const Context &context, const std::string &folder,
+                                const softpatch_fit_options &options = fit_options(),
+                                const std::string &output = "") const {
+        return detail::made([&](std::uint64_t *id) {
+            return softpatch_model_keep_references(context.get(), path_.c_str(), folder.c_str(), &options,
+                                                   detail::or_null(output), id);
+        });
+    }
+    std::string remove_image(const std::string &name, const std::string &output = "") const {
+        return detail::made([&](std::uint64_t *id) {
+            return softpatch_model_remove_image(path_.c_str(), name.c_str(), detail::or_null(output), id);
+        });
+    }
+    std::string undo(const std::string &output = "") const {
+        return detail::made([&](std::uint64_t *id) {
+            return softpatch_model_undo(path_.c_str(), detail::or_null(output), id);
+        });
+    }
+    // Where `image` is null, `name` is its file.
+    std::string allow(const Context &context, const std::string &name, const softpatch_image *image = nullptr,
+                      const std::uint32_t *region = nullptr, const std::string &output = "") const {
+        return detail::made([&](std::uint64_t *id) {
+            return softpatch_model_allow(context.get(), path_.c_str(), name.c_str(), image, region,
+                                         detail::or_null(output), id);
+        });
+    }
+    // At most the share `at_most` of the memory bank goes; 0: the usual one.
+    std::string deny(const Context &context, const std::string &name, const softpatch_image *image = nullptr,
+                     const std::uint32_t *region = nullptr, double at_most = 0, const std::string &output = "") const {
+        return detail::made([&](std::uint64_t *id) {
+            return softpatch_model_deny(context.get(), path_.c_str(), name.c_str(), image, region, at_most,
+                                        detail::or_null(output), id);
+        });
+    }
+
+private:
+    std::string path_;
 };
 
 // Frames in flight; one thread may submit while another takes results.

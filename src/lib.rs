@@ -60,6 +60,7 @@ pub mod model;
 pub mod report;
 mod settings;
 pub(crate) mod spool;
+pub mod text;
 
 use low_level::{backbone, bank, cases, gpu, process, reference, shapes, steps};
 

@@ -5,6 +5,8 @@
     detector = context.fit([image, ...], size=256)       # or context.fit("folder"), context.load("model")
     score = detector.score(image, map="source")           # score.score, score.anomalous, score.peak, score.map
     for region in detector.regions(score.map): ...        # region.bbox, region.area, region.contour, ...
+    detector.explain(image)["places"]                     # what the worst patches were compared with
+    context.calibrate("model", "good parts", 0.01)        # thresholds for a wanted rate; context.audit, allow, deny, undo, ...
     with detector.stream(limit=4) as stream:
         for score in stream.scores(frames): ...
 
@@ -76,7 +78,7 @@ NAMED = {
 }
 # Those that are on or off.
 FLAGS = ("soft_weights", "exif")
-STAGES = ("features", "denoise", "coreset", "calibrate")
+STAGES = ("features", "denoise", "coreset", "calibrate", "score", "floors", "distances")
 MAPS = {None: 0, "grid": 1, "frame": 2, "source": 3}
 ABI_VERSION = 2
 
@@ -230,7 +232,8 @@ def _load():
     library = _open(path)
     handle, status, out = c.c_uint64, c.c_int32, c.POINTER
     image, result, size = out(_Image), out(_Result), c.c_size_t
-    text = [c.c_char_p, size, out(size)]
+    text, made = [c.c_char_p, size, out(size)], out(handle)
+    file, options, watched = c.c_char_p, out(_FitOptions), [_Progress, c.c_void_p]
     areas = [out(_Region), size, out(size), out(c.c_uint32), size, out(size)]
     signatures = {
         "last_error_message": (c.c_char_p, []),
@@ -250,6 +253,20 @@ def _load():
         "detector_load_bytes": (status, [handle, c.c_char_p, size, out(handle)]),
         "detector_free": (status, [handle]),
         "detector_info_json": (status, [handle, *text]),
+        "detector_calibrated": (status, [handle, c.c_float, _Floats]),
+        "detector_explain": (status, [handle, file, image, c.c_uint32, c.c_uint32, file, made]),
+        "detector_verify": (status, [handle, made]),
+        "audit": (status, [handle, file, options, *watched, made]),
+        "model_calibrate": (status, [handle, file, file, options, file, *watched, made]),
+        "model_keep_references": (status, [handle, file, file, options, file, made]),
+        "model_info_json": (status, [file, made]),
+        "model_history_json": (status, [file, made]),
+        "model_remove_image": (status, [file, file, file, made]),
+        "model_undo": (status, [file, file, made]),
+        "model_allow": (status, [handle, file, file, image, out(c.c_uint32), file, made]),
+        "model_deny": (status, [handle, file, file, image, out(c.c_uint32), c.c_double, file, made]),
+        "text_copy": (status, [handle, *text]),
+        "text_free": (status, [handle]),
         "map_size": (status, [handle, c.c_uint32, c.c_uint32, c.c_uint32, out(c.c_uint32), out(c.c_uint32)]),
         "peak": (status, [handle, c.c_uint32, _Floats, size, c.c_uint32, c.c_uint32, out(c.c_uint32), out(c.c_uint32)]),
         "regions": (status, [handle, _Floats, size, c.c_uint32, c.c_uint32, c.c_float, *areas]),
@@ -289,6 +306,20 @@ def _text(name, handle):
     buffer = c.create_string_buffer(size.value)
     _call(name, handle, buffer, size, None)
     return json.loads(buffer.value.decode())
+
+
+def _made(name, *arguments):
+    """What a call gives as a text."""
+    made = c.c_uint64()
+    _call(name, *arguments, c.byref(made))
+    try:
+        return _text("text_copy", made)
+    finally:
+        _library.softpatch_text_free(made)
+
+
+def _optional_path(path):
+    return None if path is None else os.fsencode(path)
 
 
 def _named(setting, name):
@@ -347,6 +378,30 @@ def _map_kind(map):
     if map is not None and not isinstance(map, str) or map not in MAPS:
         raise ValueError(f"map is {map!r}; there are {', '.join(repr(m) for m in MAPS)}")
     return MAPS[map]
+
+
+def model_info(model):
+    """All that a model file says of itself, as `softpatch model MODEL info --json` prints it; no device is needed."""
+    return _made("model_info_json", os.fsencode(model))
+
+
+def history(model):
+    """The edits of a model file, the first one first: dictionaries with what, image, seconds, removed, added, made_by,
+    fingerprint."""
+    return _made("model_history_json", os.fsencode(model))
+
+
+def remove_image(model, name, output=None):
+    """Takes what was learned from a training image out of a model file: its name in `model_info(model)["images"]`, or the
+    end of its path where only one ends so. Like every edit it is written to `output`, whole or not at all, or into the
+    model's own file; thresholds stay, detectors that have it loaded are as they were, and `undo` takes it back. A
+    dictionary with model (the file written), rows (of the memory bank) and edit."""
+    return _made("model_remove_image", os.fsencode(model), os.fsencode(name), _optional_path(output))
+
+
+def undo(model, output=None):
+    """Takes the last edit of a model file back, bit by bit; `edit` of the answer is what was taken back."""
+    return _made("model_undo", os.fsencode(model), _optional_path(output))
 
 
 def adapters():
@@ -470,6 +525,63 @@ def _view(image, order, bits, what="the image"):
     return _Image(array.ctypes.data, size, stride, width, height, FORMATS[kind], 0), array
 
 
+def _options(settings, layout=None, take=(), all=False):
+    """Settings of a fit, and how a folder is read."""
+    options = _FitOptions()
+    _call("fit_options_init", c.byref(options), c.sizeof(options))
+    known = dict(_FitOptions._fields_[1:])
+    for name, value in settings.items():
+        if name not in known:
+            raise TypeError(f"no setting {name}; there are {', '.join(sorted([*known, 'order', 'progress']))}")
+        if name in NAMED:
+            number = _named(name, value)
+        elif name in FLAGS:
+            number = _flag(name, value)
+        elif name == "size":
+            number = _size(value)
+        elif name == "roi":
+            number = os.fsencode(value)
+        elif known[name] is c.c_double:
+            number = _real(name, value)
+        else:
+            number = _whole(name, value, known[name])
+        setattr(options, name, number)
+    if "crop" in settings and "resize" not in settings:
+        options.resize = options.crop * 8 // 7
+    if {"crop", "resize"} & set(settings) and "geometry" not in settings:
+        options.geometry = NAMED["geometry"]["paper"]
+    if layout is not None:
+        options.layout = _string("layout", layout)
+    options.take = b"\n".join(_strings("take", take, (str, bytes, os.PathLike))) or None
+    options.all = _flag("all", all)
+    return options
+
+
+class _Watched:
+    """A progress function as C calls it, for the length of a call; what it raises comes out of that."""
+
+    def __init__(self, progress):
+        if progress is not None and not callable(progress):
+            raise TypeError(f"progress is {progress!r}; it takes a function (stage, done, total)")
+        self._thrown = []
+
+        def watch(_, stage, done, total):
+            try:
+                return int(progress(STAGES[stage], done, total) is False)
+            except BaseException as error:  # passed on below: it may not cross the border
+                self._thrown.append(error)
+                return 1
+
+        self._callback = _Progress(watch) if progress else _Progress()
+
+    def __enter__(self):
+        return self._callback
+
+    def __exit__(self, kind, *_):
+        if kind is Cancelled and self._thrown:
+            raise self._thrown[0] from None
+
+
 class Score:
     """`score`, `anomalous` (None without a threshold), `peak` (column and row of the image where it looks most wrong), `map`
     (array or None), `ticket`, `latency` in seconds."""
@@ -567,47 +679,9 @@ class Context(_Owner):
         Of a folder: `layout` names its layout, None recognises it; `take` lists the folders whose images are good, by name
         or by path below it, where their names do not say so; `all` takes all images, whatever the folders are called. Where
         nothing says which images are good, ChoiceError says what is there."""
-        options = _FitOptions()
-        _call("fit_options_init", c.byref(options), c.sizeof(options))
-        known = dict(_FitOptions._fields_[1:])
-        for name, value in settings.items():
-            if name not in known:
-                raise TypeError(f"no setting {name}; there are {', '.join(sorted([*known, 'order', 'progress']))}")
-            if name in NAMED:
-                number = _named(name, value)
-            elif name in FLAGS:
-                number = _flag(name, value)
-            elif name == "size":
-                number = _size(value)
-            elif name == "roi":
-                number = os.fsencode(value)
-            elif known[name] is c.c_double:
-                number = _real(name, value)
-            else:
-                number = _whole(name, value, known[name])
-            setattr(options, name, number)
-        if "crop" in settings and "resize" not in settings:
-            options.resize = options.crop * 8 // 7
-        if {"crop", "resize"} & set(settings) and "geometry" not in settings:
-            options.geometry = NAMED["geometry"]["paper"]
-        if layout is not None:
-            options.layout = _string("layout", layout)
-        options.take = b"\n".join(_strings("take", take, (str, bytes, os.PathLike))) or None
-        options.all = _flag("all", all)
-        if progress is not None and not callable(progress):
-            raise TypeError(f"progress is {progress!r}; it takes a function (stage, done, total)")
-        thrown = []
-
-        def watch(_, stage, done, total):
-            try:
-                return int(progress(STAGES[stage], done, total) is False)
-            except BaseException as error:  # passed on below: it may not cross the border
-                thrown.append(error)
-                return 1
-
-        callback = _Progress(watch) if progress else _Progress()
+        options = _options(settings, layout, take, all)
         made = c.c_uint64()
-        try:
+        with _Watched(progress) as callback:
             if isinstance(images, (str, os.PathLike)):
                 path = os.fsencode(images)
                 _call("fit_folder", self._id, path, c.byref(options), callback, None, c.byref(made))
@@ -616,10 +690,6 @@ class Context(_Owner):
                 views = [_view(image, order, options.bits, f"images[{i}]") for i, image in several]
                 array = (_Image * len(views))(*(v for v, _ in views))
                 _call("fit_images", self._id, array, len(views), c.byref(options), callback, None, c.byref(made))
-        except Cancelled:
-            if thrown:
-                raise thrown[0] from None
-            raise
         detector = Detector(made.value)
         for note in detector.info.get("notes", ()):
             _log.warning("%s", note)
@@ -633,6 +703,70 @@ class Context(_Owner):
         else:
             _call("detector_load", self._id, os.fsencode(model), c.byref(made))
         return Detector(made.value)
+
+
+    def audit(self, folder, progress=None, layout=None, take=(), all=False, **settings):
+        """Which training images of a folder look contaminated, as `fit` with the same arguments would judge them; no model is
+        made. The dictionary that `softpatch audit --json` prints: `images`, the most suspicious first, each with name,
+        suspicion, suspect, dropped, peak, regions; `contaminated` (an estimate); `notes`."""
+        options = _options(settings, layout, take, all)
+        with _Watched(progress) as callback:
+            return _made("audit", self._id, os.fsencode(folder), c.byref(options), callback, None)
+
+    def calibrate(self, model, folder, target_fpr=None, output=None, progress=None, layout=None, take=(), all=False):
+        """Sets the thresholds of a model file for a false-alarm rate, from good images that it was not fitted on: a folder of
+        them, or a labelled set. None for `target_fpr`: the rate that the model was fitted for, else 0.05. It is written to
+        `output`, whole or not at all, or into the model's own file, and `undo` takes it back. The dictionary that
+        `softpatch calibrate --json` prints: threshold, pixel_threshold, calibration, at_threshold, ...; `notes`."""
+        settings = {} if target_fpr is None else {"target_fpr": target_fpr}
+        options = _options(settings, layout, take, all)
+        paths = os.fsencode(model), os.fsencode(folder)
+        with _Watched(progress) as callback:
+            return _made("model_calibrate", self._id, *paths, c.byref(options), _optional_path(output), callback, None)
+
+    def keep_references(self, model, folder, output=None, layout=None, take=(), all=False):
+        """Keeps up to 8 images of a folder in a model file with their scores on this device, for `Detector.verify`: of the
+        training images that the model knows, else of the others."""
+        options, paths = _options({}, layout, take, all), (os.fsencode(model), os.fsencode(folder))
+        return _made("model_keep_references", self._id, *paths, c.byref(options), _optional_path(output))
+
+    def allow(self, model, image, name=None, region=None, output=None, order="rgb", bits=None):
+        """Takes a false alarm for normal: the patches of an image that pass the threshold, or that `region` (x, y, width,
+        height in its pixels) touches, become rows of the model file's memory bank. `image` is a path or, with a `name`, what
+        `score` takes. As `remove_image`; the dictionary has also the image's scores before and after, was_anomalous,
+        anomalous, peak, rows_of, threshold."""
+        given, _owner = self._picture(model, image, name, region, order, bits)
+        return _made("model_allow", *given, _optional_path(output))
+
+    def deny(self, model, image, name=None, region=None, at_most=None, output=None, order="rgb", bits=None):
+        """Finds a defect that was missed: the rows of the memory bank that excuse it are taken out, of `region` or of what
+        scores highest. At most the share `at_most` of the bank goes (None: 0.02); where it takes more, nothing is changed.
+        The rest as in `allow`; rows_of are the training images that rows were taken from, [name, rows]."""
+        share = 0.0 if at_most is None else _real("at_most", at_most)
+        if at_most is not None and not 0 < share < 1:
+            raise ValueError(f"at_most is {at_most!r}; it must lie between 0 and 1")
+        given, _owner = self._picture(model, image, name, region, order, bits)
+        return _made("model_deny", *given, share, _optional_path(output))
+
+    def _picture(self, model, image, name, region, order, bits):
+        """What the edits by an image are given, and the owner of its pixels."""
+        if region is not None:
+            region = (c.c_uint32 * 4)(*_box(region))
+        if isinstance(image, (str, os.PathLike)):
+            if name is not None:
+                raise TypeError("name goes with an image in memory; that of a file is its path")
+            return (self._id, os.fsencode(model), os.fsencode(image), None, region), None
+        if name is None:
+            raise TypeError("name is None; an image in memory needs one, under which the model knows it")
+        bits = model_info(model)["options"].get("bits", 0) if bits is None else _whole("bits", bits)
+        view, owner = _view(image, order, bits)
+        return (self._id, os.fsencode(model), _string("name", name), c.byref(view), region), (view, owner)
+
+
+def _box(region):
+    if not isinstance(region, (tuple, list)) or len(region) != 4:
+        raise TypeError(f"region is {region!r}; it takes (x, y, width, height)")
+    return [_whole("region", side) for side in region]
 
 
 class Detector(_Owner):
@@ -718,6 +852,28 @@ class Detector(_Owner):
         peaks = [self._peak(kind, m, v.width, v.height) for m, (v, _) in zip(maps, views)]
         scores = [Score(r, p, None if map is None else m) for r, p, m in zip(results, peaks, maps)]
         return scores[0] if single else scores
+
+    def calibrated(self, score):
+        """The share of good parts that score lower, 0 to 1; None where the model has no scores of good images."""
+        share = c.c_float()
+        _call("detector_calibrated", self._id, _real("score", score), c.byref(share))
+        return None if np.isnan(share.value) else share.value
+
+    def explain(self, image, places=3, neighbours=3, images=None, order="rgb", bits=None):
+        """Why an image, or the file at a path, has its score: the dictionary that `softpatch explain --json` prints. `places`,
+        worst first, each with bbox, score and the `neighbours` (training patches) that it is nearest to; `over`, the patches
+        above the threshold. `images` is a folder to look for the training images in."""
+        counts = _whole("places", places), _whole("neighbours", neighbours)
+        if isinstance(image, (str, os.PathLike)):
+            return _made("detector_explain", self._id, os.fsencode(image), None, *counts, _optional_path(images))
+        view, _owner = _view(image, order, self._bits(bits))
+        return _made("detector_explain", self._id, None, c.byref(view), *counts, _optional_path(images))
+
+    def verify(self):
+        """Whether this is the model that was approved and scores here as it did then, by the images that it keeps
+        (`Context.keep_references`): the dictionary that `softpatch verify --json` prints, with ok, largest_difference,
+        verdict_flips, ..."""
+        return _made("detector_verify", self._id)
 
     def stream(self, limit=4, map=None, order="rgb", bits=None):
         """Frames in flight, at most `limit`; the rest as in `score`."""

@@ -27,6 +27,10 @@ def image(seed, side=SIDE):
     return (stripes + rng.normal(0, 5, (side, side, 3))).clip(0, 255).astype(np.uint8)
 
 
+def save(path, pixels):
+    path.write_bytes(b"P6\n%d %d\n255\n" % pixels.shape[1::-1] + pixels.tobytes())
+
+
 class Softpatch(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -42,7 +46,7 @@ class Softpatch(unittest.TestCase):
         )
 
     def test_fit_reports_and_describes(self):
-        self.assertEqual({c[0] for c in self.calls}, set(softpatch.STAGES))
+        self.assertEqual({c[0] for c in self.calls}, {"features", "denoise", "coreset", "calibrate"})
         self.assertEqual(self.detector.info["options"]["crop"], 64)
         self.assertEqual(len(self.detector.info["images"]), 6)
         self.assertGreaterEqual(len(softpatch.adapters()), 1)
@@ -204,6 +208,78 @@ class Softpatch(unittest.TestCase):
         for detector in again:
             np.testing.assert_array_equal(detector.score(image(9), map="frame").map, want.map)
 
+    def test_the_life_of_a_model(self):
+        bad = image(50)
+        bad[30:46, 30:46] = [255, 0, 0]
+        with tempfile.TemporaryDirectory() as folder:
+            place = pathlib.Path(folder)
+            for kind, seeds in {"train": range(8), "good": range(100, 119)}.items():
+                (place / kind).mkdir()
+                for i in seeds:
+                    save(place / kind / f"{i}.ppm", image(i))
+            save(place / "train" / "odd.ppm", bad)
+            model, edited = place / "model", place / "edited"
+
+            calls = []
+            found = self.context.audit(place / "train", progress=lambda *w: calls.append(w), all=True, **SMALL)
+            self.assertEqual({c[0] for c in calls}, {"features", "denoise", "distances"})
+            first, second = found["images"][:2]
+            self.assertTrue(first["name"].endswith("odd.ppm") and first["suspect"], found["images"])
+            self.assertGreater(first["suspicion"], 10 * second["suspicion"])
+            self.assertGreaterEqual(found["contaminated"]["count"], 1)
+            with self.assertRaises(softpatch.Cancelled):
+                self.context.audit(place / "train", progress=lambda *_: False, all=True, **SMALL)
+            with self.assertRaises(KeyError):
+                self.context.audit(place / "train", progress=lambda *_: {}["x"], all=True, **SMALL)
+
+            self.context.fit(place / "train", all=True, target_fpr=0.2, tau=0.15, **SMALL).save(model)
+            # Of 19 good images, the largest score is the threshold of a twentieth.
+            found = self.context.calibrate(model, place / "good", 0.05)
+            self.assertEqual([found["at_threshold"][n] for n in ("good", "false_alarms")], [19, 0])
+            detector = self.context.load(model)
+            threshold = detector.info["threshold"]
+            self.assertEqual(threshold, found["threshold"])
+            self.assertAlmostEqual(detector.calibrated(threshold), 0.95, places=5)
+            self.assertLess(detector.calibrated(0), detector.calibrated(2 * threshold))
+            self.refused(softpatch.SoftpatchError, lambda: self.context.calibrate(model, place / "train"), "training images")
+            self.refused(softpatch.SoftpatchError, lambda: self.context.calibrate(model, place / "good", 0.7), "target")
+
+            score = detector.score(bad)
+            why = detector.explain(bad, places=1, neighbours=2)
+            self.assertTrue(why["anomalous"] and np.float32(why["score"]) == np.float32(score.score))
+            x, y, width, height = why["places"][0]["bbox"]
+            self.assertTrue(22 <= x + width // 2 < 54 and 22 <= y + height // 2 < 54, why["places"])
+            self.assertEqual(len(why["places"][0]["neighbours"]), 2)
+            named = detector.explain(place / "train" / "odd.ppm", images=place / "train")
+            self.assertTrue(named["places"][0]["neighbours"][0]["path"].endswith(".ppm"), named)
+            self.assertEqual(named["model"], str(model))
+            self.refused(softpatch.SoftpatchError, lambda: detector.explain(bad, places=0), "places is 0", "1 to 9")
+
+            self.refused(softpatch.SoftpatchError, detector.verify, "reference")
+            self.assertEqual(self.context.keep_references(model, place / "train", all=True)["references"], 8)
+            found = self.context.load(model).verify()
+            self.assertTrue(found["ok"] and found["verdict_flips"] == 0 and found["largest_difference"] <= found["bound"])
+
+            rows = softpatch.model_info(model)["rows"]
+            gone = softpatch.remove_image(model, "3.ppm", edited)
+            self.assertEqual((gone["edit"]["what"], gone["rows"]), ("remove-image", rows - gone["edit"]["removed"]))
+            allowed = self.context.allow(edited, bad, name="alarm")
+            self.assertEqual((allowed["was_anomalous"], allowed["anomalous"]), (True, False))
+            self.assertFalse(self.context.load(edited).score(bad).anomalous)
+            denied = self.context.deny(edited, bad, name="defect", at_most=0.9, region=(30, 30, 16, 16))
+            self.assertEqual((denied["anomalous"], denied["rows_of"][0][0]), (True, "alarm"))
+            edits = [e["what"] for e in softpatch.history(edited)]
+            self.assertEqual(edits, ["calibrate", "remove-image", "allow", "deny"])
+            undone = [softpatch.undo(edited)["edit"]["what"] for _ in range(3)]
+            self.assertEqual(undone, ["deny", "allow", "remove-image"])
+            self.assertEqual(edited.read_bytes(), model.read_bytes())
+            self.assertEqual(softpatch.undo(edited)["edit"]["image"], "19 good pictures")
+            self.assertIsNone(softpatch.model_info(edited)["references"])
+            self.refused(softpatch.SoftpatchError, lambda: softpatch.undo(edited), "edited", "no edit to take back")
+            self.refused(TypeError, lambda: self.context.allow(edited, bad), "name is None")
+            self.refused(TypeError, lambda: self.context.allow(edited, bad, name="a", region=3), "region is 3")
+            self.refused(ValueError, lambda: self.context.deny(edited, bad, name="a", at_most=1), "at_most is 1")
+
     def test_stream(self):
         frames = [image(i, SIDE + i) for i in range(5)] * 6
         want = self.detector.score(frames[:5], map="source")
@@ -315,7 +391,10 @@ class Softpatch(unittest.TestCase):
         self.refused(TypeError, lambda: softpatch.Frame(b"", "3", 1, "gray8"), "width is '3'")
         numbers = {"crop": np.uint8(64), "resize": np.int64(64), "coreset_ratio": np.float32(0.25), "exif": np.True_}
         self.assertEqual(fit(**numbers)().info["options"]["coreset-ratio"], 0.25)
-        self.assertEqual(fit(crop=np.uint8(64), coreset_ratio=0.25)().info["options"]["resize"], 73)
+        copies = fit(crop=np.uint8(64), coreset_ratio=0.25)()
+        self.assertEqual(copies.info["options"]["resize"], 73)
+        # Copies do not say how good images score.
+        self.assertIsNone(copies.calibrated(1))
 
     def test_a_missing_library_says_what_to_do(self):
         def said(library):
@@ -417,7 +496,9 @@ if pid == 0:
         lambda: softpatch.adapters(), lambda: softpatch.Context(), lambda: context.info, lambda: context.load(b"x"),
         lambda: context.fit([image]), lambda: detector.info, lambda: detector.to_bytes(), lambda: detector.save("x"),
         lambda: detector.score(image), lambda: detector.stream(), lambda: stream.submit(image), lambda: stream.wait(),
-        lambda: stream.in_flight(), lambda: next(stream.scores([image])),
+        lambda: stream.in_flight(), lambda: next(stream.scores([image])), lambda: detector.calibrated(1),
+        lambda: detector.explain(image), lambda: detector.verify(), lambda: context.audit("x"), lambda: softpatch.undo("x"),
+        lambda: context.calibrate("x", "x"), lambda: context.allow("x", "x"), lambda: softpatch.model_info("x"),
     ]
     for call in calls:
         try:

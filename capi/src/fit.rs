@@ -6,35 +6,19 @@ use crate::handles;
 use crate::memory::{slice, text, write};
 use crate::model::{Loaded, softpatch_detector};
 use crate::score::softpatch_image;
-use crate::status::{Failure, SOFTPATCH_CANCELLED, guard, softpatch_status};
+use crate::status::{Failure, guard, softpatch_status};
+use crate::watch::{
+    HEARTBEAT, SOFTPATCH_STAGE_FEATURES, Watcher, cancelled, number, softpatch_progress_fn, watched,
+};
 use softpatch::Error;
 use softpatch::data::{ImageSource, OwnedImage, TrainSet, WithRoi};
-use softpatch::detector::{FitEvent, FitJob, FitOptions, Stage};
+use softpatch::detector::{FitEvent, FitJob, FitOptions};
 use std::borrow::Cow;
 use std::ffi::{c_char, c_void};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// Images through the backbone; counted in images.
-pub const SOFTPATCH_STAGE_FEATURES: u32 = 0;
-/// Outlier scores of the training patches; counted in grid positions.
-pub const SOFTPATCH_STAGE_DENOISE: u32 = 1;
-/// Choice of the memory bank; counted in rows.
-pub const SOFTPATCH_STAGE_CORESET: u32 = 2;
-/// Scores of training images against the bank without their own rows; counted in images.
-pub const SOFTPATCH_STAGE_CALIBRATE: u32 = 3;
-
-/// Hears how far a fit is: `done` of `total` units of `stage` (one of `SOFTPATCH_STAGE_*`) are finished.
-/// Called on the thread that fits, at least ten times a second, also where nothing has changed. Anything but
-/// 0 cancels the fit.
-pub type softpatch_progress_fn =
-    Option<unsafe extern "C" fn(user_data: *mut c_void, stage: u32, done: u64, total: u64) -> i32>;
-
-/// How often the callback is called at least.
-const HEARTBEAT: Duration = Duration::from_millis(50);
 /// How long a cancelled fit may take to end before it is left to end on its own.
 const PATIENCE: Duration = Duration::from_millis(250);
 
@@ -53,57 +37,20 @@ impl ImageSource for Owned {
     }
 }
 
-/// The caller's callback with what it is given.
-struct Watcher {
-    callback: softpatch_progress_fn,
-    user_data: *mut c_void,
-}
-
-impl Watcher {
-    /// Whether the caller wants to go on.
-    fn tell(&self, (stage, done, total): (u32, u64, u64)) -> bool {
-        let Some(callback) = self.callback else { return true };
-        // SAFETY: a function of this type by the crate's contract, called on the thread that gave it, before
-        // the call to which it was given returns.
-        unsafe { callback(self.user_data, stage, done, total) == 0 }
-    }
-}
-
-fn cancelled() -> Failure {
-    Failure::new(SOFTPATCH_CANCELLED, "the progress callback cancelled the fit")
-}
-
 /// Settles the significant bits of `paths` on another thread, so that the caller hears of it and may cancel.
-fn settle_bits(
+pub(crate) fn settle_bits(
     options: &mut FitOptions,
     paths: &[PathBuf],
     watcher: &Watcher,
 ) -> Result<Option<String>, Failure> {
     let start = (SOFTPATCH_STAGE_FEATURES, 0, paths.len() as u64);
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let (sender, receiver) = channel();
-        let stop = &stop;
-        scope.spawn(move || {
-            let go_on = |_| match stop.load(Ordering::Relaxed) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            };
-            sender.send(options.settle_bits(paths, go_on))
-        });
-        loop {
-            match receiver.recv_timeout(HEARTBEAT) {
-                Ok(said) => return said.map_err(Failure::from),
-                Err(RecvTimeoutError::Timeout) if watcher.tell(start) => {}
-                Err(RecvTimeoutError::Timeout) => {
-                    stop.store(true, Ordering::Relaxed);
-                    return Err(cancelled());
-                }
-                // It panicked, which the scope passes on.
-                Err(RecvTimeoutError::Disconnected) => return Ok(None),
-            }
-        }
-    })
+    let (said, _) = watched(watcher, start, |told| {
+        options.settle_bits(paths, |_| match told.cancelled() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        })
+    })?;
+    Ok(said)
 }
 
 fn fit(
@@ -121,14 +68,7 @@ fn fit(
     loop {
         match job.next_event(HEARTBEAT) {
             Some(FitEvent::Update { stage, done, total }) => {
-                let stage = match stage {
-                    Stage::Features => SOFTPATCH_STAGE_FEATURES,
-                    Stage::Denoise => SOFTPATCH_STAGE_DENOISE,
-                    Stage::Coreset => SOFTPATCH_STAGE_CORESET,
-                    // What comes last in a fit.
-                    _ => SOFTPATCH_STAGE_CALIBRATE,
-                };
-                last = (stage, done, total);
+                last = (number(stage), done, total);
             }
             Some(FitEvent::Notice(text)) => notes.push(text),
             None if job.is_finished() => break,

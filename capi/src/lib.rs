@@ -10,6 +10,9 @@
 //! returns; that is the one thing that cannot be checked here. Nothing is kept after a function returns:
 //! pixels are copied where they are needed longer. Strings are UTF-8 and end with a zero byte.
 //!
+//! **Texts** of any length, JSON documents all, are handles, too: [`softpatch_text_copy`] copies one as often
+//! as it is wanted, [`softpatch_text_free`] frees it.
+//!
 //! **Threads**: every handle may be used from every thread at once, and may be freed while other threads use
 //! it (their calls finish first, or fail with an invalid handle). Calls that score with the same detector
 //! take turns. Detectors of one context share its device. The last error belongs to the thread whose call
@@ -39,8 +42,12 @@
     reason = "every function returns a status; the codes say what they mean"
 )]
 
+mod audit;
+mod calibrate;
 mod choices;
 mod context;
+mod edit;
+mod explain;
 mod fit;
 mod fit_options;
 mod handles;
@@ -50,9 +57,15 @@ mod regions;
 mod score;
 mod status;
 mod stream;
+mod texts;
+mod watch;
 
+pub use audit::*;
+pub use calibrate::*;
 pub use choices::*;
 pub use context::*;
+pub use edit::*;
+pub use explain::*;
 pub use fit::*;
 pub use fit_options::*;
 pub use model::*;
@@ -60,3 +73,5 @@ pub use regions::*;
 pub use score::*;
 pub use status::*;
 pub use stream::*;
+pub use texts::*;
+pub use watch::*;

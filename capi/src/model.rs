@@ -8,7 +8,7 @@ use serde::Serialize;
 use softpatch::data::Roi;
 use softpatch::detector::{Detector, Model, ModelInfo};
 use std::ffi::c_char;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A fitted model on a device. 0 is none.
@@ -18,6 +18,8 @@ pub(crate) struct Loaded {
     pub detector: Arc<Detector>,
     /// What the fit had to say; empty for a model that was loaded.
     notes: Vec<String>,
+    /// The file that it was loaded from.
+    pub path: Option<PathBuf>,
 }
 
 impl handles::Handled for Loaded {
@@ -30,7 +32,7 @@ impl Loaded {
     }
 
     pub fn fitted(detector: Detector, notes: Vec<String>) -> Self {
-        Self { detector: Arc::new(detector), notes }
+        Self { detector: Arc::new(detector), notes, path: None }
     }
 }
 
@@ -116,8 +118,9 @@ pub unsafe extern "C" fn softpatch_detector_load(
         // SAFETY: as above.
         let path = unsafe { text(path, "path") }?;
         let made = Detector::load(&context.device, &context.backbone, Path::new(path))?;
+        let made = Loaded { path: Some(path.into()), ..Loaded::new(made) };
         // SAFETY: as above.
-        unsafe { write(detector, handles::insert(Loaded::new(made)), "detector") }
+        unsafe { write(detector, handles::insert(made), "detector") }
     })
 }
 

@@ -1,16 +1,15 @@
 //! `softpatch audit`.
 
-use crate::common::backbone::BackboneArgs;
-use crate::common::config::{FitArgs, Settings};
-use crate::common::device::DeviceArgs;
 use crate::common::failure::{Failure, Outcome};
-use crate::common::interrupt::catch_interrupts;
+use crate::common::interrupt::interrupted;
 use crate::common::output::{check_output_file, csv_line, plain, print, print_json};
-use crate::common::progress::Bars;
-use crate::common::set::{ExcludeArgs, SetArgs, end, settle_bits, skipping};
+use crate::common::progress::{Bars, bar};
+use crate::common::set::end;
 use crate::common::sizes::count;
-use softpatch::data::{FileSource, ImageSource, Roi, TrainSet, WithRoi};
-use softpatch::detector::{Audit, AuditImage, FitOptions, Group, Progress};
+use crate::common::training::TrainingArgs;
+use softpatch::Error;
+use softpatch::data::ImageSource;
+use softpatch::detector::{Audit, AuditImage, FitOptions, Group};
 use softpatch::files::write_whole;
 use softpatch::report::AuditPage;
 use std::fmt::Write;
@@ -20,8 +19,6 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(after_help = FORMATS)]
 pub struct Args {
-    /// Folder of training images, read as `softpatch fit` does.
-    dir: PathBuf,
     /// Lines of the table.
     #[arg(long, value_name = "N", default_value = "20")]
     top: usize,
@@ -38,18 +35,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     suspects: Option<PathBuf>,
     #[command(flatten)]
-    exclude: ExcludeArgs,
-    /// Mask of any size that is laid over every picture: only what is white is judged.
-    #[arg(long, value_name = "MASK")]
-    roi: Option<PathBuf>,
-    #[command(flatten)]
-    set: SetArgs,
-    #[command(flatten)]
-    fit: FitArgs,
-    #[command(flatten)]
-    backbone: BackboneArgs,
-    #[command(flatten)]
-    device: DeviceArgs,
+    training: TrainingArgs,
 }
 
 const FORMATS: &str = "\
@@ -62,43 +48,41 @@ place does not. Look at them before they are left out: `--report FILE`.
 count, at_least, at_most), and images, most suspicious first, each with index, name, size ([width, height]), suspicion,
 suspect, dropped (share of the patches that a fit would drop), peak ([x, y] in pixels of the image), and regions of
 patches more suspicious than the limit, largest first: bbox ([x, y, width, height]), patches, peak, contour.
---csv prints the columns path,rank,suspicion,suspect,dropped,peak_x,peak_y. Lines of it, with the header, are a list for
+--csv prints the columns path,rank,suspicion,suspect,dropped,peak_x,peak_y. A name that a
+spreadsheet would take for a formula has an apostrophe before it. Lines of it, with the header, are a list for
 `fit --exclude`, too.";
 
 pub fn run(args: Args, quiet: bool) -> Outcome {
-    let Settings { fit: mut options, device } = args.fit.settings(args.device)?;
     let bars = Bars::new(quiet);
-    let mut set = TrainSet::open_with(&args.dir, &args.set.options())?;
-    set.notes.iter().for_each(|note| bars.notice(note));
-    args.set.folder.say(&args.dir, &set.left_out, &bars)?;
-    args.exclude.apply(&mut set.paths, &bars)?;
-    let same = |a: &PathBuf, b: &PathBuf| std::path::absolute(a).ok() == std::path::absolute(b).ok();
-    if args.report.as_ref().zip(args.suspects.as_ref()).is_some_and(|(a, b)| same(a, b)) {
-        return Err(Failure::Usage("--report and --suspects name one file; give each its own".into()));
-    }
-    for file in args.report.iter().chain(&args.suspects) {
-        check_output_file(file)?;
-    }
-    let roi = args.roi.as_ref().map(Roi::load).transpose()?;
-    catch_interrupts(quiet);
-    settle_bits(&mut options, &set.paths, &bars)?;
-    let backbone = args.backbone.open()?;
-    let device = device.open()?;
-    let ((audit, source), skipped) = skipping(set.paths, args.set.on_error, &bars, |paths| {
-        let source = WithRoi::new(FileSource::new(paths.to_vec(), options.decode()), roi.clone());
-        Ok((Audit::of(&device, &backbone, &source, &options, &bars)?, source))
+    let dir = args.training.dir.clone();
+    let training = args.training.open(&bars, quiet, || {
+        let same = |a: &PathBuf, b: &PathBuf| std::path::absolute(a).ok() == std::path::absolute(b).ok();
+        if args.report.as_ref().zip(args.suspects.as_ref()).is_some_and(|(a, b)| same(a, b)) {
+            return Err(Failure::Usage("--report and --suspects name one file; give each its own".into()));
+        }
+        args.report.iter().chain(&args.suspects).try_for_each(|file| check_output_file(file))
     })?;
+    let (device, backbone, options) = (&training.device, &training.backbone, &training.options);
+    let ((audit, source), skipped) = training
+        .judge(&bars, |source| Ok((Audit::of(device, backbone, &source, options, &bars)?, source)))?;
     bars.finish();
     if let Some(file) = &args.suspects {
-        write_whole(file, suspects(&audit, &args.dir).as_bytes())?;
+        write_whole(file, suspects(&audit, &dir).as_bytes())?;
     }
     if let Some(file) = &args.report {
-        let mut page = AuditPage::new(&args.dir.display().to_string());
-        page.settings = settings(&audit, &options);
+        let mut page = AuditPage::new(&dir.display().to_string());
+        page.settings = settings(&audit, options);
         page.note = verdict(&audit);
+        let drawn = bar(quiet, "page", audit.images.len() as u64);
         for image in &audit.images {
+            if interrupted() {
+                drawn.finish_and_clear();
+                return Err(Error::Cancelled.into());
+            }
             page.push(&picture(image, &audit), &*source.load(image.index)?)?;
+            drawn.inc(1);
         }
+        drawn.finish_and_clear();
         page.write(file)?;
     }
     if args.json {
@@ -106,7 +90,7 @@ pub fn run(args: Args, quiet: bool) -> Outcome {
     } else if args.csv {
         print(&csv(&audit))?;
     } else {
-        print(&table(&audit, &args.dir.display().to_string(), args.top))?;
+        print(&table(&audit, &dir.display().to_string(), args.top))?;
     }
     end(skipped, "the others were judged")
 }

@@ -4,7 +4,7 @@ use crate::common::backbone::BackboneArgs;
 use crate::common::device::DeviceArgs;
 use crate::common::failure::{Failure, Outcome};
 use crate::common::images::OnError;
-use crate::common::output::print;
+use crate::common::output::{plain_lines, plain_path, print};
 use crate::common::progress::Bars;
 use crate::common::set::{FolderArgs, SetArgs, TakeArgs, end, settle_bits};
 use crate::common::settings::{Given, Scope};
@@ -160,8 +160,8 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     summary.notes.iter().for_each(|note| bars.notice(note));
     let report = out.join("report.html");
     let footer = footer(&summary, &device, started);
-    let text = format!("{}\n{footer}{}\n", summary.markdown(), report.display());
-    print(&text)?;
+    let text = format!("{}\n{footer}{}\n", summary.markdown(), plain_path(&report));
+    print(&plain_lines(&text))?;
     end(summary.skipped, "the figures are of the set")
 }
 

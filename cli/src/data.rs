@@ -1,7 +1,7 @@
 //! `softpatch data`.
 
 use crate::common::failure::{Failure, Outcome};
-use crate::common::output::{print, print_json};
+use crate::common::output::{plain_lines, plain_path, print, print_json};
 use crate::common::set::{FolderArgs, TakeArgs};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -152,7 +152,7 @@ pub fn run(args: &Args) -> Outcome {
         let (layout, evidence) = (set.layout.name(), set.evidence.as_str());
         print_json(&Document { layout, evidence, categories: parts, left_out: &set.left_out })?;
     } else {
-        print(&text(args, set.layout, &set.evidence, &parts, &set))?;
+        print(&plain_lines(&text(args, set.layout, &set.evidence, &parts, &set)))?;
     }
     if args.folder.strict && set.left_out.unexpected().next().is_some() {
         return Err(Failure::Reported);
@@ -162,7 +162,7 @@ pub fn run(args: &Args) -> Outcome {
 
 fn text(args: &Args, layout: Layout, evidence: &str, parts: &[Part<'_>], set: &Dataset) -> String {
     let mut text =
-        format!("{}\n  layout      {} ({layout}): {evidence}\n", args.dir.display(), layout.title());
+        format!("{}\n  layout      {} ({layout}): {evidence}\n", plain_path(&args.dir), layout.title());
     for part in parts {
         let mut line = |key: &str, value: &str| {
             let _ = writeln!(text, "  {key:<12}{value}");

@@ -4,7 +4,7 @@ use crate::common::backbone::embedded;
 use crate::common::device::DeviceArgs;
 use crate::common::failure::Outcome;
 use crate::common::images::OnError;
-use crate::common::output::print;
+use crate::common::output::{plain_path, print};
 use crate::common::progress::{Bars, bar};
 use crate::common::report::fixed_range;
 use crate::eval::{Scored, figure, score_set};
@@ -117,10 +117,10 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     print(&format!(
         "3. drew what was found\n     picture  {}\n     page     {}\n     data     {}\n     \
          model    {}\n{:.0} s in all\n",
-        picture.display(),
-        file.display(),
-        set.display(),
-        model.display(),
+        plain_path(&picture),
+        plain_path(&file),
+        plain_path(&set),
+        plain_path(&model),
         started.elapsed().as_secs_f64()
     ))
 }

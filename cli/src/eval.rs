@@ -4,7 +4,7 @@ use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
 use crate::common::failure::{Outcome, print_error};
 use crate::common::images::{Files, OnError};
-use crate::common::output::{check_output_file, print, print_json};
+use crate::common::output::{check_output_file, plain_lines, print, print_json};
 use crate::common::progress::Bars;
 use crate::common::report::{page, thumb};
 use crate::common::set::{SetArgs, end};
@@ -104,7 +104,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     if args.json {
         print_json(&figures)?;
     } else {
-        print(&table(&figures))?;
+        print(&plain_lines(&table(&figures)))?;
         for note in &figures.all.notes {
             bars.notice(note);
         }

@@ -1,16 +1,12 @@
 //! `softpatch fit`.
 
-use crate::common::backbone::BackboneArgs;
-use crate::common::config::{FitArgs, Settings};
-use crate::common::device::DeviceArgs;
 use crate::common::failure::Outcome;
-use crate::common::interrupt::catch_interrupts;
-use crate::common::output::{check_model_file, print};
+use crate::common::output::{check_model_file, plain_path, print};
 use crate::common::progress::Bars;
-use crate::common::set::{ExcludeArgs, SetArgs, end, settle_bits, skipping};
+use crate::common::set::end;
 use crate::common::sizes::{count, human_bytes};
-use softpatch::data::{FileSource, Roi, TrainSet, WithRoi};
-use softpatch::detector::{Detector, FitAspect, Geometry, Group, ModelInfo, Progress};
+use crate::common::training::TrainingArgs;
+use softpatch::detector::{Detector, FitAspect, Geometry, Group, ModelInfo};
 use softpatch::low_level::gpu::Device;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -25,55 +21,31 @@ use std::time::Instant;
          Exit status 3: fitted, but for images that could not be used."
 )]
 pub struct Args {
-    /// Folder of training images.
-    dir: PathBuf,
     /// Model file to write; its folder must exist.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Mask of any size that is laid over every picture: only what is white is learned and scored. It is kept
-    /// in the model.
-    #[arg(long, value_name = "MASK")]
-    roi: Option<PathBuf>,
     /// Keep no training pictures in the model. Without this, up to 8 are kept (pixels, 1 MB at most), for
     /// `softpatch verify`: whoever has the model can look at them.
     #[arg(long)]
     no_references: bool,
     #[command(flatten)]
-    exclude: ExcludeArgs,
-    #[command(flatten)]
-    set: SetArgs,
-    #[command(flatten)]
-    fit: FitArgs,
-    #[command(flatten)]
-    backbone: BackboneArgs,
-    #[command(flatten)]
-    device: DeviceArgs,
+    training: TrainingArgs,
 }
 
 pub fn run(args: Args, quiet: bool) -> Outcome {
-    let Settings { fit: mut options, device } = args.fit.settings(args.device)?;
     let bars = Bars::new(quiet);
-    let mut set = TrainSet::open_with(&args.dir, &args.set.options())?;
-    set.notes.iter().for_each(|note| bars.notice(note));
-    args.set.folder.say(&args.dir, &set.left_out, &bars)?;
-    args.exclude.apply(&mut set.paths, &bars)?;
-    check_model_file(&args.output)?;
-    let roi = args.roi.as_ref().map(Roi::load).transpose()?;
-    catch_interrupts(quiet);
-    settle_bits(&mut options, &set.paths, &bars)?;
-    let backbone = args.backbone.open()?;
-    let device = device.open()?;
+    let training = args.training.open(&bars, quiet, || check_model_file(&args.output))?;
+    let (device, backbone, options) = (&training.device, &training.backbone, &training.options);
     let started = Instant::now();
-    let (detector, skipped) = skipping(set.paths, args.set.on_error, &bars, |paths| {
-        let source = WithRoi::new(FileSource::new(paths.to_vec(), options.decode()), roi.clone());
-        let mut detector = Detector::fit(&device, &backbone, &source, &options, &bars)?;
+    let (detector, skipped) = training.judge(&bars, |source| {
+        let mut detector = Detector::fit(device, backbone, &source, options, &bars)?;
         if !args.no_references {
             detector.keep_references(&source)?;
         }
         Ok(detector)
     })?;
     detector.save(&args.output)?;
-    print(&summary(&args.output.display().to_string(), &detector, &device, &bars, started))?;
+    print(&summary(&plain_path(&args.output), &detector, device, &bars, started))?;
     end(skipped, "the model was made")
 }
 

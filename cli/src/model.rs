@@ -2,25 +2,26 @@
 
 use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
+use crate::common::edits::{edited, learned_in, model_file, told};
 use crate::common::failure::{Failure, Outcome};
-use crate::common::output::{check_model_file, plain, print, print_json};
+use crate::common::output::{plain, plain_path, print, print_json};
 use crate::common::set::{FolderArgs, TakeArgs};
 use crate::common::sizes::{count, human_bytes};
-use crate::common::time::utc;
-use serde_json::json;
 use softpatch::Error;
 use softpatch::data::{FileSource, OpenOptions, TrainSet, decode_file};
-use softpatch::detector::{DENY_AT_MOST, Detector, Edit, Mended, Model, ModelInfo, Progress, SETTINGS};
+use softpatch::detector::{DENY_AT_MOST, Detector, Mended, Model, Progress, SETTINGS};
+use softpatch::model::ModelFile;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Look into a model, and mend it without a new fit.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Edits change the memory bank, never the thresholds, and write the model whole or not at all: into \
-         its own file, or into another with -o. Each is in the model's history, and undo takes the last one back, \
-         bit by bit: what is taken out of the bank stays in the file for that. A model that is in use elsewhere is \
-         not changed there; `softpatch verify` says what edits changed since the approval."
+    after_help = "Edits change the memory bank, never the thresholds, but for `softpatch calibrate`, which is one, too. \
+         They write the model whole or not at all: into its own file, or into another with -o. Each is in the \
+         model's history, and undo takes the last one back, bit by bit: what is taken out of the bank stays in the \
+         file for that. A model that is in use elsewhere is not changed there; `softpatch verify` says what edits \
+         changed since the approval."
 )]
 pub struct Args {
     /// Model file made by `softpatch fit`.
@@ -168,24 +169,21 @@ fn act(path: &Path, action: Action, quiet: bool) -> Outcome {
         Action::RemoveImage(RemoveImage { name, to }) => {
             let (to, mut model) = to.load(path)?;
             let edit = model.remove_image(&name)?;
-            let to = to.save(|to| model.save(to))?;
-            print(&format!("{}\n{}", to.display(), edited(&edit, &model.info)))
+            let to = to.save(&model)?;
+            print(&format!("{}\n{}", plain_path(&to), edited(&edit, &model.info)))
         }
         Action::Undo(Undo { to }) => {
             let (to, mut model) = to.load(path)?;
             let kept = model.references.is_some();
-            let Some(edit) = model.undo()? else {
-                let reason = "there is no edit to take back".to_owned();
-                return Err(Failure::Failed(Error::Model { path: path.to_owned(), reason }));
-            };
-            let to = to.save(|to| model.save(to))?;
+            let edit = to.undo(&mut model)?;
+            let to = to.save(&model)?;
             if kept && model.references.is_none() && !quiet {
                 eprintln!(
                     "note: the reference pictures were of the edited model, and are gone; keep-references makes new ones"
                 );
             }
             let rows = model.info.rows;
-            print(&format!("{}\n  taken back  {}\n  bank        {rows} rows\n", to.display(), told(&edit)))
+            print(&format!("{}\n  taken back  {}\n  bank        {rows} rows\n", plain_path(&to), told(&edit)))
         }
         Action::Allow(Allow { picture }) => {
             mend(path, picture, |detector, name, image, region| detector.allow(name, image, region))
@@ -197,47 +195,23 @@ fn act(path: &Path, action: Action, quiet: bool) -> Outcome {
         Action::ForgetReferences(Forget { to }) => {
             let (to, mut model) = to.load(path)?;
             model.references = None;
-            let to = to.save(|to| model.save(to))?;
-            print(&format!("{}\n  references  none\n", to.display()))
+            let to = to.save(&model)?;
+            print(&format!("{}\n  references  none\n", plain_path(&to)))
         }
     }
-}
-
-/// Where an edited model goes, and the bytes that it was read from.
-struct Target<'a> {
-    model: &'a Path,
-    to: PathBuf,
-    read: Vec<u8>,
 }
 
 impl To {
     /// The file, which can be written, before the model is read.
-    fn checked<'a>(&self, model: &'a Path) -> Outcome<Target<'a>> {
-        let to = self.output.clone().unwrap_or_else(|| model.to_owned());
-        check_model_file(&to)?;
-        let read = std::fs::read(model).map_err(|e| Error::io(model, "reading the model", e))?;
-        Ok(Target { model, to, read })
+    fn checked(&self, model: &Path) -> Outcome<ModelFile> {
+        model_file(model, self.output.as_deref())
     }
 
     /// The same, and the model.
-    fn load<'a>(&self, path: &'a Path) -> Outcome<(Target<'a>, Model)> {
+    fn load(&self, path: &Path) -> Outcome<(ModelFile, Model)> {
         let target = self.checked(path)?;
-        let model = Model::from_bytes(&target.read, path)?;
+        let model = target.model()?;
         Ok((target, model))
-    }
-}
-
-impl Target<'_> {
-    /// Writes the model and says where, unless another edit came between.
-    fn save(self, write: impl FnOnce(&Path) -> softpatch::Result<()>) -> Outcome<PathBuf> {
-        let Self { model, to, read } = self;
-        if to == model && std::fs::read(model).is_ok_and(|now| now != read) {
-            let reason =
-                "it was changed while this edit was made, which is not in it; make the edit again".to_owned();
-            return Err(Failure::Failed(Error::Model { path: to, reason }));
-        }
-        write(&to)?;
-        Ok(to)
     }
 }
 
@@ -258,14 +232,14 @@ fn mend(
     let image = decode_file(&args.image, &detector.info().options.decode())?;
     let name = args.image.display().to_string();
     let done = edit(&mut detector, &name, &image.as_image()?, args.region)?;
-    let to = to.save(|to| detector.save(to))?;
+    let to = to.save(detector.model())?;
     let threshold = detector.info().threshold;
     let said = |anomalous: Option<bool>| match anomalous {
         None => String::new(),
         Some(true) => " anomalous".to_owned(),
         Some(false) => " normal".to_owned(),
     };
-    let mut text = format!("{}\n{}", to.display(), edited(&done.edit, detector.info()));
+    let mut text = format!("{}\n{}", plain_path(&to), edited(&done.edit, detector.info()));
     text.push_str(&format!(
         "  score       {:.4}{} -> {:.4}{}, threshold {}\n  peak        {},{}\n",
         done.before,
@@ -276,15 +250,7 @@ fn mend(
         done.peak[0],
         done.peak[1]
     ));
-    if !done.rows_of.is_empty() {
-        text.push_str(&format!(
-            "  learned in  {}, whose own scores may rise\n",
-            count(done.rows_of.len(), "training picture")
-        ));
-        for (name, rows) in &done.rows_of {
-            text.push_str(&format!("    {:>10}  {}\n", count(*rows as usize, "row"), plain(name)));
-        }
-    }
+    text.push_str(&learned_in(&done.rows_of));
     print(&text)
 }
 
@@ -297,7 +263,7 @@ fn keep(path: &Path, args: &KeepReferences, quiet: bool) -> Outcome {
     let mut detector = args.on.open(path)?;
     let source = FileSource::new(set.paths, detector.info().options.decode());
     let kept = detector.keep_references(&source)?;
-    let to = to.save(|to| detector.save(to))?;
+    let to = to.save(detector.model())?;
     let bytes = detector.model().references.as_ref().map_or(0, softpatch::detector::References::bytes);
     let pictures = detector.model().references.iter().flat_map(|kept| &kept.pictures);
     let alarms = pictures.filter(|picture| picture.anomalous == Some(true)).count();
@@ -306,24 +272,7 @@ fn keep(path: &Path, args: &KeepReferences, quiet: bool) -> Outcome {
             "{alarms} of {kept} pictures kept are anomalous by the model's threshold: are they of its parts?"
         ));
     }
-    print(&format!("{}\n  references  {}, {}\n", to.display(), count(kept, "picture"), human_bytes(bytes)))
-}
-
-/// An edit in a line.
-fn told(edit: &Edit) -> String {
-    let mut rows = Vec::new();
-    if edit.removed > 0 {
-        rows.push(format!("{} rows out", edit.removed));
-    }
-    if edit.added > 0 {
-        rows.push(format!("{} rows in", edit.added));
-    }
-    format!("{}  {:<12}  {}  {}", utc(edit.seconds), edit.what, rows.join(", "), plain(&edit.image))
-}
-
-/// What an edit left.
-fn edited(edit: &Edit, info: &ModelInfo) -> String {
-    format!("  edit        {}\n  bank        {} rows\n", told(edit), info.rows)
+    print(&format!("{}\n  references  {}, {}\n", plain_path(&to), count(kept, "picture"), human_bytes(bytes)))
 }
 
 fn history(path: &Path, json: bool) -> Outcome {
@@ -340,21 +289,14 @@ fn history(path: &Path, json: bool) -> Outcome {
 fn info(path: &Path, json: bool) -> Outcome {
     let model = Model::load(path)?;
     let info = &model.info;
-    let mut rows = vec![0_u32; info.images.len()];
-    model.bank.provenance.iter().for_each(|from| rows[from[0] as usize] += 1);
+    let rows = model.rows_of_images();
     let references = model.references.as_ref();
     let options: BTreeMap<&str, String> =
         SETTINGS.iter().map(|setting| (setting.name, setting.get(&info.options))).collect();
     if json {
-        let mut document = serde_json::to_value(info).map_err(|e| Failure::Output(e.into()))?;
-        document["settings"] = json!(options);
-        document["rows_of_images"] = json!(rows);
-        document["fingerprint"] = json!(model.fingerprint());
-        document["references"] = json!(references);
-        document["history"] = json!(info.history);
-        return print_json(&document);
+        return print_json(&model.document()?);
     }
-    let mut text = format!("{}\n", path.display());
+    let mut text = format!("{}\n", plain_path(path));
     let mut line = |key: &str, value: String| text.push_str(&format!("  {key:<16}{}\n", plain(&value)));
     let number = |value: Option<f32>| value.map_or("none".to_owned(), |v| format!("{v:.4}"));
     line("made by", info.made_by.clone());

@@ -44,7 +44,7 @@ pub struct Args {
 const TIMED: usize = 50;
 
 pub fn run(args: Args, quiet: bool) -> Outcome {
-    let Settings { mut fit, device } = args.fit.settings(args.device)?;
+    let Settings { mut fit, device, .. } = args.fit.settings(args.device)?;
     let bars = Bars::new(quiet);
     let set = open_set(&args.dataset, args.category.as_slice(), (&args.folder, &TakeArgs::default()), &bars)?;
     let backbone = match &args.made_up_weights {

@@ -1,7 +1,7 @@
 //! `softpatch synth`.
 
 use crate::common::failure::Outcome;
-use crate::common::output::print;
+use crate::common::output::{plain_path, print};
 use crate::common::progress::bar;
 use softpatch::data::synth::{Material, SynthOptions, generate};
 use std::path::PathBuf;
@@ -61,7 +61,7 @@ pub fn run(args: Args, quiet: bool) -> Outcome {
     let made = made?;
     let mut text = format!(
         "{}: {} materials, {} training images ({} of them defective), {} good and {} defective test images\n",
-        args.out.display(),
+        plain_path(&args.out),
         made.materials,
         made.train,
         made.contaminated,
@@ -69,7 +69,7 @@ pub fn run(args: Args, quiet: bool) -> Outcome {
         made.test_defect
     );
     for material in &options.materials {
-        text.push_str(&format!("  {}\n", args.out.join(material.name()).display()));
+        text.push_str(&format!("  {}\n", plain_path(&args.out.join(material.name()))));
     }
     print(&text)
 }

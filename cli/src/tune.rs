@@ -2,7 +2,7 @@
 
 use crate::common::failure::{Failure, Outcome};
 use crate::common::folders::tuning_path;
-use crate::common::output::{check_output_file, print};
+use crate::common::output::{check_output_file, plain_path, print};
 use softpatch::Error;
 use softpatch::low_level::gpu::{Device, DeviceOptions};
 use softpatch::low_level::roofline::tune::{Table, tune};
@@ -50,5 +50,5 @@ pub fn run(args: &Args) -> Outcome {
     table.save(&path)?;
     let text = serde_json::to_string(&softpatch::low_level::steps::tuning::values(&best))
         .map_err(|e| Failure::Output(e.into()))?;
-    print(&format!("{text}\nwritten to {}\n", path.display()))
+    print(&format!("{text}\nwritten to {}\n", plain_path(&path)))
 }

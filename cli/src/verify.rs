@@ -3,7 +3,7 @@
 use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
 use crate::common::failure::{Failure, Outcome};
-use crate::common::output::{plain, print, print_json};
+use crate::common::output::{plain, plain_path, print, print_json};
 use crate::common::sizes::count;
 use softpatch::detector::{Checked, MadeOn, Verification};
 use std::path::PathBuf;
@@ -44,17 +44,15 @@ pub fn run(args: &Args) -> Outcome {
         other => other,
     })?;
     if args.json {
-        let mut document = serde_json::to_value(&found).map_err(|e| Failure::Output(e.into()))?;
-        document["ok"] = found.ok().into();
-        print_json(&document)?;
+        print_json(&found.document())?;
     } else {
-        print(&text(&args.model.display().to_string(), &found))?;
+        print(&text(&plain_path(&args.model), &found))?;
     }
     if found.ok() {
         return Ok(());
     }
     for reason in reasons(&found) {
-        eprintln!("error: {}: {reason}", args.model.display());
+        eprintln!("error: {}: {reason}", plain_path(&args.model));
     }
     Err(Failure::Reported)
 }

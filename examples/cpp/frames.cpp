@@ -60,6 +60,15 @@ int main(int argc, char **argv) try {
     check(count / 2, count);
     half.join();
 
+    if (detector.explain_json(frame(0).view(), 1, 1).find("\"places\":[{") == std::string::npos) std::abort();
+    if (softpatch::ModelFile(argv[1]).history_json() != "[]") std::abort();
+    try {
+        (void)softpatch::ModelFile(argv[1]).undo();
+        std::abort();
+    } catch (const softpatch::Error &error) {
+        if (error.code() != SOFTPATCH_MODEL) std::abort();
+    }
+
     try {
         (void)softpatch::Detector::load(context, "no/such/model");
         std::abort();

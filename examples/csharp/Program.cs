@@ -17,6 +17,10 @@ Console.WriteLine($"softpatch {Context.Version}: score {single.Score}, verdict {
 var (x, y) = detector.Peak(map, MapKind.Source, side, side);
 var (regions, _) = detector.Regions(map, side, side);
 Console.WriteLine($"most at {x}, {y}; {regions.Length} regions above the threshold");
+var why = detector.Explain(frame, side, side, PixelFormat.Gray8, places: 1, neighbours: 1);
+Console.WriteLine($"explained: {why}");
+if (detector.Calibrated(single.Score) is { } share) Console.WriteLine($"of good parts, {100 * share} % score lower");
+Console.WriteLine($"edits: {ModelFile.History(args[0])}");
 
 using var stream = new FrameStream(detector, 4);
 ulong taken = 0, submitted = 0;

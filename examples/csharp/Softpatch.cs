@@ -53,7 +53,7 @@ public enum Geometry : uint { Whole = 0, Paper = 1 }
 
 public enum FitAspect : uint { Stretch = 0, Pad = 1, Crop = 2 }
 
-public enum Stage : uint { Features = 0, Denoise = 1, Coreset = 2, Calibrate = 3 }
+public enum Stage : uint { Features = 0, Denoise = 1, Coreset = 2, Calibrate = 3, Score = 4, Floors = 5, Distances = 6 }
 
 /// Size of the frame: both 0: as many pixels as 256 x 256; height 0: width is the shorter side.
 [StructLayout(LayoutKind.Sequential)]
@@ -215,6 +215,55 @@ internal static class Native
     public static extern int softpatch_score(
         ulong detector, in Image image, MapKind kind, [Out] float[] map, UIntPtr mapLen, out Result result);
     [DllImport(Library)]
+    public static extern int softpatch_detector_calibrated(ulong detector, float score, out float share);
+    [DllImport(Library)]
+    public static extern int softpatch_detector_explain(
+        ulong detector, [MarshalAs(UnmanagedType.LPUTF8Str)] string? path, IntPtr image, uint places, uint neighbours,
+        [MarshalAs(UnmanagedType.LPUTF8Str)] string? images, out ulong json);
+    [DllImport(Library)]
+    public static extern int softpatch_detector_verify(ulong detector, out ulong json);
+    [DllImport(Library)]
+    public static extern int softpatch_audit(
+        ulong context, [MarshalAs(UnmanagedType.LPUTF8Str)] string folder, in FitOptions options,
+        NativeProgress? progress, IntPtr user, out ulong json);
+    [DllImport(Library)]
+    public static extern int softpatch_model_calibrate(
+        ulong context, [MarshalAs(UnmanagedType.LPUTF8Str)] string model,
+        [MarshalAs(UnmanagedType.LPUTF8Str)] string folder, in FitOptions options,
+        [MarshalAs(UnmanagedType.LPUTF8Str)] string? output, NativeProgress? progress, IntPtr user, out ulong json);
+    [DllImport(Library)]
+    public static extern int softpatch_model_keep_references(
+        ulong context, [MarshalAs(UnmanagedType.LPUTF8Str)] string model,
+        [MarshalAs(UnmanagedType.LPUTF8Str)] string folder, in FitOptions options,
+        [MarshalAs(UnmanagedType.LPUTF8Str)] string? output, out ulong json);
+    [DllImport(Library)]
+    public static extern int softpatch_model_info_json(
+        [MarshalAs(UnmanagedType.LPUTF8Str)] string model, out ulong json);
+    [DllImport(Library)]
+    public static extern int softpatch_model_history_json(
+        [MarshalAs(UnmanagedType.LPUTF8Str)] string model, out ulong json);
+    [DllImport(Library)]
+    public static extern int softpatch_model_remove_image(
+        [MarshalAs(UnmanagedType.LPUTF8Str)] string model, [MarshalAs(UnmanagedType.LPUTF8Str)] string name,
+        [MarshalAs(UnmanagedType.LPUTF8Str)] string? output, out ulong json);
+    [DllImport(Library)]
+    public static extern int softpatch_model_undo(
+        [MarshalAs(UnmanagedType.LPUTF8Str)] string model, [MarshalAs(UnmanagedType.LPUTF8Str)] string? output,
+        out ulong json);
+    [DllImport(Library)]
+    public static extern int softpatch_model_allow(
+        ulong context, [MarshalAs(UnmanagedType.LPUTF8Str)] string model,
+        [MarshalAs(UnmanagedType.LPUTF8Str)] string name, IntPtr image, uint[]? region,
+        [MarshalAs(UnmanagedType.LPUTF8Str)] string? output, out ulong json);
+    [DllImport(Library)]
+    public static extern int softpatch_model_deny(
+        ulong context, [MarshalAs(UnmanagedType.LPUTF8Str)] string model,
+        [MarshalAs(UnmanagedType.LPUTF8Str)] string name, IntPtr image, uint[]? region, double atMost,
+        [MarshalAs(UnmanagedType.LPUTF8Str)] string? output, out ulong json);
+    [DllImport(Library)]
+    public static extern int softpatch_text_copy(ulong text, byte[]? buffer, UIntPtr capacity, out UIntPtr needed);
+    [DllImport(Library)] public static extern int softpatch_text_free(ulong text);
+    [DllImport(Library)]
     public static extern int softpatch_stream_create(ulong detector, UIntPtr limit, out ulong stream);
     [DllImport(Library)]
     public static extern int softpatch_stream_submit(ulong stream, in Image frame, out ulong ticket);
@@ -228,6 +277,65 @@ internal static class Native
         if (status != 0)
         {
             throw new SoftpatchException(status, Marshal.PtrToStringUTF8(softpatch_last_error_message()) ?? "");
+        }
+    }
+
+    /// A call with settings and a callback.
+    public delegate int Work(in FitOptions options, NativeProgress? watch);
+
+    /// Does work with how a folder is opened among the options; an exception of `progress` comes out of it.
+    public static int Watched(FitOptions options, Progress? progress, FolderOptions? open, Work work)
+    {
+        open ??= new FolderOptions();
+        Exception? thrown = null;
+        // No exception may cross the native border.
+        int Watch(IntPtr user, Stage stage, ulong done, ulong total)
+        {
+            try
+            {
+                return progress!(stage, done, total) ? 0 : 1;
+            }
+            catch (Exception e)
+            {
+                thrown = e;
+                return 1;
+            }
+        }
+        NativeProgress? watch = progress is null ? null : Watch;
+        options.All = open.All ? 1u : 0u;
+        options.Layout = Marshal.StringToCoTaskMemUTF8(open.Layout);
+        options.Take = Marshal.StringToCoTaskMemUTF8(open.Take.Length == 0 ? null : string.Join('\n', open.Take));
+        options.Roi = Marshal.StringToCoTaskMemUTF8(open.Roi);
+        int status;
+        try
+        {
+            status = work(options, watch);
+        }
+        finally
+        {
+            Marshal.FreeCoTaskMem(options.Layout);
+            Marshal.FreeCoTaskMem(options.Take);
+            Marshal.FreeCoTaskMem(options.Roi);
+        }
+        GC.KeepAlive(watch);
+        if (thrown is not null) ExceptionDispatchInfo.Capture(thrown).Throw();
+        return status;
+    }
+
+    /// The JSON that a call made, whose text is freed.
+    public static string Text(int status, ulong text)
+    {
+        Check(status);
+        try
+        {
+            Check(softpatch_text_copy(text, null, UIntPtr.Zero, out var size));
+            var bytes = new byte[(int)size];
+            Check(softpatch_text_copy(text, bytes, size, out _));
+            return System.Text.Encoding.UTF8.GetString(bytes, 0, bytes.Length - 1);
+        }
+        finally
+        {
+            softpatch_text_free(text);
         }
     }
 }
@@ -282,46 +390,51 @@ public sealed class Detector : IDisposable
     public static Detector Fit(
         Context context, string folder, FitOptions options, Progress? progress = null, FolderOptions? open = null)
     {
-        open ??= new FolderOptions();
-        Exception? thrown = null;
-        // No exception may cross the native border.
-        int Watch(IntPtr user, Stage stage, ulong done, ulong total)
-        {
-            try
-            {
-                return progress!(stage, done, total) ? 0 : 1;
-            }
-            catch (Exception e)
-            {
-                thrown = e;
-                return 1;
-            }
-        }
-        NativeProgress? watch = progress is null ? null : Watch;
-        options.All = open.All ? 1u : 0u;
-        options.Layout = Marshal.StringToCoTaskMemUTF8(open.Layout);
-        options.Take = Marshal.StringToCoTaskMemUTF8(open.Take.Length == 0 ? null : string.Join('\n', open.Take));
-        options.Roi = Marshal.StringToCoTaskMemUTF8(open.Roi);
-        int status;
-        ulong made;
-        try
-        {
-            status = Native.softpatch_fit_folder(context.Id, folder, options, watch, IntPtr.Zero, out made);
-        }
-        finally
-        {
-            Marshal.FreeCoTaskMem(options.Layout);
-            Marshal.FreeCoTaskMem(options.Take);
-            Marshal.FreeCoTaskMem(options.Roi);
-        }
-        GC.KeepAlive(watch);
-        if (thrown is not null) ExceptionDispatchInfo.Capture(thrown).Throw();
-        Native.Check(status);
+        ulong made = 0;
+        Native.Check(Native.Watched(options, progress, open, (in FitOptions told, NativeProgress? watch) =>
+            Native.softpatch_fit_folder(context.Id, folder, told, watch, IntPtr.Zero, out made)));
         return new Detector(made);
     }
 
     /// Writes the model to a file, whole or not at all.
     public void Save(string path) => Native.Check(Native.softpatch_detector_save(id, path));
+
+    /// The share of good parts that score lower, 0 to 1; nothing where the model has no scores of good images.
+    public float? Calibrated(float score)
+    {
+        Native.Check(Native.softpatch_detector_calibrated(id, score, out var share));
+        return float.IsNaN(share) ? null : share;
+    }
+
+    /// Why a frame in managed memory has its score, as JSON: what `softpatch explain --json` prints.
+    public unsafe string Explain(
+        ReadOnlySpan<byte> pixels, uint width, uint height, PixelFormat format, int stride = 0, uint places = 3,
+        uint neighbours = 3, string? images = null)
+    {
+        fixed (byte* start = pixels)
+        {
+            var image = Frames.Describe(start, pixels.Length, width, height, format, stride);
+            var status = Native.softpatch_detector_explain(
+                id, null, (IntPtr)(&image), places, neighbours, images, out var json);
+            return Native.Text(status, json);
+        }
+    }
+
+    /// The same of a file.
+    public string Explain(string path, uint places = 3, uint neighbours = 3, string? images = null)
+    {
+        var status = Native.softpatch_detector_explain(
+            id, path, IntPtr.Zero, places, neighbours, images, out var json);
+        return Native.Text(status, json);
+    }
+
+    /// Whether this is the model that was approved and scores here as it did then, as JSON: see
+    /// softpatch_detector_verify and `ModelFile.KeepReferences`.
+    public string Verify()
+    {
+        var status = Native.softpatch_detector_verify(id, out var json);
+        return Native.Text(status, json);
+    }
 
     /// Scores a frame in managed memory and returns its map row by row.
     public unsafe (Result Result, float[] Map) Score(
@@ -365,6 +478,125 @@ public sealed class Detector : IDisposable
 
     public void Dispose() { Native.softpatch_detector_free(id); id = 0; GC.SuppressFinalize(this); }
     ~Detector() { if (id != 0) Native.softpatch_detector_free(id); }
+}
+
+/// Folders and model files without a detector; every method gives the JSON that softpatch.h describes. Where `output`
+/// is null, a model is written into its own file, whole or not at all.
+public static class ModelFile
+{
+    /// Which training images of a folder look contaminated; no model is made.
+    public static string Audit(
+        Context context, string folder, FitOptions options, Progress? progress = null, FolderOptions? open = null)
+    {
+        ulong json = 0;
+        var status = Native.Watched(options, progress, open, (in FitOptions told, NativeProgress? watch) =>
+            Native.softpatch_audit(context.Id, folder, told, watch, IntPtr.Zero, out json));
+        return Native.Text(status, json);
+    }
+
+    /// Thresholds for a false-alarm rate from good images that the model was not fitted on; without a rate, that of
+    /// the fit, else 0.05.
+    public static string Calibrate(
+        Context context, string model, string folder, double targetFpr = 0, string? output = null,
+        Progress? progress = null, FolderOptions? open = null)
+    {
+        var options = FitOptions.Default;
+        options.TargetFpr = targetFpr;
+        ulong json = 0;
+        var status = Native.Watched(options, progress, open, (in FitOptions told, NativeProgress? watch) =>
+            Native.softpatch_model_calibrate(
+                context.Id, model, folder, told, output, watch, IntPtr.Zero, out json));
+        return Native.Text(status, json);
+    }
+
+    /// Keeps a few images of a folder in the model with their scores on this device, for `Detector.Verify`.
+    public static string KeepReferences(
+        Context context, string model, string folder, string? output = null, FolderOptions? open = null)
+    {
+        ulong json = 0;
+        var status = Native.Watched(FitOptions.Default, null, open, (in FitOptions told, NativeProgress? _) =>
+            Native.softpatch_model_keep_references(context.Id, model, folder, told, output, out json));
+        return Native.Text(status, json);
+    }
+
+    public static string Info(string model)
+    {
+        var status = Native.softpatch_model_info_json(model, out var json);
+        return Native.Text(status, json);
+    }
+
+    /// The edits, the first one first.
+    public static string History(string model)
+    {
+        var status = Native.softpatch_model_history_json(model, out var json);
+        return Native.Text(status, json);
+    }
+
+    /// Takes what was learned from a training image out of the memory bank.
+    public static string RemoveImage(string model, string name, string? output = null)
+    {
+        var status = Native.softpatch_model_remove_image(model, name, output, out var json);
+        return Native.Text(status, json);
+    }
+
+    /// Takes the last edit back.
+    public static string Undo(string model, string? output = null)
+    {
+        var status = Native.softpatch_model_undo(model, output, out var json);
+        return Native.Text(status, json);
+    }
+
+    /// Takes the false alarm in an image file for normal; `region` is x, y, width, height, or null.
+    public static string Allow(
+        Context context, string model, string path, uint[]? region = null, string? output = null)
+    {
+        var status = Native.softpatch_model_allow(
+            context.Id, model, path, IntPtr.Zero, Four(region), output, out var json);
+        return Native.Text(status, json);
+    }
+
+    /// The same of a frame in managed memory, under a name.
+    public static unsafe string Allow(
+        Context context, string model, string name, ReadOnlySpan<byte> pixels, uint width, uint height,
+        PixelFormat format, int stride = 0, uint[]? region = null, string? output = null)
+    {
+        fixed (byte* start = pixels)
+        {
+            var image = Frames.Describe(start, pixels.Length, width, height, format, stride);
+            var status = Native.softpatch_model_allow(
+                context.Id, model, name, (IntPtr)(&image), Four(region), output, out var json);
+            return Native.Text(status, json);
+        }
+    }
+
+    /// Finds the defect in an image file that was missed; at most the share `atMost` of the bank goes, 0 for the usual.
+    public static string Deny(
+        Context context, string model, string path, uint[]? region = null, double atMost = 0, string? output = null)
+    {
+        var status = Native.softpatch_model_deny(
+            context.Id, model, path, IntPtr.Zero, Four(region), atMost, output, out var json);
+        return Native.Text(status, json);
+    }
+
+    /// The same of a frame in managed memory, under a name.
+    public static unsafe string Deny(
+        Context context, string model, string name, ReadOnlySpan<byte> pixels, uint width, uint height,
+        PixelFormat format, int stride = 0, uint[]? region = null, double atMost = 0, string? output = null)
+    {
+        fixed (byte* start = pixels)
+        {
+            var image = Frames.Describe(start, pixels.Length, width, height, format, stride);
+            var status = Native.softpatch_model_deny(
+                context.Id, model, name, (IntPtr)(&image), Four(region), atMost, output, out var json);
+            return Native.Text(status, json);
+        }
+    }
+
+    /// Native code reads four numbers.
+    private static uint[]? Four(uint[]? region) =>
+        region is null or { Length: 4 }
+            ? region
+            : throw new ArgumentException("a region is x, y, width, height", nameof(region));
 }
 
 public sealed class FrameStream : IDisposable

@@ -1,11 +1,12 @@
 //! A list of pictures that are left out.
 
+use super::spreadsheet::csv_unguarded;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
 /// Pictures that are left out of a training set, by a list file: one path or name a line, as it is or below
 /// any folder; empty lines and lines that begin with `#` are skipped. A CSV whose first column is `path` is
-/// read, too: all pictures that it has.
+/// read, too: all pictures that it has, with texts as [`csv_guarded`](super::csv_guarded) has them.
 ///
 /// ```
 /// use softpatch::data::Exclude;
@@ -36,7 +37,9 @@ impl Exclude {
         let entries = if text.starts_with("path,") {
             let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
             let path = |record: csv::Result<csv::StringRecord>| {
-                record.map(|r| r.get(0).unwrap_or_default().to_owned()).map_err(|e| wrong(e.to_string()))
+                record
+                    .map(|r| csv_unguarded(r.get(0).unwrap_or_default()).to_owned())
+                    .map_err(|e| wrong(e.to_string()))
             };
             reader.records().map(path).collect::<Result<Vec<_>>>()?
         } else {
@@ -132,6 +135,8 @@ mod tests {
         assert_eq!(left("set/b/#3 .png\n a/1.png \n"), "set/a/2.png set/b/1.png");
         assert_eq!(left("/home/me/set/b/1.png\n./set/a/1.png\n"), "set/a/2.png set/b/#3 .png");
         assert_eq!(left("path,suspicion\nset/a/1.png,0.5\n\"set/b/#3 .png\",1\n"), "set/a/2.png set/b/1.png");
+        let odd = exclude("path,rank\n'=1+1.png,1\n", &["=1+1.png", "a.png"]).unwrap();
+        assert_eq!(odd, ["a.png"]);
         assert_eq!(left("\u{feff}# nothing\n"), paths.join(" "));
     }
 

@@ -1,18 +1,22 @@
 //! Lists as CSV (RFC 4180, UTF-8).
 
+use super::spreadsheet::csv_guarded;
 use crate::files::write_whole;
 use crate::{Error, Result};
 use std::path::Path;
 
-/// Writes records, the header first, one per line.
+/// Writes records, the header first, one per line, texts as [`csv_guarded`] has them.
 pub(crate) fn write(
     file: &Path,
-    records: impl IntoIterator<Item: IntoIterator<Item: AsRef<[u8]>>>,
+    records: impl IntoIterator<Item: IntoIterator<Item: AsRef<str>>>,
 ) -> Result<()> {
     let fail = |e: std::io::Error| Error::io(file, "writing", e);
     let mut writer = csv::Writer::from_writer(Vec::new());
     for record in records {
-        writer.write_record(record).map_err(|e| fail(e.into()))?;
+        for field in record {
+            writer.write_field(&*csv_guarded(field.as_ref())).map_err(|e| fail(e.into()))?;
+        }
+        writer.write_record(None::<&[u8]>).map_err(|e| fail(e.into()))?;
     }
     write_whole(file, &writer.into_inner().map_err(|e| fail(e.into_error()))?)
 }

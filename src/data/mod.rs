@@ -21,6 +21,7 @@ mod noise;
 mod pixel_format;
 mod roi;
 mod split_csv;
+mod spreadsheet;
 pub mod synth;
 mod test_set;
 
@@ -42,6 +43,7 @@ pub use memory::{Images, MemorySource, Named, Pixels};
 pub use noise::{NoiseProtocol, Split, SplitSource, TrainEntry, split};
 pub use pixel_format::PixelFormat;
 pub use roi::{Roi, WithRoi};
+pub use spreadsheet::{csv_guarded, csv_unguarded};
 pub use test_set::{TestItem, TestSet};
 
 use crate::Result;

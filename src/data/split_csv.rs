@@ -3,6 +3,7 @@
 use super::affine::Affine;
 use super::list::{self, wrong, wrong_line};
 use super::noise::{Split, TrainEntry};
+use super::spreadsheet::csv_unguarded;
 use super::test_set::TestItem;
 use crate::Result;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,8 @@ const HEADER: [&str; 10] =
     ["split", "path", "defect", "mask", "noise", "rotation", "shift_x", "shift_y", "scale", "shear"];
 
 impl Split {
-    /// Writes the split as CSV (RFC 4180, UTF-8), one image per line, paths as they are:
+    /// Writes the split as CSV (RFC 4180, UTF-8), one image per line, texts as
+    /// [`csv_guarded`](super::csv_guarded) has them:
     /// `split,path,defect,mask,noise,rotation,shift_x,shift_y,scale,shear`, where `split` is `train` or
     /// `test`, `noise` is 0 or 1 in training lines, and the last five are those of [`Affine`] where the image
     /// is moved.
@@ -56,6 +58,7 @@ impl Split {
         let file = file.as_ref();
         let mut split = Self { train: Vec::new(), test: Vec::new() };
         for (line, [kind, path, defect, mask, noise, affine @ ..]) in list::read(file, HEADER)? {
+            let [path, defect, mask] = [path, defect, mask].map(|field| csv_unguarded(&field).to_owned());
             let at_line = |what: String| wrong_line(file, line, what);
             if path.is_empty() {
                 return Err(at_line("the path is empty".to_owned()));

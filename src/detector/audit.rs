@@ -109,7 +109,7 @@ impl Audit {
         let mut kept = vec![false; denoised.scores.len()];
         denoised.kept.iter().for_each(|&patch| kept[patch as usize] = true);
         let (grid, framing) = (origin.grid, options.framing(origin.frame));
-        let distances = reaches(device, &features, options)?;
+        let distances = reaches(device, &features, options, progress)?;
         let (found, maps) = suspicions(&denoised.scores, &distances, grid);
         let contaminated = Contaminated::of(&found.iter().map(|f| f.value).collect::<Vec<_>>());
         let mut images = Vec::with_capacity(found.len());

@@ -70,6 +70,14 @@ pub(crate) fn denoise_by(device: &Device, scores: Vec<f32>, tau: f64) -> Result<
     Ok(Denoised { scores, kept, threshold: Some(threshold), lof_k: None })
 }
 
+/// What `lof_k` is called where it is lowered.
+fn whose_k(options: &FitOptions) -> &'static str {
+    match options.discriminator {
+        Discriminator::Auto => "the number of other patches that auto compares a patch with (lof-k)",
+        _ => "LOF's k",
+    }
+}
+
 /// Number of training patches.
 fn patches(features: &Features) -> Result<u32> {
     let (n, positions) = (features.images, features.positions);
@@ -95,7 +103,8 @@ pub(crate) fn outlier_scores(
     let width = Knn::width(k, n as u32);
     let lof_k = options.discriminator.is_lof().then_some(width);
     if lof_k.is_some_and(|used| used < k) {
-        progress.notice(&format!("LOF's k is lowered from {k} to {width}: there are {n} training images"));
+        let whose = whose_k(options);
+        progress.notice(&format!("{whose} is lowered from {k} to {width}: there are {n} training images"));
     }
     let scores = device.alloc(n * positions, "outlier scores")?;
     let gaussian = options.discriminator == Discriminator::Gaussian;
@@ -156,11 +165,11 @@ fn scores_by_others(
     let k = Others::width(wanted, images, grid, reach);
     if k < wanted {
         progress.notice(&format!(
-            "LOF's k is lowered from {wanted} to {k}: there are no more patches in a corner's window of {images} \
-             training images"
+            "{} is lowered from {wanted} to {k}: there are no more patches in a corner's window of {images} training images",
+            whose_k(options)
         ));
     }
-    let lists = others::lists(device, features, reach, k, progress)?;
+    let lists = others::lists(device, features, reach, k, Stage::Denoise, progress)?;
     let scores = device.alloc(total as usize, "outlier scores")?;
     // One group, whose rows are the patches.
     let to = ScoreMap { scores: &scores, positions: 1, p0: 0 };
@@ -179,14 +188,19 @@ fn scores_by_others(
 
 /// Distances `[images][positions]` to the farthest of the `lof_k` nearest patches of other images that
 /// `options.group` names, whatever the discriminator; the largest float where there are not as many.
-pub(crate) fn reaches(device: &Device, features: &Features, options: &FitOptions) -> Result<Vec<f32>> {
+pub(crate) fn reaches(
+    device: &Device,
+    features: &Features,
+    options: &FitOptions,
+    progress: &dyn Progress,
+) -> Result<Vec<f32>> {
     let (n, positions, r) = (features.images, features.positions, features.r);
-    let quiet = &super::Quiet;
     if options.group != Group::Position && n > 1 {
         let (images, reach) = (n as u32, (options.group == Group::Window).then_some(options.window / 2));
         let grid = [positions / features.columns, features.columns].map(|side| side as u32);
         let k = Others::width(options.lof_k, images, grid, reach);
-        let lists: Vec<f32> = device.read(&others::lists(device, features, reach, k, quiet)?.distances)?;
+        let lists = others::lists(device, features, reach, k, Stage::Distances, progress)?;
+        let lists: Vec<f32> = device.read(&lists.distances)?;
         return Ok(lists.chunks_exact(k as usize).map(|list| list[k as usize - 1]).collect());
     }
     let width = Knn::width(options.lof_k, n as u32) as usize;
@@ -199,7 +213,11 @@ pub(crate) fn reaches(device: &Device, features: &Features, options: &FitOptions
     let distances = device.alloc(most * n * width, "group distances")?;
     let indices = device.alloc(most * n * width, "group neighbours")?;
     let mut far = vec![0.0; n * positions];
+    progress.update(Stage::Distances, 0, positions as u64);
     features.blocks(&block, most, |mut recorder, p0, here| {
+        if progress.cancelled() {
+            return Err(Error::Cancelled);
+        }
         let (block, distances, indices) = (&block, &distances, &indices);
         let (groups, n, r, k) = (here as u32, n as u32, r as u32, options.lof_k);
         Knn { block, distances, indices, groups, n, r, k }.record(&mut recorder)?;
@@ -209,6 +227,7 @@ pub(crate) fn reaches(device: &Device, features: &Features, options: &FitOptions
             let (group, image) = (row / n as usize, row % n as usize);
             far[image * positions + p0 + group] = list[width - 1];
         }
+        progress.update(Stage::Distances, (p0 + here) as u64, positions as u64);
         Ok(())
     })?;
     Ok(far)

@@ -48,6 +48,8 @@ pub struct ExplainedPlace {
     pub bbox: [u32; 4],
     /// Its score.
     pub score: f32,
+    /// Whether it is above the threshold of the model; `None`: the model has none.
+    pub above_threshold: Option<bool>,
     /// Patches above the threshold that are connected with it.
     pub patches: u32,
     /// Rows of the memory bank that are nearest to it, each of another training picture, nearest first.
@@ -99,6 +101,7 @@ impl Detector {
                     at: place(at),
                     bbox: bbox(place(at)),
                     score: score.patches[at],
+                    above_threshold: info.threshold.map(|threshold| score.patches[at] > threshold),
                     patches,
                     neighbours: found.into_iter().map(|n| self.neighbour(n)).collect::<Result<_>>()?,
                 })

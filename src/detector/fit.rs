@@ -267,6 +267,7 @@ pub(crate) fn build(
             calibration: None,
             made_by: MADE_BY.to_owned(),
             history: Vec::new(),
+            replaced: Vec::new(),
         },
         bank,
         roi,

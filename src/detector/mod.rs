@@ -9,12 +9,14 @@ mod denoise;
 mod estimate;
 mod examine;
 mod explain;
+mod explain_document;
 mod features;
 mod fit;
 mod floors;
 mod frame;
 mod ingest;
 mod job;
+mod kept;
 mod leave_one_out;
 mod lookup;
 mod mend;
@@ -37,7 +39,9 @@ pub use crate::settings::{
 };
 pub use audit::{Audit, AuditImage, Contaminated, NoisyRegion};
 pub use explain::{ExplainedPlace, Explanation, Neighbour, PatchOver};
+pub use explain_document::TrainingPictures;
 pub use job::{FitEvent, FitJob};
+pub use kept::KeptPictures;
 pub use mend::{DENY_AT_MOST, Mended};
 pub use patch_scorer::{Examined, Nearest, Score, Want};
 pub use progress::{Progress, Quiet, Stage};
@@ -63,7 +67,8 @@ use crate::data::{Image, ImageSource, Roi};
 use crate::gpu::Device;
 use crate::model::GoodScores;
 pub use crate::model::{
-    Calibration, Edit, EditKind, MadeOn, Model, ModelInfo, Reference, References, Rule, Source, VERSION,
+    Calibration, Edit, EditKind, MadeOn, Model, ModelInfo, Reference, References, Replaced, Rule, Source,
+    VERSION,
 };
 pub use crate::steps::input::cover::Cover;
 pub use crate::steps::input::geometry::{Framing, Placement, Way};

@@ -30,27 +30,29 @@ struct Search<'a> {
     features: &'a Features,
     lists: &'a Lists,
     progress: &'a dyn Progress,
+    stage: Stage,
     /// Tiles of queries of the next submission.
     pace: u32,
 }
 
 /// The `k` nearest patches of other images for every patch, among those at up to `reach` positions of the
-/// grid to any side, or among all.
+/// grid to any side, or among all: a `stage` of a job, counted in grid positions.
 pub(super) fn lists(
     device: &Device,
     features: &Features,
     reach: Option<u32>,
     k: u32,
+    stage: Stage,
     progress: &dyn Progress,
 ) -> Result<Lists> {
-    progress.update(Stage::Denoise, 0, features.positions as u64);
+    progress.update(stage, 0, features.positions as u64);
     let len = features.images * features.positions * k as usize;
     let lists = Lists {
         distances: device.alloc(len, "distances of neighbours")?,
         indices: device.alloc(len, "neighbours")?,
         k,
     };
-    let mut search = Search { device, features, lists: &lists, progress, pace: FIRST };
+    let mut search = Search { device, features, lists: &lists, progress, stage, pace: FIRST };
     match reach {
         Some(reach) => search.windows(reach as usize)?,
         None => search.anywhere()?,
@@ -73,7 +75,8 @@ pub(super) fn nearest_elsewhere(
         indices: device.alloc(patches, "neighbours")?,
         k: 1,
     };
-    let mut search = Search { device, features, lists: &lists, progress, pace: FIRST };
+    let stage = Stage::Floors;
+    let mut search = Search { device, features, lists: &lists, progress, stage, pace: FIRST };
     let strip = |rows: &[u32]| -> Result<Strip> {
         let mut builder = StripBuilder::new(device, 1, rows.len(), r)?;
         builder.sort_and_push(&features.z.gather(rows)?, rows);
@@ -83,14 +86,24 @@ pub(super) fn nearest_elsewhere(
     let piece = (features.parts.block as usize / 4 / r / tile * tile).max(tile);
     // What one binding takes; of all training patches, more rows are no bank.
     let most = ((device.caps().max_binding / 4) as usize / r / tile * tile).max(tile);
+    let all = rows.len() as u64;
+    progress.update(stage, 0, all);
+    let mut before = 0.0;
     for rows in rows.chunks(most) {
         let queries = strip(rows)?;
         let pieces = patches.div_ceil(piece);
+        // Rows that were compared with all patches, or as many half of the way.
+        let part = rows.len() as f64 / pieces as f64;
         for i in 0..pieces {
             let candidates: Vec<u32> = (i * piece..patches.min((i + 1) * piece)).map(|p| p as u32).collect();
-            search.run(&queries, &strip(&candidates)?, 0, [i == 0, i + 1 == pieces], |_| {})?;
+            search.run(&queries, &strip(&candidates)?, 0, [i == 0, i + 1 == pieces], |tiles| {
+                let done = before + part * f64::from(tiles) / f64::from(queries.tiles.max(1));
+                progress.update(stage, (done as u64).min(all), all);
+            })?;
+            before += part;
         }
     }
+    progress.update(stage, all, all);
     let found: Vec<u32> = device.read(&lists.indices)?;
     Ok(rows.iter().map(|&row| found[row as usize]).collect())
 }
@@ -117,7 +130,7 @@ impl Search<'_> {
                 let ends = [i == 0, i + 1 == near.len()];
                 self.run(queries, candidates, reach as u32, ends, |_| {})?;
             }
-            self.progress.update(Stage::Denoise, ((y + 1) * columns) as u64, positions as u64);
+            self.progress.update(self.stage, ((y + 1) * columns) as u64, positions as u64);
         }
         Ok(())
     }
@@ -159,11 +172,11 @@ impl Search<'_> {
             let others = (0..strips.len()).filter(|&other| other != q);
             for (i, other) in std::iter::once(q).chain(others).enumerate() {
                 let ends = [i == 0, i + 1 == strips.len()];
-                let (all, progress) = (f64::from(queries.tiles) * pairs, self.progress);
+                let (all, progress, stage) = (f64::from(queries.tiles) * pairs, self.progress, self.stage);
                 self.run(queries, &strips[other], 0, ends, |tiles| {
                     let share = done / pairs + f64::from(tiles) / all;
                     let at = (share * positions as f64) as u64;
-                    progress.update(Stage::Denoise, at.min(positions as u64), positions as u64);
+                    progress.update(stage, at.min(positions as u64), positions as u64);
                 })?;
                 done += 1.0;
             }

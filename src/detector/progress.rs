@@ -8,8 +8,12 @@ pub enum Stage {
     Features,
     /// Outlier scores of the training patches; counted in grid positions.
     Denoise,
+    /// Distances of the training patches from those of other images, of an audit; counted in grid positions.
+    Distances,
     /// Choice of the memory bank; counted in rows.
     Coreset,
+    /// What other images vouch for, of the discriminator `auto`; counted in rows of the memory bank.
+    Floors,
     /// Scores of training images against the bank without their own rows; counted in images.
     Calibrate,
     /// Scores of images; counted in images.
@@ -22,7 +26,9 @@ impl Stage {
         match self {
             Self::Features => "features",
             Self::Denoise => "denoise",
+            Self::Distances => "distances",
             Self::Coreset => "coreset",
+            Self::Floors => "floors",
             Self::Calibrate => "calibrate",
             Self::Score => "score",
         }

@@ -11,8 +11,8 @@ use crate::gpu::Device;
 use crate::model::{KEPT, MADE_BY, MOST_BYTES, MadeOn, Model, Reference, References, sampled};
 use crate::steps::input::geometry::Placement;
 use crate::{Error, Result};
-use image::RgbImage;
 use image::imageops::{FilterType, resize};
+use image::{ImageBuffer, Rgb};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -90,6 +90,17 @@ impl Verification {
     /// Whether this is the model that was approved, and scores as it did, within `bound`.
     pub fn ok(&self) -> bool {
         self.same_bank && self.same_thresholds && self.largest_difference <= self.bound
+    }
+
+    /// What `softpatch verify --json` prints: all of this, and `ok`.
+    pub fn document(&self) -> impl Serialize + '_ {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            ok: bool,
+            #[serde(flatten)]
+            found: &'a Verification,
+        }
+        Document { ok: self.ok(), found: self }
     }
 }
 
@@ -283,22 +294,27 @@ fn spread(images: &mut [(usize, f32)], threshold: Option<f32>) -> Vec<usize> {
     places.into_iter().map(|at| images[at].0).collect()
 }
 
+/// A picture made smaller, by the filter that brings pictures to the frame.
+pub(super) fn smaller(image: &OwnedImage, [width, height]: [u32; 2]) -> Result<OwnedImage> {
+    let whole: ImageBuffer<Rgb<u8>, &[u8]> =
+        ImageBuffer::from_raw(image.width, image.height, image.pixels.as_slice()).ok_or_else(|| {
+            Error::InvalidImage(format!("{}x{} with {} bytes", image.width, image.height, image.pixels.len()))
+        })?;
+    Ok(OwnedImage { width, height, pixels: resize(&whole, width, height, FilterType::Triangle).into_raw() })
+}
+
 /// A picture as it is kept, and its PNG.
 fn shrunk(image: &OwnedImage, placement: &Placement) -> Result<(OwnedImage, Vec<u8>)> {
-    let &OwnedImage { width, height, ref pixels } = image;
+    let &OwnedImage { width, height, .. } = image;
     if u64::from(width) * u64::from(height) <= SMALL {
         let png = small_png_bytes(image)?;
         if png.len() <= PICTURE_BYTES {
             return Ok((image.clone(), png));
         }
     }
-    let whole = RgbImage::from_raw(width, height, pixels.clone())
-        .ok_or_else(|| Error::InvalidImage(format!("{width}x{height} with {} bytes", pixels.len())))?;
     let (mut w, mut h) = (placement.width.min(width), placement.height.min(height));
     loop {
-        // The filter by which pictures come to the frame.
-        let small =
-            OwnedImage { width: w, height: h, pixels: resize(&whole, w, h, FilterType::Triangle).into_raw() };
+        let small = smaller(image, [w, h])?;
         let png = small_png_bytes(&small)?;
         if png.len() <= PICTURE_BYTES || w.max(h) == 1 {
             return Ok((small, png));
@@ -309,7 +325,7 @@ fn shrunk(image: &OwnedImage, placement: &Placement) -> Result<(OwnedImage, Vec<
 }
 
 /// A kept picture's pixels.
-fn decoded(kept: &Reference) -> Result<OwnedImage> {
+pub(super) fn decoded(kept: &Reference) -> Result<OwnedImage> {
     let [width, height] = kept.size;
     let max_pixels = u64::from(width) * u64::from(height);
     let damaged = |e: Error| Error::Model {

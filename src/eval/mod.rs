@@ -2,6 +2,7 @@
 
 mod aupro;
 pub mod bench;
+mod calibrate;
 mod ground;
 mod mask;
 mod metric_maps;
@@ -10,6 +11,7 @@ mod report;
 mod verdicts;
 
 pub use aupro::{DEFAULT_FPR_LIMIT, Map, aupro};
+pub use calibrate::{Calibrated, CalibrationSet, Scored, check_rate};
 pub use ground::{MetricSize, Seen};
 pub use mask::{Mask, Masks, framed_mask, load_mask};
 pub use metric_maps::{MetricMap, MetricMaps};

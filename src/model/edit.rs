@@ -16,6 +16,8 @@ pub enum EditKind {
     Allow,
     /// Took out the rows that excused a defect.
     Deny,
+    /// Set the thresholds by good pictures; the bank stayed.
+    Calibrate,
 }
 
 impl std::fmt::Display for EditKind {
@@ -24,6 +26,7 @@ impl std::fmt::Display for EditKind {
             Self::RemoveImage => "remove-image",
             Self::Allow => "allow",
             Self::Deny => "deny",
+            Self::Calibrate => "calibrate",
         })
     }
 }
@@ -34,7 +37,7 @@ pub struct Edit {
     /// What was done.
     pub what: EditKind,
     /// Name of the image that it was done for; of an allowed one, its name among
-    /// [`super::ModelInfo::images`].
+    /// [`super::ModelInfo::images`]. Of a calibration, how many pictures it is from.
     pub image: String,
     /// When: seconds since 1970, UTC.
     pub seconds: u64,
@@ -121,7 +124,7 @@ impl Model {
         self.note(EditKind::Allow, image, [0, at.len() as u32])
     }
 
-    fn note(&mut self, what: EditKind, image: String, [removed, added]: [u32; 2]) -> Edit {
+    pub(super) fn note(&mut self, what: EditKind, image: String, [removed, added]: [u32; 2]) -> Edit {
         self.info.rows = self.bank.weights.len() as u32;
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
         let (made_by, fingerprint) = (MADE_BY.to_owned(), self.fingerprint());
@@ -150,6 +153,10 @@ impl Model {
         if edit.what == EditKind::Allow {
             let name = before.info.images.pop();
             name.filter(|name| *name == edit.image).ok_or_else(damaged)?;
+        }
+        if edit.what == EditKind::Calibrate {
+            let replaced = before.info.replaced.pop().ok_or_else(damaged)?;
+            before.put_back(replaced);
         }
         let removed = before.removed.split_off(edit.removed as usize).ok_or_else(damaged)?;
         before.bank.put_back(&removed).ok_or_else(damaged)?;

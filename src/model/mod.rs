@@ -1,10 +1,12 @@
 //! A fitted model: the memory bank with where it comes from, and its file.
 
 mod calibration;
+mod described;
 mod edit;
 mod file;
 mod good_scores;
 mod interval;
+mod outputs;
 mod references;
 mod thresholds;
 
@@ -13,7 +15,9 @@ pub(crate) use edit::MADE_BY;
 pub use edit::{Edit, EditKind};
 pub use file::VERSION;
 pub(crate) use good_scores::GoodScores;
+pub use outputs::{ModelFile, check_model_file, check_output_file};
 pub use references::{KEPT, MOST_BYTES, MadeOn, Reference, References, sampled};
+pub use thresholds::Replaced;
 
 use crate::backbone::BackboneInfo;
 use crate::bank::{MemoryBank, Removed};
@@ -68,6 +72,10 @@ pub struct ModelInfo {
     /// What was done to it since, the first edit first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Edit>,
+    /// The thresholds that each [`EditKind::Calibrate`] of the history replaced, for
+    /// [`Model::undo`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<Replaced>,
 }
 
 impl ModelInfo {
@@ -129,7 +137,11 @@ impl Model {
             (*image as usize) < info.images.len() && *y < info.grid[0] && *x < info.grid[1]
         });
         let taken: u64 = info.history.iter().map(|edit| u64::from(edit.removed)).sum();
+        let calibrated = info.history.iter().filter(|edit| edit.what == EditKind::Calibrate).count();
+        let replaced = info.replaced.len() == calibrated
+            && info.replaced.iter().flat_map(|r| &r.good_scores).all(|score| score.is_finite());
         let indexed = bank.index.as_ref().is_none_or(|index| index.fits(rows));
-        rows > 0 && dim > 0 && sizes && floored && finite && known && indexed && taken == removed.len() as u64
+        let same_rows = taken == removed.len() as u64;
+        rows > 0 && dim > 0 && sizes && floored && finite && known && indexed && replaced && same_rows
     }
 }

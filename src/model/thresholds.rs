@@ -2,14 +2,35 @@
 
 use super::Model;
 use super::calibration::{Calibration, Rule, Source};
+use super::edit::EditKind;
 use super::good_scores::{GoodScores, outliers};
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// What a calibration replaced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// [`ModelInfo::threshold`](super::ModelInfo::threshold) before.
+    pub threshold: Option<f32>,
+    /// [`ModelInfo::no_threshold`](super::ModelInfo::no_threshold) before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_threshold: Option<String>,
+    /// [`ModelInfo::pixel_threshold`](super::ModelInfo::pixel_threshold) before.
+    pub pixel_threshold: Option<f32>,
+    /// [`ModelInfo::calibration`](super::ModelInfo::calibration) before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+    /// [`Model::good_scores`] before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub good_scores: Vec<f32>,
+}
 
 impl Model {
     /// Sets the thresholds to those that a share of `target_fpr` of good pictures passes, and says so in
     /// `info.calibration`: of image scores from `scores`, of maps from `peaks`, the largest value of the
     /// frame's map of each picture; pictures without a map leave `peaks` empty, and the model without a
-    /// threshold of pixels. Whoever wrote `scores` down stands for it that the pictures are good.
+    /// threshold of pixels. It is an edit of the model, which [`Model::undo`] takes back. Whoever wrote
+    /// `scores` down stands for it that the pictures are good.
     ///
     /// # Errors
     /// [`Error::InvalidOption`] where `target_fpr` is not 0.0001 to 0.5, a score is no finite number, or
@@ -23,7 +44,27 @@ impl Model {
         if let Some(wrong) = scores.iter().chain(peaks).find(|s| !s.is_finite()) {
             return Err(Error::InvalidOption(format!("a score of a good image is {wrong}")));
         }
-        self.set_thresholds(scores, peaks, target_fpr, Source::Labelled).map_err(Error::InvalidOption)
+        let info = &self.info;
+        let before = Replaced {
+            threshold: info.threshold,
+            no_threshold: info.no_threshold.clone(),
+            pixel_threshold: info.pixel_threshold,
+            calibration: info.calibration.clone(),
+            good_scores: self.good_scores.clone(),
+        };
+        self.set_thresholds(scores, peaks, target_fpr, Source::Labelled).map_err(Error::InvalidOption)?;
+        self.info.replaced.push(before);
+        self.note(EditKind::Calibrate, format!("{} good pictures", scores.len()), [0, 0]);
+        Ok(())
+    }
+
+    /// The thresholds as they were.
+    pub(super) fn put_back(&mut self, before: Replaced) {
+        let Replaced { threshold, no_threshold, pixel_threshold, calibration, good_scores } = before;
+        self.good_scores = good_scores;
+        let info = &mut self.info;
+        (info.threshold, info.pixel_threshold) = (threshold, pixel_threshold);
+        (info.no_threshold, info.calibration) = (no_threshold, calibration);
     }
 
     /// The same with scores of training pictures, of which outliers are left out.

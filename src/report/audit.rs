@@ -1,6 +1,6 @@
 //! A page to look through training pictures and choose those that are left out.
 
-use super::page::page;
+use super::page::{LAZY_LIST, page};
 use super::thumb::{Drawing, Thumb};
 use crate::Result;
 use crate::data::OwnedImage;
@@ -10,6 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{PreEscaped, html};
 use serde::Serialize;
 use std::path::Path;
+
+const STYLE: &str = concat!(include_str!("lazy_list.css"), include_str!("audit.css"));
+const SCRIPT: &str = include_str!("audit.js");
 
 /// Longer side of the small pictures, in pixels.
 const SIDE: u32 = 200;
@@ -120,13 +123,16 @@ impl AuditPage {
                 button id="save" type="button" class="main" { "Save the list" }
                 p id="count" aria-live="polite" {}
             }
-            main id="cards" {}
-            div id="more" {}
+            main {
+                p id="on-paper" class="paper" {}
+                p id="nothing" hidden { "No picture passes these filters." }
+                div { div id="cards" role="list" aria-label="Training pictures" {} }
+            }
             script id="data" type="application/json" { (PreEscaped(cards)) }
-            script { (PreEscaped(include_str!("audit.js"))) }
+            script { (PreEscaped(LAZY_LIST)) (PreEscaped(SCRIPT)) }
         };
         let title = format!("Training pictures of {}", self.title);
-        Ok(page(&title, include_str!("audit.css"), &header, &body))
+        Ok(page(&title, STYLE, &header, &body))
     }
 
     /// Writes the page, whole or not at all.

@@ -11,6 +11,8 @@ const CELL: u32 = 216;
 const AROUND: u32 = 7;
 /// A patch's frame.
 const FRAME: [u8; 3] = [64, 255, 255];
+/// The frame of a patch that is not above the threshold.
+const BELOW: [u8; 3] = [176, 176, 176];
 /// Lines of text below a patch's picture.
 const LINES: u32 = 3;
 const LINE: u32 = 18;
@@ -29,6 +31,8 @@ pub struct ExplainCell {
 pub struct ExplainRow {
     /// `[x, y, width, height]` of the patch in the image.
     pub bbox: [u32; 4],
+    /// It is not above the threshold, and drawn fainter.
+    pub below: bool,
     /// The patch, then its neighbours.
     pub cells: Vec<ExplainCell>,
 }
@@ -44,11 +48,12 @@ pub struct ExplainSheet {
     pub rows: Vec<ExplainRow>,
 }
 
-/// A patch, `bbox` (`[x, y, width, height]`) of a picture, with what lies around it, scaled, in a frame.
+/// A patch, `bbox` (`[x, y, width, height]`) of a picture, with what lies around it, scaled, in a frame;
+/// in a thin grey one where it belongs to a place `below` the threshold.
 ///
 /// # Errors
 /// [`Error::InvalidImage`] where the pixels do not fit the size, or the box is not in the picture.
-pub fn patch_view(picture: &OwnedImage, bbox: [u32; 4]) -> Result<OwnedImage> {
+pub fn patch_view(picture: &OwnedImage, bbox: [u32; 4], below: bool) -> Result<OwnedImage> {
     picture.as_image()?;
     let [x, y, w, h] = bbox;
     let inside =
@@ -70,17 +75,17 @@ pub fn patch_view(picture: &OwnedImage, bbox: [u32; 4]) -> Result<OwnedImage> {
     let scaled = |v: u32, from: u32, to: u32| (u64::from(v) * u64::from(to) / u64::from(from)) as u32;
     let [left_at, right] = [x - left, x - left + w].map(|v| scaled(v, wide, view.width));
     let [top_at, bottom] = [y - top, y - top + h].map(|v| scaled(v, high, view.height));
-    frame(&mut view, [left_at, top_at, right - left_at, bottom - top_at]);
+    frame(&mut view, [left_at, top_at, right - left_at, bottom - top_at], below);
     Ok(view)
 }
 
-/// Draws a frame of two pixels, with a dark seam, around a box.
-fn frame(image: &mut OwnedImage, [x, y, w, h]: [u32; 4]) {
-    for (out, colour) in [(3, TEXT), (2, FRAME)] {
+/// Draws a frame with a dark seam around a box: of two pixels, or of one in grey.
+fn frame(image: &mut OwnedImage, [x, y, w, h]: [u32; 4], below: bool) {
+    let (inner, colour) = if below { (1, BELOW) } else { (2, FRAME) };
+    // The seam is the outer line, the frame lies inside.
+    for (out, thick, colour) in [(inner + 1, 1, TEXT), (inner, inner, colour)] {
         let (left, top) = (x.saturating_sub(out), y.saturating_sub(out));
         let (wide, high) = (x + w + out - left, y + h + out - top);
-        // The seam is the outer line, the frame lies inside.
-        let thick = if colour == FRAME { 2 } else { 1 };
         fill(image, (left, top), (wide, thick), colour);
         fill(image, (left, (top + high).saturating_sub(thick)), (wide, thick), colour);
         fill(image, (left, top), (thick, high), colour);
@@ -132,12 +137,18 @@ impl ExplainSheet {
             let [x, y, w, h] = row.bbox;
             let [x, right] = [x, x + w].map(|v| scaled(v, image.width, small.width));
             let [y, bottom] = [y, y + h].map(|v| scaled(v, image.height, small.height));
-            frame(&mut small, [x, y, right.saturating_sub(x), bottom.saturating_sub(y)]);
+            frame(&mut small, [x, y, right.saturating_sub(x), bottom.saturating_sub(y)], row.below);
             let (number, wide) = ((i + 1).to_string(), Font::BOLD.advance() + 6);
             let left = if right + 6 + wide < small.width { right + 5 } else { x.saturating_sub(wide + 4) };
             let number_top = y.min(small.height.saturating_sub(20));
             fill(&mut small, (left, number_top), (wide, 19), TEXT);
-            Font::BOLD.draw(&mut small, &number, left + 3, number_top + 1, FRAME);
+            Font::BOLD.draw(
+                &mut small,
+                &number,
+                left + 3,
+                number_top + 1,
+                if row.below { BELOW } else { FRAME },
+            );
         }
         let (width, height) = (small.width, small.height);
         for (y, row) in small.pixels.chunks_exact(width as usize * 3).enumerate().take(height as usize) {
@@ -172,17 +183,22 @@ mod tests {
         // Columns tell where a pixel comes from.
         let pixels = (0..40_u32).flat_map(|_| (0..80_u32).flat_map(|x| [(3 * x) as u8, 0, 0])).collect();
         let image = OwnedImage { width: 80, height: 40, pixels };
-        let view = patch_view(&image, [40, 16, 8, 8]).unwrap();
+        let view = patch_view(&image, [40, 16, 8, 8], false).unwrap();
         // 56 columns of 40 rows: as wide as the cell.
         assert_eq!((view.width, view.height), (216, 154));
         let red = |x: usize| view.pixels[3 * x];
         assert!((red(1).abs_diff(3 * 16) < 6) && (red(214).abs_diff(3 * 71) < 6), "{} {}", red(1), red(214));
         let coloured = view.pixels.chunks_exact(3).filter(|p| *p == FRAME).count();
         assert!(coloured > 100, "{coloured} pixels of the frame");
+        // Below the threshold, the frame is grey and half as thick.
+        let faint = patch_view(&image, [40, 16, 8, 8], true).unwrap();
+        let of = |colour| faint.pixels.chunks_exact(3).filter(|p| *p == colour).count();
+        assert_eq!(of(FRAME), 0);
+        assert!((coloured / 3..2 * coloured / 3).contains(&of(BELOW)), "{} of {coloured}", of(BELOW));
         // At the border, it is moved inside.
-        assert_eq!(patch_view(&image, [0, 0, 8, 8]).unwrap().width, 216);
+        assert_eq!(patch_view(&image, [0, 0, 8, 8], false).unwrap().width, 216);
         for bad in [[80, 0, 1, 1], [0, 0, 0, 1], [u32::MAX, 0, 2, 1]] {
-            assert!(patch_view(&image, bad).is_err(), "{bad:?}");
+            assert!(patch_view(&image, bad, false).is_err(), "{bad:?}");
         }
     }
 
@@ -191,7 +207,11 @@ mod tests {
         let image = OwnedImage { width: 30, height: 60, pixels: vec![128; 5400] };
         let cell =
             |picture| ExplainCell { picture, lines: vec!["a line that is much too long for a cell".into()] };
-        let row = ExplainRow { bbox: [25, 55, 5, 5], cells: vec![cell(Some(image.clone())), cell(None)] };
+        let row = ExplainRow {
+            bbox: [25, 55, 5, 5],
+            below: false,
+            cells: vec![cell(Some(image.clone())), cell(None)],
+        };
         let sheet = |rows: Vec<ExplainRow>| ExplainSheet {
             title: "x".repeat(500),
             lines: vec!["y".repeat(500)],
@@ -200,5 +220,9 @@ mod tests {
         let [none, one, two] = [0, 1, 2].map(|n| sheet(vec![row.clone(); n]).draw(&image).unwrap());
         assert_eq!(one.height - none.height, two.height - one.height);
         assert_eq!(one.pixels.len(), one.width as usize * one.height as usize * 3);
+        let has = |sheet: &OwnedImage, colour| sheet.pixels.chunks_exact(3).any(|p| p == colour);
+        let below = sheet(vec![ExplainRow { below: true, ..row }]).draw(&image).unwrap();
+        assert_eq!([has(&one, FRAME), has(&one, BELOW)], [true, false]);
+        assert_eq!([has(&below, FRAME), has(&below, BELOW)], [false, true]);
     }
 }

@@ -6,6 +6,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("page.css");
 
+/// `lazyList`, by which pages show thousands of pictures; its style is `lazy_list.css`.
+pub(crate) const LAZY_LIST: &str = include_str!("lazy_list.js");
+
 const NOTHING_ELSE: &str =
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 

@@ -1,6 +1,6 @@
 //! Scored images as a page in which the threshold can be moved: one file, nothing loaded from elsewhere.
 
-use super::page::page;
+use super::page::{LAZY_LIST, page};
 use super::sheet::number;
 use super::thumb::{TRUTH, Thumb};
 use crate::files::write_whole_by;
@@ -206,7 +206,7 @@ impl ScorePage {
             (large())
             script type="application/json" id="data" { (PreEscaped(self.data(order))) }
             (PreEscaped(HERE))
-            script { (PreEscaped(LIST)) (PreEscaped(SCRIPT)) }
+            script { (PreEscaped(LAZY_LIST)) (PreEscaped(SCRIPT)) }
         }
     }
 
@@ -239,8 +239,7 @@ impl ScorePage {
     }
 }
 
-const STYLE: &str = include_str!("score_page.css");
-const LIST: &str = include_str!("lazy_list.js");
+const STYLE: &str = concat!(include_str!("lazy_list.css"), include_str!("score_page.css"));
 const SCRIPT: &str = include_str!("score_page.js");
 
 fn histogram(labelled: bool) -> Markup {

@@ -85,6 +85,23 @@ static void bad_handle(uint64_t bad) {
     EXPECT(softpatch_detector_info(bad, &info), ILL);
     EXPECT(softpatch_detector_ignore(bad, NULL), ILL);
     EXPECT(softpatch_detector_info_json(bad, text, sizeof text, &size), ILL);
+    EXPECT(softpatch_detector_calibrated(bad, 1, &value), ILL);
+    CHECK(value == 1);
+    EXPECT(softpatch_text_copy(bad, text, sizeof text, &size), ILL);
+    EXPECT(softpatch_text_free(bad), ILL);
+#define NO_TEXT(call)                                                                                        \
+    do {                                                                                                     \
+        made = 1;                                                                                            \
+        EXPECT(call, ILL);                                                                                   \
+        CHECK(made == 0);                                                                                    \
+    } while (0)
+    NO_TEXT(softpatch_detector_explain(bad, NULL, &image, 1, 1, NULL, &made));
+    NO_TEXT(softpatch_detector_verify(bad, &made));
+    NO_TEXT(softpatch_audit(bad, ".", NULL, NULL, NULL, &made));
+    NO_TEXT(softpatch_model_calibrate(bad, "x", ".", NULL, NULL, NULL, NULL, &made));
+    NO_TEXT(softpatch_model_keep_references(bad, "x", ".", NULL, NULL, &made));
+    NO_TEXT(softpatch_model_allow(bad, "x", "x", &image, NULL, NULL, &made));
+    NO_TEXT(softpatch_model_deny(bad, "x", "x", &image, NULL, 0, NULL, &made));
     EXPECT(softpatch_map_size(bad, SOFTPATCH_MAP_GRID, 1, 1, &number, &number), ILL);
     EXPECT(softpatch_peak(bad, SOFTPATCH_MAP_SOURCE, &value, 1, 1, 1, &number, &number), ILL);
     EXPECT(softpatch_regions(bad, &value, 1, 1, 1, 0, NULL, 0, &size, NULL, 0, &size), ILL);
@@ -241,6 +258,93 @@ static void fits(softpatch_context context) {
     two[1].size++;
     EXPECT(softpatch_fit_images(context, two, 2, NULL, at_once, &calls, &made), SOFTPATCH_CANCELLED);
     CHECK(calls == 1 && made == 0);
+}
+
+/* Model files that are none, names and outputs that do not do, options out of range; nothing is written. */
+static void files(softpatch_context context) {
+    softpatch_fit_options options;
+    softpatch_image image = frame();
+    softpatch_text made = 1;
+    uint32_t region[4] = {0, 0, 1, 1};
+    EXPECT(softpatch_fit_options_init(&options, sizeof options), SOFTPATCH_OK);
+    EXPECT(softpatch_audit(context, ".", NULL, never, NULL, NULL), NIL);
+    EXPECT(softpatch_audit(context, NULL, NULL, never, NULL, &made), NIL);
+    EXPECT(softpatch_audit(context, NOT_UTF8, NULL, never, NULL, &made), ARG);
+    EXPECT(softpatch_audit(context, "no/such/folder", NULL, never, NULL, &made), SOFTPATCH_DATASET);
+    EXPECT(softpatch_audit(context, ".", odd(&options), never, NULL, &made), ARG);
+    EXPECT(softpatch_audit(context, ".", NULL, never, NULL, odd(&made)), ARG);
+    options.tau = 1;
+    EXPECT(softpatch_audit(context, ".", &options, never, NULL, &made), ARG);
+    EXPECT(softpatch_fit_options_init(&options, sizeof options), SOFTPATCH_OK);
+    options.target_fpr = 0.7;
+    EXPECT(softpatch_model_calibrate(context, "x", ".", &options, NULL, never, NULL, &made), ARG);
+    EXPECT(softpatch_model_calibrate(context, NULL, ".", NULL, NULL, never, NULL, &made), NIL);
+    EXPECT(softpatch_model_calibrate(context, "x", NULL, NULL, NULL, never, NULL, &made), NIL);
+    EXPECT(softpatch_model_calibrate(context, "x", "no/such/folder", NULL, NULL, never, NULL, NULL),
+           SOFTPATCH_DATASET);
+    EXPECT(softpatch_model_keep_references(context, NULL, ".", NULL, NULL, NULL), NIL);
+    EXPECT(softpatch_model_keep_references(context, "x", NULL, NULL, NULL, &made), NIL);
+    EXPECT(softpatch_model_keep_references(context, "x", "no/such/folder", NULL, NULL, &made),
+           SOFTPATCH_DATASET);
+    EXPECT(softpatch_model_info_json("x", NULL), NIL);
+    EXPECT(softpatch_model_info_json(NULL, &made), NIL);
+    EXPECT(softpatch_model_info_json(NOT_UTF8, &made), ARG);
+    EXPECT(softpatch_model_info_json("no/such/model", &made), SOFTPATCH_IO);
+    EXPECT(softpatch_model_history_json("x", NULL), NIL);
+    EXPECT(softpatch_model_history_json(NULL, &made), NIL);
+    EXPECT(softpatch_model_history_json("no/such/model", &made), SOFTPATCH_IO);
+    EXPECT(softpatch_model_remove_image(NULL, "x", NULL, NULL), NIL);
+    EXPECT(softpatch_model_remove_image("x", NULL, NULL, &made), NIL);
+    EXPECT(softpatch_model_remove_image("x", "x", NOT_UTF8, &made), ARG);
+    EXPECT(softpatch_model_remove_image("no/such/model", "x", NULL, &made), SOFTPATCH_IO);
+    EXPECT(softpatch_model_remove_image("x", "x", NULL, odd(&made)), ARG);
+    EXPECT(softpatch_model_undo(NULL, NULL, NULL), NIL);
+    EXPECT(softpatch_model_undo("no/such/model", NULL, &made), SOFTPATCH_IO);
+    EXPECT(softpatch_model_allow(context, NULL, "x", &image, NULL, NULL, NULL), NIL);
+    EXPECT(softpatch_model_allow(context, "x", NULL, &image, NULL, NULL, NULL), NIL);
+    EXPECT(softpatch_model_allow(context, "x", "x", &image, odd(region), NULL, NULL), ARG);
+    EXPECT(softpatch_model_allow(context, "no/such/model", "x", &image, region, NULL, &made), SOFTPATCH_IO);
+    EXPECT(softpatch_model_deny(context, NULL, "x", &image, NULL, 0, NULL, NULL), NIL);
+    EXPECT(softpatch_model_deny(context, "x", "x", &image, NULL, 1, NULL, NULL), ARG);
+    EXPECT(softpatch_model_deny(context, "x", "x", &image, NULL, -1, NULL, &made), ARG);
+    EXPECT(softpatch_model_deny(context, "no/such/model", "x", &image, region, 0, NULL, &made), SOFTPATCH_IO);
+    CHECK(made == 0);
+}
+
+/* What a model is not asked for rightly; its file stays as it is. */
+static void edits(softpatch_context context, softpatch_detector good, const char *model) {
+    softpatch_image image = frame(), wrong = frame();
+    softpatch_text made = 1;
+    char text[4];
+    size_t size = 0;
+    float share = 7;
+    EXPECT(softpatch_detector_calibrated(good, 1, NULL), NIL);
+    EXPECT(softpatch_detector_calibrated(good, 1, odd(&share)), ARG);
+    CHECK(share == 7);
+    EXPECT(softpatch_detector_explain(good, NULL, &image, 1, 1, NULL, NULL), NIL);
+    EXPECT(softpatch_detector_explain(good, NULL, NULL, 1, 1, NULL, &made), NIL);
+    EXPECT(softpatch_detector_explain(good, "x", &image, 1, 1, NULL, &made), ARG);
+    EXPECT(softpatch_detector_explain(good, NULL, &image, 0, 1, NULL, &made), ARG);
+    EXPECT(softpatch_detector_explain(good, NULL, &image, 1, UINT32_MAX, NULL, &made), ARG);
+    EXPECT(softpatch_detector_explain(good, "no/such.png", NULL, 1, 1, NULL, &made), SOFTPATCH_IMAGE_FILE);
+    wrong.size--;
+    EXPECT(softpatch_detector_explain(good, NULL, &wrong, 1, 1, NULL, &made), IMG);
+    EXPECT(softpatch_model_allow(context, model, "x", &wrong, NULL, NULL, &made), IMG);
+    EXPECT(softpatch_model_remove_image(model, "no such image", NULL, &made), SOFTPATCH_MODEL);
+    EXPECT(softpatch_model_remove_image(model, "train0.ppm", "no/such/folder/model", &made), SOFTPATCH_IO);
+    EXPECT(softpatch_model_undo(model, NULL, &made), SOFTPATCH_MODEL);
+    EXPECT(softpatch_detector_verify(good, NULL), NIL);
+    EXPECT(softpatch_detector_verify(good, &made), SOFTPATCH_MODEL);
+    CHECK(made == 0);
+    EXPECT(softpatch_detector_explain(good, NULL, &image, 9, 9, NULL, &made), SOFTPATCH_OK);
+    EXPECT(softpatch_text_copy(made, NULL, 0, NULL), NIL);
+    EXPECT(softpatch_text_copy(made, NULL, 4, &size), NIL);
+    EXPECT(softpatch_text_copy(made, text, sizeof text, &size), SMALL);
+    CHECK(size > sizeof text);
+    EXPECT(softpatch_detector_free(made), ILL);
+    EXPECT(softpatch_text_free(made), SOFTPATCH_OK);
+    EXPECT(softpatch_text_free(made), ILL);
+    EXPECT(softpatch_text_copy(made, text, sizeof text, &size), ILL);
 }
 
 /* Calls that load what is no model. */
@@ -482,10 +586,12 @@ int main(int argc, char **argv) {
     bad_handle(UINT64_MAX);
     fits(context);
     loads(context);
+    files(context);
     context_info(context);
     if (argc == 2) {
         EXPECT(softpatch_detector_load(context, argv[1], &shared), SOFTPATCH_OK);
         detector(shared, argv[1]);
+        edits(context, shared, argv[1]);
         EXPECT(softpatch_stream_create(shared, 2, &stream), SOFTPATCH_OK);
         images(context, shared, stream);
         EXPECT(softpatch_stream_free(stream), SOFTPATCH_OK);

@@ -3,7 +3,7 @@
 use crate::common::{direct, serial};
 use softpatch::data::synth::{Defect, Material, render};
 use softpatch::data::{ImageSource, MemorySource, OwnedImage, Roi, WithRoi};
-use softpatch::detector::{Audit, AuditImage, Group};
+use softpatch::detector::{Audit, AuditImage, Group, Progress, Stage};
 use softpatch::{Backbone, Discriminator, Error, FitOptions, Quiet, Size};
 
 const SIDE: u32 = 96;
@@ -114,4 +114,31 @@ fn what_judges_nothing_is_refused_and_copies_say_nothing() {
     let audit = audit(&MemorySource(&copies), &options()).unwrap();
     assert_eq!((audit.contaminated.limit, audit.contaminated.count), (None, 0));
     assert!(audit.images.iter().all(|i| i.suspicion == 0.0 && !i.suspect), "{:?}", summary(&audit));
+}
+
+/// Ends a job in the search for distances, the last long step of an audit.
+#[derive(Default)]
+struct EndsLate(std::cell::Cell<bool>);
+
+impl Progress for EndsLate {
+    fn update(&self, stage: Stage, _: u64, _: u64) {
+        self.0.set(stage == Stage::Distances);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.0.get()
+    }
+}
+
+#[test]
+fn an_audit_can_be_ended_to_the_last() {
+    let _guard = serial();
+    let (_, device) = direct();
+    let images = parts().0;
+    for group in [Group::Position, Group::Window] {
+        let (options, ends) = (FitOptions { group, ..options() }, EndsLate::default());
+        let audit =
+            Audit::of(device, &Backbone::embedded().unwrap(), &MemorySource(&images), &options, &ends);
+        assert!(matches!(audit, Err(Error::Cancelled)), "{group}");
+    }
 }

@@ -3,7 +3,7 @@
 use crate::common::{direct, noise, on_each, serial, tiled};
 use softpatch::data::synth::{Defect, Material, render};
 use softpatch::data::{MemorySource, OwnedImage, Roi, WithRoi};
-use softpatch::detector::{Backbone, Detector, FitOptions, Model, Quiet, Rule, Size, Source, Want};
+use softpatch::detector::{Backbone, Detector, EditKind, FitOptions, Model, Quiet, Rule, Size, Source, Want};
 use softpatch::low_level::gpu::Device;
 use softpatch::methods::{fit_embeddings, score_embeddings};
 
@@ -102,7 +102,23 @@ fn thresholds_do_what_they_say() {
     let scores: Vec<f32> = scored.iter().map(|s| s.score).collect();
     let peaks: Vec<f32> = scored.iter().map(|s| s.map.iter().copied().fold(0.0, f32::max)).collect();
     let mut model = loaded;
+    let before = model.to_bytes().unwrap();
     model.calibrate(&scores, &peaks, 0.2).unwrap();
+    // It is an edit, which leaves the bank, and is taken back to the same file.
+    let edit = model.info.history.last().unwrap();
+    assert_eq!((edit.what, edit.image.as_str()), (EditKind::Calibrate, "30 good pictures"));
+    assert_eq!((edit.removed, edit.added), (0, 0));
+    let mut undone = Model::from_bytes(&model.to_bytes().unwrap(), "m".as_ref()).unwrap();
+    assert_eq!(undone, model);
+    undone.calibrate(&scores, &[], 0.01).unwrap();
+    undone.undo().unwrap().unwrap();
+    assert_eq!(undone.to_bytes().unwrap(), model.to_bytes().unwrap());
+    assert_eq!(undone.undo().unwrap().map(|edit| edit.what), Some(EditKind::Calibrate));
+    assert_eq!(undone.to_bytes().unwrap(), before);
+    // A record that does not fit the history is found.
+    let mut wrong = model.clone();
+    wrong.info.replaced.clear();
+    assert!(Model::from_bytes(&wrong.to_bytes().unwrap(), "m".as_ref()).is_err());
     let (image, pixel) = (model.info.threshold.unwrap(), model.info.pixel_threshold.unwrap());
     // The 6th largest of each, which 5 pass.
     let passed = |all: &[f32], t: f32| all.iter().filter(|v| **v > t).count();

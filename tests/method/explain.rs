@@ -117,6 +117,11 @@ fn the_patches_above_the_threshold_are_what_would_have_to_be_allowed() {
     assert!(explained.over.windows(2).all(|w| w[0].score >= w[1].score));
     assert_eq!(explained.over[0].at, explained.places[0].at);
     assert!(explained.places[0].patches > 0);
+    // Worst first: those above it come before those that are not.
+    for place in &explained.places {
+        assert_eq!(place.above_threshold, Some(place.score > threshold));
+        assert_eq!(place.patches > 0, place.score > threshold);
+    }
     // Places are apart.
     for (i, a) in explained.places.iter().enumerate() {
         assert!(explained.places[..i].iter().all(|b| (0..2).any(|c| a.at[c].abs_diff(b.at[c]) > 2)));
@@ -124,4 +129,5 @@ fn the_patches_above_the_threshold_are_what_would_have_to_be_allowed() {
     // A training picture passes.
     let passes = explain(&detector, &part(110, None));
     assert_eq!((passes.over.len(), passes.score.anomalous), (0, Some(false)));
+    assert!(passes.places.iter().all(|place| place.above_threshold == Some(false)));
 }

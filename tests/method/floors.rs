@@ -1,7 +1,7 @@
 //! Floors of bank rows: nothing is dropped, and what slipped in vouches for nothing.
 
 use crate::common::{assert_close, direct, gamma, noise, of_each_kind, on_each, serial};
-use softpatch::detector::{Discriminator, FitOptions, Group, Model, Quiet, Want};
+use softpatch::detector::{Discriminator, FitOptions, Group, Model, Progress, Quiet, Stage, Want};
 use softpatch::low_level::gpu::Device;
 use softpatch::low_level::reference::distance::squared_distance;
 use softpatch::low_level::reference::outlier::floor::floors;
@@ -130,4 +130,56 @@ fn floors_below_zero_are_no_model() {
         let read = Model::from_bytes(&model.to_bytes().unwrap(), "model".as_ref());
         assert!(matches!(read, Err(Error::Model { .. })), "{bad}");
     }
+}
+
+/// Remembers the stages of a job, and ends it in one.
+struct Watch {
+    seen: std::cell::RefCell<Vec<(Stage, u64, u64)>>,
+    notes: std::cell::RefCell<Vec<String>>,
+    end_in: Option<Stage>,
+}
+
+impl Watch {
+    fn new(end_in: Option<Stage>) -> Self {
+        Self { seen: Vec::new().into(), notes: Vec::new().into(), end_in }
+    }
+}
+
+impl Progress for Watch {
+    fn update(&self, stage: Stage, done: u64, total: u64) {
+        self.seen.borrow_mut().push((stage, done, total));
+    }
+
+    fn notice(&self, message: &str) {
+        self.notes.borrow_mut().push(message.to_owned());
+    }
+
+    fn cancelled(&self) -> bool {
+        self.seen.borrow().last().is_some_and(|last| Some(last.0) == self.end_in)
+    }
+}
+
+/// Floors take as long as a search: whoever waits sees how far it is, and may end it.
+#[test]
+fn floors_are_a_stage_that_can_be_seen_and_ended() {
+    let _guard = serial();
+    let (_, device) = direct();
+    let (grid, images, dim) = ([2_u32, 3], 5, 32_u32);
+    let x = noise(3, images * 6 * dim as usize, 0.0, 1.0);
+    // Little memory: the patches come in pieces.
+    let options = auto().coreset_ratio(0.5).memory(300_000);
+    let watch = Watch::new(None);
+    let fitted = fit_embeddings(device, &x, grid, dim, &options, &watch).unwrap();
+    let rows = u64::from(fitted.model.info.rows);
+    let seen = watch.seen.borrow();
+    let floors: Vec<(u64, u64)> = seen.iter().filter(|s| s.0 == Stage::Floors).map(|s| (s.1, s.2)).collect();
+    assert_eq!((floors.first(), floors.last()), (Some(&(0, rows)), Some(&(rows, rows))), "{seen:?}");
+    assert!(floors.len() > 2 && floors.windows(2).all(|w| w[0].0 <= w[1].0 && w[1].0 <= rows), "{floors:?}");
+    let at = |stage| seen.iter().position(|s| s.0 == stage);
+    assert!(at(Stage::Coreset) < at(Stage::Floors) && at(Stage::Floors) < at(Stage::Calibrate), "{seen:?}");
+    // What is lowered is not called by LOF's name alone.
+    let notes = watch.notes.borrow().join("\n");
+    assert!(notes.contains("auto compares a patch with (lof-k) is lowered from 6 to 4"), "{notes}");
+    let ended = fit_embeddings(device, &x, grid, dim, &options, &Watch::new(Some(Stage::Floors)));
+    assert!(matches!(ended, Err(Error::Cancelled)));
 }

@@ -138,6 +138,7 @@ fn c_programs_run() {
     let fixed = build(place, "cc", "examples/c/score_ppm.c", &["-std=c99"], false);
     assert_eq!(run(Command::new(&fixed).arg("score").args([&model, &image])), said);
     interrupt(place, &program);
+    models(place);
     misuse(place, &model);
     forked(place, &model);
     cpp_program(place, &model);
@@ -167,6 +168,14 @@ fn interrupt(place: &Place, program: &Path) {
     assert_eq!(child.wait().unwrap().code(), Some(1), "{said}");
     assert!(said.contains("fit: cancelled"), "{said}");
     assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0);
+}
+
+/// `tests/c/models.c`: the life of a model, from its audit to its edits.
+#[cfg(unix)]
+fn models(place: &Place) {
+    let program = build(place, "cc", "tests/c/models.c", &["-std=c99"], true);
+    let empty = tempfile::tempdir().unwrap();
+    assert!(run(Command::new(&program).arg(empty.path())).contains("every model did what it should"));
 }
 
 /// `tests/c/misuse.c` as it is, under the address sanitizer, and, without a model, under valgrind.

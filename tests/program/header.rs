@@ -6,9 +6,23 @@ use crate::root;
 #[test]
 fn the_header_is_current() {
     let mut builder = cbindgen::Builder::new().with_config(cbindgen::Config::from_root_or_default(root()));
-    for module in
-        ["status", "context", "choices", "fit_options", "fit", "model", "score", "regions", "stream"]
-    {
+    for module in [
+        "status",
+        "context",
+        "choices",
+        "fit_options",
+        "watch",
+        "fit",
+        "model",
+        "score",
+        "regions",
+        "stream",
+        "texts",
+        "explain",
+        "audit",
+        "calibrate",
+        "edit",
+    ] {
         builder = builder.with_src(root().join(format!("capi/src/{module}.rs")));
     }
     let mut made = Vec::new();

@@ -4,7 +4,7 @@ use crate::common::device::DeviceArgs;
 use crate::common::failure::{Failure, Outcome};
 use crate::common::settings::{Every, Given};
 use crate::common::sizes::parse_bytes;
-use softpatch::detector::FitOptions;
+use softpatch::detector::{Discriminator, FitOptions, Group, SETTINGS};
 use std::path::{Path, PathBuf};
 
 /// Settings that a model is fitted with. What is not given comes from `--config`, else from the defaults.
@@ -19,32 +19,58 @@ pub struct FitArgs {
 }
 
 /// Settings that hold.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Settings {
     pub fit: FitOptions,
     pub device: DeviceArgs,
+    /// What was given and has no meaning beside the rest.
+    pub notes: Vec<String>,
 }
 
 impl FitArgs {
     /// Merges file and command line, and checks the result.
     pub fn settings(self, device: DeviceArgs) -> Outcome<Settings> {
-        let mut all = match &self.config {
+        let (mut all, named) = match &self.config {
             Some(path) => read(path)?,
-            None => Settings { fit: FitOptions::default(), device: DeviceArgs::default() },
+            None => (Settings::default(), Vec::new()),
         };
         self.given.apply(&mut all.fit)?;
         all.device.device = device.device.or(all.device.device);
         all.device.no_self_test |= device.no_self_test;
         all.fit.validate().map_err(|e| Failure::Usage(e.to_string()))?;
+        let named = SETTINGS
+            .iter()
+            .map(|setting| setting.name)
+            .filter(|name| self.given.has(name) || named.iter().any(|key| key == name));
+        all.notes = named.filter_map(|name| idle(name, &all.fit)).collect();
         Ok(all)
     }
 }
 
-/// Reads and checks a configuration file.
-fn read(path: &Path) -> Outcome<Settings> {
+/// Why a setting that was given changes nothing beside the others; `None`: it may.
+fn idle(name: &str, fit: &FitOptions) -> Option<String> {
+    let judged = fit.discriminator;
+    let why = match (name, judged) {
+        ("tau", Discriminator::None | Discriminator::Auto) => {
+            format!("the discriminator {judged} drops no training patches")
+        }
+        ("soft-weights", Discriminator::None | Discriminator::Auto) => {
+            format!("with the discriminator {judged} all rows weigh the same")
+        }
+        ("window", _) if fit.group != Group::Window => format!("the group is {}", fit.group),
+        _ => return None,
+    };
+    Some(format!("{name} has no meaning here and changes nothing: {why}"))
+}
+
+/// Reads and checks a configuration file; the second value are the settings that it names.
+fn read(path: &Path) -> Outcome<(Settings, Vec<String>)> {
     let text = std::fs::read_to_string(path)
         .map_err(|e| softpatch::Error::io(path, "reading the configuration", e))?;
-    parse(&text).map_err(|reason| Failure::Usage(format!("{}: {}", path.display(), reason.trim_end())))
+    let named = text.parse::<toml::Table>().map_or(Vec::new(), |table| table.keys().cloned().collect());
+    parse(&text)
+        .map(|settings| (settings, named))
+        .map_err(|reason| Failure::Usage(format!("{}: {}", path.display(), reason.trim_end())))
 }
 
 fn parse(text: &str) -> Result<Settings, String> {
@@ -87,14 +113,14 @@ fn parse(text: &str) -> Result<Settings, String> {
         }
     }
     let fit = table.try_into::<FitOptions>().map_err(|e| e.to_string())?;
-    Ok(Settings { fit, device: DeviceArgs { device, no_self_test } })
+    Ok(Settings { fit, device: DeviceArgs { device, no_self_test }, notes: Vec::new() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::{Args, FromArgMatches};
-    use softpatch::detector::{Discriminator, Geometry};
+    use softpatch::detector::Geometry;
 
     #[test]
     fn a_file_sets_what_it_names() {
@@ -154,7 +180,19 @@ mod tests {
         let lof_k =
             |args: &[&str]| given(&[&["fit", "--compat", "official"], args].concat()).unwrap().fit.lof_k;
         assert_eq!((lof_k(&[]), lof_k(&["--lof-k", "7"])), (5, 7));
+        // What is given and changes nothing is said; what nobody gave is not.
+        let notes = |args: &[&str]| given(&[&["fit"], args].concat()).unwrap().notes;
+        assert_eq!(notes(&["--lof-k", "7"]), [""; 0]);
+        for judged in ["auto", "none"] {
+            let notes = notes(&["--discriminator", judged, "--window", "7", "--no-soft-weights"]);
+            let of = |name: &str| {
+                notes.iter().any(|note| note.starts_with(&format!("{name} has no meaning here")))
+            };
+            // Tau is the file's.
+            assert!(of("tau") && of("window") && of("soft-weights") && notes.len() == 3, "{notes:?}");
+        }
         std::fs::write(&path, "lof-k = 8\n").unwrap();
+        assert_eq!(notes(&["--discriminator", "auto"]), [""; 0]);
         assert_eq!(given(&["fit", "--compat", "official"]).unwrap().fit, FitOptions::official().lof_k(8));
     }
 }

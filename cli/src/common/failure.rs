@@ -1,5 +1,6 @@
 //! Why a subcommand ends early, what is said of it, and the exit status.
 
+use softpatch::text::plain_lines;
 use std::error::Error as _;
 use std::io::ErrorKind;
 use std::process::ExitCode;
@@ -50,7 +51,7 @@ pub fn exit(outcome: Outcome) -> ExitCode {
         // Whoever read our output has seen enough: `softpatch score ... | head` is no failure.
         Ok(()) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,
         Err(Failure::Usage(message)) => {
-            eprintln!("error: {message}");
+            eprintln!("error: {}", plain_lines(&message));
             ExitCode::from(2)
         }
         Err(Failure::Failed(error @ softpatch::Error::Cancelled)) => {
@@ -82,7 +83,7 @@ pub fn print_error(error: &softpatch::Error) {
         }
         source = cause.source();
     }
-    eprintln!("error: {text}");
+    eprintln!("error: {}", plain_lines(&text));
     if let Some(help) = remedy(error) {
         eprintln!("  help: {help}");
     }

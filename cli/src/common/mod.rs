@@ -3,6 +3,7 @@
 pub mod backbone;
 pub mod config;
 pub mod device;
+pub mod edits;
 pub mod failure;
 pub mod folders;
 pub mod images;
@@ -14,3 +15,4 @@ pub mod set;
 pub mod settings;
 pub mod sizes;
 pub mod time;
+pub mod training;

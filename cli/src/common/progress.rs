@@ -1,6 +1,7 @@
 //! Progress bars on a terminal.
 
 use super::interrupt::interrupted;
+use super::output::plain_lines;
 use indicatif::{ProgressBar, ProgressStyle};
 use softpatch::detector::{Progress, Stage};
 use std::cell::RefCell;
@@ -22,6 +23,11 @@ struct State {
 impl Bars {
     pub fn new(quiet: bool) -> Self {
         Self { quiet, state: RefCell::default() }
+    }
+
+    /// Whether nothing but errors is said.
+    pub fn quiet(&self) -> bool {
+        self.quiet
     }
 
     /// Ends the last stage.
@@ -70,7 +76,7 @@ impl Progress for Bars {
 
     fn notice(&self, message: &str) {
         if !self.quiet {
-            self.suspend(|| eprintln!("note: {message}"));
+            self.suspend(|| eprintln!("note: {}", plain_lines(message)));
         }
     }
 

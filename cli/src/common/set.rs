@@ -3,7 +3,8 @@
 use super::failure::{Failure, Outcome, print_error};
 use super::images::OnError;
 use super::interrupt::interrupted;
-use super::progress::Bars;
+use super::output::plain_path;
+use super::progress::{Bars, bar};
 use softpatch::Error;
 use softpatch::data::{Exclude, Layout, Left, LeftOut, OpenOptions};
 use softpatch::detector::{FitOptions, Progress};
@@ -57,7 +58,7 @@ impl ExcludeArgs {
         let Some(list) = &self.exclude else { return Ok(()) };
         let all = paths.len();
         let gone = Exclude::load(list)?.apply(paths)?;
-        bars.notice(&format!("{gone} of {all} training images are left out, as {} says", list.display()));
+        bars.notice(&format!("{gone} of {all} training images are left out, as {} says", plain_path(list)));
         Ok(())
     }
 }
@@ -84,7 +85,8 @@ impl FolderArgs {
     pub fn say(&self, root: &Path, left_out: &LeftOut, progress: &dyn Progress) -> Outcome {
         let unexpected: Vec<&Left> = left_out.unexpected().collect();
         if self.strict && !unexpected.is_empty() {
-            let lines = unexpected.iter().map(|left| format!("\n  {}: {}", left.path.display(), left.reason));
+            let lines =
+                unexpected.iter().map(|left| format!("\n  {}: {}", plain_path(&left.path), left.reason));
             return Err(Failure::Failed(Error::Dataset {
                 path: root.to_owned(),
                 reason: format!(
@@ -136,8 +138,15 @@ pub fn end(skipped: usize, what: &str) -> Outcome {
 
 /// Settles how many bits of deep images are significant, and says so.
 pub fn settle_bits(options: &mut FitOptions, paths: &[PathBuf], bars: &Bars) -> Outcome {
-    let watch = |_| if interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-    let said = options.settle_bits(paths, watch)?;
+    // Of 8-bit images, headers alone are read.
+    let read = bar(bars.quiet(), "bits", paths.len() as u64);
+    let watch = |done: usize| {
+        read.set_position(done as u64);
+        if interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let said = options.settle_bits(paths, watch);
+    read.finish_and_clear();
+    let said = said?;
     said.iter().for_each(|note| bars.notice(note));
     Ok(())
 }

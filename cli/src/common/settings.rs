@@ -29,6 +29,11 @@ impl Scope for Every {}
 pub struct Given<S>(Vec<(&'static Setting, String)>, PhantomData<S>);
 
 impl<S> Given<S> {
+    /// Whether the setting of this name was given.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(setting, _)| setting.name == name)
+    }
+
     /// Sets what was given.
     pub fn apply(&self, fit: &mut FitOptions) -> Outcome {
         let usage = |e: softpatch::Error| Failure::Usage(e.to_string());
@@ -37,7 +42,7 @@ impl<S> Given<S> {
             setting.set(fit, text).map_err(usage)?;
         }
         // The published program has its own number of neighbours, unless somebody chose one.
-        let given = |name: &str| self.0.iter().any(|(setting, _)| setting.name == name);
+        let given = |name: &str| self.has(name);
         if given("compat")
             && fit.compat == Compat::Official
             && !given("lof-k")

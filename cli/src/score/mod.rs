@@ -82,7 +82,8 @@ passes the model's threshold.
                               boundary, clockwise; pixel x, y has the corners x, y and x + 1, y + 1)
                      heatmap, map, mask (path or null)
   errors           array, one object for each image that could not be read: path, error
---csv prints the columns path,score,anomalous,heatmap, as in RFC 4180. --regions FILE has the columns
+--csv prints the columns path,score,anomalous,heatmap, as in RFC 4180, with an apostrophe before a name that a spreadsheet
+would take for a formula. --regions FILE has the columns
 path,region,x,y,width,height,area,peak,peak_x,peak_y.
 
 --watch DIR --results FILE prints the same lines as images arrive, with --json an object of `images` or `errors`

@@ -9,7 +9,7 @@ use crate::common::backbone::open_model;
 use crate::common::failure::{Failure, Outcome, print_error};
 use crate::common::images::{Files, OnError};
 use crate::common::interrupt::{catch_interrupts, interrupted};
-use crate::common::output::{check_output_file, print};
+use crate::common::output::{check_output_file, plain_json, print};
 use crate::common::progress::Bars;
 use crate::common::sizes::count;
 use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
@@ -351,5 +351,5 @@ impl Watch<'_> {
 }
 
 fn json_line<T: serde::Serialize>(value: &T) -> String {
-    serde_json::to_string(value).unwrap_or_default() + "\n"
+    plain_json(&serde_json::to_string(value).unwrap_or_default()) + "\n"
 }

@@ -69,8 +69,41 @@ fn a_score_is_explained_with_pictures_of_a_named_folder_alone() {
     let first = &json["places"][0]["neighbours"][0];
     assert!(first["path"].is_null() && first["bbox"].is_null() && first["name"].is_string());
     let text = explain(&[]);
+    // A normal part has places, too; they are said and drawn apart.
+    assert_eq!(json["places"][0]["above_threshold"], true);
+    let normal = good.join("000.png");
+    std::fs::remove_file(&sheet).unwrap();
+    let (said, _) = succeeds(&run(["explain", arg(&model), arg(&normal), "-o", arg(&sheet)]));
+    assert!(said.contains("  1. at ") && said.matches(", below the threshold\n").count() == 3, "{said}");
+    let cyan = |file: &Path| image::open(file).unwrap().to_rgb8().pixels().any(|p| p.0 == [64, 255, 255]);
+    assert!(!cyan(&sheet));
+    std::fs::remove_file(&sheet).unwrap();
+    explain(&["-o", arg(&sheet)]);
+    assert!(cyan(&sheet));
     assert!(
         text.contains("to pass, ") && text.contains("softpatch model ") && text.contains("row "),
         "{text}"
     );
+}
+
+/// A name that is no text, in a command that does what it says.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_command_that_explain_suggests_works_as_it_is_pasted() {
+    use std::os::unix::ffi::OsStrExt;
+    let _guard = serial();
+    let folder = tempfile::tempdir().unwrap();
+    let bad = folder.path().join(std::ffi::OsStr::from_bytes(b"it's \xff\x1b[1m.png"));
+    let (plain, model) = (folder.path().join("plain.png"), folder.path().join("m.safetensors"));
+    write_png(&plain, &part(Some(Defect::Stain), 40)).unwrap();
+    std::fs::rename(&plain, &bad).unwrap();
+    std::fs::copy(fitted().model(), &model).unwrap();
+    let (said, _) = succeeds(&run(["explain".as_ref(), model.as_os_str(), bad.as_os_str()]));
+    let command = said.split("if it is a good part: softpatch ").nth(1).unwrap().trim();
+    let output = Command::new("bash")
+        .args(["-c", &format!("\"$0\" {command}"), env!("CARGO_BIN_EXE_softpatch")])
+        .output()
+        .unwrap();
+    let (said, _) = succeeds(&output);
+    assert!(said.contains("allow") && said.contains("rows in"), "{said}");
 }

@@ -87,6 +87,11 @@ fn good_pictures_alone_will_do() {
     let shares = scored["images"].as_array().unwrap().iter().map(|i| i["calibrated"].as_f64().unwrap());
     assert!((shares.fold(0.0, f64::max) - 0.95).abs() < 1e-6);
     assert!(scored["images"].as_array().unwrap().iter().all(|i| i["anomalous"] == false));
+    // An edit like others: in the history, and taken back to the same file.
+    let (said, _) = succeeds(&run(["model", arg(&model), "history"]));
+    assert!(said.contains(" UTC  calibrate     19 good pictures\n"), "{said}");
+    succeeds(&run(["model", arg(&model), "undo"]));
+    assert_eq!(std::fs::read(&model).unwrap(), std::fs::read(fitted().model()).unwrap());
 }
 
 #[test]
@@ -99,6 +104,18 @@ fn what_cannot_calibrate_is_refused_and_leaves_the_model() {
     let before = std::fs::read(&model).unwrap();
     let call = |dir: &Path, more: &[&str]| run(["calibrate", arg(&model), arg(dir)].iter().chain(more));
     fails(&call(&fitted().folder.path().join("good"), &[]), 1, &["10 of its images are training images"]);
+    // Under another name, too, where the model keeps its pixels.
+    let copies = folder.path().join("copies");
+    std::fs::create_dir_all(&copies).unwrap();
+    for i in 0..10 {
+        std::fs::copy(
+            fitted().folder.path().join(format!("good/00{i}.png")),
+            copies.join(format!("c{i}.png")),
+        )
+        .unwrap();
+    }
+    let by_pixels = "8 of its images are by their pixels training images of the model, such as ";
+    fails(&call(&copies, &[]), 1, &[by_pixels, "good/00"]);
     fails(&call(&set, &[]), 1, &["part", "takes the scores of 3 good images, and there are 2"]);
     fails(&call(&set, &["--target-fpr", "0.7"]), 2, &["target-fpr is 0.7, it must be 0.0001 to 0.5"]);
     fails(&call(&set, &["--target-fpr", "0"]), 2, &["target-fpr is 0, it must"]);

@@ -1,4 +1,4 @@
-//! `softpatch score --report` and `softpatch eval --report`, looked at in a browser where there is one.
+//! The pages of `softpatch score`, `eval` and `audit` (`--report`), looked at in a browser where there is one.
 
 use super::*;
 use std::time::{Duration, Instant};
@@ -162,4 +162,55 @@ fn a_page_has_a_file_of_its_own() {
     usage(&[arg(&images), "--regions", arg(&file), "--report", arg(&file)], &["give each its own"]);
     // A picture is not replaced by a page.
     usage(&[arg(&images), "--report", arg(&images.join("000.png"))], &["an image that is there"]);
+}
+
+/// Of thousands of pictures those in sight alone are drawn, whatever the filters, and a choice outlives them.
+#[test]
+fn the_page_of_an_audit_draws_what_is_in_sight() {
+    use softpatch::report::{AuditItem, AuditPage};
+    const ALL: usize = 400;
+    let folder = tempfile::tempdir().unwrap();
+    let picture = OwnedImage { width: 8, height: 6, pixels: vec![90; 8 * 6 * 3] };
+    let mut made = AuditPage::new("parts");
+    for i in 0..ALL {
+        let name = format!("a/b/{i:03}<img src=x>.png");
+        let (suspicion, suspect) = (2.0 - i as f32 / 200.0, i < 3);
+        made.push(
+            &AuditItem {
+                name: &name,
+                suspicion,
+                suspect,
+                dropped: 0.1,
+                patches: &[0.0, 9.0],
+                grid: [1, 2],
+                limit: 2.0,
+            },
+            &picture,
+        )
+        .unwrap();
+    }
+    let html = made.render().unwrap();
+    // What a reader does, once the page is there.
+    let with = |does: &str| {
+        let file = folder.path().join("page.html");
+        std::fs::write(&file, html.replace("</body>", &format!("<script>{does}</script></body>"))).unwrap();
+        looked_at(&file, "")
+    };
+    let drawn = |page: &str| page.matches("role=\"listitem\"").count();
+    let Some(page) = with("") else { return };
+    assert!((10..100).contains(&drawn(&page)), "{} cards", drawn(&page));
+    assert!(page.contains("aria-setsize=\"400\"") && page.contains("000&lt;img src=x&gt;.png"));
+    assert_eq!(shown(&page, "count"), "0 of 400 excluded, 400 shown");
+    let page = with(
+        "const by = (id) => document.getElementById(id); by('suspects').click(); by('which').value = 'out'; \
+         by('which').dispatchEvent(new Event('input')); document.querySelector('.keep').click();",
+    )
+    .unwrap();
+    assert_eq!((shown(&page, "count"), drawn(&page)), ("2 of 400 excluded, 3 shown", 3));
+    // Scrolled to the end, the first are gone.
+    let page =
+        with("addEventListener('load', () => { scrollTo(0, 1e6); dispatchEvent(new Event('scroll')); });")
+            .unwrap();
+    assert!(page.contains("aria-posinset=\"400\"") && !page.contains("aria-posinset=\"1\""));
+    assert!(drawn(&page) < 100, "{} cards", drawn(&page));
 }

@@ -261,3 +261,27 @@ fn a_closed_pipe_is_no_failure() {
     assert!(child.wait().unwrap().success(), "{err}");
     assert!(!err.contains("panicked") && !err.contains("error"), "{err}");
 }
+
+/// No name runs in a spreadsheet, or steers the terminal.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_are_neither_formulas_nor_commands() {
+    let _guard = serial();
+    let folder = tempfile::tempdir().unwrap();
+    let formula = "=HYPERLINK(\"x\").png";
+    write_png(&folder.path().join(formula), &part(None, 3)).unwrap();
+    // A C1 control sequence, and a name that reads as another one.
+    let steering = "a\u{9b}2J\u{202e}gnp.png";
+    std::fs::write(folder.path().join(steering), b"no picture").unwrap();
+    let regions = folder.path().join("r.csv");
+    let output = program()
+        .current_dir(folder.path())
+        .args(["score", arg(&fitted().model()), formula, steering, "--csv", "--regions", arg(&regions)])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let (csv, said) = (text(&output.stdout), text(&output.stderr));
+    assert!(csv.lines().nth(1).unwrap().starts_with("\"'=HYPERLINK(\"\"x\"\").png\","), "{csv}");
+    assert!(!std::fs::read_to_string(&regions).unwrap().contains("\n\"="), "{csv}");
+    assert!(said.contains("a\\u{9b}2J\\u{202e}gnp.png") && !said.contains(['\u{9b}', '\u{202e}']), "{said}");
+}

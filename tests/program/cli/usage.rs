@@ -38,3 +38,29 @@ fn a_configuration_with_an_unknown_key_is_refused() {
     let output = run(["fit", "a", "-o", "b", "--config", arg(&folder.path().join("none.toml"))]);
     fails(&output, 1, &["none.toml", "help: check the path"]);
 }
+
+/// What is given to both alike is said alike.
+#[test]
+fn fit_and_audit_take_the_same_training_images_and_settings() {
+    let [fit, audit] = ["fit", "audit"].map(|name| succeeds(&run([name, "--help"])).0);
+    // The arguments of a help, each with its text.
+    let arguments = |help: &str| -> Vec<String> {
+        let options = help.split("\nOptions:\n").nth(1).unwrap();
+        let lines = options.lines().take_while(|line| line.is_empty() || line.starts_with("  "));
+        let mut all: Vec<String> = Vec::new();
+        for line in lines {
+            if line.trim_start().starts_with("--") || line.trim_start().starts_with("-o") {
+                all.push(String::new());
+            }
+            all.last_mut().unwrap().push_str(line.trim());
+        }
+        all
+    };
+    let (fit, audit) = (arguments(&fit), arguments(&audit));
+    let own = ["-o, --output", "--no-references", "--top", "--json", "--csv", "--report", "--suspects"];
+    let shared = |all: &[String]| -> Vec<String> {
+        all.iter().filter(|text| !own.iter().any(|own| text.starts_with(own))).cloned().collect()
+    };
+    assert!(shared(&fit).len() > 20, "{fit:?}");
+    assert_eq!(shared(&fit), shared(&audit));
+}

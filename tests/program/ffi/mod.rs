@@ -4,6 +4,7 @@
 
 mod cancel;
 mod cost;
+mod documents;
 mod folder;
 #[cfg(unix)]
 mod forked;
