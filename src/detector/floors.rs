@@ -1,9 +1,9 @@
 //! How much each row of the memory bank vouches for: docs/method.md, section 5.
 
-use super::Progress;
 use super::features::Features;
 use super::others::nearest_elsewhere;
 use super::top_scores::TopScores;
+use super::{Progress, Stage};
 use crate::bank::MemoryBank;
 use crate::gpu::{Device, Recorder};
 use crate::steps::outlier::floor::Floor;
@@ -70,6 +70,8 @@ fn ceiling(
     let by = TopScores::new(device, &ready, bank, features, memory)?;
     let mut tops = Vec::with_capacity(features.images);
     while tops.len() < features.images {
+        // Rows are counted afterwards: a beginning that lasts.
+        progress.update(Stage::Floors, 0, bank.weights.len() as u64);
         if progress.cancelled() {
             return Err(Error::Cancelled);
         }
