@@ -81,23 +81,11 @@ fn describe(a: &AdapterSummary, caps: &Result<Caps, Error>) -> String {
     text
 }
 
-fn as_json(a: &AdapterSummary, caps: &Result<Caps, Error>) -> serde_json::Value {
+/// An adapter with what it offers, or why it does not open.
+pub fn as_json(a: &AdapterSummary, caps: &Result<Caps, Error>) -> serde_json::Value {
     let caps = match caps {
         Err(e) => json!({ "error": e.to_string() }),
-        Ok(c) => json!({
-            "archetype": c.archetype.to_string(),
-            "f16": c.f16,
-            "int64": c.int64,
-            "subgroup": c.subgroup.map(|(low, high)| [low, high]),
-            "coop": c.coop.map(|coop| json!({ "side": coop.side, "lanes": coop.lanes })),
-            "unchecked": c.unchecked,
-            "timestamps": c.timestamps,
-            "max_binding": c.max_binding,
-            "max_workgroup_memory": c.max_workgroup_memory,
-            "max_invocations": c.max_invocations,
-            "max_groups": c.max_groups,
-            "alignment": c.alignment,
-        }),
+        Ok(caps) => caps_json(caps),
     };
     json!({
         "index": a.index,
@@ -106,5 +94,23 @@ fn as_json(a: &AdapterSummary, caps: &Result<Caps, Error>) -> serde_json::Value 
         "backend": a.backend,
         "driver": a.driver,
         "caps": caps,
+    })
+}
+
+/// What a device offers, and which kernels it gets.
+pub fn caps_json(c: &Caps) -> serde_json::Value {
+    json!({
+        "archetype": c.archetype.to_string(),
+        "f16": c.f16,
+        "int64": c.int64,
+        "subgroup": c.subgroup.map(|(low, high)| [low, high]),
+        "coop": c.coop.map(|coop| json!({ "side": coop.side, "lanes": coop.lanes })),
+        "unchecked": c.unchecked,
+        "timestamps": c.timestamps,
+        "max_binding": c.max_binding,
+        "max_workgroup_memory": c.max_workgroup_memory,
+        "max_invocations": c.max_invocations,
+        "max_groups": c.max_groups,
+        "alignment": c.alignment,
     })
 }

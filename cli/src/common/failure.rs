@@ -71,8 +71,8 @@ pub fn exit(outcome: Outcome) -> ExitCode {
     }
 }
 
-/// `error:` with what caused it and what can be done, on standard error.
-pub fn print_error(error: &softpatch::Error) {
+/// An error with what caused it.
+pub fn message(error: &softpatch::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -83,7 +83,12 @@ pub fn print_error(error: &softpatch::Error) {
         }
         source = cause.source();
     }
-    eprintln!("error: {}", plain_lines(&text));
+    text
+}
+
+/// `error:` with what caused it and what can be done, on standard error.
+pub fn print_error(error: &softpatch::Error) {
+    eprintln!("error: {}", plain_lines(&message(error)));
     if let Some(help) = remedy(error) {
         eprintln!("  help: {help}");
     }
