@@ -3,6 +3,7 @@
 use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
 use crate::common::failure::Outcome;
+use crate::common::log;
 use crate::common::output::{check_output_file, plain, plain_path, print, print_json};
 use softpatch::data::{OwnedImage, decode_file, list_images};
 use softpatch::detector::{ExplainedPlace, Explanation, Neighbour, TrainingPictures};
@@ -65,7 +66,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         detector.explain(&picture.as_image()?, usize::from(args.places), usize::from(args.neighbours))?;
     let found = TrainingPictures::find(&detector, &explained, known.as_ref().map_or(&[], |k| &k.images))?;
     if let Some(folder) = args.images.as_ref().filter(|_| found.is_empty() && !quiet) {
-        eprintln!("note: none of the training images that matter is in {}", plain_path(folder));
+        log::note(&format!("none of the training images that matter is in {}", plain_path(folder)));
     }
     if let Some(file) = &args.output {
         write_png(file, &sheet(args, &explained, &found, (&picture, grid))?.draw(&picture)?)?;

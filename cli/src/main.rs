@@ -20,6 +20,7 @@ mod tune;
 mod verify;
 
 use clap::{Parser, Subcommand};
+use common::log;
 use std::process::ExitCode;
 
 /// Learns what normal parts look like from a folder of images, a few of which may be defective, then finds
@@ -42,6 +43,16 @@ struct Cli {
     /// Say nothing on standard error but errors.
     #[arg(short, long, global = true, help_heading = "Global options", conflicts_with = "verbose")]
     quiet: bool,
+    /// How standard error is written: lines for people, or one JSON object a line, with the stages of the
+    /// work and their seconds.
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    log: log::Format,
 }
 
 #[derive(Debug, Subcommand)]
@@ -66,20 +77,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let level = match (cli.quiet, cli.verbose) {
-        (true, _) => "error",
-        (false, 0) => "softpatch=warn,error",
-        (false, 1) => "softpatch=info,warn",
-        (false, _) => "softpatch=trace,info",
-    };
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("SOFTPATCH_LOG").unwrap_or_else(|_| level.into()),
-        )
-        .with_writer(std::io::stderr)
-        .without_time()
-        .init();
+    let cli = Cli::try_parse().unwrap_or_else(|wrong| misused(&wrong));
+    log::init(cli.log, cli.quiet, cli.verbose);
     let quiet = cli.quiet;
     let outcome = match cli.command {
         Command::Audit(args) => audit::run(args, quiet),
@@ -101,4 +100,17 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args, quiet),
     };
     common::failure::exit(outcome)
+}
+
+/// Ends a program whose command line is wrong, or asks for help.
+fn misused(wrong: &clap::Error) -> ! {
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    let json = words.windows(2).any(|w| w[0] == "--log" && w[1] == "json")
+        || words.iter().any(|w| w == "--log=json");
+    if !(json && wrong.use_stderr()) {
+        wrong.exit();
+    }
+    log::init(log::Format::Json, false, 0);
+    log::error(wrong.to_string().trim_start_matches("error: ").trim_end());
+    std::process::exit(wrong.exit_code());
 }

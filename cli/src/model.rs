@@ -4,6 +4,7 @@ use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
 use crate::common::edits::{edited, learned_in, model_file, told};
 use crate::common::failure::{Failure, Outcome};
+use crate::common::log;
 use crate::common::output::{plain, plain_path, print, print_json};
 use crate::common::set::{FolderArgs, TakeArgs};
 use crate::common::sizes::{count, human_bytes};
@@ -178,8 +179,8 @@ fn act(path: &Path, action: Action, quiet: bool) -> Outcome {
             let edit = to.undo(&mut model)?;
             let to = to.save(&model)?;
             if kept && model.references.is_none() && !quiet {
-                eprintln!(
-                    "note: the reference pictures were of the edited model, and are gone; keep-references makes new ones"
+                log::note(
+                    "the reference pictures were of the edited model, and are gone; keep-references makes new ones",
                 );
             }
             let rows = model.info.rows;

@@ -2,6 +2,7 @@
 
 use crate::common::device::DeviceArgs;
 use crate::common::failure::{Failure, Outcome};
+use crate::common::log;
 use crate::common::output::{check_output_file, csv_line, print, print_json};
 use serde_json::json;
 use softpatch::low_level::backbone::{efficientnet_lite, resnet};
@@ -87,7 +88,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
                 Ok(row) => row,
                 Err(e @ softpatch::Error::Limit(_)) => {
                     if !quiet {
-                        eprintln!("note: a shape is left out: {e}");
+                        log::note(&format!("a shape is left out: {e}"));
                     }
                     continue;
                 }
@@ -121,7 +122,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         }))?;
     }
     if wrong > 0 {
-        eprintln!("error: {wrong} of {} answers are wrong; run `softpatch doctor`", rows.len());
+        log::error(&format!("{wrong} of {} answers are wrong; run `softpatch doctor`", rows.len()));
         return Err(Failure::Reported);
     }
     Ok(())

@@ -3,6 +3,7 @@
 use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
 use crate::common::failure::{Failure, Outcome};
+use crate::common::log;
 use crate::common::output::{plain, plain_path, print, print_json};
 use crate::common::sizes::count;
 use softpatch::detector::{Checked, MadeOn, Verification};
@@ -52,7 +53,7 @@ pub fn run(args: &Args) -> Outcome {
         return Ok(());
     }
     for reason in reasons(&found) {
-        eprintln!("error: {}: {reason}", plain_path(&args.model));
+        log::error(&format!("{}: {reason}", plain_path(&args.model)));
     }
     Err(Failure::Reported)
 }

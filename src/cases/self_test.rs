@@ -34,6 +34,7 @@ pub(crate) fn self_test(device: &Device, what: &Use<'_>) -> Result<()> {
     if open.is_empty() {
         return Ok(());
     }
+    let _stage = tracing::info_span!("self-test", cases = open.len()).entered();
     let began = Instant::now();
     open.iter().try_for_each(|entry| try_one(device, entry))?;
     tracing::info!("self-test: {} cases pass, {:.2} s", open.len(), began.elapsed().as_secs_f64());

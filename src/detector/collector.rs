@@ -160,6 +160,7 @@ impl Features {
         options: &FitOptions,
         progress: &dyn Progress,
     ) -> Result<Self> {
+        let _stage = tracing::info_span!("features", images = source.len()).entered();
         let [h, w] = extractor.grid();
         let (positions, dim) = (h as usize * w as usize, extractor.dim() as usize);
         let shape = FeatureShape { images: source.len(), positions, columns: w as usize, dim };

@@ -34,6 +34,7 @@ pub(crate) fn denoise(
     progress: &dyn Progress,
 ) -> Result<Denoised> {
     let total = patches(features)?;
+    let _stage = tracing::info_span!("denoise", patches = total).entered();
     if options.discriminator == Discriminator::None {
         let scores = vec![1.0; total as usize];
         let kept = (0..total).filter(|&patch| features.covers(patch)).collect();

@@ -224,7 +224,9 @@ pub(crate) fn build(
     };
     let start = if official { Start::Official } else { Start::Kept };
     let choice = Choice { shape, vectors, kept: &denoised.kept, samples: &samples, start };
-    let selection = select(device, choice, watch)?.ok_or(Error::Cancelled)?;
+    let stage = tracing::info_span!("coreset", rows = picks, patches = denoised.kept.len());
+    let selection = stage.in_scope(|| select(device, choice, watch))?.ok_or(Error::Cancelled)?;
+    drop(stage);
     progress.update(Stage::Coreset, picks.into(), picks.into());
     tracing::info!(
         "coreset: {} batches, {:.2} % of the distances computed",

@@ -25,6 +25,7 @@ pub(super) fn floors(
     memory: u64,
     progress: &dyn Progress,
 ) -> Result<Vec<f32>> {
+    let _stage = tracing::info_span!("floors", rows = rows.len()).entered();
     let ceiling = ceiling(device, features, bank, memory, progress)?;
     let near = nearest_elsewhere(device, features, rows, progress)?;
     let (images, grid) = (features.images as u32, [features.positions / features.columns, features.columns]);

@@ -24,13 +24,15 @@ pub(super) fn decode_ahead<'s>(
     mut f: impl FnMut(usize, &[Cow<'s, OwnedImage>]) -> Result<()>,
 ) -> Result<()> {
     let total = source.len();
+    // Busy while a batch is decoded, beside what becomes of the one before.
+    let stage = tracing::info_span!("decode", images = total);
     let one = |i: usize| -> Result<Cow<'s, OwnedImage>> {
         let image = source.load(i)?;
         check(image.width, image.height).map_err(|e| unsuitable(e, source.name(i)))?;
         Ok(image)
     };
     let several = |start: usize| -> Vec<Result<Cow<'s, OwnedImage>>> {
-        (start..(start + batch).min(total)).into_par_iter().map(one).collect()
+        stage.in_scope(|| (start..(start + batch).min(total)).into_par_iter().map(one).collect())
     };
     let load = |&start: &usize, images: &mut Vec<Cow<'s, OwnedImage>>| {
         let loaded = several(start);

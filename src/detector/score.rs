@@ -317,6 +317,7 @@ impl Scorer {
         mut f: impl FnMut(usize, Score) -> Result<()>,
     ) -> Result<()> {
         let (batch, total) = (self.most(), source.len() as u64);
+        let _stage = tracing::info_span!("score", images = total).entered();
         progress.update(Stage::Score, 0, total);
         let mut hand_over = |scorer: &mut Self, (start, ticket): (usize, u64)| {
             let scores = scorer.finish(ticket)?;

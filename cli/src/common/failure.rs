@@ -1,6 +1,6 @@
 //! Why a subcommand ends early, what is said of it, and the exit status.
 
-use softpatch::text::plain_lines;
+use super::log;
 use std::error::Error as _;
 use std::io::ErrorKind;
 use std::process::ExitCode;
@@ -51,7 +51,7 @@ pub fn exit(outcome: Outcome) -> ExitCode {
         // Whoever read our output has seen enough: `softpatch score ... | head` is no failure.
         Ok(()) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,
         Err(Failure::Usage(message)) => {
-            eprintln!("error: {}", plain_lines(&message));
+            log::error(&message);
             ExitCode::from(2)
         }
         Err(Failure::Failed(error @ softpatch::Error::Cancelled)) => {
@@ -63,7 +63,7 @@ pub fn exit(outcome: Outcome) -> ExitCode {
             ExitCode::FAILURE
         }
         Err(Failure::Output(error)) => {
-            eprintln!("error: writing to standard output failed: {error}");
+            log::error(&format!("writing to standard output failed: {error}"));
             ExitCode::FAILURE
         }
         Err(Failure::Reported) => ExitCode::FAILURE,
@@ -88,10 +88,7 @@ pub fn message(error: &softpatch::Error) -> String {
 
 /// `error:` with what caused it and what can be done, on standard error.
 pub fn print_error(error: &softpatch::Error) {
-    eprintln!("error: {}", plain_lines(&message(error)));
-    if let Some(help) = remedy(error) {
-        eprintln!("  help: {help}");
-    }
+    log::error_with(&message(error), remedy(error));
 }
 
 /// What to do about errors that do not say so themselves.

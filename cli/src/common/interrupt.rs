@@ -1,6 +1,7 @@
 //! Ctrl-c.
 
 use super::failure::EXIT_INTERRUPTED;
+use super::log;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Set by ctrl-c once [`catch_interrupts`] was called.
@@ -14,7 +15,7 @@ pub fn catch_interrupts(quiet: bool) {
             std::process::exit(EXIT_INTERRUPTED.into());
         }
         if !quiet {
-            eprintln!("note: stopping after this step; ctrl-c again stops at once");
+            log::note("stopping after this step; ctrl-c again stops at once");
         }
     });
     if let Err(error) = caught {

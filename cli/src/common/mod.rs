@@ -8,6 +8,7 @@ pub mod failure;
 pub mod folders;
 pub mod images;
 pub mod interrupt;
+pub mod log;
 pub mod output;
 pub mod progress;
 pub mod report;

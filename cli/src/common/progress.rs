@@ -1,7 +1,7 @@
 //! Progress bars on a terminal.
 
 use super::interrupt::interrupted;
-use super::output::plain_lines;
+use super::log;
 use indicatif::{ProgressBar, ProgressStyle};
 use softpatch::detector::{Progress, Stage};
 use std::cell::RefCell;
@@ -76,7 +76,7 @@ impl Progress for Bars {
 
     fn notice(&self, message: &str) {
         if !self.quiet {
-            self.suspend(|| eprintln!("note: {}", plain_lines(message)));
+            self.suspend(|| log::note(message));
         }
     }
 
@@ -87,7 +87,7 @@ impl Progress for Bars {
 
 /// A progress bar with the time left, seen on a terminal only.
 pub fn bar(quiet: bool, name: &'static str, total: u64) -> ProgressBar {
-    if quiet || !std::io::stderr().is_terminal() {
+    if quiet || log::is_json() || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template(

@@ -3,6 +3,7 @@
 use super::failure::{Failure, Outcome, print_error};
 use super::images::OnError;
 use super::interrupt::interrupted;
+use super::log;
 use super::output::plain_path;
 use super::progress::{Bars, bar};
 use softpatch::Error;
@@ -132,7 +133,7 @@ pub fn end(skipped: usize, what: &str) -> Outcome {
         return Ok(());
     }
     let (images, them) = if skipped == 1 { ("image", "it") } else { ("images", "them") };
-    eprintln!("error: {skipped} {images} could not be used; {what} without {them}");
+    log::error(&format!("{skipped} {images} could not be used; {what} without {them}"));
     Err(Failure::LeftOut)
 }
 

@@ -5,6 +5,7 @@ mod scrub;
 
 use crate::common::device::DeviceArgs;
 use crate::common::failure::{Failure, Outcome};
+use crate::common::log;
 use crate::common::output::{check_output_file, print};
 use report::{Check, Report};
 use softpatch::low_level::cases::{self, Entry, Verdict};
@@ -85,17 +86,17 @@ fn examine(args: &Args, mut report: Option<&mut Report>) -> Outcome {
     if failed.is_empty() {
         return printed.and_then(|()| print(&format!("all {} checks pass\n", all.len())));
     }
-    eprintln!("error: {} of {} checks fail on this adapter", failed.len(), all.len());
+    let mut said = format!("{} of {} checks fail on this adapter", failed.len(), all.len());
     let mut told: Vec<&str> = Vec::new();
     for (entry, kernels) in &failed {
-        eprintln!("  {} {}: {}", entry.kernel, entry.shape, kernels.join(", "));
+        said += &format!("\n  {} {}: {}", entry.kernel, entry.shape, kernels.join(", "));
         if !told.contains(&entry.used_by) {
             told.push(entry.used_by);
         }
     }
-    eprintln!("  what stands on them is wrong here: {}", told.join("; "));
+    said += &format!("\n  what stands on them is wrong here: {}", told.join("; "));
     let kernels: Vec<String> = failed.iter().flat_map(|(_, kernels)| kernels.iter().cloned()).collect();
-    eprintln!("  help: {}", cases::remedy(&device, &kernels));
+    log::error_with(&said, Some(&cases::remedy(&device, &kernels)));
     Err(Failure::Reported)
 }
 

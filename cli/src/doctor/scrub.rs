@@ -1,4 +1,4 @@
-//! What a report leaves out of texts and of the environment: names of users, and paths that are nobody's business.
+//! What a report leaves out of texts and of the environment: names of users, and paths of theirs.
 
 use crate::common::folders::{cache_folder, tuning_table};
 use etcetera::home_dir;

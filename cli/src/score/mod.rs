@@ -11,6 +11,7 @@ use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
 use crate::common::failure::{Failure, Outcome, print_error};
 use crate::common::images::{Files, OnError};
+use crate::common::log;
 use crate::common::output::{print, print_json};
 use crate::common::progress::Bars;
 use crate::common::report::page;
@@ -182,13 +183,13 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         print_json(&document)?;
     }
     if format == Format::Table && !quiet {
-        eprintln!("{}", summary(&detector, &document.images));
+        log::summary(&summary(&detector, &document.images));
     }
     if document.errors.is_empty() {
         return Ok(());
     }
     let all = count(document.errors.len() + document.images.len(), "image");
-    eprintln!("error: {} of {all} could not be read", document.errors.len());
+    log::error(&format!("{} of {all} could not be read", document.errors.len()));
     Err(Failure::LeftOut)
 }
 

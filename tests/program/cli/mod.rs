@@ -7,6 +7,7 @@ mod calibrate;
 mod data;
 mod fit;
 mod layouts;
+mod log;
 mod model;
 #[cfg(unix)]
 mod page;
