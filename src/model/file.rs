@@ -266,6 +266,10 @@ impl Model {
         if !info.frame.iter().all(frame_side) || !middle {
             return Err(damaged(&format!("a frame of {:?}", info.frame)));
         }
+        // No grid is finer than its frame; numbers of patches are products of its sides.
+        if !info.grid.iter().all(frame_side) {
+            return Err(damaged(&format!("a grid of {:?}", info.grid)));
+        }
         let (rows, dim) = (info.rows as usize, info.dim as usize);
         let column = |name: &str, dtype: Dtype, shape: Option<&[usize]>| {
             let view = file.tensor(name).map_err(|_| damaged(&format!("no tensor {name}")))?;

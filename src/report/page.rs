@@ -45,3 +45,16 @@ pub(crate) fn figure(png: &[u8], alt: &str, size: Option<[u32; 2]>, caption: &st
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_loads_nothing() {
+        let page = page("a <b>", "", &html! {}, &html! {});
+        let policy = page.split("Content-Security-Policy\" content=\"").nth(1).unwrap();
+        assert!(policy.starts_with("default-src 'none'; img-src data:; "), "{policy}");
+        assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("<b>"));
+    }
+}

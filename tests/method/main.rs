@@ -29,6 +29,7 @@ mod report;
 mod resnet;
 mod results;
 mod same_bits;
+mod security;
 mod self_test;
 mod synth;
 mod timm;

@@ -173,6 +173,34 @@ fn references_of_hostile_sizes_are_refused() {
     assert!(error.contains("is damaged"), "{error}");
 }
 
+/// With a checksum that fits, as whoever makes a file can have it.
+#[test]
+fn models_of_hostile_parts_are_refused() {
+    let _guard = serial();
+    let (_, device) = direct();
+    let model = fit(device).model().clone();
+    let refused = |change: &dyn Fn(&mut Model)| {
+        let mut model = model.clone();
+        change(&mut model);
+        let read =
+            read(&bytes(&model)).and_then(|m| Detector::new(device, &Backbone::embedded().unwrap(), m));
+        read.map(drop).unwrap_err().to_string()
+    };
+    for (what, error) in [
+        ("a grid of", refused(&|m| m.info.grid = [1 << 16; 2])),
+        ("a grid of", refused(&|m| m.info.grid = [0, 12])),
+        ("its patches are [4096, 4096]", refused(&|m| m.info.grid = [4096; 2])),
+        ("a frame of", refused(&|m| m.info.frame = [u32::MAX; 2])),
+        ("do not fit together", refused(&|m| m.bank.provenance[0][0] = 10)),
+        ("do not fit together", refused(&|m| m.bank.provenance[0][2] = u32::MAX)),
+        ("do not fit together", refused(&|m| m.bank.weights[0] = f32::NAN)),
+        ("do not fit together", refused(&|m| m.bank.rows[0] = f32::INFINITY)),
+        ("batch is 4294967295", refused(&|m| m.info.options.batch = u32::MAX)),
+    ] {
+        assert!(error.contains(what), "{what}: {error}");
+    }
+}
+
 /// A false alarm passes once it is allowed, others are still found; and it is taken back in every bit.
 #[test]
 fn what_is_allowed_passes_and_undo_gives_the_same_bits() {

@@ -52,6 +52,9 @@ pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Read<Raster> {
 fn open(bytes: &[u8], memory: usize) -> Read<Reader<'_>> {
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: memory });
     decoder.set_transformations(Transformations::IDENTITY);
+    // Nobody reads profiles and texts, and a small file may hold a profile that unpacks to gigabytes.
+    decoder.set_ignore_iccp_chunk(true);
+    decoder.set_ignore_text_chunk(true);
     decoder.read_info().map_err(fault)
 }
 
@@ -96,5 +99,22 @@ fn fault(error: DecodingError) -> Fault {
         DecodingError::IoError(e) if e.kind() == ErrorKind::UnexpectedEof => cut(),
         DecodingError::LimitsExceeded => Fault::TooLarge("its data".to_owned()),
         other => damaged(other.to_string().trim_end_matches('.')),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_is_not_unpacked() {
+        let mut bytes = Vec::new();
+        let mut info = Info::with_size(2, 1);
+        info.icc_profile = Some(vec![0; 1 << 20].into());
+        let encoder = png::Encoder::with_info(&mut bytes, info).unwrap();
+        encoder.write_header().unwrap().write_image_data(&[3, 5]).unwrap();
+        assert!(bytes.len() < 10_000 && bytes.windows(4).any(|w| w == b"iCCP"));
+        assert_eq!(open(&bytes, usize::MAX).unwrap().info().icc_profile, None);
+        assert!(matches!(decode(&bytes, 2).unwrap().data, Data::U8(v) if v == [3, 5]));
     }
 }
