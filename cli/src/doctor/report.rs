@@ -243,3 +243,38 @@ fn passed_before(file: &Path) -> Value {
             .collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_is_in_the_file_and_so_is_how_far_it_got() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        let read = || serde_json::from_slice::<Value>(&std::fs::read(&path).unwrap()).unwrap();
+        let mut report = Report::begin(&path).unwrap();
+        report.doing("check lof 3x5").unwrap();
+        let there = read();
+        assert_eq!((&there["outcome"], &there["doing"]), (&"unfinished".into(), &"check lof 3x5".into()));
+        report.check(Check {
+            kernel: "lof",
+            shape: "3x5".into(),
+            used_by: "outlier scores",
+            passed: false,
+            figures: Some([f64::NAN, 1e-6]),
+            ms: Some(1.0),
+            kernels: vec!["outlier/lof:factors".into()],
+            failure: None,
+        });
+        report.end(&Err(Failure::Reported)).unwrap();
+        let there = read();
+        assert_eq!((&there["outcome"], &there["doing"]), (&"failed".into(), &Value::Null));
+        assert_eq!(there["checks"][0]["error_and_allowed"], json!([null, 1e-6]));
+        assert_eq!(listing(folder.path()), 1, "nothing beside it");
+    }
+
+    fn listing(folder: &Path) -> usize {
+        std::fs::read_dir(folder).unwrap().count()
+    }
+}

@@ -42,8 +42,9 @@ fn stages_are_told_as_json_and_the_output_is_the_same() {
     let decode = told.iter().find(|line| line["span"] == "decode" && line["message"] == "close").unwrap();
     assert_eq!((&decode["spans"][0], &decode["fields"]["images"]), (&"features".into(), &10.into()));
 
+    let known = fitted().model();
     let score = |more: &[&str]| {
-        let args = ["score", arg(&fitted().model()), arg(&good), "--csv"];
+        let args = ["score", arg(&known), arg(&good), "--csv"];
         succeeds(&run(args.iter().chain(more)))
     };
     let (plain, _) = score(&[]);
@@ -60,8 +61,9 @@ fn stages_are_told_as_json_and_the_output_is_the_same() {
 fn errors_are_json_too() {
     let _guard = serial();
     let missing = Path::new("no\u{9b}thing.safetensors");
+    let good = fitted().folder.path().join("good");
     for quiet in [&[][..], &["-q"]] {
-        let output = run(["score", arg(missing), ".", "--log", "json"].iter().chain(quiet));
+        let output = run(["score", arg(missing), arg(&good), "--log", "json"].iter().chain(quiet));
         assert_eq!(output.status.code(), Some(1));
         let said = text(&output.stderr);
         assert!(!said.contains('\u{9b}'), "{said}");
@@ -71,7 +73,8 @@ fn errors_are_json_too() {
         assert!(error["message"].as_str().unwrap().contains("thing.safetensors"), "{said}");
     }
     // A level that is asked for does not hide them; and wrong usage is told so, too.
-    let output = program().env("SOFTPATCH_LOG", "off").args(["score", "none", ".", "--log", "json"]).output();
+    let output =
+        program().env("SOFTPATCH_LOG", "off").args(["score", "none", arg(&good), "--log", "json"]).output();
     assert_eq!(lines(&text(&output.unwrap().stderr)).len(), 1);
     let output = run(["score", "--log", "json"]);
     assert_eq!(output.status.code(), Some(2));
