@@ -189,7 +189,7 @@ fn models_of_hostile_parts_are_refused() {
     for (what, error) in [
         ("a grid of", refused(&|m| m.info.grid = [1 << 16; 2])),
         ("a grid of", refused(&|m| m.info.grid = [0, 12])),
-        ("its patches are [4096, 4096]", refused(&|m| m.info.grid = [4096; 2])),
+        ("its patches are [4096, 4096]", refused(&|m| (m.references, m.info.grid) = (None, [4096; 2]))),
         ("a frame of", refused(&|m| m.info.frame = [u32::MAX; 2])),
         ("do not fit together", refused(&|m| m.bank.provenance[0][0] = 10)),
         ("do not fit together", refused(&|m| m.bank.provenance[0][2] = u32::MAX)),
