@@ -9,10 +9,6 @@ use crate::gpu::{Device, Recorder};
 use crate::steps::outlier::floor::Floor;
 use crate::{Error, Result};
 
-/// Of the training images, the share that scores no more than a raised floor: what stands out in the others may
-/// be dirt.
-const CEILING: f64 = 0.9;
-
 /// Squared distances below which no patch is from the rows of `bank`, which are the patches of the numbers
 /// `rows` and have no floors yet: those to the nearest patches of other images, which the projected vectors
 /// find, raised by `scores` of all patches.
@@ -58,8 +54,9 @@ pub(super) fn floors(
     Ok(floors)
 }
 
-/// The score that the share [`CEILING`] of the training images does not pass, each against the bank without its
-/// own rows.
+/// The score that nine of ten training images do not pass, each against the bank without its own rows: what
+/// stands out in the others may be dirt. The largest float where every row is an image's own: a shader may take
+/// for granted that nothing is infinite.
 fn ceiling(
     device: &Device,
     features: &Features,
@@ -80,6 +77,6 @@ fn ceiling(
         tops.extend(by.score(tops.len() as u32, count)?);
     }
     tops.sort_unstable_by(f32::total_cmp);
-    let last = (CEILING * tops.len() as f64).ceil() as usize;
-    Ok(tops[last.clamp(1, tops.len()) - 1])
+    let last = (9 * tops.len()).div_ceil(10).saturating_sub(1);
+    Ok(tops.get(last).map_or(f32::MAX, |top| top.min(f32::MAX)))
 }

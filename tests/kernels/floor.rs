@@ -68,7 +68,7 @@ proptest! {
             // Patches that are not looked at have 0.
             scores: noise(seed ^ 2, all, 1.0, 1.0).into_iter().map(|v| v.max(0.0)).collect(),
             grid: [height, columns],
-            ceiling: if seed % 2 == 0 { 3.0 * dim as f32 } else { f32::INFINITY },
+            ceiling: if seed % 2 == 0 { 3.0 * dim as f32 } else { f32::MAX },
         };
         let want = case.want();
         // Six times the mean of nine logarithms of scores that may be near 0, but for what is cut off at 1 and 8; and
@@ -94,7 +94,7 @@ fn a_row_that_stands_out_is_farther() {
         others: vec![12, 12, 4, 0, 0],
         scores: [scores, vec![0.25; 4], vec![f32::MAX; 5]].concat(),
         grid: [3, 3],
-        ceiling: f32::INFINITY,
+        ceiling: f32::MAX,
     };
     // No neighbour; the largest float is cut at 8, too; dense neighbourhoods are no nearer than they are.
     let want = [25.0 * 1.2_f32.exp(), 200.0, 0.0, 200.0, 200.0];
@@ -108,7 +108,7 @@ fn a_row_that_stands_out_is_farther() {
         assert_close("reference", &case.want(), &want, 0.0, 1e-6);
         on_devices(|name, device| assert_close(name, &case.on(device), &want, 0.0, 1e-5));
     }
-    let dense = Rows { scores: vec![0.25; 18], ceiling: f32::INFINITY, ..case };
+    let dense = Rows { scores: vec![0.25; 18], ceiling: f32::MAX, ..case };
     on_devices(|name, device| {
         assert_close(name, &dense.on(device), &[25.0, 25.0, 0.0, 25.0, 25.0], 0.0, 1e-6)
     });

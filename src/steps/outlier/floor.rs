@@ -20,7 +20,7 @@ pub struct Floor<'a> {
     pub others: &'a Tensor,
     /// `[images][positions]`: outlier scores, above 0 where a patch is looked at.
     pub scores: &'a Tensor,
-    /// What no floor is raised past, a squared distance; infinity for none.
+    /// What no floor is raised past, a squared distance; the largest float for none.
     pub ceiling: f32,
     /// Output `[rows]`.
     pub floors: &'a Tensor,
