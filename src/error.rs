@@ -78,9 +78,15 @@ pub enum Error {
     /// A figure of merit is not defined for these scores and labels.
     #[error("metric: {0}")]
     Metric(String),
-    /// No usable adapter, or the device refused or lost its work.
+    /// No usable adapter, or the device refused its work.
     #[error("device: {0}")]
     Device(String),
+    /// The device was lost, or answers nothing.
+    #[error("the device was lost: {0}")]
+    Lost(String),
+    /// The device has no memory left.
+    #[error("the device is out of memory: {0}")]
+    Memory(String),
     /// A kernel that was going to be used gives wrong answers on this adapter; nothing was computed with it.
     #[error("self-test: {0}")]
     SelfTest(Box<WrongKernel>),

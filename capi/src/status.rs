@@ -84,7 +84,7 @@ impl From<Error> for Failure {
             Error::InvalidOption(_) | Error::Metric(_) => SOFTPATCH_INVALID_ARGUMENT,
             Error::Model { .. } => SOFTPATCH_MODEL,
             Error::Weights { .. } => SOFTPATCH_WEIGHTS,
-            Error::Device(_) | Error::SelfTest(_) => SOFTPATCH_DEVICE,
+            Error::Device(_) | Error::Lost(_) | Error::Memory(_) | Error::SelfTest(_) => SOFTPATCH_DEVICE,
             Error::Limit(_) => SOFTPATCH_LIMIT,
             Error::Cancelled => SOFTPATCH_CANCELLED,
             // `Error::Internal`, and kinds of later versions: whoever adds one says here what it is in C.

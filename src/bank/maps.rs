@@ -56,7 +56,7 @@ impl Maps {
     /// Maps of `patches` `[images][h][w]` scored elsewhere.
     ///
     /// # Errors
-    /// [`crate::Error::Device`] where the device was lost.
+    /// [`crate::Error::Lost`] where the device was lost.
     pub fn run(&self, patches: &[f32]) -> Result<Vec<Vec<f32>>> {
         let positions = self.rows.grid as usize * self.columns.grid as usize;
         let pixels = self.rows.out as usize * self.columns.out as usize;

@@ -65,7 +65,7 @@ pub struct Choice<'a> {
 /// may stop it. `None` where it did.
 ///
 /// # Errors
-/// As [`allocate`], what reading the vectors says, and [`Error::Device`] where the device was lost.
+/// As [`allocate`], what reading the vectors says, and [`Error::Lost`] where the device was lost.
 pub fn select(
     device: &Device,
     choice: Choice<'_>,

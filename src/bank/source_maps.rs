@@ -58,7 +58,7 @@ impl SourceMaps {
     ///
     /// # Errors
     /// [`Error::Limit`] where the lengths do not fit, or a few rows of the map pass what the device binds;
-    /// [`Error::Device`] where the device was lost.
+    /// [`Error::Lost`] where the device was lost.
     pub fn run(&mut self, patches: &[f32], [rows, columns]: [SourceAxis; 2], out: &mut [f32]) -> Result<()> {
         let pixels = u64::from(rows.source) * u64::from(columns.source);
         if patches.len() != self.scores.len() || out.len() as u64 != pixels || pixels == 0 {

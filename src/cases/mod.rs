@@ -84,7 +84,7 @@ impl Case {
     /// Runs the case and checks its answer.
     ///
     /// # Errors
-    /// [`crate::Error::Device`] where the device was lost or refuses the work.
+    /// [`crate::Error::Lost`] where the device was lost or refuses the work.
     pub fn run(&self, device: &Device) -> Result<Verdict> {
         self.plan.submit()?;
         (self.check)(device)

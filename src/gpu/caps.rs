@@ -32,7 +32,7 @@ pub struct Coop {
 }
 
 /// What the device offers and what of it is used.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Caps {
     /// Adapter name as the driver gives it.
     pub adapter: String,

@@ -2,6 +2,7 @@
 
 use super::cache::PipelineCache;
 use super::caps::Caps;
+use super::health::{Health, Numbered};
 use super::kernel::Kernel;
 use super::options::Rewrite;
 use super::tested::{SelfTest, Tested};
@@ -23,6 +24,9 @@ pub(super) struct Shared {
     /// None where kernels are used untried.
     pub self_test: Option<SelfTest>,
     pub rewrite: Option<Rewrite>,
+    pub health: Arc<Health>,
+    /// Submissions so far.
+    pub submissions: AtomicU64,
     pub live_bytes: AtomicU64,
     pub peak_bytes: AtomicU64,
     /// Buffers, bind groups and pipelines made so far.
@@ -70,6 +74,8 @@ impl Device {
             self_test: self.0.self_test.as_ref().map(SelfTest::anew),
             tuning,
             rewrite: self.0.rewrite.clone(),
+            health: self.0.health.clone(),
+            submissions: AtomicU64::new(0),
             kernels: self.0.kernels.clone(),
             cache: self.0.cache.clone(),
             live_bytes: AtomicU64::new(0),
@@ -138,7 +144,7 @@ impl Device {
         self.wait()?;
         receiver
             .recv()
-            .map_err(|_| Error::Device("readback was dropped: the device is lost".into()))?
+            .map_err(|_| Error::Lost("what it was to answer was dropped".into()))?
             .map_err(|e| Error::Device(format!("readback: {e}")))?;
         let view = slice.get_mapped_range().map_err(|e| Error::Device(format!("readback: {e}")))?;
         let data = bytemuck::pod_collect_to_vec(&view[..]);
@@ -150,26 +156,35 @@ impl Device {
     /// Waits until all submitted work is done.
     ///
     /// # Errors
-    /// [`Error::Device`] where the device was lost, or is another process's.
+    /// [`Error::Lost`] where the device was lost, [`Error::Device`] where it is another process's.
     pub fn wait(&self) -> Result<()> {
-        self.poll(wgpu::PollType::wait_indefinitely())
+        self.wait_for(None)
     }
 
-    pub(super) fn poll(&self, until: wgpu::PollType) -> Result<()> {
-        process::check()?;
-        let polled = self.0.wgpu.poll(until);
-        polled.map(|_| ()).map_err(|e| Error::Device(format!("waiting for the device: {e}")))
+    /// Submits commands; counts and notes them.
+    pub(super) fn submit(&self, commands: wgpu::CommandBuffer) -> Numbered {
+        let Shared { health, queue, wgpu, submissions, .. } = &**self.0;
+        let number = submissions.fetch_add(1, Ordering::Relaxed) + 1;
+        let numbered = (number, queue.submit([commands]));
+        health.submitted(numbered.clone());
+        if health.faults.as_ref().is_some_and(|faults| faults.submitted()) {
+            wgpu.destroy();
+        }
+        numbered
     }
 
-    /// Runs `f` and turns a validation or out-of-memory error that wgpu raises in it into [`Error::Device`].
+    /// Runs `f` and turns an error that wgpu raises in it into [`Error::Memory`] where memory is out, else into
+    /// [`Error::Device`].
     pub(super) fn scoped<T>(&self, what: &str, f: impl FnOnce() -> T) -> Result<T> {
         process::check()?;
+        self.0.health.check()?;
         let memory = self.0.wgpu.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = self.0.wgpu.push_error_scope(wgpu::ErrorFilter::Validation);
         let value = f();
         let errors = [pollster::block_on(validation.pop()), pollster::block_on(memory.pop())];
         match errors.into_iter().flatten().next() {
             None => Ok(value),
+            Some(e @ wgpu::Error::OutOfMemory { .. }) => Err(Error::Memory(format!("{what}: {e}"))),
             Some(e) => Err(Error::Device(format!("{what}: {e}"))),
         }
     }

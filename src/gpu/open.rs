@@ -5,6 +5,8 @@ use super::cache::PipelineCache;
 use super::caps::{Archetype, Caps, Coop, Disabled};
 use super::coop;
 use super::device::{Device, Shared};
+use super::faults::Faults;
+use super::health::Health;
 use super::options::DeviceOptions;
 use super::tested::SelfTest;
 use crate::{Error, Result, process};
@@ -19,6 +21,8 @@ impl Device {
     /// was forked from one that had used the library.
     pub fn open(options: &DeviceOptions) -> Result<Self> {
         process::enter()?;
+        let asked = Faults::from_env()?.map(Arc::new);
+        let options = &DeviceOptions { faults: options.faults.clone().or(asked), ..options.clone() };
         let adapter = adapter::choose(options)?;
         let disabled = Disabled::from_env()?;
         let wanted = wgpu::Features::TIMESTAMP_QUERY
@@ -75,7 +79,7 @@ impl Device {
         let disabled = Disabled::from_env().unwrap_or_default();
         // Which cooperative matrices there are only the adapter tells, and that the application has.
         let options = DeviceOptions::default();
-        Self::of(Self::shared(device, queue, &options, &disabled))
+        Self::of(Self::shared(device, queue, &options, &disabled, Health::new(None)))
     }
 
     fn build(
@@ -95,7 +99,9 @@ impl Device {
                 "cooperative matrices have a side of 8 or 16, and 16, 32 or 64 lanes".into(),
             ));
         }
-        Ok(Self::of(Self::shared(device, queue, options, disabled)))
+        let health = Health::new(Some(options));
+        Health::listen(&health, &device);
+        Ok(Self::of(Self::shared(device, queue, options, disabled, health)))
     }
 
     fn shared(
@@ -103,6 +109,7 @@ impl Device {
         queue: wgpu::Queue,
         options: &DeviceOptions,
         disabled: &Disabled,
+        health: Arc<Health>,
     ) -> Shared {
         let (info, limits) = (device.adapter_info(), device.limits());
         let off = disabled.features.iter().fold(wgpu::Features::empty(), |all, f| all | f.wgpu());
@@ -143,6 +150,8 @@ impl Device {
             self_test: (!options.no_self_test)
                 .then(|| SelfTest::new(options.cache.clone().filter(|_| options.rewrite.is_none()))),
             rewrite: options.rewrite.clone(),
+            health,
+            submissions: AtomicU64::new(0),
             wgpu: device,
             queue,
             caps,

@@ -1,9 +1,11 @@
 //! How to open a device.
 
 use super::caps::{Archetype, Feature};
+use super::faults::Faults;
 use super::tuning::Tuning;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How to open a device.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +38,12 @@ pub struct DeviceOptions {
     pub emulate_coop: Option<(u32, u32)>,
     /// Tile sizes measured on this adapter, see [`Tuning`]; the defaults if `None`.
     pub tuning: Option<Tuning>,
+    /// How long the device may work on one submission, half a second's work at most on the slowest adapter that
+    /// was tried, before it counts as lost; half a minute if `None`.
+    pub timeout: Option<Duration>,
+    /// Loses the device on purpose, for tests.
+    #[doc(hidden)]
+    pub faults: Option<Arc<Faults>>,
     /// Puts faults into shaders, for tests that they are found.
     #[doc(hidden)]
     pub rewrite: Option<Rewrite>,

@@ -86,12 +86,12 @@ impl Plan {
             for plan in plans {
                 for (i, part) in plan.parts().enumerate() {
                     if i > 0 {
-                        shared.queue.submit([std::mem::replace(&mut open, encoder()).finish()]);
+                        first.device.submit(std::mem::replace(&mut open, encoder()).finish());
                     }
                     encode(part, &mut open, || None);
                 }
             }
-            Submission(Some(shared.queue.submit([open.finish()])))
+            Submission(Some(first.device.submit(open.finish())))
         })
     }
 
@@ -164,7 +164,7 @@ impl Plan {
                 labels.push(label);
             }
             if labels.is_empty() {
-                shared.queue.submit([encoder.finish()]);
+                self.device.submit(encoder.finish());
                 continue;
             }
             let ticks = stamps.read(&self.device, encoder, 2 * labels.len() as u32)?;

@@ -1,13 +1,14 @@
 //! Results on their way back, without waiting for work that was submitted after them.
 
 use super::device::Device;
+use super::health::Numbered;
 use super::tensor::{Allocation, Tensor};
 use crate::{Error, Result};
 use std::ops::Range;
 
 /// Work that was submitted.
 #[derive(Clone, Debug)]
-pub struct Submission(pub(super) Option<wgpu::SubmissionIndex>);
+pub struct Submission(pub(super) Option<Numbered>);
 
 /// A buffer of 4-byte words that the host reads again and again; [`super::Recorder::copy_back`] fills it.
 pub struct Readback {
@@ -31,7 +32,7 @@ impl Readback {
     /// Room for `words` words.
     ///
     /// # Errors
-    /// [`Error::Device`] where memory is out.
+    /// [`Error::Memory`] where memory is out.
     pub fn new(device: &Device, words: usize, label: &str) -> Result<Self> {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let allocation =
@@ -42,7 +43,7 @@ impl Readback {
     /// Waits for `submission`, which filled the buffer, but for nothing after it.
     ///
     /// # Errors
-    /// [`Error::Device`] where the device was lost.
+    /// [`Error::Lost`] where the device was lost.
     pub fn read(&self, submission: &Submission) -> Result<Mapped<'_>> {
         let buffer = &self.allocation.buffer;
         let slice = buffer.slice(..);
@@ -50,11 +51,10 @@ impl Readback {
         slice.map_async(wgpu::MapMode::Read, move |r| {
             let _ = sender.send(r);
         });
-        let submission_index = submission.0.clone();
-        self.device.poll(wgpu::PollType::Wait { submission_index, timeout: None })?;
+        self.device.wait_for(submission.0.as_ref())?;
         receiver
             .recv()
-            .map_err(|_| Error::Device("readback was dropped: the device is lost".into()))?
+            .map_err(|_| Error::Lost("what it was to answer was dropped".into()))?
             .map_err(|e| Error::Device(format!("readback: {e}")))?;
         let view = slice.get_mapped_range().map_err(|e| Error::Device(format!("readback: {e}")))?;
         Ok(Mapped { buffer, view: Some(view) })

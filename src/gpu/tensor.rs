@@ -15,6 +15,12 @@ pub(super) struct Allocation {
 impl Allocation {
     pub fn new(device: &Device, bytes: u64, usage: wgpu::BufferUsages, label: &str) -> Result<Self> {
         let shared = &device.0;
+        let live = shared.live_bytes.load(Ordering::Relaxed);
+        if let Some(most) = shared.health.faults.as_ref().and_then(|faults| faults.memory)
+            && live + bytes > most
+        {
+            return Err(Error::Memory(format!("allocating {bytes} bytes for '{label}' beside {live}: it has {most}")));
+        }
         let buffer = device.scoped(&format!("allocating {bytes} bytes for '{label}'"), || {
             shared.wgpu.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(label),

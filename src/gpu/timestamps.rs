@@ -50,7 +50,7 @@ impl Timestamps {
         let bytes = u64::from(count) * 8;
         encoder.resolve_query_set(&self.set, 0..count, &self.resolve, 0);
         encoder.copy_buffer_to_buffer(&self.resolve, 0, &self.staging, 0, bytes);
-        device.0.queue.submit([encoder.finish()]);
+        device.submit(encoder.finish());
         device.read_mapped(&self.staging, bytes)
     }
 

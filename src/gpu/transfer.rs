@@ -9,7 +9,7 @@ impl Device {
     /// A new buffer of `len` 4-byte words, zeroed.
     ///
     /// # Errors
-    /// [`crate::Error::Limit`] where it would not fit one binding, [`crate::Error::Device`] where memory is
+    /// [`crate::Error::Limit`] where it would not fit one binding, [`crate::Error::Memory`] where memory is
     /// out.
     pub fn alloc(&self, len: usize, label: &str) -> Result<Tensor> {
         Tensor::new(self, len, false, label)
@@ -47,34 +47,44 @@ impl Device {
         Ok(tensor)
     }
 
-    /// Writes `data` at word `offset` of `tensor`, before the next submission runs.
+    /// Writes `data` at word `offset` of `tensor`, before the next submission runs. Where that fails, the next
+    /// call that waits or submits says so.
     ///
     /// # Panics
     /// Where the data does not fit.
     pub fn write<T: bytemuck::Pod>(&self, tensor: &Tensor, offset: usize, data: &[T]) {
         let bytes: &[u8] = bytemuck::cast_slice(data);
         assert!(offset * 4 + bytes.len() <= tensor.len() * 4, "write past the end of {tensor:?}");
-        if !bytes.is_empty() {
-            self.0.queue.write_buffer(tensor.buffer(), tensor.offset() + offset as u64 * 4, bytes);
+        if bytes.is_empty() {
+            return;
+        }
+        let at = tensor.offset() + offset as u64 * 4;
+        let written = self.scoped("writing", || self.0.queue.write_buffer(tensor.buffer(), at, bytes));
+        if let Err(error) = written {
+            self.0.health.keep(error);
         }
     }
 
     /// Waits for all submitted work and reads the whole tensor back.
     ///
     /// # Errors
-    /// [`crate::Error::Device`] where the device was lost.
+    /// [`crate::Error::Lost`] where the device was lost.
     pub fn read<T: bytemuck::Pod>(&self, tensor: &Tensor) -> Result<Vec<T>> {
         let size = tensor.len() as u64 * 4;
         self.count_created(1);
-        let staging = self.0.wgpu.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("readback"),
-            size,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        let mut encoder = self.0.wgpu.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(tensor.buffer(), tensor.offset(), &staging, 0, size);
-        self.0.queue.submit([encoder.finish()]);
+        let staging = self.scoped(&format!("allocating {size} bytes to read"), || {
+            self.0.wgpu.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("readback"),
+                size,
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        })?;
+        self.scoped("reading", || {
+            let mut encoder = self.0.wgpu.create_command_encoder(&Default::default());
+            encoder.copy_buffer_to_buffer(tensor.buffer(), tensor.offset(), &staging, 0, size);
+            self.submit(encoder.finish());
+        })?;
         self.read_mapped(&staging, size)
     }
 

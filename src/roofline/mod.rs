@@ -61,7 +61,7 @@ const BUDGET: Duration = Duration::from_secs(2);
 /// that is long, and after a warm-up the median of several submissions counts.
 ///
 /// # Errors
-/// [`crate::Error::Device`] where the device was lost.
+/// [`crate::Error::Lost`] where the device was lost.
 pub fn time(device: &Device, plan: &Plan) -> Result<Timing> {
     let clock = clock(device);
     let repeats = repeats(device, clock, plan)?;
