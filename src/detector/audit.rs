@@ -3,6 +3,7 @@
 use super::cells::Cells;
 use super::denoise::{denoise, reaches};
 use super::fit::{Prepared, prepare};
+use super::persist::persist;
 use super::{Progress, regions};
 use crate::backbone::Backbone;
 use crate::data::ImageSource;
@@ -96,6 +97,18 @@ impl Audit {
         progress: &dyn Progress,
     ) -> Result<Self> {
         process::check()?;
+        persist(device, options, progress, |device, options| {
+            Self::on(device, backbone, source, options, progress)
+        })
+    }
+
+    fn on(
+        device: &Device,
+        backbone: &Backbone,
+        source: &dyn ImageSource,
+        options: &FitOptions,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         if options.discriminator == Discriminator::None {
             return Err(Error::InvalidOption(
                 "the discriminator none judges no training patches, so there is nothing to audit; take lof, auto, \

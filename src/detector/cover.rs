@@ -98,6 +98,11 @@ impl Looking {
         Ok(())
     }
 
+    /// Another device is looking, which knows nothing yet.
+    pub fn renewed(&mut self) {
+        self.stale = true;
+    }
+
     /// What of the frame is looked at; `None`: all of it.
     pub fn within(&self) -> Option<&Cover> {
         self.within.as_ref()

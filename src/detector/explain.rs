@@ -82,13 +82,12 @@ impl Detector {
     /// # Errors
     /// As [`Detector::score`].
     pub fn explain(&self, image: &Image<'_>, places: usize, neighbours: usize) -> Result<Explanation> {
-        let (examined, worst, found) = {
-            let mut scorer = self.scorer()?;
+        let (examined, worst, found) = self.with_scorer(|scorer| {
             let examined = scorer.examine(image, None)?;
             let worst = self.worst(&patch_scores(&self.model().bank, &examined.nearest), places);
-            let found = self.neighbours(&mut scorer, &examined, &worst, neighbours)?;
-            (examined, worst, found)
-        };
+            let found = self.neighbours(scorer, &examined, &worst, neighbours)?;
+            Ok((examined, worst, found))
+        })?;
         let size = [image.width(), image.height()];
         let score = self.score_of(&examined, size)?;
         let (info, columns) = (self.info(), self.info().grid[1]);

@@ -8,6 +8,7 @@ use super::features::Features;
 use super::floors::floors;
 use super::frame::frame_of;
 use super::patch_store::Place;
+use super::persist::Share;
 use super::score::Scorer;
 use super::{Progress, Stage};
 use crate::backbone::{Backbone, BackboneInfo, Extractor, Feed};
@@ -39,7 +40,7 @@ pub(super) fn fit(
     // The bank takes the place of the activations, until there are images to score.
     extractor.rest();
     let Learnt { model, bank, .. } = learn(device, features, origin, options, progress)?;
-    let scorer = Scorer::new(device, &model, extractor, feed, bank)?;
+    let scorer = Scorer::new(device, &model, (extractor, feed), bank, Share::of(options))?;
     Ok((model, scorer))
 }
 

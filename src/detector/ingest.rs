@@ -65,7 +65,13 @@ fn errors<T>(start: usize, loaded: Vec<Result<T>>) -> Result<Vec<(usize, Error)>
     for (slot, image) in loaded.into_iter().enumerate() {
         match image {
             Ok(_) => {}
-            Err(e @ (Error::Cancelled | Error::Device(_) | Error::Lost(_) | Error::Memory(_) | Error::Internal(_))) => return Err(e),
+            Err(
+                e @ (Error::Cancelled
+                | Error::Device(_)
+                | Error::Lost(_)
+                | Error::Memory(_)
+                | Error::Internal(_)),
+            ) => return Err(e),
             Err(e) => bad.push((start + slot, e)),
         }
     }

@@ -165,7 +165,7 @@ impl Detector {
             let gone: Vec<u32> = gone.into_iter().collect();
             let mut left = bank.clone();
             left.take(&gone);
-            let found = nearest(&self.device, &left, x, info.options.memory)?;
+            let found = nearest(&self.device.current()?, &left, x, info.options.memory)?;
             if top(patch_scores(&left, &found)) > threshold {
                 return Ok(gone);
             }
@@ -184,14 +184,17 @@ impl Detector {
         rows_of: Vec<(String, u32)>,
     ) -> Result<Mended> {
         let info = &model.info;
-        let found = examined_by(&self.device, &model.bank, &on_trial.examined, info.options.memory)?;
+        let found =
+            examined_by(&self.device.current()?, &model.bank, &on_trial.examined, info.options.memory)?;
         let patches = patch_scores(&model.bank, &found);
         let peak = self.peak(&patches, info.grid, super::Want::Scores, on_trial.size)?;
         let [before, after] = [on_trial.patches, patches].map(top);
         let passes = |score: f32| info.threshold.map(|t| score > t);
         let (was_anomalous, anomalous) = (passes(before), passes(after));
-        let bank = model.bank.on_device(&self.device)?;
-        self.scorer()?.set_bank(bank)?;
+        self.with_scorer(|scorer| {
+            let bank = model.bank.on_device(&scorer.device)?;
+            scorer.set_bank(bank)
+        })?;
         self.model = model;
         Ok(Mended { edit, before, after, was_anomalous, anomalous, peak, rows_of })
     }

@@ -23,10 +23,12 @@ mod mend;
 mod others;
 mod patch_scorer;
 mod patch_store;
+mod persist;
 mod progress;
 mod projection;
 mod regions;
 mod score;
+mod score_source;
 mod source_map;
 mod stream;
 mod threshold;
@@ -56,6 +58,7 @@ pub(crate) use fit::{Learnt, Origin, build, check_bank, learn};
 pub(crate) use frame::frame_of;
 pub(crate) use ingest::embed;
 pub(crate) use patch_scorer::{Batch, PatchScorer};
+pub(crate) use persist::persist;
 pub(crate) use projection::Projection;
 pub(crate) use regions::{NONE, label};
 
@@ -72,7 +75,8 @@ pub use crate::model::{
 };
 pub use crate::steps::input::cover::Cover;
 pub use crate::steps::input::geometry::{Framing, Placement, Way};
-use crate::{Result, process};
+use crate::{Error, Result, process};
+use persist::{Share, Tries};
 use score::Scorer;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
@@ -109,6 +113,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 pub struct Detector {
     model: Model,
     device: Device,
+    /// For another device, where this one is lost.
+    backbone: Backbone,
     scorer: Mutex<Scorer>,
     maps: Mutex<SourceMaps>,
     /// What of the frame is looked at; apart from `scorer`, which is locked while scores are handed out.
@@ -138,8 +144,12 @@ impl Detector {
         progress: &dyn Progress,
     ) -> Result<Self> {
         process::check()?;
-        let (model, scorer) = fit::fit(device, backbone, source, options, progress)?;
-        Self::of(device, model, scorer)
+        let (mut model, scorer) = persist(device, options, progress, |device, options| {
+            fit::fit(device, backbone, source, options, progress)
+        })?;
+        // What it was made with less of has no part in it.
+        (model.info.options.batch, model.info.options.memory) = (options.batch, options.memory);
+        Self::of(device, backbone, model, scorer)
     }
 
     /// The cases that [`Detector::fit`] with these settings, a frame of these rows and columns, and so many
@@ -167,15 +177,19 @@ impl Detector {
     /// [`crate::Error::Model`] where the model was made with another backbone.
     pub fn new(device: &Device, backbone: &Backbone, mut model: Model) -> Result<Self> {
         process::check()?;
-        let scorer = Scorer::of_model(device, backbone, &mut model)?;
-        Self::of(device, model, scorer)
+        let options = model.info.options.clone();
+        let scorer = persist(device, &options, &Quiet, |device, options| {
+            Scorer::of_model(device, backbone, &mut model, Share::of(options))
+        })?;
+        Self::of(device, backbone, model, scorer)
     }
 
-    fn of(device: &Device, model: Model, scorer: Scorer) -> Result<Self> {
-        let maps = SourceMaps::new(device, model.info.grid, SourceMaps::STRIP)?;
+    fn of(device: &Device, backbone: &Backbone, model: Model, scorer: Scorer) -> Result<Self> {
+        let maps = SourceMaps::new(&scorer.device, model.info.grid, SourceMaps::STRIP)?;
         let cover = RwLock::new(model.roi.clone());
         let (scorer, maps) = (Mutex::new(scorer), Mutex::new(maps));
-        Ok(Self { good: model.goods(), model, device: device.clone(), scorer, maps, cover })
+        let (device, backbone) = (device.clone(), backbone.clone());
+        Ok(Self { good: model.goods(), model, device, backbone, scorer, maps, cover })
     }
 
     /// Reads and checks a model file and puts it on a device.
@@ -185,7 +199,7 @@ impl Detector {
     pub fn load(device: &Device, backbone: &Backbone, path: &Path) -> Result<Self> {
         process::check()?;
         Self::new(device, backbone, Model::load(path)?).map_err(|e| match e {
-            crate::Error::Model { reason, .. } => crate::Error::Model { path: path.to_owned(), reason },
+            Error::Model { reason, .. } => Error::Model { path: path.to_owned(), reason },
             other => other,
         })
     }
@@ -202,6 +216,37 @@ impl Detector {
         // In a forked process, whoever holds the lock may not be there.
         process::check()?;
         Ok(self.scorer.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Runs `work` on what scores; once more where the device was lost, and with less at a time where its memory
+    /// is out.
+    fn with_scorer<T>(&self, mut work: impl FnMut(&mut Scorer) -> Result<T>) -> Result<T> {
+        let (mut scorer, mut tries) = (self.scorer()?, Tries::default());
+        loop {
+            match work(&mut scorer) {
+                Err(error) => self.renew(&mut scorer, &mut tries, error, &Quiet)?,
+                done => return done,
+            }
+        }
+    }
+
+    /// Brings what scores to a device that works, after `error`.
+    fn renew(
+        &self,
+        scorer: &mut Scorer,
+        tries: &mut Tries,
+        error: Error,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let mut again = tries.after(error, scorer.share)?;
+        loop {
+            progress.notice(&again.said);
+            let device = scorer.device.current()?;
+            match scorer.move_to(&device, &self.backbone, &self.model, again.share) {
+                Err(error) => again = tries.after(error, again.share)?,
+                moved => return moved,
+            }
+        }
     }
 
     /// Submits a batch, for [`Detector::finish`].
@@ -235,7 +280,7 @@ impl Detector {
     /// As [`Detector::score`].
     pub fn score_one(&self, image: &Image<'_>, want: Want) -> Result<Score> {
         let mut scores = self.score_with(std::slice::from_ref(image), want)?;
-        scores.pop().ok_or_else(|| crate::Error::Internal("an image without a score".into()))
+        scores.pop().ok_or_else(|| Error::Internal("an image without a score".into()))
     }
 
     /// Scores images in memory, in order, with as much as is wanted: maps in the pixels of the images, maps
@@ -244,7 +289,7 @@ impl Detector {
     /// # Errors
     /// As [`Detector::score`].
     pub fn score_with(&self, images: &[Image<'_>], want: Want) -> Result<Vec<Score>> {
-        let scores = self.scorer()?.score(images, want)?;
+        let scores = self.with_scorer(|scorer| scorer.score(images, want, &|i| format!("image {i}")))?;
         scores.into_iter().map(|score| self.complete(score, want)).collect()
     }
 
@@ -287,7 +332,9 @@ impl Detector {
         mut f: impl FnMut(usize, Score) -> Result<()>,
     ) -> Result<()> {
         let done = |index, score| f(index, self.complete(score, want)?);
-        self.scorer()?.score_source(source, want, progress, done)
+        let mut tries = Tries::default();
+        let mut renew = |scorer: &mut Scorer, error| self.renew(scorer, &mut tries, error, progress);
+        self.scorer()?.score_source(source, want, progress, &mut renew, done)
     }
 
     /// Time of every dispatch that scoring `images` (one batch at most) takes, from GPU timestamps, in order.
@@ -308,7 +355,7 @@ impl Detector {
         &self.model
     }
 
-    /// The device that scores.
+    /// The device that it was made on. Where that was lost, another one scores.
     pub fn device(&self) -> &Device {
         &self.device
     }

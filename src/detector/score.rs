@@ -1,20 +1,20 @@
 //! Scores and anomaly maps of new images.
 
 use super::cover::Looking;
-use super::ingest::{decode_ahead, run_backbone};
-use super::patch_scorer::{Batch, Examined, Nearest, PatchScorer, SETS, Score, Want, queries};
-use super::{Progress, Stage};
+use super::ingest::run_backbone;
+use super::patch_scorer::{Batch, PatchScorer, SETS, Score, Want};
+use super::persist::{Share, Tries};
 use crate::backbone::{Backbone, BackboneInfo, Extraction, Extractor, Feed};
 use crate::bank::Bank;
 use crate::cases::{Then, Use, self_test};
-use crate::data::{Image, ImageSource};
+use crate::data::Image;
 use crate::gpu::{Device, Plan, Recorder, StepTime, Submission, Tensor};
 use crate::model::Model;
+use crate::settings::FitOptions;
 use crate::steps::input::geometry::Framing;
-use crate::steps::search::search::SkipOwn;
 use crate::{Error, Result};
-use std::collections::VecDeque;
 use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 
 /// Where the time of scoring goes.
@@ -37,15 +37,16 @@ struct Flight {
 
 /// The part of a detector that works on the device.
 pub(super) struct Scorer {
-    device: Device,
-    extractor: Extractor,
-    feed: Feed,
+    pub(super) device: Device,
+    pub(super) extractor: Extractor,
+    pub(super) feed: Feed,
     /// What of images is looked at.
     pub covers: Looking,
-    scorer: PatchScorer,
+    pub(super) scorer: PatchScorer,
     /// Images of a batch at most.
     batch: u32,
-    memory: u64,
+    /// What was asked for.
+    pub(super) share: Share,
     framing: Framing,
     threshold: Option<f32>,
     /// By batch, and rows of the grid.
@@ -54,13 +55,21 @@ pub(super) struct Scorer {
     flights: VecDeque<Flight>,
     /// Results that nobody has asked for yet.
     landed: BTreeMap<u64, Result<Vec<Score>>>,
+    /// Batches that were in flight on a device that is no more.
+    fallen: BTreeSet<u64>,
     next: u64,
 }
 
 impl Scorer {
     /// Scores by `bank`, which `model` has on the device, what `feed` and `extractor` make of
     /// images.
-    pub fn new(device: &Device, model: &Model, extractor: Extractor, feed: Feed, bank: Bank) -> Result<Self> {
+    pub fn new(
+        device: &Device,
+        model: &Model,
+        (extractor, feed): (Extractor, Feed),
+        bank: Bank,
+        share: Share,
+    ) -> Result<Self> {
         let info = &model.info;
         if extractor.grid() != info.grid || extractor.dim() != info.dim {
             return Err(Error::Model {
@@ -74,27 +83,28 @@ impl Scorer {
                 ),
             });
         }
-        let (positions, memory) = (info.grid[0] * info.grid[1], info.options.memory);
-        let batch = PatchScorer::images(device, &bank, positions, extractor.batch(), memory);
+        let positions = info.grid[0] * info.grid[1];
+        let batch = PatchScorer::images(device, &bank, positions, extractor.batch(), share.memory);
         Ok(Self {
             device: device.clone(),
-            scorer: PatchScorer::new(device, bank, [info.grid, info.frame], batch, memory)?,
+            scorer: PatchScorer::new(device, bank, [info.grid, info.frame], batch, share.memory)?,
             extractor,
             feed,
             covers: Looking::new(info.framing(), info.grid, model.roi.clone()),
             batch,
-            memory,
+            share,
             framing: info.framing(),
             threshold: info.threshold,
             plans: BTreeMap::new(),
             flights: VecDeque::new(),
             landed: BTreeMap::new(),
+            fallen: BTreeSet::new(),
             next: 0,
         })
     }
 
     /// The same for a model that was loaded.
-    pub fn of_model(device: &Device, backbone: &Backbone, model: &mut Model) -> Result<Self> {
+    pub fn of_model(device: &Device, backbone: &Backbone, model: &mut Model, share: Share) -> Result<Self> {
         let info = &model.info;
         let ours = backbone.info();
         if ours != info.backbone {
@@ -110,23 +120,68 @@ impl Scorer {
                 ),
             });
         }
-        let (options, network) = (&info.options, &backbone.network);
-        self_test(device, &Use::new(network, options, info.frame, Then::Score)?)?;
+        self_test(device, &Use::new(&backbone.network, &info.options, info.frame, Then::Score)?)?;
         let bank = model.bank.prepare(device)?;
+        Self::with_bank(device, backbone, model, bank, share)
+    }
+
+    fn with_bank(
+        device: &Device,
+        backbone: &Backbone,
+        model: &Model,
+        bank: Bank,
+        share: Share,
+    ) -> Result<Self> {
+        let (info, network) = (&model.info, &backbone.network);
+        let options = FitOptions { batch: share.batch, memory: share.memory, ..info.options.clone() };
         let positions = info.grid[0] * info.grid[1];
-        let batch = PatchScorer::images(device, &bank, positions, options.batch, options.memory);
+        let batch = PatchScorer::images(device, &bank, positions, share.batch, share.memory);
         let extraction = Extraction { batch, ..options.extraction(&network.name, info.frame) };
         let extractor = Extractor::with(device, network.clone(), &backbone.weights, extraction)?;
         let feed = Feed::new(device, extractor.network(), info.framing())?;
-        Self::new(device, model, extractor, feed, bank)
+        Self::new(device, model, (extractor, feed), bank, share)
+    }
+
+    /// Goes on on another device, or with another share: with all that was landed, and without what was in
+    /// flight.
+    pub fn move_to(
+        &mut self,
+        device: &Device,
+        backbone: &Backbone,
+        model: &Model,
+        share: Share,
+    ) -> Result<()> {
+        // Room for what comes.
+        self.plans.clear();
+        self.extractor.rest();
+        let bank = model.bank.on_device(device)?;
+        let mut next = Self::with_bank(device, backbone, model, bank, share)?;
+        next.covers =
+            std::mem::replace(&mut self.covers, Looking::new(next.framing, next.extractor.grid(), None));
+        next.covers.renewed();
+        next.next = self.next;
+        next.fallen = self.flights.drain(..).map(|flight| flight.ticket).collect();
+        for (ticket, landed) in std::mem::take(&mut self.landed) {
+            if landed.as_ref().is_err_and(Tries::mend) {
+                next.fallen.insert(ticket);
+            } else {
+                next.landed.insert(ticket, landed);
+            }
+        }
+        next.fallen.append(&mut self.fallen);
+        *self = next;
+        Ok(())
+    }
+
+    /// Whether a batch was in flight on a device that is no more.
+    pub fn is_fallen(&self, ticket: u64) -> bool {
+        self.fallen.contains(&ticket)
     }
 
     /// Scores by `bank`, a bank of the same backbone and frame, from now on.
     pub fn set_bank(&mut self, bank: Bank) -> Result<()> {
-        while !self.flights.is_empty() {
-            self.land();
-        }
-        let ([h, w], device, memory) = (self.extractor.grid(), &self.device, self.memory);
+        self.land_all();
+        let ([h, w], device, memory) = (self.extractor.grid(), &self.device, self.share.memory);
         let batch = PatchScorer::images(device, &bank, h * w, self.extractor.batch(), memory);
         self.scorer = PatchScorer::new(device, bank, [[h, w], self.framing.frame], batch, memory)?;
         self.batch = batch;
@@ -186,6 +241,9 @@ impl Scorer {
             if let Some(scores) = self.landed.remove(&ticket) {
                 return scores;
             }
+            if self.fallen.remove(&ticket) {
+                return Err(Error::Lost("a batch was with it".into()));
+            }
             if self.flights.is_empty() {
                 return Err(Error::Internal("a batch vanished".into()));
             }
@@ -193,11 +251,16 @@ impl Scorer {
         }
     }
 
-    /// Runs a batch with a timestamp around every dispatch.
-    pub fn profile(&mut self, images: &[Image<'_>]) -> Result<Profile> {
+    /// Waits for all batches in flight.
+    pub fn land_all(&mut self) {
         while !self.flights.is_empty() {
             self.land();
         }
+    }
+
+    /// Runs a batch with a timestamp around every dispatch.
+    pub fn profile(&mut self, images: &[Image<'_>]) -> Result<Profile> {
+        self.land_all();
         let count = images.len().min(self.batch as usize);
         let batch = Batch { images: count as u32, set: 0, want: Want::Maps };
         self.scorer.prepare(batch.want)?;
@@ -218,77 +281,18 @@ impl Scorer {
         Ok(Profile { steps: times, finished_share: f64::from(finished[0]) / pairs })
     }
 
-    /// The embeddings of an image, and the bank row nearest to each; not one of training image `without`.
-    pub fn examine(&mut self, image: &Image<'_>, without: Option<u32>) -> Result<Examined> {
-        while !self.flights.is_empty() {
-            self.land();
-        }
-        let Self { device, extractor, feed, covers, scorer, memory, .. } = self;
-        let (grid, dim) = (extractor.grid(), extractor.dim());
-        let positions = grid[0] * grid[1];
-        let bank = &scorer.bank;
-        let most = queries(device, bank, [1, positions], *memory);
-        let search = bank.search(device, most, positions)?;
-        if let Some(looked_at) = covers.of(std::iter::once([image.width(), image.height()]))? {
-            search.cover(device, &looked_at);
-        }
-        let skip = without.map(|first_image| SkipOwn { first_image, queries_per_image: positions });
-        let embedding = extractor.embedding().clone();
-        let (mut embeddings, mut nearest) = (Vec::new(), Vec::new());
-        let name = |_: usize| "the image".to_owned();
-        run_backbone(extractor, feed, std::slice::from_ref(image), &name, |feed, features, piece| {
-            feed.submit(&[features])?;
-            let (first, count) = (piece.rows.start * grid[1], piece.rows.len() as u32 * grid[1]);
-            for start in (0..count).step_by(most as usize) {
-                let here = most.min(count - start);
-                let x = embedding.slice((start * dim) as usize, (here * dim) as usize);
-                let mut recorder = Recorder::new(device);
-                bank.record(&mut recorder, &search, &x, first + start..first + start + here, skip)?;
-                recorder.run()?;
-                embeddings.extend(device.read::<f32>(&x)?);
-                let best: Vec<[u32; 2]> = device.read(&search.best.slice(0, 2 * here as usize))?;
-                // What is not looked at is at distance 0 from no row.
-                if without.is_none() && best.iter().any(|[distance, row]| *row == u32::MAX && *distance != 0)
-                {
-                    let reason = "patches of the image are no numbers, so that nothing is near to them";
-                    return Err(Error::Device(reason.into()));
-                }
-                nearest.extend(best.into_iter().map(Nearest::of));
-            }
-            Ok(())
-        })?;
-        Ok(Examined { grid, dim, embeddings, nearest })
-    }
-
-    /// The bank row nearest to the embedding `x` that is of none of the training images `without`;
-    /// `row_image` has those of all rows.
-    pub fn nearest_without(
+    /// Scores images; `name` says which one an error is about.
+    pub fn score(
         &mut self,
-        x: &[f32],
-        without: &[u32],
-        row_image: &[u32],
-    ) -> Result<Option<Nearest>> {
-        let Self { device, scorer, .. } = self;
-        let search = scorer.bank.search(device, 1, 1)?;
-        let x = device.upload(x, "embedding of a patch")?;
-        let skip = Some(SkipOwn { first_image: 0, queries_per_image: 1 });
-        // What is left out becomes image 0, which the search skips.
-        let labels: Vec<u32> = row_image.iter().map(|image| u32::from(!without.contains(image))).collect();
-        scorer.bank.label(device, &labels);
-        let mut recorder = Recorder::new(device);
-        let recorded = scorer.bank.record(&mut recorder, &search, &x, 0..1, skip);
-        let best =
-            recorded.and_then(|()| recorder.run()).and_then(|()| device.read::<[u32; 2]>(&search.best));
-        scorer.bank.label(device, row_image);
-        Ok(best?.first().copied().and_then(Nearest::of))
-    }
-
-    pub fn score(&mut self, images: &[Image<'_>], want: Want) -> Result<Vec<Score>> {
+        images: &[Image<'_>],
+        want: Want,
+        name: &dyn Fn(usize) -> String,
+    ) -> Result<Vec<Score>> {
         let batch = self.most();
         let mut scores = Vec::with_capacity(images.len());
         let mut flying = None;
         for (i, images) in images.chunks(batch).enumerate() {
-            let begun = self.begin(images, want, &|slot| format!("image {}", i * batch + slot));
+            let begun = self.begin(images, want, &|slot| name(i * batch + slot));
             let before = flying.take().map_or(Ok(Vec::new()), |before| self.finish(before));
             match (before, begun) {
                 (Ok(before), Ok(ticket)) => {
@@ -307,53 +311,6 @@ impl Scorer {
             scores.extend(self.finish(last)?);
         }
         Ok(scores)
-    }
-
-    pub fn score_source(
-        &mut self,
-        source: &dyn ImageSource,
-        want: Want,
-        progress: &dyn Progress,
-        mut f: impl FnMut(usize, Score) -> Result<()>,
-    ) -> Result<()> {
-        let (batch, total) = (self.most(), source.len() as u64);
-        let _stage = tracing::info_span!("score", images = total).entered();
-        progress.update(Stage::Score, 0, total);
-        let mut hand_over = |scorer: &mut Self, (start, ticket): (usize, u64)| {
-            let scores = scorer.finish(ticket)?;
-            let done = (start + scores.len()) as u64;
-            scores.into_iter().enumerate().try_for_each(|(i, score)| f(start + i, score))?;
-            progress.update(Stage::Score, done, total);
-            Ok(())
-        };
-        let mut flying = None;
-        let mut stopped = false;
-        let check = self.feed.check();
-        let streamed = decode_ahead(source, batch, &check, progress, |start, loaded| {
-            if progress.cancelled() {
-                return Err(Error::Cancelled);
-            }
-            let images = loaded.iter().map(|i| i.as_image()).collect::<Result<Vec<_>>>()?;
-            let begun = self.begin(&images, want, &|slot| source.name(start + slot));
-            let before: Option<(usize, u64)> = flying.take();
-            let failed = begun.map(|ticket| flying = Some((start, ticket))).err();
-            if let Some(before) = before {
-                hand_over(self, before).inspect_err(|_| stopped = true)?;
-            }
-            failed.map_or(Ok(()), Err)
-        });
-        match flying {
-            // Images before a bad one have their scores; a caller that stopped wants no more.
-            Some((_, ticket)) if stopped => {
-                let _ = self.finish(ticket);
-                streamed
-            }
-            Some(last) => {
-                let last = hand_over(self, last);
-                streamed.and(last)
-            }
-            None => streamed,
-        }
     }
 }
 

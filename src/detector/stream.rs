@@ -1,5 +1,6 @@
 //! Frames in, scores out, in order: a queue with a limit in front of a detector.
 
+use super::persist::Tries;
 use super::{Detector, Score, Want};
 use crate::data::{Frame, Image};
 use crate::process::{self, OfProcess};
@@ -123,8 +124,19 @@ impl Shared {
     /// Hands over the results of a batch.
     fn deliver(&self, batch: Vec<Waiting>, scores: Result<Vec<Score>>) {
         let scores = match scores {
+            // Its device was lost, or has too little memory: once more, on the one in its place.
+            Err(error) if Tries::mend(&error) => {
+                let images: Vec<Image<'_>> = batch.iter().map(|w| w.frame.as_image()).collect();
+                caught(|| self.detector.score_with(&images, self.want))
+            }
+            first => first,
+        };
+        let scores = match scores {
             Ok(scores) => scores.into_iter().map(Ok).collect(),
             Err(error) if batch.len() == 1 => vec![Err(error)],
+            // Frame by frame would not be better.
+            Err(Error::Lost(reason)) => batch.iter().map(|_| Err(Error::Lost(reason.clone()))).collect(),
+            Err(Error::Memory(reason)) => batch.iter().map(|_| Err(Error::Memory(reason.clone()))).collect(),
             // One bad frame must not take the others with it.
             Err(_) => batch
                 .iter()

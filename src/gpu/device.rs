@@ -138,14 +138,16 @@ impl Device {
     pub(super) fn read_mapped<T: bytemuck::Pod>(&self, staging: &wgpu::Buffer, size: u64) -> Result<Vec<T>> {
         let slice = staging.slice(0..size);
         let (sender, receiver) = std::sync::mpsc::channel();
-        slice.map_async(wgpu::MapMode::Read, move |r| {
-            let _ = sender.send(r);
-        });
+        self.scoped("readback", || {
+            slice.map_async(wgpu::MapMode::Read, move |r| {
+                let _ = sender.send(r);
+            });
+        })?;
         self.wait()?;
         receiver
             .recv()
             .map_err(|_| Error::Lost("what it was to answer was dropped".into()))?
-            .map_err(|e| Error::Device(format!("readback: {e}")))?;
+            .map_err(|e| self.failed(Error::Device(format!("readback: {e}"))))?;
         let view = slice.get_mapped_range().map_err(|e| Error::Device(format!("readback: {e}")))?;
         let data = bytemuck::pod_collect_to_vec(&view[..]);
         drop(view);
@@ -167,8 +169,11 @@ impl Device {
         let number = submissions.fetch_add(1, Ordering::Relaxed) + 1;
         let numbered = (number, queue.submit([commands]));
         health.submitted(numbered.clone());
-        if health.faults.as_ref().is_some_and(|faults| faults.submitted()) {
-            wgpu.destroy();
+        if let Some((lost, silent)) = health.faults.as_ref().map(|faults| faults.submitted()) {
+            health.is_silent.fetch_or(silent, Ordering::Relaxed);
+            if lost {
+                wgpu.destroy();
+            }
         }
         numbered
     }
@@ -185,7 +190,7 @@ impl Device {
         match errors.into_iter().flatten().next() {
             None => Ok(value),
             Some(e @ wgpu::Error::OutOfMemory { .. }) => Err(Error::Memory(format!("{what}: {e}"))),
-            Some(e) => Err(Error::Device(format!("{what}: {e}"))),
+            Some(e) => Err(self.failed(Error::Device(format!("{what}: {e}")))),
         }
     }
 }

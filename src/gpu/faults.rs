@@ -1,7 +1,7 @@
 //! Faults of a device on purpose, for tests that what is above survives them.
 
 use crate::{Error, Result};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// When a device is lost, falls silent, or has no more memory. Counted over all devices that are opened by the
 /// same options, one in the place of another.
@@ -15,7 +15,6 @@ pub struct Faults {
     /// Bytes of buffers that fit.
     pub memory: Option<u64>,
     submissions: AtomicU64,
-    is_silent: AtomicBool,
 }
 
 /// Environment variable that puts faults into every device that is opened.
@@ -56,15 +55,9 @@ impl Faults {
         self.submissions.load(Ordering::Relaxed)
     }
 
-    /// Counts a submission; whether the device is to be lost after it.
-    pub(super) fn submitted(&self) -> bool {
+    /// Counts a submission; whether the device is to be lost after it, and whether it answers nothing any more.
+    pub(super) fn submitted(&self) -> (bool, bool) {
         let number = self.submissions.fetch_add(1, Ordering::Relaxed) + 1;
-        self.is_silent.store(self.silent.contains(&number), Ordering::Relaxed);
-        self.lose.contains(&number)
-    }
-
-    /// Whether what was submitted last is not answered.
-    pub(super) fn is_silent(&self) -> bool {
-        self.is_silent.load(Ordering::Relaxed)
+        (self.lose.contains(&number), self.silent.contains(&number))
     }
 }

@@ -6,6 +6,7 @@ use super::options::DeviceOptions;
 use crate::{Error, Result, process};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub(super) struct Health {
     pending: Mutex<VecDeque<Numbered>>,
     timeout: Duration,
     pub faults: Option<Arc<Faults>>,
+    /// Answers nothing on purpose.
+    pub is_silent: AtomicBool,
     /// How it was opened; `None`: by the application.
     options: Option<DeviceOptions>,
     successor: Mutex<Option<Device>>,
@@ -42,6 +45,7 @@ impl Health {
             unheard: Mutex::default(),
             pending: Mutex::default(),
             timeout: options.and_then(|o| o.timeout).unwrap_or(PATIENCE),
+            is_silent: AtomicBool::new(false),
             faults: options.and_then(|o| o.faults.clone()),
             options: options.cloned(),
             successor: Mutex::default(),
@@ -56,6 +60,16 @@ impl Health {
                 health.lose(format!("{reason:?} {message}").trim().to_lowercase());
             }
         });
+        let health = Arc::downgrade(this);
+        // Without a handler, an error outside of all scopes is a panic.
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            if let Some(health) = health.upgrade() {
+                health.keep(match error {
+                    wgpu::Error::OutOfMemory { .. } => Error::Memory(error.to_string()),
+                    _ => Error::Device(error.to_string()),
+                });
+            }
+        }));
     }
 
     /// The first reason stays.
@@ -97,7 +111,7 @@ impl Device {
         let up_to = last.map_or(u64::MAX, |(number, _)| *number);
         loop {
             let submission_index = last.map(|(_, index)| index.clone());
-            let silent = health.faults.as_ref().is_some_and(|faults| faults.is_silent());
+            let silent = health.is_silent.load(Ordering::Relaxed);
             let answer = match silent {
                 true => Err(wgpu::PollError::Timeout),
                 false => self.polled(wgpu::PollType::Wait { submission_index, timeout: Some(timeout) })?,
@@ -112,15 +126,21 @@ impl Device {
                     break;
                 }
                 Err(error) => {
-                    // Where the device is lost, numbers of submissions mean nothing.
-                    let _ = self.polled(wgpu::PollType::Poll)?;
-                    health.check()?;
-                    return Err(Error::Device(format!("waiting for the device: {error}")));
+                    return Err(self.failed(Error::Device(format!("waiting for the device: {error}"))));
                 }
             }
         }
         lock(&health.pending).retain(|(number, _)| *number > up_to);
         health.check()
+    }
+
+    /// That the device is lost, where it is; else `error`. On a lost device everything is invalid, and of a
+    /// submission's number nothing is known.
+    pub(super) fn failed(&self, error: Error) -> Error {
+        let timeout = Some(self.0.health.timeout);
+        // It is said once what was submitted has ended.
+        let _ = self.polled(wgpu::PollType::Wait { submission_index: None, timeout });
+        self.0.health.lost.get().map_or(error, |reason| Error::Lost(reason.clone()))
     }
 
     /// Whether a submission ended since the last look, of those up to number `up_to`.
@@ -173,7 +193,10 @@ impl Device {
                 let ours = self.caps();
                 if next.caps() != ours {
                     let there = &next.caps().adapter;
-                    return Err(Error::Lost(format!("{reason}; {} is gone, there is {there} now", ours.adapter)));
+                    return Err(Error::Lost(format!(
+                        "{reason}; {} is gone, there is {there} now",
+                        ours.adapter
+                    )));
                 }
                 tracing::warn!("the device was lost ({reason}), and was opened again");
                 next

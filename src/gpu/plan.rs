@@ -164,7 +164,7 @@ impl Plan {
                 labels.push(label);
             }
             if labels.is_empty() {
-                self.device.submit(encoder.finish());
+                self.device.scoped("submitting", || self.device.submit(encoder.finish()))?;
                 continue;
             }
             let ticks = stamps.read(&self.device, encoder, 2 * labels.len() as u32)?;

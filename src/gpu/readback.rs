@@ -48,14 +48,16 @@ impl Readback {
         let buffer = &self.allocation.buffer;
         let slice = buffer.slice(..);
         let (sender, receiver) = std::sync::mpsc::channel();
-        slice.map_async(wgpu::MapMode::Read, move |r| {
-            let _ = sender.send(r);
-        });
+        self.device.scoped("readback", || {
+            slice.map_async(wgpu::MapMode::Read, move |r| {
+                let _ = sender.send(r);
+            });
+        })?;
         self.device.wait_for(submission.0.as_ref())?;
         receiver
             .recv()
             .map_err(|_| Error::Lost("what it was to answer was dropped".into()))?
-            .map_err(|e| Error::Device(format!("readback: {e}")))?;
+            .map_err(|e| self.device.failed(Error::Device(format!("readback: {e}"))))?;
         let view = slice.get_mapped_range().map_err(|e| Error::Device(format!("readback: {e}")))?;
         Ok(Mapped { buffer, view: Some(view) })
     }

@@ -19,7 +19,9 @@ impl Allocation {
         if let Some(most) = shared.health.faults.as_ref().and_then(|faults| faults.memory)
             && live + bytes > most
         {
-            return Err(Error::Memory(format!("allocating {bytes} bytes for '{label}' beside {live}: it has {most}")));
+            return Err(Error::Memory(format!(
+                "allocating {bytes} bytes for '{label}' beside {live}: it has {most}"
+            )));
         }
         let buffer = device.scoped(&format!("allocating {bytes} bytes for '{label}'"), || {
             shared.wgpu.create_buffer(&wgpu::BufferDescriptor {

@@ -25,7 +25,7 @@ impl Timestamps {
                 mapped_at_creation: false,
             })
         };
-        Ok(Self {
+        device.scoped("timestamps", || Self {
             set: shared.wgpu.create_query_set(&wgpu::QuerySetDescriptor {
                 label: Some("timestamps"),
                 ty: wgpu::QueryType::Timestamp,
@@ -48,9 +48,11 @@ impl Timestamps {
     /// Submits `encoder` and reads the first `count` ticks.
     pub fn read(&self, device: &Device, mut encoder: wgpu::CommandEncoder, count: u32) -> Result<Vec<u64>> {
         let bytes = u64::from(count) * 8;
-        encoder.resolve_query_set(&self.set, 0..count, &self.resolve, 0);
-        encoder.copy_buffer_to_buffer(&self.resolve, 0, &self.staging, 0, bytes);
-        device.submit(encoder.finish());
+        device.scoped("timestamps", || {
+            encoder.resolve_query_set(&self.set, 0..count, &self.resolve, 0);
+            encoder.copy_buffer_to_buffer(&self.resolve, 0, &self.staging, 0, bytes);
+            device.submit(encoder.finish());
+        })?;
         device.read_mapped(&self.staging, bytes)
     }
 

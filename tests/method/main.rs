@@ -17,6 +17,7 @@ mod folder;
 mod golden_method;
 mod groups;
 mod layouts;
+mod lost;
 mod masks;
 mod memory;
 mod mend;
