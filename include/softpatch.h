@@ -242,6 +242,9 @@ typedef struct {
     // 1: without the self-test, which runs kernels that are new to this adapter, driver and version once
     // before they are used, and fails with `SOFTPATCH_DEVICE` where one is wrong; else 0.
     uint32_t no_self_test;
+    // Milliseconds that the device may work on one submission before it counts as lost, and is opened again; 0:
+    // 30 000.
+    uint64_t device_timeout_ms;
 } softpatch_context_options;
 
 // A device with a backbone and a memory budget. 0 is none.

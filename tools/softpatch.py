@@ -95,6 +95,7 @@ class _ContextOptions(c.Structure):
         ("layers", c.c_char_p),
         ("cache_folder", c.c_char_p),
         ("no_self_test", c.c_uint32),
+        ("device_timeout_ms", c.c_uint64),
     ]
 
 
@@ -645,6 +646,7 @@ class Context(_Owner):
         layers=None,
         cache_folder=None,
         self_test=True,
+        device_timeout=None,
     ):
         options = _ContextOptions()
         _call("context_options_init", c.byref(options), c.sizeof(options))
@@ -664,6 +666,9 @@ class Context(_Owner):
         if cache_folder is not None:
             options.cache_folder = os.fsencode(cache_folder)
         options.no_self_test = int(not self_test)
+        if device_timeout is not None:
+            milliseconds = round(1000 * device_timeout)
+            options.device_timeout_ms = _whole("device_timeout", milliseconds, c.c_uint64, "a number of seconds")
         made = c.c_uint64()
         _call("context_create", c.byref(options), c.byref(made))
         self._id = made.value

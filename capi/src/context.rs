@@ -9,6 +9,7 @@ use std::ffi::c_char;
 use std::mem::offset_of;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// A device with a backbone and a memory budget. 0 is none.
 pub type softpatch_context = u64;
@@ -64,12 +65,18 @@ pub struct softpatch_context_options {
     /// 1: without the self-test, which runs kernels that are new to this adapter, driver and version once
     /// before they are used, and fails with `SOFTPATCH_DEVICE` where one is wrong; else 0.
     pub no_self_test: u32,
+    /// Milliseconds that the device may work on one submission before it counts as lost, and is opened again; 0:
+    /// 30 000.
+    pub device_timeout_ms: u64,
 }
 
 /// The sizes that the struct has had. Whoever adds fields at its end adds here the offset of the first of
 /// them.
-const SIZES: [usize; 2] =
-    [offset_of!(softpatch_context_options, cache_folder), size_of::<softpatch_context_options>()];
+const SIZES: [usize; 3] = [
+    offset_of!(softpatch_context_options, cache_folder),
+    offset_of!(softpatch_context_options, device_timeout_ms),
+    size_of::<softpatch_context_options>(),
+];
 
 pub(crate) struct Context {
     pub device: Device,
@@ -141,6 +148,7 @@ fn defaults() -> softpatch_context_options {
         layers: std::ptr::null(),
         cache_folder: std::ptr::null(),
         no_self_test: 0,
+        device_timeout_ms: 0,
     }
 }
 
@@ -216,7 +224,9 @@ pub unsafe extern "C" fn softpatch_context_create(
             1 => true,
             other => return Err(Failure::argument(format!("no_self_test is {other}, it must be 0 or 1"))),
         };
-        let device = DeviceOptions { adapter, low_power, cache, no_self_test, ..DeviceOptions::default() };
+        let timeout = Some(options.device_timeout_ms).filter(|ms| *ms > 0).map(Duration::from_millis);
+        let device =
+            DeviceOptions { adapter, low_power, cache, no_self_test, timeout, ..DeviceOptions::default() };
         let device = Device::open(&device)?;
         let made = Context { device, backbone, memory: options.memory_budget, leftovers: Mutex::default() };
         // SAFETY: as above.

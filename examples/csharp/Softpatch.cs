@@ -168,6 +168,7 @@ internal struct NativeContextOptions
     public IntPtr Layers;
     public IntPtr CacheFolder;
     public uint NoSelfTest;
+    public ulong DeviceTimeoutMs;
 }
 
 /// Returns false to cancel. An exception cancels, too, and comes out of the fit.

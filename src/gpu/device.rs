@@ -25,6 +25,8 @@ pub(super) struct Shared {
     pub self_test: Option<SelfTest>,
     pub rewrite: Option<Rewrite>,
     pub health: Arc<Health>,
+    /// The device in the place of one that was lost; shared by devices that differ in tile sizes alone.
+    pub successor: Arc<Mutex<Option<Device>>>,
     /// Submissions so far.
     pub submissions: AtomicU64,
     pub live_bytes: AtomicU64,
@@ -75,6 +77,7 @@ impl Device {
             tuning,
             rewrite: self.0.rewrite.clone(),
             health: self.0.health.clone(),
+            successor: self.0.successor.clone(),
             submissions: AtomicU64::new(0),
             kernels: self.0.kernels.clone(),
             cache: self.0.cache.clone(),

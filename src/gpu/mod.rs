@@ -21,6 +21,7 @@ mod tested;
 mod timestamps;
 mod transfer;
 mod tuning;
+mod wait;
 
 pub use adapter::{AdapterSummary, adapters};
 pub use caps::{Archetype, Caps, Coop, Feature};

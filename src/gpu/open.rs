@@ -151,6 +151,7 @@ impl Device {
                 .then(|| SelfTest::new(options.cache.clone().filter(|_| options.rewrite.is_none()))),
             rewrite: options.rewrite.clone(),
             health,
+            successor: Arc::default(),
             submissions: AtomicU64::new(0),
             wgpu: device,
             queue,

@@ -37,6 +37,7 @@ impl FitArgs {
         self.given.apply(&mut all.fit)?;
         all.device.device = device.device.or(all.device.device);
         all.device.no_self_test |= device.no_self_test;
+        all.device.device_timeout = device.device_timeout;
         all.fit.validate().map_err(|e| Failure::Usage(e.to_string()))?;
         let named = SETTINGS
             .iter()
@@ -113,7 +114,7 @@ fn parse(text: &str) -> Result<Settings, String> {
         }
     }
     let fit = table.try_into::<FitOptions>().map_err(|e| e.to_string())?;
-    Ok(Settings { fit, device: DeviceArgs { device, no_self_test }, notes: Vec::new() })
+    Ok(Settings { fit, device: DeviceArgs { device, no_self_test, device_timeout: None }, notes: Vec::new() })
 }
 
 #[cfg(test)]

@@ -105,6 +105,10 @@ fn remedy(error: &softpatch::Error) -> Option<&'static str> {
         softpatch::Error::Dataset { reason, .. } if reason.starts_with("there is no such folder") => {
             Some("check the path")
         }
+        softpatch::Error::Lost(_) => Some(
+            "look at the system's log for what its driver says, update the driver, see that the card is cooled and \
+             powered; where the device is only slow, give it time: --device-timeout",
+        ),
         softpatch::Error::Device(_) => {
             Some("`softpatch devices` lists the adapters, `softpatch doctor` checks one")
         }

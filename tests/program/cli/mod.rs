@@ -8,6 +8,7 @@ mod data;
 mod fit;
 mod layouts;
 mod log;
+mod lost;
 mod model;
 #[cfg(unix)]
 mod page;
