@@ -12,6 +12,7 @@ use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 pub(super) struct Shared {
     pub wgpu: wgpu::Device,
@@ -166,12 +167,19 @@ impl Device {
         self.wait_for(None)
     }
 
-    /// Submits commands; counts and notes them.
+    /// Submits commands; counts and notes them. Where `softpatch::submission` is logged, each is waited for and
+    /// timed: drivers end those that take seconds.
     pub(super) fn submit(&self, commands: wgpu::CommandBuffer) -> Numbered {
         let Shared { health, queue, wgpu, submissions, .. } = &**self.0;
         let number = submissions.fetch_add(1, Ordering::Relaxed) + 1;
         let numbered = (number, queue.submit([commands]));
         health.submitted(numbered.clone());
+        if tracing::event_enabled!(target: "softpatch::submission", tracing::Level::TRACE) {
+            let began = Instant::now();
+            // Whoever waits for its results hears of an error.
+            let _ = self.wait_for(Some(&numbered));
+            tracing::trace!(target: "softpatch::submission", number, ms = 1e3 * began.elapsed().as_secs_f64());
+        }
         if let Some((lost, silent)) = health.faults.as_ref().map(|faults| faults.submitted()) {
             health.is_silent.fetch_or(silent, Ordering::Relaxed);
             if lost {
