@@ -86,6 +86,12 @@ fn patches(features: &Features) -> Result<u32> {
         .map_err(|_| Error::Limit(format!("{n} images of {positions} patches are more than 2^32 patches")))
 }
 
+/// Groups of `group` values that a block and one dispatch have room for.
+fn groups_at_a_time(device: &Device, features: &Features, group: usize) -> usize {
+    let most = features.positions.min(device.caps().max_groups as usize);
+    ((features.parts.block / 4) as usize / group).clamp(1, most)
+}
+
 /// Outlier scores `[images][positions]` by the discriminator of `options` (not `None`), and the neighbours
 /// LOF used.
 pub(crate) fn outlier_scores(
@@ -111,7 +117,7 @@ pub(crate) fn outlier_scores(
     let gaussian = options.discriminator == Discriminator::Gaussian;
     // A group's rows, and its covariance or its lists.
     let group = n * r + if gaussian { r * r } else { n * (2 * width as usize + 1) };
-    let block_groups = ((features.parts.block / 4) as usize / group).clamp(1, positions);
+    let block_groups = groups_at_a_time(device, features, group);
     let block = device.alloc(block_groups * n * r, "group block")?;
     let lists = block_groups * n * width.max(1) as usize;
     let (distances, indices, density, factors);
@@ -209,7 +215,7 @@ pub(crate) fn reaches(
         return Ok(vec![f32::MAX; n * positions]);
     }
     let group = n * r + n * 2 * width;
-    let most = ((features.parts.block / 4) as usize / group).clamp(1, positions);
+    let most = groups_at_a_time(device, features, group);
     let block = device.alloc(most * n * r, "group block")?;
     let distances = device.alloc(most * n * width, "group distances")?;
     let indices = device.alloc(most * n * width, "group neighbours")?;
@@ -251,7 +257,11 @@ fn select(device: &Device, scores: &Tensor, len: u32, q: f64) -> Result<(f32, Ve
     let mut list: Vec<u32> = device.read(&kept)?;
     list.truncate(count[0] as usize);
     if list.is_empty() {
-        return Err(Error::Device("no training patch was kept: the outlier scores are not numbers".into()));
+        return Err(Error::InvalidOption(
+            "no training patch was kept: the outlier scores are no numbers, since the features are none or too large to \
+             compare; check the weights, take precision f32, or another discriminator"
+                .into(),
+        ));
     }
     Ok((threshold[0], list))
 }

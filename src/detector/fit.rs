@@ -131,6 +131,13 @@ pub(crate) fn learn(
     progress: &dyn Progress,
 ) -> Result<Learnt> {
     let denoised = denoise(device, &features, options, progress)?;
+    let no_numbers = denoised.scores.iter().filter(|score| score.is_nan()).count();
+    if no_numbers > 0 {
+        progress.notice(&format!(
+            "{no_numbers} of {} training patches are no numbers and teach nothing: check the weights, or take precision f32",
+            denoised.scores.len()
+        ));
+    }
     let mut model = build(device, &mut features, &denoised, origin, options, progress)?;
     let bank = model.bank.prepare(device)?;
     calibrate(device, &features, &mut model, &bank, progress)?;
@@ -155,6 +162,36 @@ pub(crate) fn check_bank(device: &Device, patches: u64, dim: u32, options: &FitO
         )));
     }
     Ok(())
+}
+
+/// The embeddings of the patches `rows`, without those that are no numbers, which nothing would be near to.
+fn numbers(
+    features: &Features,
+    rows: Vec<u32>,
+    images: &[String],
+    progress: &dyn Progress,
+) -> Result<(Vec<u32>, Vec<f32>)> {
+    let values = features.gather(&rows)?;
+    let dim = features.dim;
+    let is_number: Vec<bool> =
+        values.chunks_exact(dim).map(|row| row.iter().all(|v| v.is_finite())).collect();
+    let Some(first) = is_number.iter().position(|number| !number) else { return Ok((rows, values)) };
+    let wrong = is_number.iter().filter(|number| !**number).count();
+    let said = format!(
+        "{wrong} of {} patches chosen for the memory bank are no numbers, such as one of {}: check the weights, or take \
+         precision f32",
+        rows.len(),
+        images.get(rows[first] as usize / features.positions).map_or("an image", String::as_str)
+    );
+    if wrong == rows.len() {
+        return Err(Error::InvalidOption(said));
+    }
+    progress.notice(&format!("{said}; they are left out"));
+    let kept = |i: &usize| is_number[*i];
+    let values =
+        (0..rows.len()).filter(kept).flat_map(|i| values[i * dim..][..dim].iter().copied()).collect();
+    let rows = (0..rows.len()).filter(kept).map(|i| rows[i]).collect();
+    Ok((rows, values))
 }
 
 /// What a model is made from, for its description.
@@ -235,14 +272,14 @@ pub(crate) fn build(
         100.0 * selection.progress.distances as f64 / (denoised.kept.len() as f64 * f64::from(picks))
     );
 
-    let rows = selection.picks;
+    let (rows, values) = numbers(features, selection.picks, &images, progress)?;
     let auto = options.discriminator == Discriminator::Auto;
     let weight =
         |row: &u32| if options.soft_weights && !auto { denoised.scores[*row as usize].max(0.0) } else { 1.0 };
     let (positions, columns) = (features.positions as u32, grid[1]);
     let place = |row: &u32| [row / positions, row % positions / columns, row % positions % columns];
     let mut bank = MemoryBank {
-        rows: features.gather(&rows)?,
+        rows: values,
         weights: rows.iter().map(weight).collect(),
         floors: Vec::new(),
         provenance: rows.iter().map(place).collect(),
