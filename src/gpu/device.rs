@@ -11,7 +11,7 @@ use crate::process::{self, OfProcess};
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
 pub(super) struct Shared {
@@ -26,8 +26,9 @@ pub(super) struct Shared {
     pub self_test: Option<SelfTest>,
     pub rewrite: Option<Rewrite>,
     pub health: Arc<Health>,
-    /// The device in the place of one that was lost; shared by devices that differ in tile sizes alone.
-    pub successor: Arc<Mutex<Option<Device>>>,
+    /// The last device that was opened in the place of one that was lost; shared by all that came one after the
+    /// other. Those who use it keep it.
+    pub successor: Arc<Mutex<Weak<OfProcess<Shared>>>>,
     /// Submissions so far.
     pub submissions: AtomicU64,
     pub live_bytes: AtomicU64,

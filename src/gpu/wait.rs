@@ -4,6 +4,7 @@ use super::device::Device;
 use super::health::{Numbered, lock};
 use crate::{Error, Result, process};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -89,27 +90,33 @@ impl Device {
         let health = &self.0.health;
         let Some(reason) = health.lost.get() else { return Ok(self.clone()) };
         let mut successor = lock(&self.0.successor);
-        let next = match &*successor {
-            Some(next) => next.current()?,
-            None => {
-                let options = health.options.as_ref().ok_or_else(|| {
-                    Error::Lost(format!("{reason}; it is the application's own, which has to bring another"))
-                })?;
-                let next = Self::open(options)?;
-                let ours = self.caps();
-                if next.caps() != ours {
-                    let there = &next.caps().adapter;
-                    return Err(Error::Lost(format!(
-                        "{reason}; {} is gone, there is {there} now",
-                        ours.adapter
-                    )));
-                }
-                tracing::info!("the device was lost ({reason}), and was opened again");
-                next
-            }
+        let alive = successor.upgrade().map(Self).filter(|next| !next.is_lost());
+        let next = match alive {
+            Some(next) => next,
+            None => self.reopened(reason)?,
         };
-        *successor = Some(next.clone());
-        drop(successor);
-        if next.tuning() == self.tuning() { Ok(next) } else { next.with_tuning(self.tuning().clone()) }
+        let next =
+            if next.tuning() == self.tuning() { next } else { next.with_tuning(self.tuning().clone())? };
+        // The one that is kept by whoever asked.
+        *successor = Arc::downgrade(&next.0);
+        Ok(next)
+    }
+
+    /// The same adapter, opened once more.
+    fn reopened(&self, reason: &str) -> Result<Self> {
+        let options = self.0.health.options.as_ref().ok_or_else(|| {
+            Error::Lost(format!("{reason}; it is the application's own, which has to bring another"))
+        })?;
+        let mut next = Self::open(options)?;
+        let (ours, there) = (self.caps(), next.caps());
+        if there != ours {
+            let (ours, there) = (&ours.adapter, &there.adapter);
+            return Err(Error::Lost(format!("{reason}; {ours} is gone, there is {there} now")));
+        }
+        if let Some(shared) = Arc::get_mut(&mut next.0) {
+            shared.successor = self.0.successor.clone();
+        }
+        tracing::info!("the device was lost ({reason}), and was opened again");
+        Ok(next)
     }
 }

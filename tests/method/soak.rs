@@ -33,9 +33,10 @@ struct Counts {
 /// device that is lost now and then.
 fn soak(frames: u64) -> Counts {
     let parts: Vec<OwnedImage> = (0..8).map(|i| render(Material::Gear, None, i, 64).unwrap().0).collect();
+    let apart = (frames / 100).max(397);
     // Sparse enough that two losses do not meet in one batch.
     let lose: Vec<String> =
-        (1..).map(|i| 40 + i * 397).take_while(|n| *n < frames / 2).map(|n| n.to_string()).collect();
+        (1..).map(|i| 40 + i * apart).take_while(|n| *n < frames / 2).map(|n| n.to_string()).collect();
     let faults = if lose.is_empty() { String::new() } else { format!("lose={}", lose.join(",")) };
     let faults = Arc::new(Faults::parse(&faults).unwrap());
     let options = DeviceOptions {
@@ -118,10 +119,12 @@ fn soak(frames: u64) -> Counts {
     }
     assert_eq!(stream.in_flight(), 0);
     assert_eq!(counts.submitted, counts.scored + counts.refused + counts.discarded);
-    println!("{counts:?}, {} losses asked for, {} submissions", lose.len(), faults.submissions());
-    // The first tenth fills what is kept from frame to frame.
+    // The first tenth fills what is kept from frame to frame; a driver keeps some MiB of every device that was.
+    let losses =
+        lose.iter().filter(|n| n.parse::<u64>().is_ok_and(|n| n <= faults.submissions())).count() as u64;
+    println!("{counts:?}, {losses} losses, {} submissions", faults.submissions());
     if let (Some((_, Some(first))), Some((_, Some(last)))) = (marks.get(1), marks.last()) {
-        assert!(*last <= first + first / 10 + 32, "memory grew: {marks:?}");
+        assert!(*last <= first + first / 10 + 32 + 10 * losses, "memory grew: {marks:?}, {losses} losses");
     }
     counts
 }
