@@ -11,7 +11,9 @@ use crate::{Error, Result};
 const PART: u64 = 16 << 20;
 /// Copies of a part while it goes from disk to the device: two in the hands of reader and writer, one of the
 /// queue's, and the one on the device.
-const COPIES: u64 = 4;
+pub(crate) const COPIES: u64 = 4;
+/// Of those of [`PATCH`], bytes on the host: score, and number of a kept patch.
+pub(crate) const PATCH_ON_HOST: u64 = 8;
 /// Bytes a patch while outlier scores are ranked or the bank is chosen, on host and device together: scores,
 /// the list of kept patches, distance, centre, slot, and the copies in flight.
 const PATCH: u64 = 28;
@@ -25,7 +27,7 @@ const TILE: (u64, u64) = (64, 20);
 /// Bytes of a patch's leading values, and of its place in their order.
 const HEAD: u64 = 136;
 /// What the backbone's buffers may take whatever the budget is; they come on top of it then.
-const ON_TOP: u64 = 64 << 20;
+pub(crate) const ON_TOP: u64 = 64 << 20;
 /// Fewest rows of a piece.
 const PIECE_ROWS: u64 = 64;
 

@@ -24,6 +24,7 @@ mod metrics;
 mod noise;
 mod pictures;
 mod pixels;
+mod plan;
 mod region;
 mod report;
 mod resnet;
