@@ -39,7 +39,7 @@ pub(super) fn fit(
     // The bank takes the place of the activations, until there are images to score.
     extractor.rest();
     let Learnt { model, bank, .. } = learn(device, features, origin, options, progress)?;
-    let scorer = Scorer::new(device, &model, extractor, feed, bank)?;
+    let scorer = Scorer::new(device, &model, extractor, feed, bank, options.memory)?;
     Ok((model, scorer))
 }
 

@@ -25,6 +25,7 @@ mod others;
 mod patch_scorer;
 mod patch_store;
 mod plan;
+mod probe;
 mod progress;
 mod projection;
 mod regions;
@@ -47,6 +48,7 @@ pub use kept::KeptPictures;
 pub use mend::{DENY_AT_MOST, Mended};
 pub use patch_scorer::{Examined, Nearest, Score, Want};
 pub use plan::{FitPlan, PlannedStage};
+pub use probe::Probe;
 pub use progress::{Progress, Quiet, Stage};
 pub use regions::{Region, regions};
 pub use score::Profile;
@@ -168,9 +170,21 @@ impl Detector {
     ///
     /// # Errors
     /// [`crate::Error::Model`] where the model was made with another backbone.
-    pub fn new(device: &Device, backbone: &Backbone, mut model: Model) -> Result<Self> {
+    pub fn new(device: &Device, backbone: &Backbone, model: Model) -> Result<Self> {
+        let memory = model.info.options.memory;
+        Self::within(device, backbone, model, memory)
+    }
+
+    /// The same, to score within `memory` bytes, device and host together, whatever the model was fitted in:
+    /// fewer images at a time, frames in bands of rows, smaller pieces of searches and maps, with the same
+    /// scores. Weights, driver and buffers of a fixed size come on top (docs/architecture.md, Memory).
+    ///
+    /// # Errors
+    /// As [`Detector::new`]; [`crate::Error::Limit`] where the bank and the least that scoring takes pass it,
+    /// with what would do.
+    pub fn within(device: &Device, backbone: &Backbone, mut model: Model, memory: u64) -> Result<Self> {
         process::check()?;
-        let scorer = Scorer::of_model(device, backbone, &mut model)?;
+        let scorer = Scorer::of_model(device, backbone, &mut model, memory)?;
         Self::of(device, model, scorer)
     }
 

@@ -212,7 +212,7 @@ fn plan(
     host.rows = u64::from(model.info.rows);
     let model_bytes = model.to_bytes()?.len() as u64;
     watch.enter(Stage::Score);
-    let mut scorer = Scorer::new(device, &model, extractor, feed, bank)?;
+    let mut scorer = Scorer::new(device, &model, extractor, feed, bank, options.memory)?;
     score(&mut scorer, batch.min(source.len()), largest)?;
     watch.enter(Stage::Score);
     let (_, peaks) = watch.peaks.into_inner();

@@ -60,7 +60,14 @@ pub(super) struct Scorer {
 impl Scorer {
     /// Scores by `bank`, which `model` has on the device, what `feed` and `extractor` make of
     /// images.
-    pub fn new(device: &Device, model: &Model, extractor: Extractor, feed: Feed, bank: Bank) -> Result<Self> {
+    pub fn new(
+        device: &Device,
+        model: &Model,
+        extractor: Extractor,
+        feed: Feed,
+        bank: Bank,
+        memory: u64,
+    ) -> Result<Self> {
         let info = &model.info;
         if extractor.grid() != info.grid || extractor.dim() != info.dim {
             return Err(Error::Model {
@@ -74,7 +81,7 @@ impl Scorer {
                 ),
             });
         }
-        let (positions, memory) = (info.grid[0] * info.grid[1], info.options.memory);
+        let positions = info.grid[0] * info.grid[1];
         let batch = PatchScorer::images(device, &bank, positions, extractor.batch(), memory);
         Ok(Self {
             device: device.clone(),
@@ -93,8 +100,8 @@ impl Scorer {
         })
     }
 
-    /// The same for a model that was loaded.
-    pub fn of_model(device: &Device, backbone: &Backbone, model: &mut Model) -> Result<Self> {
+    /// The same for a model that was loaded, within `memory` bytes.
+    pub fn of_model(device: &Device, backbone: &Backbone, model: &mut Model, memory: u64) -> Result<Self> {
         let info = &model.info;
         let ours = backbone.info();
         if ours != info.backbone {
@@ -110,15 +117,15 @@ impl Scorer {
                 ),
             });
         }
-        let (options, network) = (&info.options, &backbone.network);
+        let (options, network) = (&info.options.clone().memory(memory), &backbone.network);
         self_test(device, &Use::new(network, options, info.frame, Then::Score)?)?;
         let bank = model.bank.prepare(device)?;
         let positions = info.grid[0] * info.grid[1];
-        let batch = PatchScorer::images(device, &bank, positions, options.batch, options.memory);
+        let batch = PatchScorer::images(device, &bank, positions, options.batch, memory);
         let extraction = Extraction { batch, ..options.extraction(&network.name, info.frame) };
         let extractor = Extractor::with(device, network.clone(), &backbone.weights, extraction)?;
         let feed = Feed::new(device, extractor.network(), info.framing())?;
-        Self::new(device, model, extractor, feed, bank)
+        Self::new(device, model, extractor, feed, bank, memory)
     }
 
     /// Scores by `bank`, a bank of the same backbone and frame, from now on.
