@@ -106,7 +106,10 @@ fn text(plan: &FitPlan, probe: Option<&Probe>, resident: Option<u64>) -> String 
         (false, true) => " in temporary files: embeddings",
         (false, false) => "",
     };
-    line("disk", &if plan.disk > 0 { human_bytes(plan.disk) + waits } else { "nothing waits there".to_owned() });
+    line(
+        "disk",
+        &if plan.disk > 0 { human_bytes(plan.disk) + waits } else { "nothing waits there".to_owned() },
+    );
     line("memory", "stage          device        host    together");
     let largest = plan.largest_stage().copied();
     for stage in &plan.stages {

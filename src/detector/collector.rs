@@ -2,7 +2,7 @@
 
 use super::Progress;
 use super::features::{Embeddings, Features};
-use super::ingest::{Run, embed};
+use super::ingest::{Run, Together, embed};
 use super::patch_store::PatchStore;
 use super::projection::{Projection, record_projection, sample_rows};
 use crate::Result;
@@ -178,8 +178,15 @@ impl Features {
         let _stage = tracing::info_span!("features", images = source.len()).entered();
         let projection = Projection::random(extractor.dim() as usize, options);
         let mut all = Collector::of(device, extractor, source.len(), projection.as_ref(), options)?;
-        embed(extractor, feed, source, progress, |run| all.push(&run))?;
+        let together = all.features.together(extractor, options);
+        embed(extractor, feed, source, together, progress, |run| all.push(&run))?;
         Ok(all.features)
+    }
+
+    /// Pictures that are decoded at a time: half of what features and extractor leave of the budget is theirs.
+    pub fn together(&self, extractor: &Extractor, options: &FitOptions) -> Together {
+        let left = self.left(options.memory.saturating_sub(extractor.bytes())) / 2;
+        Together::within(extractor.batch() as usize, left, options.memory)
     }
 
     /// The same on a device that only counts, as far as it makes buffers: with a batch.

@@ -106,6 +106,14 @@ impl Features {
         [self.z.is_on_disk(), matches!(&self.embeddings, Embeddings::Kept(kept) if kept.is_on_disk())]
     }
 
+    /// Of a budget of `memory` bytes what features leave that are on the device, an eighth at least.
+    pub fn left(&self, memory: u64) -> u64 {
+        let [z, e] = self.on_disk();
+        let kept = matches!(self.embeddings, Embeddings::Kept(_));
+        let values = if z { 0 } else { self.r } + if kept && !e { self.dim } else { 0 };
+        memory.saturating_sub(4 * (self.images * self.positions * values) as u64).max(memory / 8)
+    }
+
     /// Bytes of the temporary files.
     pub fn disk_bytes(&self) -> u64 {
         let [z, e] = self.on_disk().map(usize::from);

@@ -12,6 +12,10 @@ const BANK: u64 = 3;
 pub(crate) struct HostNeeds {
     /// Pixels of the largest picture.
     pub pixels: u64,
+    /// Training pictures.
+    pub images: u64,
+    /// Pictures that are decoded at a time, in a fit and to be scored.
+    pub pictures: [u64; 2],
     /// Pictures of a batch.
     pub batch: u64,
     /// Embeddings that are made at a time.
@@ -42,21 +46,21 @@ impl HostNeeds {
         match stage {
             Stage::Features => {
                 let read = 4 * self.made * (z * self.projected + e * self.dim);
-                pictures(self.pixels, self.batch) + read
+                pictures(self.pixels, self.pictures[0], self.images) + read
             }
             Stage::Denoise | Stage::Distances => lists + z * (COPIES - 1) * self.parts.block,
             Stage::Coreset => lists + (z * (COPIES - 1) * self.parts.piece).max(BANK * bank),
             Stage::Floors => lists + BANK * bank + loaded + z * (COPIES - 1) * self.parts.block,
             Stage::Calibrate => lists + BANK * bank + loaded,
-            Stage::Score => bank + pictures(self.pixels, self.batch) + 4 * self.batch * self.frame,
+            Stage::Score => {
+                bank + pictures(self.pixels, self.pictures[1], self.images) + 4 * self.batch * self.frame
+            }
         }
     }
 }
 
-/// Bytes of a batch of `batch` pictures of `pixels` pixels on their way to the device: of RGB those of the batch
-/// at hand and of the next, which is decoded meanwhile, the words that the queue has of one, and what is being
-/// decoded.
-pub(crate) fn pictures(pixels: u64, batch: u64) -> u64 {
-    let decoding = (rayon::current_num_threads() as u64).min(batch);
-    pixels * (batch * (2 * 3 + 4) + 3 * decoding)
+/// Bytes of `batch` pictures of `pixels` pixels on their way to the device, of `of` that there are: RGB of those
+/// at hand and of as many that are decoded meanwhile, and the words that the queue has of those at hand.
+pub(crate) fn pictures(pixels: u64, batch: u64, of: u64) -> u64 {
+    pixels * (3 * of.min(2 * batch) + 4 * batch)
 }

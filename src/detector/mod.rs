@@ -35,6 +35,7 @@ mod stream;
 mod threshold;
 mod top_scores;
 mod verify;
+mod within;
 
 pub use crate::settings::{
     Choice, Compat, Discriminator, Embedding, FitAspect, FitOptions, Geometry, Group, SETTINGS, Setting,
@@ -59,7 +60,7 @@ pub(crate) use denoise::{denoise, denoise_by, outlier_scores};
 pub(crate) use features::Features;
 pub(crate) use fit::{Learnt, Origin, build, check_bank, learn};
 pub(crate) use frame::frame_of;
-pub(crate) use ingest::embed;
+pub(crate) use ingest::{Together, embed};
 pub(crate) use patch_scorer::{Batch, PatchScorer};
 pub(crate) use projection::Projection;
 pub(crate) use regions::{NONE, label};
@@ -170,9 +171,11 @@ impl Detector {
     ///
     /// # Errors
     /// [`crate::Error::Model`] where the model was made with another backbone.
-    pub fn new(device: &Device, backbone: &Backbone, model: Model) -> Result<Self> {
+    pub fn new(device: &Device, backbone: &Backbone, mut model: Model) -> Result<Self> {
+        process::check()?;
         let memory = model.info.options.memory;
-        Self::within(device, backbone, model, memory)
+        let scorer = Scorer::of_model(device, backbone, &mut model, memory)?;
+        Self::of(device, model, scorer)
     }
 
     /// The same, to score within `memory` bytes, device and host together, whatever the model was fitted in:
@@ -184,12 +187,14 @@ impl Detector {
     /// with what would do.
     pub fn within(device: &Device, backbone: &Backbone, mut model: Model, memory: u64) -> Result<Self> {
         process::check()?;
+        within::check(device, backbone, &model, memory)?;
         let scorer = Scorer::of_model(device, backbone, &mut model, memory)?;
         Self::of(device, model, scorer)
     }
 
     fn of(device: &Device, model: Model, scorer: Scorer) -> Result<Self> {
-        let maps = SourceMaps::new(device, model.info.grid, SourceMaps::STRIP)?;
+        let strip = SourceMaps::STRIP.min((scorer.memory() / 128) as usize);
+        let maps = SourceMaps::new(device, model.info.grid, strip)?;
         let cover = RwLock::new(model.roi.clone());
         let (scorer, maps) = (Mutex::new(scorer), Mutex::new(maps));
         Ok(Self { good: model.goods(), model, device: device.clone(), scorer, maps, cover })

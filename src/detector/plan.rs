@@ -6,6 +6,7 @@ use super::features::Features;
 use super::fit::{Learnt, check_bank, check_covered, check_source, learn};
 use super::frame::frame_of;
 use super::host::HostNeeds;
+use super::ingest::Together;
 use super::progress::Progress;
 use super::score::Scorer;
 use super::{Detector, Origin, Want};
@@ -169,7 +170,7 @@ fn plan(
     let framing = options.framing(frame);
     let extraction = options.extraction(&backbone.network.name, frame);
     let mut extractor = Extractor::with(device, backbone.network.clone(), &backbone.weights, extraction)?;
-    let weights = device.live_bytes() - extractor.bytes();
+    let weights = extractor.weight_bytes();
     let (grid, dim) = (extractor.grid(), extractor.dim());
     let all = source.len() as u64 * u64::from(grid[0] * grid[1]);
     check_bank(device, all, dim, options)?;
@@ -183,6 +184,7 @@ fn plan(
         }
     }
     let largest = sizes.iter().copied().max_by_key(|&[w, h]| u64::from(w) * u64::from(h)).unwrap_or([1; 2]);
+    let pixels = u64::from(largest[0]) * u64::from(largest[1]);
     let mut features = Features::rehearse(device, &mut extractor, source.len(), options)?;
     if let Some(covered) = covers.patches {
         check_covered(options)?;
@@ -193,7 +195,10 @@ fn plan(
     let patches = features.looked_at();
     let rows = picks(options, patches);
     let mut host = HostNeeds {
-        pixels: u64::from(largest[0]) * u64::from(largest[1]),
+        pixels,
+        images: source.len() as u64,
+        pictures: [features.together(&extractor, options), Together::to_score(batch, options.memory)]
+            .map(|together| together.count(pixels).min(source.len() as u64)),
         batch: batch.min(source.len()) as u64,
         made: extractor.embedding().len() as u64 / u64::from(dim),
         frame: u64::from(frame[0]) * u64::from(frame[1]),
@@ -253,7 +258,7 @@ fn sizes_of(source: &dyn ImageSource, progress: &dyn Progress) -> Result<Vec<[u3
 }
 
 /// Submits a batch of pictures of a size, as scoring does.
-fn score(scorer: &mut Scorer, batch: usize, [width, height]: [u32; 2]) -> Result<()> {
+pub(super) fn score(scorer: &mut Scorer, batch: usize, [width, height]: [u32; 2]) -> Result<()> {
     let grey = vec![0_u8; width as usize * height as usize];
     let image = Image::new(&grey, width, height, width as usize, PixelFormat::Gray8)?;
     let images = vec![image; batch.min(scorer.most())];

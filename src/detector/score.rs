@@ -1,7 +1,7 @@
 //! Scores and anomaly maps of new images.
 
 use super::cover::Looking;
-use super::ingest::{decode_ahead, run_backbone};
+use super::ingest::{Together, decode_ahead, run_backbone};
 use super::patch_scorer::{Batch, Examined, Nearest, PatchScorer, SETS, Score, Want, queries};
 use super::{Progress, Stage};
 use crate::backbone::{Backbone, BackboneInfo, Extraction, Extractor, Feed};
@@ -120,6 +120,13 @@ impl Scorer {
         let (options, network) = (&info.options.clone().memory(memory), &backbone.network);
         self_test(device, &Use::new(network, options, info.frame, Then::Score)?)?;
         let bank = model.bank.prepare(device)?;
+        Self::on(device, backbone, model, bank, memory)
+    }
+
+    /// The same by `bank`, which is the model's.
+    pub fn on(device: &Device, backbone: &Backbone, model: &Model, bank: Bank, memory: u64) -> Result<Self> {
+        let info = &model.info;
+        let (options, network) = (&info.options.clone().memory(memory), &backbone.network);
         let positions = info.grid[0] * info.grid[1];
         let batch = PatchScorer::images(device, &bank, positions, options.batch, memory);
         let extraction = Extraction { batch, ..options.extraction(&network.name, info.frame) };
@@ -144,6 +151,16 @@ impl Scorer {
     /// Images that [`Scorer::begin`] takes at most.
     pub fn most(&self) -> usize {
         self.batch as usize
+    }
+
+    /// The budget in bytes.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// Bytes of the backbone's weights on the device.
+    pub fn weight_bytes(&self) -> u64 {
+        self.extractor.weight_bytes()
     }
 
     /// Packs and submits a batch without waiting for it; [`Scorer::finish`] has its scores. Where as many
@@ -336,6 +353,7 @@ impl Scorer {
         let mut flying = None;
         let mut stopped = false;
         let check = self.feed.check();
+        let batch = Together::to_score(batch, self.memory);
         let streamed = decode_ahead(source, batch, &check, progress, |start, loaded| {
             if progress.cancelled() {
                 return Err(Error::Cancelled);

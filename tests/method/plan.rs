@@ -5,7 +5,7 @@ use softpatch::data::synth::{Material, render};
 use softpatch::data::{FileSource, ImageSource, MemorySource, OwnedImage, TrainSet};
 use softpatch::detector::{Compat, Discriminator, Group, Stage, Want};
 use softpatch::low_level::gpu::{Device, DeviceOptions};
-use softpatch::{Backbone, Detector, FitOptions, Progress, Quiet, Size};
+use softpatch::{Backbone, Detector, Error, FitOptions, Progress, Quiet, Size};
 use std::cell::RefCell;
 use std::time::Instant;
 
@@ -21,7 +21,23 @@ fn fresh(device: &Device) -> Device {
     device.with_tuning(device.tuning().clone()).unwrap()
 }
 
-/// Bytes of device and temporary files, planned and taken.
+/// Most bytes of the device that each stage had.
+struct Peaks<'a>(&'a Device, RefCell<(Stage, Vec<(Stage, u64)>)>);
+
+impl Progress for Peaks<'_> {
+    fn update(&self, stage: Stage, _: u64, _: u64) {
+        let (now, all) = &mut *self.1.borrow_mut();
+        let most = self.0.take_peak();
+        match all.iter_mut().find(|(known, _)| known == now) {
+            Some((_, known)) => *known = most.max(*known),
+            None => all.push((*now, most)),
+        }
+        *now = stage;
+    }
+    fn notice(&self, _: &str) {}
+}
+
+/// Bytes of the device in every stage, and of temporary files, planned and taken.
 #[test]
 fn plans_are_what_a_fit_takes() {
     let _guard = serial();
@@ -33,29 +49,93 @@ fn plans_are_what_a_fit_takes() {
     for (what, options) in [
         ("all in memory", base.clone()),
         ("embeddings on disk", base.clone().memory(1_400_000)),
-        ("all on disk", base.clone().memory(580_000)),
-        ("auto", auto.clone()),
-        ("auto on disk", auto.memory(620_000).coreset_ratio(0.05)),
+        ("auto, all on disk", auto.memory(620_000).coreset_ratio(0.05)),
         ("windows", base.clone().group(Group::Window).window(3)),
         ("everywhere", base.clone().group(Group::Global).coreset_ratio(0.3)),
-        ("gaussian", base.clone().discriminator(Discriminator::Gaussian)),
         ("official", base.clone().compat(Compat::Official).size(Size::Shorter(64))),
         ("bands", base.clone().size(Size::Shorter(512)).memory(128 << 20).coreset_ratio(0.01)),
     ] {
         let source = MemorySource(&images);
         let plan = Detector::plan(device, &backbone, &source, &options, &Quiet).unwrap();
         let device = fresh(device);
-        let detector = Detector::fit(&device, &backbone, &source, &options, &Quiet).unwrap();
+        let peaks = Peaks(&device, RefCell::new((Stage::Features, Vec::new())));
+        let detector = Detector::fit(&device, &backbone, &source, &options, &peaks).unwrap();
+        peaks.update(Stage::Score, 0, 0);
         let images: Vec<_> = images.iter().take(plan.batch as usize).map(|i| i.as_image().unwrap()).collect();
         detector.score_with(&images, Want::Maps).unwrap();
+        peaks.update(Stage::Score, 0, 0);
         let info = detector.info();
-        println!("{what}: {} planned, {} taken", plan.device(), device.peak_bytes());
-        assert!(is_near(plan.device(), device.peak_bytes()), "{what}: {plan:?}");
+        for (stage, taken) in peaks.1.into_inner().1 {
+            let planned = plan.stages.iter().find(|planned| planned.stage == stage).unwrap().device;
+            println!("{what}, {}: {planned} planned, {taken} taken", stage.name());
+            assert!(is_near(planned, taken), "{what}, {}: {planned} planned, {taken} taken", stage.name());
+        }
         assert_eq!(plan.disk, device.spooled_bytes(), "{what}");
         assert_eq!((plan.frame, plan.grid, plan.rows), (info.frame, info.grid, info.rows), "{what}");
         let bytes = detector.model().to_bytes().unwrap().len() as u64;
         assert!(is_near(plan.model, bytes), "{what}: a model of {bytes} bytes, {} planned", plan.model);
     }
+}
+
+/// Whatever the budget is, a fit keeps to it, or is refused.
+#[test]
+fn budgets_are_kept_to() {
+    let _guard = serial();
+    let (_, device) = direct();
+    let backbone = Backbone::embedded().unwrap();
+    let image = render(Material::Metal, None, 1, 96).unwrap().0;
+    let images = vec![image; 60];
+    let base = FitOptions::default().size(Size::Shorter(192)).coreset_ratio(0.05);
+    let mut kept = 0;
+    for options in [
+        base.clone(),
+        base.clone().discriminator(Discriminator::Auto).group(Group::Window),
+        base.clone().size(Size::Shorter(640)).batch(64).coreset_ratio(0.005),
+        base.clone().target_fpr(0.1).group(Group::Global).coreset_ratio(0.2),
+    ] {
+        for mib in [2, 8, 24, 48, 96, 160, 240, 350, 500, 800] {
+            let options = options.clone().memory(mib << 20);
+            match Detector::plan(device, &backbone, &MemorySource(&images), &options, &Quiet) {
+                Ok(plan) => {
+                    kept += 1;
+                    assert!(plan.counted() <= plan.memory, "{mib} MiB, {} counted: {plan:?}", plan.counted());
+                }
+                Err(Error::Limit(says)) => assert!(says.contains("raise --memory"), "{says}"),
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+    assert!(kept > 20, "{kept} fits were not refused");
+}
+
+/// Scores are the same in every bit whatever they are made within, and what does not do is refused with what
+/// does.
+#[test]
+fn scores_do_not_depend_on_the_budget() {
+    let _guard = serial();
+    let (_, device) = direct();
+    let backbone = Backbone::embedded().unwrap();
+    let images: Vec<OwnedImage> = (0..6).map(|i| render(Material::Circuit, None, i, 96).unwrap().0).collect();
+    let options = FitOptions::default().size(Size::Shorter(512)).coreset_ratio(0.05);
+    let fitted = Detector::fit(device, &backbone, &MemorySource(&images), &options, &Quiet).unwrap();
+    let model = fitted.model().clone();
+    let views: Vec<_> = images.iter().map(|image| image.as_image().unwrap()).collect();
+    let want = [Want::Maps, Want::Source].map(|want| fitted.score_with(&views, want).unwrap());
+    drop(fitted);
+    let says = Detector::within(device, &backbone, model.clone(), 1 << 20).unwrap_err().to_string();
+    let least = says.split("--memory ").nth(1).and_then(|rest| rest.split("MiB").next()).unwrap();
+    let least: u64 = least.parse().unwrap();
+    println!("{says}");
+    assert!(says.contains("does not fit 1.0 MiB") && (2..400).contains(&least), "{says}");
+    let peak = |memory: u64| {
+        let device = fresh(device);
+        let detector = Detector::within(&device, &backbone, model.clone(), memory).unwrap();
+        let got = [Want::Maps, Want::Source].map(|want| detector.score_with(&views, want).unwrap());
+        assert!(got == want, "within {memory}");
+        device.peak_bytes()
+    };
+    let (most, little) = (peak(1 << 30), peak(least << 20));
+    assert!(little < most && little < (least + 72) << 20, "{little} of {most} bytes, {least} MiB");
 }
 
 /// A field of Linux's account of this process, in bytes.
@@ -104,7 +184,8 @@ fn planned_and_measured() {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let dir = std::env::var("SOFTPATCH_PLAN_SET").unwrap();
     let mut options = FitOptions::default();
-    for pair in std::env::var("SOFTPATCH_PLAN_OPTIONS").unwrap_or_default().split(',').filter(|p| !p.is_empty())
+    for pair in
+        std::env::var("SOFTPATCH_PLAN_OPTIONS").unwrap_or_default().split(',').filter(|p| !p.is_empty())
     {
         let (name, value) = pair.split_once('=').unwrap();
         options.set(name, value).unwrap();

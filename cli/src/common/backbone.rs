@@ -74,8 +74,11 @@ pub fn open_model(path: &Path, weights: &ModelArgs, device: &DeviceArgs) -> Outc
             Backbone::open(file, Some(&made_with.arch), Some(&layers))?
         }
     };
-    let memory = weights.memory.unwrap_or(model.info.options.memory);
-    let detector = Detector::within(&device.open()?, &backbone, model, memory);
+    let device = device.open()?;
+    let detector = match weights.memory {
+        Some(memory) => Detector::within(&device, &backbone, model, memory),
+        None => Detector::new(&device, &backbone, model),
+    };
     let detector = detector.map_err(|e| match e {
         softpatch::Error::Model { reason, .. } => softpatch::Error::Model { path: path.to_owned(), reason },
         other => other,
