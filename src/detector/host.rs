@@ -60,7 +60,9 @@ impl HostNeeds {
 }
 
 /// Bytes of `batch` pictures of `pixels` pixels on their way to the device, of `of` that there are: RGB of those
-/// at hand and of as many that are decoded meanwhile, and the words that the queue has of those at hand.
+/// at hand and of as many that are decoded meanwhile, the words that the queue has of those at hand, and what
+/// threads decode from.
 pub(crate) fn pictures(pixels: u64, batch: u64, of: u64) -> u64 {
-    pixels * (3 * of.min(2 * batch) + 4 * batch)
+    let decoding = (rayon::current_num_threads() as u64).min(batch);
+    pixels * (3 * of.min(2 * batch) + 4 * batch + 3 * decoding)
 }

@@ -68,7 +68,8 @@ fn plans_are_what_a_fit_takes() {
         for (stage, taken) in peaks.1.into_inner().1 {
             let planned = plan.stages.iter().find(|planned| planned.stage == stage).unwrap().device;
             println!("{what}, {}: {planned} planned, {taken} taken", stage.name());
-            assert!(is_near(planned, taken), "{what}, {}: {planned} planned, {taken} taken", stage.name());
+            // What else there is depends on what the images show.
+            assert!(planned.abs_diff(taken) < taken / 50, "{what}, {}: {planned}, {taken}", stage.name());
         }
         assert_eq!(plan.disk, device.spooled_bytes(), "{what}");
         assert_eq!((plan.frame, plan.grid, plan.rows), (info.frame, info.grid, info.rows), "{what}");
@@ -90,10 +91,10 @@ fn budgets_are_kept_to() {
     for options in [
         base.clone(),
         base.clone().discriminator(Discriminator::Auto).group(Group::Window),
-        base.clone().size(Size::Shorter(640)).batch(64).coreset_ratio(0.005),
+        base.clone().size(Size::Shorter(448)).batch(64).coreset_ratio(0.01),
         base.clone().target_fpr(0.1).group(Group::Global).coreset_ratio(0.2),
     ] {
-        for mib in [2, 8, 24, 48, 96, 160, 240, 350, 500, 800] {
+        for mib in [2, 16, 48, 96, 200, 350, 800] {
             let options = options.clone().memory(mib << 20);
             match Detector::plan(device, &backbone, &MemorySource(&images), &options, &Quiet) {
                 Ok(plan) => {
@@ -105,7 +106,7 @@ fn budgets_are_kept_to() {
             }
         }
     }
-    assert!(kept > 20, "{kept} fits were not refused");
+    assert!(kept > 15, "{kept} fits were not refused");
 }
 
 /// Scores are the same in every bit whatever they are made within, and what does not do is refused with what
@@ -115,8 +116,8 @@ fn scores_do_not_depend_on_the_budget() {
     let _guard = serial();
     let (_, device) = direct();
     let backbone = Backbone::embedded().unwrap();
-    let images: Vec<OwnedImage> = (0..6).map(|i| render(Material::Circuit, None, i, 96).unwrap().0).collect();
-    let options = FitOptions::default().size(Size::Shorter(512)).coreset_ratio(0.05);
+    let images: Vec<OwnedImage> = (0..4).map(|i| render(Material::Circuit, None, i, 96).unwrap().0).collect();
+    let options = FitOptions::default().size(Size::Shorter(320)).coreset_ratio(0.05);
     let fitted = Detector::fit(device, &backbone, &MemorySource(&images), &options, &Quiet).unwrap();
     let model = fitted.model().clone();
     let views: Vec<_> = images.iter().map(|image| image.as_image().unwrap()).collect();

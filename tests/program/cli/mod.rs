@@ -11,6 +11,7 @@ mod log;
 mod model;
 #[cfg(unix)]
 mod page;
+mod plan;
 mod region;
 mod score;
 mod sets;
