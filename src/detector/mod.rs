@@ -193,7 +193,7 @@ impl Detector {
     }
 
     fn of(device: &Device, model: Model, scorer: Scorer) -> Result<Self> {
-        let strip = SourceMaps::STRIP.min((scorer.memory() / 128) as usize);
+        let strip = SourceMaps::STRIP.min((scorer.memory / 128) as usize);
         let maps = SourceMaps::new(device, model.info.grid, strip)?;
         let cover = RwLock::new(model.roi.clone());
         let (scorer, maps) = (Mutex::new(scorer), Mutex::new(maps));

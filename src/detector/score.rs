@@ -38,14 +38,14 @@ struct Flight {
 /// The part of a detector that works on the device.
 pub(super) struct Scorer {
     device: Device,
-    extractor: Extractor,
+    pub extractor: Extractor,
     feed: Feed,
     /// What of images is looked at.
     pub covers: Looking,
     scorer: PatchScorer,
     /// Images of a batch at most.
     batch: u32,
-    memory: u64,
+    pub memory: u64,
     framing: Framing,
     threshold: Option<f32>,
     /// By batch, and rows of the grid.
@@ -151,16 +151,6 @@ impl Scorer {
     /// Images that [`Scorer::begin`] takes at most.
     pub fn most(&self) -> usize {
         self.batch as usize
-    }
-
-    /// The budget in bytes.
-    pub fn memory(&self) -> u64 {
-        self.memory
-    }
-
-    /// Bytes of the backbone's weights on the device.
-    pub fn weight_bytes(&self) -> u64 {
-        self.extractor.weight_bytes()
     }
 
     /// Packs and submits a batch without waiting for it; [`Scorer::finish`] has its scores. Where as many

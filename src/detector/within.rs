@@ -25,7 +25,7 @@ fn need(device: &Device, backbone: &Backbone, model: &Model, memory: u64) -> Res
     let decoded = Together::to_score(most, memory).count(pixels);
     let host =
         4 * model.bank.rows.len() as u64 + pictures(pixels, decoded, u64::MAX) + 4 * most as u64 * pixels;
-    Ok((device.peak_bytes() + host).saturating_sub(scorer.weight_bytes() + ON_TOP))
+    Ok((device.peak_bytes() + host).saturating_sub(scorer.extractor.weight_bytes() + ON_TOP))
 }
 
 /// Refuses a budget of `memory` bytes that scoring passes, with one that would do.
