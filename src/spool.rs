@@ -16,8 +16,8 @@ pub trait RowSource: Sync {
 
 /// Rows of `dims` values, one after the other, in a file that is gone with the program.
 pub(crate) struct Spool {
-    // Seeking and reading are two steps.
-    file: Mutex<File>,
+    // Seeking and reading are two steps. None where there is nothing but zeros.
+    file: Option<Mutex<File>>,
     /// Values of a row.
     pub dims: usize,
 }
@@ -25,7 +25,12 @@ pub(crate) struct Spool {
 impl Spool {
     /// An empty file in the system's folder for temporary files.
     pub fn new(dims: usize) -> Result<Self> {
-        Ok(Self { file: Mutex::new(files::spool(&std::env::temp_dir())?), dims })
+        Ok(Self { file: Some(Mutex::new(files::spool(&std::env::temp_dir())?)), dims })
+    }
+
+    /// Without a file: what is written is forgotten.
+    pub fn rehearsed(dims: usize) -> Self {
+        Self { file: None, dims }
     }
 
     fn at<T>(
@@ -33,8 +38,12 @@ impl Spool {
         row: usize,
         action: &'static str,
         f: impl FnOnce(&mut File) -> std::io::Result<T>,
-    ) -> Result<T> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+    ) -> Result<T>
+    where
+        T: Default,
+    {
+        let Some(file) = &self.file else { return Ok(T::default()) };
+        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
         file.seek(SeekFrom::Start(row as u64 * self.dims as u64 * 4))
             .and_then(|_| f(&mut file))
             .map_err(|e| Error::io(std::env::temp_dir(), action, e))

@@ -8,9 +8,10 @@ use crate::common::output::{check_output_file, plain_lines, print, print_json};
 use crate::common::progress::Bars;
 use crate::common::report::{page, thumb};
 use crate::common::set::{SetArgs, end};
+use crate::common::sizes::human_bytes;
 use serde::Serialize;
 use softpatch::Error;
-use softpatch::data::{ImageSource, TestItem, TestSet};
+use softpatch::data::{FileSource, ImageSource, TestItem, TestSet};
 use softpatch::detector::{Detector, ModelInfo, Progress, Score, Want};
 use softpatch::eval::{
     Item, Mask, Masks, MetricMap, MetricMaps, MetricSize, Report, Seen, Verdicts, evaluate,
@@ -89,6 +90,9 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     args.report.as_deref().map_or(Ok(()), check_output_file)?;
     let detector = open_model(&args.model, &args.weights, &args.device)?;
     let has_page = args.report.is_some();
+    args.weights
+        .memory
+        .map_or(Ok(()), |memory| check_memory(&set, detector.info(), args.metric_size, memory))?;
     let scored = score_set(&detector, set, args.set.on_error, args.metric_size, has_page, &bars)?;
     bars.finish();
     let mut figures = scored.figures()?;
@@ -113,6 +117,33 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         return Err(error.into());
     }
     end(skipped, "the figures are of the set")
+}
+
+/// Refuses a set whose maps and masks, which the figures need all at once, pass `memory` bytes.
+fn check_memory(set: &TestSet, info: &ModelInfo, size: MetricSize, memory: u64) -> Outcome {
+    /// A value of a map, one of a mask, and whether the pixel counts.
+    const PIXEL: u64 = 4 + 1 + 1;
+    let files =
+        FileSource::new(set.items.iter().map(|item| item.path.clone()).collect(), info.options.decode());
+    // Whoever loads an image says what is wrong with it.
+    let sizes = (0..files.len()).filter_map(|i| files.size(i).ok());
+    let pixels = |image: [u32; 2]| {
+        let [rows, columns] = size.of(image, info.framing()).map(u64::from);
+        rows * columns
+    };
+    let need = PIXEL * sizes.map(pixels).sum::<u64>();
+    if need <= memory {
+        return Ok(());
+    }
+    let says = format!(
+        "the maps and masks of {} images, which the figures need all at once, take {}, and --memory is {}; raise it to \
+         {}MiB, or compare fewer pixels: --metric-size frame, or a side such as 256",
+        set.items.len(),
+        human_bytes(need),
+        human_bytes(memory),
+        need.div_ceil(1 << 20)
+    );
+    Err(Error::Limit(says).into())
 }
 
 /// Scores a test set and reads its masks; `has_page` keeps what a page shows of each image.

@@ -12,6 +12,7 @@ mod eval;
 mod explain;
 mod fit;
 mod model;
+mod plan;
 mod profile;
 mod roofline;
 mod score;
@@ -58,6 +59,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Fit(fit::Args),
+    Plan(plan::Args),
     Audit(audit::Args),
     Score(score::Args),
     Verify(verify::Args),
@@ -83,6 +85,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Audit(args) => audit::run(args, quiet),
         Command::Fit(args) => fit::run(args, quiet),
+        Command::Plan(args) => plan::run(args, quiet),
         Command::Score(args) => score::run(&args, quiet),
         Command::Verify(args) => verify::run(&args),
         Command::Model(args) => model::run(args, quiet),

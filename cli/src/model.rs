@@ -218,7 +218,7 @@ impl To {
 
 impl On {
     fn open(&self, path: &Path) -> Outcome<Detector> {
-        open_model(path, &ModelArgs { backbone: self.backbone.clone(), ignore: None }, &self.device)
+        open_model(path, &ModelArgs { backbone: self.backbone.clone(), ..ModelArgs::default() }, &self.device)
     }
 }
 

@@ -36,7 +36,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Outcome {
-    let weights = ModelArgs { backbone: args.backbone.clone(), ignore: None };
+    let weights = ModelArgs { backbone: args.backbone.clone(), ..ModelArgs::default() };
     let detector = open_model(&args.model, &weights, &args.device)?;
     let found = detector.verify().map_err(|error| match error {
         softpatch::Error::InvalidOption(reason) | softpatch::Error::Model { reason, .. } => {

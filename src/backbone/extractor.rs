@@ -174,6 +174,11 @@ impl Extractor {
         self.layout.bytes_of_batch()
     }
 
+    /// Bytes of the weights.
+    pub fn weight_bytes(&self) -> u64 {
+        self.weights.iter().flatten().map(|(w, bias)| 4 * (w.len() + bias.len()) as u64).sum()
+    }
+
     /// Rows and columns of the grid of patches.
     pub fn grid(&self) -> [u32; 2] {
         let [h, w, _] = self.sizes[self.network.taps[0].value];

@@ -178,17 +178,7 @@ impl Feed {
             self.input = Some(input.clone());
         }
         let size = [image.width(), image.height()];
-        self.prepare(size[0], size[1])?;
-        let Some(geometry) = self.geometries.get(&(size[0], size[1])) else {
-            return Err(Error::Internal("resize tables vanished".into()));
-        };
-        let [first_column, columns, first_row] = geometry.source;
-        let touched = geometry.touched(rows);
-        let need = touched.len() * self.framing.frame[1] as usize;
-        if self.between.len() < need {
-            self.between = self.device.alloc(need, "resized rows")?;
-            self.plans.clear();
-        }
+        let (touched, [first_column, columns, first_row]) = self.make_room(size, rows)?;
         let row_words = columns as usize;
         let mut done = 0;
         while done < touched.len() as u32 {
@@ -214,6 +204,23 @@ impl Feed {
             done += strip;
         }
         Ok(())
+    }
+
+    /// Makes the buffers for rows `rows` of the frame from images of this width and height; says which rows
+    /// of such an image they are made of, counted from its first that the frame shows, and
+    /// [`Geometry::source`].
+    pub(crate) fn make_room(&mut self, size: [u32; 2], rows: &Range<u32>) -> Result<(Range<u32>, [u32; 3])> {
+        self.prepare(size[0], size[1])?;
+        let Some(geometry) = self.geometries.get(&(size[0], size[1])) else {
+            return Err(Error::Internal("resize tables vanished".into()));
+        };
+        let (touched, source) = (geometry.touched(rows), geometry.source);
+        let need = touched.len() * self.framing.frame[1] as usize;
+        if self.between.len() < need {
+            self.between = self.device.alloc(need, "resized rows")?;
+            self.plans.clear();
+        }
+        Ok((touched, source))
     }
 
     /// Records the way of a strip of the rows `touched` of the source, with the last one to its end in the slot.

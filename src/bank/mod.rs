@@ -15,6 +15,7 @@ pub use buffers::{Start, allocate};
 pub use device::{Bank, BankData, SearchBuffers};
 pub use edit::Removed;
 pub use maps::Maps;
+pub(crate) use select::spread;
 pub use select::{Choice, Selection, Vectors, select};
 pub use source_maps::SourceMaps;
 pub use strip::{StripBuilder, tile_order};

@@ -76,6 +76,7 @@ pub fn select(
         return Ok(Some(Selection { picks: Vec::new(), progress: Progress::default() }));
     }
     match vectors {
+        _ if device.rehearses() => rehearse(device, choice).map(Some),
         Vectors::Device(chunks) => {
             let buffers = allocate(device, shape, chunks, kept, samples, start)?;
             run(device, chunks, &buffers, shape.picks, watch)
@@ -89,6 +90,26 @@ pub fn select(
             Streamed { device, source, staging, buffers, shape }.run(&samples, &row, watch)
         }
     }
+}
+
+/// Makes the buffers of a selection for a device that only counts them, and chooses some rows.
+fn rehearse(device: &Device, choice: Choice<'_>) -> Result<Selection> {
+    let Choice { shape, vectors, kept, samples, start } = choice;
+    match vectors {
+        Vectors::Device(chunks) => drop(allocate(device, shape, chunks, kept, samples, start)?),
+        Vectors::Stream { rows, piece, .. } => {
+            let staging = Staging::new(device, shape, rows, piece)?;
+            drop(allocate(device, shape, &staging.chunks(), kept, samples, start)?);
+        }
+    }
+    let picks = spread(kept.len(), shape.picks as usize).map(|at| kept[at]).collect();
+    Ok(Selection { picks, progress: Progress::default() })
+}
+
+/// `count` of the numbers below `of`, evenly spread and ascending.
+pub(crate) fn spread(of: usize, count: usize) -> impl Iterator<Item = usize> {
+    let count = count.min(of);
+    (0..count).map(move |i| (i as u128 * of as u128 / count as u128) as usize)
 }
 
 fn run(

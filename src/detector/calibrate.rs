@@ -24,7 +24,7 @@ pub(super) fn calibrate(
     progress: &dyn Progress,
 ) -> Result<()> {
     let info = &model.info;
-    let (target, memory) = (info.options.target_fpr, info.options.memory);
+    let (target, memory) = (info.options.target_fpr, features.left(info.options.memory));
     let all = features.images as u32;
     let _stage = tracing::info_span!("calibrate", images = all).entered();
     let whole: Vec<u32> = if target > 0.0 { (0..all).collect() } else { sample(features.images) };

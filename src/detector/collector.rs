@@ -2,7 +2,7 @@
 
 use super::Progress;
 use super::features::{Embeddings, Features};
-use super::ingest::{Run, embed};
+use super::ingest::{Run, Together, embed};
 use super::patch_store::PatchStore;
 use super::projection::{Projection, record_projection, sample_rows};
 use crate::Result;
@@ -66,6 +66,21 @@ impl<'a> Collector<'a> {
             most,
             projected: device.alloc(most * r, "projected batch")?,
         })
+    }
+
+    /// Room for the features that `extractor` makes of so many images.
+    fn of(
+        device: &Device,
+        extractor: &Extractor,
+        images: usize,
+        projection: Option<&'a Projection>,
+        options: &FitOptions,
+    ) -> Result<Self> {
+        let [h, w] = extractor.grid();
+        let (positions, dim) = (h as usize * w as usize, extractor.dim() as usize);
+        let shape = FeatureShape { images, positions, columns: w as usize, dim };
+        let sizes = [extractor.embedding().len() / dim, extractor.bytes() as usize];
+        Self::new(device, shape, projection, sizes, options, true)
     }
 
     /// Takes what there is of the next patches.
@@ -161,14 +176,37 @@ impl Features {
         progress: &dyn Progress,
     ) -> Result<Self> {
         let _stage = tracing::info_span!("features", images = source.len()).entered();
-        let [h, w] = extractor.grid();
-        let (positions, dim) = (h as usize * w as usize, extractor.dim() as usize);
-        let shape = FeatureShape { images: source.len(), positions, columns: w as usize, dim };
-        let projection = Projection::random(dim, options);
-        let most = extractor.embedding().len() / dim;
-        let sizes = [most, extractor.bytes() as usize];
-        let mut all = Collector::new(device, shape, projection.as_ref(), sizes, options, true)?;
-        embed(extractor, feed, source, progress, |run| all.push(&run))?;
+        let projection = Projection::random(extractor.dim() as usize, options);
+        let mut all = Collector::of(device, extractor, source.len(), projection.as_ref(), options)?;
+        let together = all.features.together(extractor, options);
+        embed(extractor, feed, source, together, progress, |run| all.push(&run))?;
+        Ok(all.features)
+    }
+
+    /// Pictures that are decoded at a time: half of what features and extractor leave of the budget is theirs.
+    pub fn together(&self, extractor: &Extractor, options: &FitOptions) -> Together {
+        let left = self.left(options.memory.saturating_sub(extractor.bytes())) / 2;
+        Together::within(extractor.batch() as usize, left, options.memory)
+    }
+
+    /// The same on a device that only counts, as far as it makes buffers: with a batch.
+    pub fn rehearse(
+        device: &Device,
+        extractor: &mut Extractor,
+        images: usize,
+        options: &FitOptions,
+    ) -> Result<Self> {
+        let projection = Projection::random(extractor.dim() as usize, options);
+        let mut all = Collector::of(device, extractor, images, projection.as_ref(), options)?;
+        let (x, columns) = (extractor.embedding().clone(), extractor.grid()[1] as usize);
+        let batch = (extractor.batch() as usize).min(images);
+        for (i, piece) in extractor.pieces().to_vec().iter().enumerate() {
+            extractor.plan(batch as u32, i)?;
+            let (first, count) = (piece.rows.start as usize * columns, batch * piece.rows.len() * columns);
+            if count > 0 {
+                all.push(&Run { first, count, x: &x })?;
+            }
+        }
         Ok(all.features)
     }
 

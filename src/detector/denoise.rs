@@ -3,6 +3,7 @@
 use super::features::Features;
 use super::others;
 use super::{Progress, Stage};
+use crate::bank::spread;
 use crate::gpu::{Device, Recorder, Tensor};
 use crate::settings::{Discriminator, FitOptions, Group};
 use crate::steps::outlier::knn::Knn;
@@ -255,6 +256,10 @@ fn select(device: &Device, scores: &Tensor, len: u32, q: f64) -> Result<(f32, Ve
     let count: Vec<u32> = device.read(&count)?;
     let threshold: Vec<f32> = device.read(&threshold)?;
     let mut list: Vec<u32> = device.read(&kept)?;
+    if device.rehearses() {
+        let count = (q * f64::from(len)) as usize;
+        return Ok((0.0, spread(len as usize, count.max(1)).map(|patch| patch as u32).collect()));
+    }
     list.truncate(count[0] as usize);
     if list.is_empty() {
         return Err(Error::InvalidOption(

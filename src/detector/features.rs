@@ -101,6 +101,25 @@ impl Features {
         scores
     }
 
+    /// Whether projected vectors and embeddings wait in temporary files.
+    pub fn on_disk(&self) -> [bool; 2] {
+        [self.z.is_on_disk(), matches!(&self.embeddings, Embeddings::Kept(kept) if kept.is_on_disk())]
+    }
+
+    /// Of a budget of `memory` bytes what features leave that are on the device, an eighth at least.
+    pub fn left(&self, memory: u64) -> u64 {
+        let [z, e] = self.on_disk();
+        let kept = matches!(self.embeddings, Embeddings::Kept(_));
+        let values = if z { 0 } else { self.r } + if kept && !e { self.dim } else { 0 };
+        memory.saturating_sub(4 * (self.images * self.positions * values) as u64).max(memory / 8)
+    }
+
+    /// Bytes of the temporary files.
+    pub fn disk_bytes(&self) -> u64 {
+        let [z, e] = self.on_disk().map(usize::from);
+        4 * (self.images * self.positions) as u64 * (z * self.r + e * self.dim) as u64
+    }
+
     /// Projects all embeddings anew, by the map of `seed`. Embeddings that were not projected stay as they
     /// are.
     pub fn reproject(&mut self, seed: u64) -> Result<()> {
@@ -191,7 +210,9 @@ impl Features {
         mut f: impl FnMut(Recorder, usize, usize) -> Result<()>,
     ) -> Result<()> {
         let device = self.device.clone();
-        let runs = (0..self.positions).step_by(groups).map(|p0| (p0, groups.min(self.positions - p0)));
+        // Where only memory is counted, all are like the first.
+        let end = if device.rehearses() { 1 } else { self.positions };
+        let runs = (0..end).step_by(groups).map(|p0| (p0, groups.min(self.positions - p0)));
         match &self.z.place {
             Place::Device(_) => {
                 for (p0, here) in runs {

@@ -63,19 +63,7 @@ pub(super) fn prepare(
     bank: bool,
     progress: &dyn Progress,
 ) -> Result<Prepared> {
-    options.validate()?;
-    if source.is_empty() {
-        return Err(Error::InvalidOption("there are no training images".into()));
-    }
-    if source.len() == 1 && options.discriminator != Discriminator::None {
-        return Err(Error::InvalidOption(format!(
-            "{} is the only training image, and the discriminator {} compares images with each other; add \
-             images, \
-             or use the discriminator none",
-            source.name(0),
-            options.discriminator
-        )));
-    }
+    check_source(source, options)?;
     let frame = frame_of(&backbone.network, options, source, progress)?;
     let extraction = options.extraction(&backbone.network.name, frame);
     let mut extractor = Extractor::with(device, backbone.network.clone(), &backbone.weights, extraction)?;
@@ -98,8 +86,26 @@ pub(super) fn prepare(
     Ok(Prepared { extractor, feed, features, origin })
 }
 
+/// Refuses settings that are out of range, and images that nothing is learned from.
+pub(super) fn check_source(source: &dyn ImageSource, options: &FitOptions) -> Result<()> {
+    options.validate()?;
+    if source.is_empty() {
+        return Err(Error::InvalidOption("there are no training images".into()));
+    }
+    if source.len() == 1 && options.discriminator != Discriminator::None {
+        return Err(Error::InvalidOption(format!(
+            "{} is the only training image, and the discriminator {} compares images with each other; add \
+             images, \
+             or use the discriminator none",
+            source.name(0),
+            options.discriminator
+        )));
+    }
+    Ok(())
+}
+
 /// Refuses settings that have no meaning where patches are left out.
-fn check_covered(options: &FitOptions) -> Result<()> {
+pub(super) fn check_covered(options: &FitOptions) -> Result<()> {
     let (what, instead) = match (options.discriminator, options.compat) {
         (Discriminator::Gaussian, _) => ("the discriminator gaussian", "take lof or nearest"),
         (_, Compat::Official) => ("compat official", "leave it out"),

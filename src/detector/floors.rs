@@ -65,7 +65,7 @@ fn ceiling(
     progress: &dyn Progress,
 ) -> Result<f32> {
     let ready = bank.prepare(device)?;
-    let by = TopScores::new(device, &ready, bank, features, memory)?;
+    let by = TopScores::new(device, &ready, bank, features, features.left(memory))?;
     let mut tops = Vec::with_capacity(features.images);
     while tops.len() < features.images {
         // Rows are counted afterwards: a beginning that lasts.

@@ -1,13 +1,83 @@
 //! Images to embeddings: decoding beside the backbone.
 
+use super::host::pictures;
 use super::{Progress, Stage};
 use crate::ahead::read_ahead;
 use crate::backbone::{Extractor, Feed, Piece};
 use crate::data::{Image, ImageSource, OwnedImage};
 use crate::gpu::{Plan, Tensor};
+use crate::settings::{ON_TOP, PICTURES};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Pictures that are decoded at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Together {
+    /// How many at most.
+    pub images: usize,
+    /// Bytes at most that pictures of a batch take on their way to the device ([`pictures`]), unless one alone
+    /// takes more.
+    pub bytes: u64,
+    /// Bytes that a single one may take.
+    pub most: u64,
+}
+
+impl Together {
+    /// `images` where `left` bytes of a budget of `memory` are for pictures.
+    pub fn within(images: usize, left: u64, memory: u64) -> Self {
+        Self { images, bytes: left.max(PICTURES), most: memory.max(2 * ON_TOP) }
+    }
+
+    /// To score up to `images` images of a batch within `memory` bytes.
+    pub fn to_score(images: usize, memory: u64) -> Self {
+        Self::within(images, memory / 4, memory)
+    }
+
+    /// Pictures of so many pixels that are decoded at a time.
+    pub fn count(self, pixels: u64) -> u64 {
+        (2..=self.images as u64)
+            .take_while(|&count| pictures(pixels, count, u64::MAX) <= self.bytes)
+            .last()
+            .unwrap_or(1)
+    }
+
+    /// Runs of images of `source` from `start` on; sizes are read as the runs are asked for.
+    fn runs(self, source: &dyn ImageSource, start: usize) -> impl Iterator<Item = Range<usize>> + Send {
+        let mut next = start;
+        std::iter::from_fn(move || {
+            let first = next;
+            let mut largest = 0;
+            while next < source.len() && next - first < self.images {
+                // Whoever loads an image says what is wrong with it.
+                let [w, h] = source.size(next).unwrap_or_default().map(u64::from);
+                largest = largest.max(w * h);
+                if next > first && pictures(largest, (next + 1 - first) as u64, u64::MAX) > self.bytes {
+                    break;
+                }
+                next += 1;
+            }
+            (next > first).then_some(first..next)
+        })
+    }
+
+    /// Refuses an image that alone takes more than there is.
+    fn check(&self, width: u32, height: u32) -> Result<()> {
+        let need = pictures(u64::from(width) * u64::from(height), 1, 2);
+        if need <= self.most {
+            return Ok(());
+        }
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        Err(Error::InvalidOption(format!(
+            "decoding {width}x{height} pixels takes {} MiB, the memory budget is {} MiB; --memory {}MiB would do",
+            mib(need),
+            mib(self.most),
+            mib(need)
+        )))
+    }
+}
 
 /// Decodes `source` in batches of `batch` on other threads, one batch ahead, and hands them to `f` in order.
 /// `check` refuses sizes that the caller has no use for.
@@ -18,7 +88,7 @@ use std::borrow::Cow;
 /// end `progress` hears what the source has to say of its images.
 pub(super) fn decode_ahead<'s>(
     source: &'s dyn ImageSource,
-    batch: usize,
+    batch: Together,
     check: &(dyn Fn(u32, u32) -> Result<()> + Sync),
     progress: &dyn Progress,
     mut f: impl FnMut(usize, &[Cow<'s, OwnedImage>]) -> Result<()>,
@@ -28,32 +98,36 @@ pub(super) fn decode_ahead<'s>(
     let stage = tracing::info_span!("decode", images = total);
     let one = |i: usize| -> Result<Cow<'s, OwnedImage>> {
         let image = source.load(i)?;
-        check(image.width, image.height).map_err(|e| unsuitable(e, source.name(i)))?;
+        let fits = batch.check(image.width, image.height).and_then(|()| check(image.width, image.height));
+        fits.map_err(|e| unsuitable(e, source.name(i)))?;
         Ok(image)
     };
-    let several = |start: usize| -> Vec<Result<Cow<'s, OwnedImage>>> {
-        stage.in_scope(|| (start..(start + batch).min(total)).into_par_iter().map(one).collect())
+    let several = |run: Range<usize>| -> Vec<Result<Cow<'s, OwnedImage>>> {
+        stage.in_scope(|| run.into_par_iter().map(one).collect())
     };
-    let load = |&start: &usize, images: &mut Vec<Cow<'s, OwnedImage>>| {
-        let loaded = several(start);
+    let end = AtomicUsize::new(total);
+    let load = |run: &Range<usize>, images: &mut Vec<Cow<'s, OwnedImage>>| {
+        // Not beside the ones that come.
+        images.clear();
+        let loaded = several(run.clone());
         if loaded.iter().any(Result::is_err) {
-            return Err(Error::BadImages { total, bad: errors(start, loaded)? });
+            end.store(run.end, Ordering::Relaxed);
+            return Err(Error::BadImages { total, bad: errors(run.start, loaded)? });
         }
         *images = loaded.into_iter().collect::<Result<_>>()?;
         Ok(())
     };
-    let read = read_ahead((0..total).step_by(batch), load, |start, images| f(start, images));
+    let read = read_ahead(batch.runs(source, 0), load, |run, images| f(run.start, images));
     let Err(Error::BadImages { mut bad, .. }) = read else {
         source.notes().iter().for_each(|note| progress.notice(note));
         return read;
     };
     // Nothing will come of the rest; one run names all that is wrong with it.
-    let first = bad.first().map_or(total, |(i, _)| i / batch * batch);
-    for start in (first + batch..total).step_by(batch) {
+    for run in batch.runs(source, end.into_inner()) {
         if progress.cancelled() {
             return Err(Error::Cancelled);
         }
-        bad.extend(errors(start, several(start))?);
+        bad.extend(errors(run.start, several(run))?);
     }
     Err(Error::BadImages { total, bad })
 }
@@ -106,10 +180,11 @@ pub(crate) fn embed(
     extractor: &mut Extractor,
     feed: &mut Feed,
     source: &dyn ImageSource,
+    batch: Together,
     progress: &dyn Progress,
     mut f: impl FnMut(Run<'_>) -> Result<()>,
 ) -> Result<()> {
-    let (batch, images) = (extractor.batch() as usize, source.len() as u64);
+    let images = source.len() as u64;
     let [height, columns] = extractor.grid().map(|side| side as usize);
     let embedding = extractor.embedding().clone();
     progress.update(Stage::Features, 0, images);
@@ -151,4 +226,33 @@ pub(super) fn run_backbone(
         submit(feed, extractor.plan(images.len() as u32, i)?, piece)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::MemorySource;
+
+    #[test]
+    fn large_pictures_come_a_few_at_a_time() {
+        let image =
+            |side: u32| OwnedImage { width: side, height: side, pixels: vec![0; 3 * (side * side) as usize] };
+        let images = [10, 10, 1500, 10, 10, 1000, 1000].map(image);
+        let runs = |bytes| {
+            let together = Together { images: 3, bytes, most: 1 << 30 };
+            together.runs(&MemorySource(&images), 0).collect::<Vec<_>>()
+        };
+        assert_eq!(runs(1 << 30), [0..3, 3..6, 6..7]);
+        // One of 1500 pixels a side takes 29 MB, two of 1000 take 23, or 26 where two threads decode.
+        assert_eq!(runs(27_000_000), [0..2, 2..3, 3..5, 5..7]);
+        assert_eq!(runs(0), [0..1, 1..2, 2..3, 3..4, 4..5, 5..6, 6..7]);
+        let together = Together { images: 3, bytes: 27_000_000, most: 27_000_000 };
+        assert_eq!([100, 1_000_000, 2_250_000].map(|pixels| together.count(pixels)), [3, 2, 1]);
+        assert!(together.check(1000, 1000).is_ok());
+        let says = together.check(1500, 1500).unwrap_err().to_string();
+        assert!(
+            says.contains("1500x1500 pixels takes 28 MiB, the memory budget is 26 MiB; --memory 28MiB"),
+            "{says}"
+        );
+    }
 }

@@ -14,6 +14,7 @@ mod features;
 mod fit;
 mod floors;
 mod frame;
+mod host;
 mod ingest;
 mod job;
 mod kept;
@@ -24,6 +25,8 @@ mod others;
 mod patch_scorer;
 mod patch_store;
 mod persist;
+mod plan;
+mod probe;
 mod progress;
 mod projection;
 mod regions;
@@ -34,6 +37,7 @@ mod stream;
 mod threshold;
 mod top_scores;
 mod verify;
+mod within;
 
 pub use crate::settings::{
     Choice, Compat, Discriminator, Embedding, FitAspect, FitOptions, Geometry, Group, SETTINGS, Setting,
@@ -46,6 +50,8 @@ pub use job::{FitEvent, FitJob};
 pub use kept::KeptPictures;
 pub use mend::{DENY_AT_MOST, Mended};
 pub use patch_scorer::{Examined, Nearest, Score, Want};
+pub use plan::{FitPlan, PlannedStage};
+pub use probe::Probe;
 pub use progress::{Progress, Quiet, Stage};
 pub use regions::{Region, regions};
 pub use score::Profile;
@@ -56,7 +62,7 @@ pub(crate) use denoise::{denoise, denoise_by, outlier_scores};
 pub(crate) use features::Features;
 pub(crate) use fit::{Learnt, Origin, build, check_bank, learn};
 pub(crate) use frame::frame_of;
-pub(crate) use ingest::embed;
+pub(crate) use ingest::{Together, embed};
 pub(crate) use patch_scorer::{Batch, PatchScorer};
 pub(crate) use persist::persist;
 pub(crate) use projection::Projection;
@@ -175,17 +181,36 @@ impl Detector {
     ///
     /// # Errors
     /// [`crate::Error::Model`] where the model was made with another backbone.
-    pub fn new(device: &Device, backbone: &Backbone, mut model: Model) -> Result<Self> {
+    pub fn new(device: &Device, backbone: &Backbone, model: Model) -> Result<Self> {
         process::check()?;
         let options = model.info.options.clone();
-        let scorer = persist(device, &options, &Quiet, |device, options| {
+        Self::on(device, backbone, model, &options)
+    }
+
+    /// The same, to score within `memory` bytes, device and host together, whatever the model was fitted in:
+    /// fewer images at a time, frames in bands of rows, smaller pieces of searches and maps, with the same
+    /// scores. Weights, driver and buffers of a fixed size come on top (docs/architecture.md, Memory).
+    ///
+    /// # Errors
+    /// As [`Detector::new`]; [`crate::Error::Limit`] where the bank and the least that scoring takes pass it,
+    /// with what would do.
+    pub fn within(device: &Device, backbone: &Backbone, model: Model, memory: u64) -> Result<Self> {
+        process::check()?;
+        within::check(&device.current()?, backbone, &model, memory)?;
+        let options = model.info.options.clone().memory(memory);
+        Self::on(device, backbone, model, &options)
+    }
+
+    fn on(device: &Device, backbone: &Backbone, mut model: Model, options: &FitOptions) -> Result<Self> {
+        let scorer = persist(device, options, &Quiet, |device, options| {
             Scorer::of_model(device, backbone, &mut model, Share::of(options))
         })?;
         Self::of(device, backbone, model, scorer)
     }
 
     fn of(device: &Device, backbone: &Backbone, model: Model, scorer: Scorer) -> Result<Self> {
-        let maps = SourceMaps::new(&scorer.device, model.info.grid, SourceMaps::STRIP)?;
+        let strip = SourceMaps::STRIP.min((scorer.share.memory / 128) as usize);
+        let maps = SourceMaps::new(&scorer.device, model.info.grid, strip)?;
         let cover = RwLock::new(model.roi.clone());
         let (scorer, maps) = (Mutex::new(scorer), Mutex::new(maps));
         let (device, backbone) = (device.clone(), backbone.clone());

@@ -94,7 +94,8 @@ pub(super) fn nearest_elsewhere(
         let pieces = patches.div_ceil(piece);
         // Rows that were compared with all patches, or as many half of the way.
         let part = rows.len() as f64 / pieces as f64;
-        for i in 0..pieces {
+        // Where only memory is counted, all are like the first.
+        for i in 0..if device.rehearses() { 1 } else { pieces } {
             let candidates: Vec<u32> = (i * piece..patches.min((i + 1) * piece)).map(|p| p as u32).collect();
             search.run(&queries, &strip(&candidates)?, 0, [i == 0, i + 1 == pieces], |tiles| {
                 let done = before + part * f64::from(tiles) / f64::from(queries.tiles.max(1));
@@ -116,7 +117,9 @@ impl Search<'_> {
         let block = self.device.alloc(columns * images * r, "patches of a grid row")?;
         let mut strips: VecDeque<(usize, Strip)> = VecDeque::new();
         let mut next = 0;
-        for y in 0..height {
+        // Where only memory is counted, up to the first grid row with all strips that there can be.
+        let end = if self.device.rehearses() { height.min(reach + 2) } else { height };
+        for y in 0..end {
             while next < height && next <= y + reach {
                 strips.push_back((next, self.grid_row(&block, next)?));
                 next += 1;

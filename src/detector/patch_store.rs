@@ -4,6 +4,7 @@ use crate::Result;
 use crate::gpu::{Device, Recorder, Tensor};
 use crate::spool::Spool;
 use crate::steps::coreset::bank_rows;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// `[rows][dims]` in as many buffers as binding sizes ask for.
 pub(crate) struct Chunks {
@@ -46,18 +47,27 @@ pub(crate) struct PatchStore {
     /// Where they are.
     pub place: Place,
     dims: usize,
+    /// Bytes of the file so far.
+    written: AtomicU64,
 }
 
 impl PatchStore {
     /// Room for `[rows][dims]`.
     pub fn new(device: &Device, [rows, dims]: [usize; 2], on_disk: bool, label: &str) -> Result<Self> {
-        let place = if on_disk {
+        let place = if on_disk && device.rehearses() {
+            Place::Disk(Spool::rehearsed(dims))
+        } else if on_disk {
             tracing::info!("{label} ({} MiB) wait on disk", (rows * dims) >> 18);
             Place::Disk(Spool::new(dims)?)
         } else {
             Place::Device(Chunks::new(device, rows, dims, label)?)
         };
-        Ok(Self { device: device.clone(), place, dims })
+        Ok(Self { device: device.clone(), place, dims, written: AtomicU64::new(0) })
+    }
+
+    /// Whether they are in a temporary file.
+    pub fn is_on_disk(&self) -> bool {
+        matches!(self.place, Place::Disk(_))
     }
 
     /// Records taking rows `first .. first + count` from the start of `from`, as far as that needs the device.
@@ -77,7 +87,11 @@ impl PatchStore {
             Place::Device(_) => Ok(()),
             Place::Disk(spool) => {
                 let values: Vec<f32> = self.device.read(&from.slice(0, count * self.dims))?;
-                spool.write(first, &values)
+                spool.write(first, &values)?;
+                let end = 4 * ((first + count) * self.dims) as u64;
+                let before = self.written.fetch_max(end, Ordering::Relaxed);
+                self.device.count_spooled(end.saturating_sub(before));
+                Ok(())
             }
         }
     }

@@ -1,7 +1,10 @@
 //! What a long job tells its caller, and how the caller stops it.
 
+use serde::Serialize;
+
 /// A part of a long job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Stage {
     /// Images through the backbone; counted in images.

@@ -122,16 +122,11 @@ impl Scorer {
         }
         self_test(device, &Use::new(&backbone.network, &info.options, info.frame, Then::Score)?)?;
         let bank = model.bank.prepare(device)?;
-        Self::with_bank(device, backbone, model, bank, share)
+        Self::on(device, backbone, model, bank, share)
     }
 
-    fn with_bank(
-        device: &Device,
-        backbone: &Backbone,
-        model: &Model,
-        bank: Bank,
-        share: Share,
-    ) -> Result<Self> {
+    /// The same by `bank`, which is the model's.
+    pub fn on(device: &Device, backbone: &Backbone, model: &Model, bank: Bank, share: Share) -> Result<Self> {
         let (info, network) = (&model.info, &backbone.network);
         let options = FitOptions { batch: share.batch, memory: share.memory, ..info.options.clone() };
         let positions = info.grid[0] * info.grid[1];
@@ -155,7 +150,7 @@ impl Scorer {
         self.plans.clear();
         self.extractor.rest();
         let bank = model.bank.on_device(device)?;
-        let mut next = Self::with_bank(device, backbone, model, bank, share)?;
+        let mut next = Self::on(device, backbone, model, bank, share)?;
         next.covers =
             std::mem::replace(&mut self.covers, Looking::new(next.framing, next.extractor.grid(), None));
         next.covers.renewed();

@@ -1,6 +1,6 @@
 //! All images of a source, batch by batch, decoded ahead and scored in order.
 
-use super::ingest::decode_ahead;
+use super::ingest::{Together, decode_ahead};
 use super::patch_scorer::{Score, Want};
 use super::persist::Tries;
 use super::score::Scorer;
@@ -43,6 +43,7 @@ impl Scorer {
         let mut flying: Option<Begun> = None;
         let mut stopped = false;
         let check = self.feed.check();
+        let batch = Together::to_score(batch, self.share.memory);
         let streamed = decode_ahead(source, batch, &check, progress, |start, loaded| {
             if progress.cancelled() {
                 return Err(Error::Cancelled);

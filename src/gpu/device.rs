@@ -31,8 +31,12 @@ pub(super) struct Shared {
     pub successor: Arc<Mutex<Weak<OfProcess<Shared>>>>,
     /// Submissions so far.
     pub submissions: AtomicU64,
+    /// Counts buffers and makes none.
+    pub rehearses: bool,
     pub live_bytes: AtomicU64,
     pub peak_bytes: AtomicU64,
+    /// Bytes of features that were written to temporary files.
+    pub spooled_bytes: AtomicU64,
     /// Buffers, bind groups and pipelines made so far.
     pub created: AtomicU64,
 }
@@ -71,11 +75,22 @@ impl Device {
     /// [`Error::InvalidOption`] where a size is out of its range.
     pub fn with_tuning(&self, tuning: Tuning) -> Result<Self> {
         tuning.validate()?;
-        Ok(Self::of(Shared {
+        Ok(self.again(tuning, self.0.rehearses))
+    }
+
+    /// The same adapter, of which no more is used than its limits: buffers are counted and none is made,
+    /// nothing is computed, and what is read is zero. What a job takes is found by going through it here.
+    pub(crate) fn rehearsal(&self) -> Self {
+        self.again(self.0.tuning.clone(), true)
+    }
+
+    fn again(&self, tuning: Tuning, rehearses: bool) -> Self {
+        Self::of(Shared {
+            rehearses,
             wgpu: self.0.wgpu.clone(),
             queue: self.0.queue.clone(),
             caps: self.0.caps.clone(),
-            self_test: self.0.self_test.as_ref().map(SelfTest::anew),
+            self_test: self.0.self_test.as_ref().filter(|_| !rehearses).map(SelfTest::anew),
             tuning,
             rewrite: self.0.rewrite.clone(),
             health: self.0.health.clone(),
@@ -85,8 +100,9 @@ impl Device {
             cache: self.0.cache.clone(),
             live_bytes: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),
+            spooled_bytes: AtomicU64::new(0),
             created: AtomicU64::new(0),
-        }))
+        })
     }
 
     pub(super) fn of(shared: Shared) -> Self {
@@ -118,6 +134,31 @@ impl Device {
     /// Most bytes of device buffers that were alive at once.
     pub fn peak_bytes(&self) -> u64 {
         self.0.peak_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of device buffers that are alive.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        self.0.live_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Most bytes of device buffers that were alive at once since this was asked last.
+    #[doc(hidden)]
+    pub fn take_peak(&self) -> u64 {
+        self.0.peak_bytes.swap(self.live_bytes(), Ordering::Relaxed)
+    }
+
+    /// Whether this device [only counts](Self::rehearsal).
+    pub(crate) fn rehearses(&self) -> bool {
+        self.0.rehearses
+    }
+
+    /// Bytes of the features that waited in temporary files.
+    pub fn spooled_bytes(&self) -> u64 {
+        self.0.spooled_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_spooled(&self, bytes: u64) {
+        self.0.spooled_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Buffers, bind groups and pipelines made so far: for tests that nothing is made where nothing should

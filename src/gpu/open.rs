@@ -159,8 +159,10 @@ impl Device {
             tuning,
             kernels: Arc::default(),
             cache,
+            rehearses: false,
             live_bytes: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),
+            spooled_bytes: AtomicU64::new(0),
             created: AtomicU64::new(0),
         }
     }

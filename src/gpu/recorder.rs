@@ -130,6 +130,16 @@ impl Recorder {
         }
         let parameters = device.upload(&uniform, "parameters")?;
         let mut kept = vec![parameters.clone()];
+        if device.rehearses() {
+            for step in steps {
+                match step {
+                    Recorded::Dispatch { tensors, .. } => kept.extend(tensors),
+                    Recorded::CopyBack { from, .. } => kept.push(from),
+                    _ => {}
+                }
+            }
+            return Ok(Plan { device, steps: OfProcess::new(Vec::new()), _tensors: kept });
+        }
         let steps = device.scoped("recording", || {
             let mut built = Vec::with_capacity(steps.len());
             for (step, offset) in steps.into_iter().zip(offsets) {
@@ -154,6 +164,7 @@ impl Recorder {
                     },
                     Recorded::Cut => Step::Cut,
                     Recorded::Dispatch { kernel, label, tensors, params, grid } => {
+                        let Some((pipeline, layout)) = &kernel.built else { continue };
                         let mut storage = tensors.iter();
                         let entries: Vec<_> = kernel
                             .bindings
@@ -178,13 +189,13 @@ impl Recorder {
                             .collect();
                         let group = device.0.wgpu.create_bind_group(&wgpu::BindGroupDescriptor {
                             label: Some(&label),
-                            layout: &kernel.layout,
+                            layout,
                             entries: &entries,
                         });
                         drop(entries);
                         device.count_created(1);
                         kept.extend(tensors);
-                        Step::Dispatch { pipeline: kernel.pipeline.clone(), group, grid, label }
+                        Step::Dispatch { pipeline: pipeline.clone(), group, grid, label }
                     }
                 });
             }

@@ -1,7 +1,7 @@
 //! Buffers of a device: made, written, read.
 
 use super::device::Device;
-use super::tensor::Tensor;
+use super::tensor::{Allocation, Tensor};
 use crate::Result;
 use half::f16;
 
@@ -55,7 +55,7 @@ impl Device {
     pub fn write<T: bytemuck::Pod>(&self, tensor: &Tensor, offset: usize, data: &[T]) {
         let bytes: &[u8] = bytemuck::cast_slice(data);
         assert!(offset * 4 + bytes.len() <= tensor.len() * 4, "write past the end of {tensor:?}");
-        if bytes.is_empty() {
+        if bytes.is_empty() || self.rehearses() {
             return;
         }
         let at = tensor.offset() + offset as u64 * 4;
@@ -71,21 +71,17 @@ impl Device {
     /// [`crate::Error::Lost`] where the device was lost.
     pub fn read<T: bytemuck::Pod>(&self, tensor: &Tensor) -> Result<Vec<T>> {
         let size = tensor.len() as u64 * 4;
-        self.count_created(1);
-        let staging = self.scoped(&format!("allocating {size} bytes to read"), || {
-            self.0.wgpu.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("readback"),
-                size,
-                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            })
-        })?;
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let staging = Allocation::new(self, size, usage, "readback")?;
+        if self.rehearses() {
+            return Ok(vec![T::zeroed(); tensor.len() * 4 / size_of::<T>()]);
+        }
         self.scoped("reading", || {
             let mut encoder = self.0.wgpu.create_command_encoder(&Default::default());
-            encoder.copy_buffer_to_buffer(tensor.buffer(), tensor.offset(), &staging, 0, size);
+            encoder.copy_buffer_to_buffer(tensor.buffer(), tensor.offset(), &staging.buffer, 0, size);
             self.submit(encoder.finish());
         })?;
-        self.read_mapped(&staging, size)
+        self.read_mapped(&staging.buffer, size)
     }
 
     /// [`Device::read`] of f32 or f16 values, as f32.

@@ -11,7 +11,9 @@ use crate::{Error, Result};
 const PART: u64 = 16 << 20;
 /// Copies of a part while it goes from disk to the device: two in the hands of reader and writer, one of the
 /// queue's, and the one on the device.
-const COPIES: u64 = 4;
+pub(crate) const COPIES: u64 = 4;
+/// Of those of [`PATCH`], bytes on the host: score, and number of a kept patch.
+pub(crate) const PATCH_ON_HOST: u64 = 8;
 /// Bytes a patch while outlier scores are ranked or the bank is chosen, on host and device together: scores,
 /// the list of kept patches, distance, centre, slot, and the copies in flight.
 const PATCH: u64 = 28;
@@ -24,8 +26,13 @@ const BATCH: u64 = 64;
 const TILE: (u64, u64) = (64, 20);
 /// Bytes of a patch's leading values, and of its place in their order.
 const HEAD: u64 = 136;
-/// What the backbone's buffers may take whatever the budget is; they come on top of it then.
-const ON_TOP: u64 = 64 << 20;
+/// Bytes of working buffers that may come on top of the budget, whatever it is: those of the backbone, pixels on
+/// their way to the device (16 MiB, `backbone/feed.rs`), and pictures that are decoded.
+pub(crate) const ON_TOP: u64 = BACKBONE + (16 << 20) + PICTURES;
+/// Of these, the backbone's.
+const BACKBONE: u64 = 32 << 20;
+/// Of these, those of pictures.
+pub(crate) const PICTURES: u64 = 16 << 20;
 /// Fewest rows of a piece.
 const PIECE_ROWS: u64 = 64;
 
@@ -67,8 +74,8 @@ pub(crate) struct Layout {
 impl Layout {
     /// Places projected vectors of `r` values, and embeddings of `shape.dim` values where they are kept
     /// beside them, within `options.memory`. Everything that grows with the number of images counts, on host
-    /// and device together, and while they are collected the `beside` bytes of what makes them, unless those are
-    /// few.
+    /// and device together, and while they are collected the `beside` bytes of what makes them and pictures, but
+    /// for what comes [on top](ON_TOP).
     ///
     /// # Errors
     /// [`Error::Limit`] where the lists and tables do not fit with all features on disk.
@@ -80,7 +87,8 @@ impl Layout {
         beside: u64,
     ) -> Result<Self> {
         let (n, memory) = (shape.images as u64, options.memory);
-        let beside = if beside > ON_TOP { beside } else { 0 };
+        // Of a budget that features nearly fill, a sixteenth is left to pictures (`Features::left`).
+        let beside = beside.saturating_sub(BACKBONE) + (memory / 16).saturating_sub(PICTURES);
         let patches = n * shape.positions as u64;
         let picks = ((options.coreset_ratio * patches as f64) as u64).max(1);
         let (row, k) = (4 * r as u64, u64::from(options.lof_k));
@@ -159,7 +167,7 @@ impl FitOptions {
             batch: self.batch,
             patches: self.patches(arch),
             precision: self.precision,
-            memory: (self.memory / 2).max(ON_TOP),
+            memory: (self.memory / 2).max(BACKBONE),
         }
     }
 }

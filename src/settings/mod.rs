@@ -9,7 +9,9 @@ mod setting;
 mod size;
 mod unsaid;
 
-pub(crate) use budget::{FeatureShape, Layout, Parts, coreset_batch, picks};
+pub(crate) use budget::{
+    COPIES, FeatureShape, Layout, ON_TOP, PATCH_ON_HOST, PICTURES, Parts, coreset_batch, picks,
+};
 pub use choice::{Choice, Compat, Discriminator, Embedding, FitAspect, Geometry, Group};
 pub use options::{FitOptions, SETTINGS, Setting};
 pub use setting::{SettingOf, Values};

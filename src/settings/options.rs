@@ -182,15 +182,15 @@ settings! {
     "How the backbone stores weights and activations, f32 or f16 (half the memory, faster; sums stay f32)";
 
     /// Bytes, on device and host together, for all that grows with number and size of the training images:
-    /// features, lists and tables of the selection, the bank, half of it for the backbone's buffers. Features
-    /// that do not fit wait in temporary files, frames that do not are computed in bands, and the model is
-    /// the same. What does not grow comes on top: the backbone's weights, 64 MiB of its buffers, the images
-    /// being decoded, and the driver's own memory.
+    /// features, lists and tables of the selection, the bank, pictures being decoded, half for the backbone's
+    /// buffers. Features that do not fit wait in temporary files, frames that do not are computed in bands,
+    /// large pictures come fewer at a time, and the model is the same. What does not grow comes on top: the
+    /// backbone's weights, 64 MiB of working buffers, and the driver's own memory.
     memory: u64 = 1 << 30,
     "memory" "SIZE" in Values::Bytes,
     "Memory, device and host together, for all that grows with number and size of the training images, e.g. \
      800MB or 2GiB. Features that do not fit wait in temporary files (TMPDIR says where), large frames are \
-     computed in bands. Weights, driver and the images being decoded come on top";
+     computed in bands. Weights, driver and 64 MiB of working buffers come on top";
 }
 
 /// A setting of a fit.

@@ -26,6 +26,7 @@ mod noise;
 mod numbers;
 mod pictures;
 mod pixels;
+mod plan;
 mod region;
 mod report;
 mod resnet;

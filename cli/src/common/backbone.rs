@@ -2,6 +2,7 @@
 
 use super::device::DeviceArgs;
 use super::failure::Outcome;
+use super::sizes::parse_bytes;
 use softpatch::data::Roi;
 use softpatch::detector::{Backbone, Detector};
 use std::path::{Path, PathBuf};
@@ -54,6 +55,11 @@ pub struct ModelArgs {
     /// not look at.
     #[arg(long, value_name = "MASK")]
     pub ignore: Option<PathBuf>,
+    /// Memory for scoring, device and host together, e.g. 800MB or 2GiB: fewer images at a time, large frames in
+    /// bands, with the same scores. Weights, driver and 64 MiB of buffers come on top [default: what the model
+    /// was fitted within].
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub memory: Option<u64>,
 }
 
 /// Reads a model before a device is opened, so that a bad path or file is said at once.
@@ -68,7 +74,11 @@ pub fn open_model(path: &Path, weights: &ModelArgs, device: &DeviceArgs) -> Outc
             Backbone::open(file, Some(&made_with.arch), Some(&layers))?
         }
     };
-    let detector = Detector::new(&device.open()?, &backbone, model);
+    let device = device.open()?;
+    let detector = match weights.memory {
+        Some(memory) => Detector::within(&device, &backbone, model, memory),
+        None => Detector::new(&device, &backbone, model),
+    };
     let detector = detector.map_err(|e| match e {
         softpatch::Error::Model { reason, .. } => softpatch::Error::Model { path: path.to_owned(), reason },
         other => other,

@@ -3,7 +3,7 @@
 use crate::backbone::{Extractor, Feed};
 use crate::cases::{Then, Use, self_test};
 use crate::data::{ImageSource, TrainEntry};
-use crate::detector::{Backbone, Progress, embed};
+use crate::detector::{Backbone, Progress, Together, embed};
 use crate::gpu::Device;
 use crate::methods::Embeddings;
 use crate::settings::FitOptions;
@@ -62,7 +62,8 @@ impl Store {
         } else {
             Data::File(files::spool(folder)?, folder.to_owned())
         };
-        embed(&mut extractor, &mut feed, source, progress, |run| {
+        let together = Together::to_score(extractor.batch() as usize, options.memory);
+        embed(&mut extractor, &mut feed, source, together, progress, |run| {
             let values: Vec<f32> = device.read(&run.x.slice(0, run.count * dim as usize))?;
             match &mut data {
                 Data::Memory(all) => all.extend_from_slice(&values),

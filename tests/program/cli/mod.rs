@@ -12,6 +12,7 @@ mod lost;
 mod model;
 #[cfg(unix)]
 mod page;
+mod plan;
 mod region;
 mod score;
 mod sets;

@@ -41,8 +41,8 @@ fn a_configuration_with_an_unknown_key_is_refused() {
 
 /// What is given to both alike is said alike.
 #[test]
-fn fit_and_audit_take_the_same_training_images_and_settings() {
-    let [fit, audit] = ["fit", "audit"].map(|name| succeeds(&run([name, "--help"])).0);
+fn fit_audit_and_plan_take_the_same_training_images_and_settings() {
+    let [fit, audit, plan] = ["fit", "audit", "plan"].map(|name| succeeds(&run([name, "--help"])).0);
     // The arguments of a help, each with its text.
     let arguments = |help: &str| -> Vec<String> {
         let options = help.split("\nOptions:\n").nth(1).unwrap();
@@ -56,11 +56,21 @@ fn fit_and_audit_take_the_same_training_images_and_settings() {
         }
         all
     };
-    let (fit, audit) = (arguments(&fit), arguments(&audit));
-    let own = ["-o, --output", "--no-references", "--top", "--json", "--csv", "--report", "--suspects"];
+    let [fit, audit, plan] = [fit, audit, plan].map(|help| arguments(&help));
+    let own = [
+        "-o, --output",
+        "--no-probe",
+        "--no-references",
+        "--top",
+        "--json",
+        "--csv",
+        "--report",
+        "--suspects",
+    ];
     let shared = |all: &[String]| -> Vec<String> {
         all.iter().filter(|text| !own.iter().any(|own| text.starts_with(own))).cloned().collect()
     };
     assert!(shared(&fit).len() > 20, "{fit:?}");
     assert_eq!(shared(&fit), shared(&audit));
+    assert_eq!(shared(&fit), shared(&plan));
 }
