@@ -112,6 +112,16 @@ mod tests {
             cache.save();
             assert_eq!(std::fs::read(&cache.file).unwrap(), written);
         }
+        // Whatever byte is wrong of wgpu's header and the driver's, and wherever the file ends.
+        for at in 0..written.len().min(128) {
+            let mut damaged = written.clone();
+            damaged[at] ^= 0x55;
+            for damaged in [damaged.as_slice(), &written[..at]] {
+                std::fs::write(&cache.file, damaged).unwrap();
+                let cache = PipelineCache::open(&device, &inner).unwrap();
+                assert!(cache.wgpu.get_data().is_some_and(|data| !data.is_empty()), "{at}");
+            }
+        }
         // A folder that cannot be: a file is in its place.
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();

@@ -16,6 +16,7 @@ mod floors;
 mod folder;
 mod golden_method;
 mod groups;
+mod hostile;
 mod layouts;
 mod lost;
 mod masks;

@@ -68,3 +68,17 @@ fn nothing_speaks_to_the_network() {
         assert!(!lock.contains(&format!("\nname = \"{name}\"\n")), "{name}");
     }
 }
+
+/// Nothing of ours runs while it is built: what a build fetches, cargo fetches, by the lock file.
+#[test]
+fn nothing_of_ours_runs_at_build_time() {
+    for folder in ["", "benches", "cli", "capi", "fuzz"] {
+        let folder = root().join(folder);
+        assert!(!folder.join("build.rs").exists(), "{}", folder.display());
+        let Ok(manifest) = std::fs::read_to_string(folder.join("Cargo.toml")) else { continue };
+        for line in manifest.lines() {
+            let key = line.split('=').next().unwrap_or_default().trim();
+            assert!(!["build", "proc-macro", "links"].contains(&key), "{}: {line}", folder.display());
+        }
+    }
+}

@@ -5,6 +5,10 @@ use crate::{Error, Result};
 /// Longest side of a resized picture: a table of taps is made for all of it, of which the frame keeps some.
 const LONGEST: u64 = 1 << 20;
 
+/// Pixels that a picture has at most after either pass of its resize, unless it has more itself: a thin one
+/// of a few hundred bytes takes no more memory than the largest that is decoded.
+const MOST_PIXELS: u64 = 1 << 28;
+
 /// How a picture comes to the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Way {
@@ -60,7 +64,8 @@ impl Framing {
     ///
     /// # Errors
     /// [`Error::InvalidOption`] where a size is 0, the frame is larger than the resized picture that it is cut
-    /// from (torchvision would pad), or the resized picture has a side of more than 2^20 pixels.
+    /// from (torchvision would pad), or the resized picture has a side of more than 2^20 pixels, or, after one pass
+    /// or both, more than 2^28 pixels and more than the picture.
     pub fn place(&self, w: u32, h: u32) -> Result<Placement> {
         let [rows, columns] = self.frame;
         if w == 0 || h == 0 || rows == 0 || columns == 0 {
@@ -90,9 +95,10 @@ impl Framing {
                 }
             }
         };
-        if width.max(height) > LONGEST {
+        let most = MOST_PIXELS.max(u64::from(w) * u64::from(h));
+        if width.max(height) > LONGEST || width * height.max(u64::from(h)) > most {
             return Err(Error::InvalidOption(format!(
-                "an image of {w}x{h} is too long and thin: it becomes {width}x{height}"
+                "an image of {w}x{h} is too long and thin for a frame of {columns}x{rows}: cut it into pieces"
             )));
         }
         let (width, height) = (width as u32, height as u32);
@@ -112,8 +118,8 @@ impl Framing {
 const ALIKE: f64 = 0.1;
 
 impl Framing {
-    /// Whether a picture of `[width, height]` pixels has the frame's aspect, within a tenth; of the middle alone,
-    /// pictures may have any.
+    /// Whether a picture of `[width, height]` pixels has the frame's aspect, within a tenth; of the middle
+    /// alone, pictures may have any.
     pub fn is_alike(&self, [width, height]: [u32; 2]) -> bool {
         let [rows, columns] = self.frame.map(f64::from);
         let ratio = f64::from(width) * rows / (f64::from(height) * columns);
@@ -143,8 +149,8 @@ impl Placement {
         columns.len() < self.frame[1] as usize || rows.len() < self.frame[0] as usize
     }
 
-    /// Columns and rows of a picture of `[width, height]` pixels whose centres lie in the frame: the first and
-    /// the one after the last of each.
+    /// Columns and rows of a picture of `[width, height]` pixels whose centres lie in the frame: the first
+    /// and the one after the last of each.
     pub fn covered(&self, [width, height]: [u32; 2]) -> [std::ops::Range<u32>; 2] {
         let range = |source: u32, side: u32, first: i64, frame: u32| {
             let at = |o: &u32| (f64::from(*o) + 0.5) * f64::from(side) / f64::from(source) - first as f64;
@@ -205,6 +211,10 @@ mod tests {
             assert_eq!(place(frame, way, 256, 128), [128, 64, 0, 0], "{way:?}");
         }
         assert!(Framing { frame, way: Way::Cut }.place(u32::MAX, 1).is_err());
+        // After the first pass it would be 128 x 2^22, or 16384 x 2^16 in the end.
+        assert!(Framing { frame, way: Way::Stretch }.place(1, 1 << 22).is_err());
+        assert!(Framing { frame: [1 << 14; 2], way: Way::Cut }.place(4, 1).is_err());
+        assert_eq!(place([64, 256], Way::Stretch, 1 << 14, 1 << 15), [256, 64, 0, 0]);
         assert_eq!(place(frame, Way::Pad, u32::MAX, 1), [128, 1, 0, -32]);
     }
 
