@@ -111,7 +111,7 @@ impl Scorer {
             });
         }
         let (options, network) = (&info.options, &backbone.network);
-        self_test(device, &Use::new(network, options, info.frame, Then::Score)?)?;
+        self_test(device, &Use::new(network, options, info.frame, Then::Score)?, &|| false)?;
         let bank = model.bank.prepare(device)?;
         let positions = info.grid[0] * info.grid[1];
         let batch = PatchScorer::images(device, &bank, positions, options.batch, options.memory);

@@ -1,9 +1,11 @@
 //! `softpatch score`.
 
 mod arrivals;
+mod begun;
 mod journal;
 mod outputs;
 mod places;
+mod regions;
 mod rows;
 mod watch;
 
@@ -11,13 +13,15 @@ use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
 use crate::common::failure::{Failure, Outcome, print_error};
 use crate::common::images::{Files, OnError};
+use crate::common::interrupt::catch_interrupts;
 use crate::common::log;
 use crate::common::output::{print, print_json};
 use crate::common::progress::Bars;
 use crate::common::report::page;
 use crate::common::set::{FolderArgs, TakeArgs};
 use crate::common::sizes::count;
-use outputs::{OutputArgs, Outputs, Targets, regions_csv};
+use outputs::{OutputArgs, Outputs, Targets};
+use regions::regions_csv;
 use rows::{Damaged, Format, Row};
 use serde::Serialize;
 use softpatch::Error;
@@ -95,8 +99,8 @@ same for two seconds, and a file that looks cut short for thirty. Names that beg
 
 Maps have the size of the image, and are 0 where the model does not look. Heatmaps, maps and masks keep their
 place below the folder that was named, so images of one name in two folders do not collide. With --watch they
-are written before the line of their image, and those of an earlier run stay; lines of --regions are added, and
-an image that a stop interrupted may be in that file twice.
+are written before the line of their image, and those of an earlier run stay; lines of --regions are added. A
+watch that was stopped, or killed, or lost its power, goes on: every image is in each of these files once.
 
 An image that cannot be read is reported on standard error, the others are scored, and the exit status is 3;
 with --on-error stop all such images are named, and the exit status is 1.";
@@ -147,6 +151,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         errors: Vec::new(),
     };
     let mut shown = Vec::new();
+    catch_interrupts(quiet);
     print_header(format, width)?;
     let scoring = Scoring { detector: &detector, files: &files, outputs: &outputs, targets: &targets };
     scoring.run(format, &bars, |scored| {
@@ -235,6 +240,9 @@ impl Scoring<'_> {
         let told = format == Format::Json;
         let mut stopped = None;
         let scored = detector.score_source(*files, outputs.want(told), bars, |index, score| {
+            if bars.cancelled() {
+                return Err(Error::Cancelled);
+            }
             let path = files.paths()[index].display().to_string();
             let picture = files.take_picture(index);
             let scored = match files.take_error(index) {

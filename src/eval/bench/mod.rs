@@ -6,6 +6,7 @@
 mod cell;
 mod chart;
 mod figures;
+mod kept;
 mod measure;
 mod notes;
 mod options;
