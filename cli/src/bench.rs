@@ -24,7 +24,8 @@ use std::time::Instant;
     after_help = "DATASET is a set in its published layout (MVTec AD, LOCO, 3D-AD, BTAD, VisA, KolektorSDD, \
          KolektorSDD2, MPDD, magnetic tile), one category of it, or a plain folder with good/ and a folder \
          for each kind of defect. DIR gets results.csv, results.json, table.md, report.html, the lists of \
-         images in splits/, and cells/, from which an interrupted run goes on."
+         images in splits/, and cells/, from which an interrupted run goes on; features/ holds those of the \
+         category at hand until its cells are done."
 )]
 pub struct Args {
     /// Folder of the data set.

@@ -125,7 +125,11 @@ impl Journal {
             begun: BTreeMap::new(),
             results: out.try_clone().map_err(fail(results, "opening"))?,
         };
-        if text.is_empty() {
+        // After a power cut a file may end with zeros.
+        let said = text.trim_end_matches('\0');
+        // A stop may have cut the first line short.
+        let is_torn = !said.contains('\n') && (HEADER.starts_with(said) || said.starts_with(HEADER));
+        if is_torn {
             if length > 0 {
                 return Err(Error::InvalidOption(format!(
                     "{} is there already, without its journal {}: nothing says which files are in it. Name \
@@ -134,10 +138,9 @@ impl Journal {
                     path.display()
                 )));
             }
-            journal
-                .file
-                .write_all(format!("{HEADER}{model}\n").as_bytes())
-                .map_err(fail(&path, "writing"))?;
+            let emptied = journal.file.set_len(0).and_then(|()| journal.file.seek(SeekFrom::Start(0)));
+            let first = format!("{HEADER}{model}\n");
+            emptied.and_then(|_| journal.file.write_all(first.as_bytes())).map_err(fail(&path, "writing"))?;
         } else {
             if text.strip_prefix(HEADER).is_some_and(|rest| rest.lines().next() != Some(model)) {
                 return Err(Error::InvalidOption(format!(
@@ -145,8 +148,6 @@ impl Journal {
                     results.display()
                 )));
             }
-            // After a power cut a file may end with zeros.
-            let said = text.trim_end_matches('\0');
             let whole = said.rfind('\n').map_or(0, |at| at + 1);
             let written = journal.read(&text[..whole]).ok_or_else(|| Error::Dataset {
                 path: path.clone(),
@@ -296,7 +297,13 @@ mod tests {
     fn a_stop_before_the_first_line_of_the_journal_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let results = folder.path().join("r.csv");
-        drop(Journal::open(&results, "path,score\n", "m").unwrap());
+        let beside = folder.path().join("r.csv.journal");
+        for torn in ["", "softpatch wat", "softpatch watch journal, version 1, model m", "\0\0"] {
+            std::fs::write(&beside, torn).unwrap();
+            std::fs::write(&results, "").unwrap();
+            drop(Journal::open(&results, "path,score\n", "m").unwrap());
+            assert_eq!(std::fs::read_to_string(&beside).unwrap(), format!("{HEADER}m\n"), "{torn}");
+        }
         for left in ["", "path,sc", "path,score\n", "path,score\na.png,1\n", "path,score\na.png,1\nb.p"] {
             std::fs::write(&results, left).unwrap();
             let mut journal = Journal::open(&results, "path,score\n", "m").unwrap();
