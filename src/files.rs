@@ -1,8 +1,8 @@
 //! Files that appear whole or not at all.
 //!
 //! A reader of such a file, or a program that is stopped in the middle of writing it, never meets half of it:
-//! the bytes go to a temporary file in the same folder, which takes the file's name once it is complete. What a
-//! program leaves that is killed in the middle goes when the next one writes to the folder.
+//! the bytes go to a temporary file in the same folder, which takes the file's name once it is complete. What
+//! a program leaves that is killed in the middle goes when the next one writes to the folder.
 
 use crate::{Error, Result};
 use std::collections::BTreeSet;

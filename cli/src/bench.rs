@@ -61,8 +61,8 @@ pub struct Args {
     /// Use the lists of images in this folder, as a run writes them to splits/.
     #[arg(long, value_name = "DIR")]
     splits: Option<PathBuf>,
-    /// Keep no features in DIR/features for a run that goes on after an interruption. Without this, those of one
-    /// category at a time are there until its cells are done, of 4 bytes a value.
+    /// Keep no features in DIR/features for a run that goes on after an interruption. Without this, those of
+    /// one category at a time are there until its cells are done, of 4 bytes a value.
     #[arg(long)]
     no_keep_features: bool,
     /// Pixels in which maps and masks are compared: source (all pixels of the images), frame (what the model

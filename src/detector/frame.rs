@@ -11,8 +11,8 @@ use rayon::prelude::*;
 /// images of another shape through `progress`.
 ///
 /// # Errors
-/// [`Error::InvalidOption`] where images of this shape have no frame of this size, [`Error::BadImages`] with those
-/// that the disk does not give, [`Error::Cancelled`].
+/// [`Error::InvalidOption`] where images of this shape have no frame of this size, [`Error::BadImages`] with
+/// those that the disk does not give, [`Error::Cancelled`].
 pub(crate) fn frame_of(
     network: &Network,
     options: &FitOptions,
@@ -52,11 +52,12 @@ pub(crate) fn frame_of(
     Ok(frame)
 }
 
-/// Width and height of each image; `None` of one that is damaged: whoever loads it says what is wrong with it.
+/// Width and height of each image; `None` of one that is damaged: whoever loads it says what is wrong with
+/// it.
 ///
 /// # Errors
-/// [`Error::BadImages`] with those that the disk does not give: without them the frame might be another one, and
-/// nobody would know; [`Error::Cancelled`].
+/// [`Error::BadImages`] with those that the disk does not give: without them the frame might be another one,
+/// and nobody would know; [`Error::Cancelled`].
 fn sizes(source: &dyn ImageSource, progress: &dyn Progress) -> Result<Vec<Option<[u32; 2]>>> {
     /// Images that are looked at before somebody asks whether to go on.
     const TOGETHER: usize = 256;

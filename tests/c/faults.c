@@ -1,4 +1,4 @@
-/* A disk that fails, for tests of the program: loaded by LD_PRELOAD before libc, it stands between the program and its
+/* A disk that fails, for tests of the program: loaded by LD_PRELOAD, it stands between the program and its
  * files. Environment variables say what fails; a file is meant where its path contains the text given.
  *
  *   FAULT_FULL=TEXT FAULT_BYTES=N  writes fail with ENOSPC once N bytes are written to such files in all
@@ -6,11 +6,11 @@
  *   FAULT_READONLY=TEXT            opening for writing, making and removing fail with EROFS
  *   FAULT_FSYNC=TEXT               fsync and fdatasync fail with EIO
  *   FAULT_RENAME=1                 no file gets another name: EIO, from the system itself
- *   FAULT_KILL=TEXT FAULT_NTH=K    the process is killed at its K-th step that changes such a file: before it, or of a
- *                                  write after half of its bytes
+ *   FAULT_KILL=TEXT FAULT_NTH=K    the process is killed at its K-th step that changes such a file: before it,
+ *                                  or of a write after half of its bytes
  *
- * Every fault says so on standard error, "fault: ...", so that a test sees that it bit. Linux alone; the system is
- * called without libc's own functions, which are the ones replaced here. */
+ * Every fault says so on standard error, "fault: ...", so that a test sees that it bit. Linux alone; the
+ * system is called without libc's own functions, which are the ones replaced here. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -172,13 +172,13 @@ static int open_at(int folder, const char *path, int flags, mode_t mode) {
     return fd;
 }
 
-#define MODE(last)                                                                                                   \
-    mode_t mode = 0;                                                                                                 \
-    if (flags & (O_CREAT | O_TMPFILE)) {                                                                             \
-        va_list more;                                                                                                \
-        va_start(more, last);                                                                                        \
-        mode = va_arg(more, mode_t);                                                                                 \
-        va_end(more);                                                                                                \
+#define MODE(last)                           \
+    mode_t mode = 0;                         \
+    if (flags & (O_CREAT | O_TMPFILE)) {     \
+        va_list more;                        \
+        va_start(more, last);                \
+        mode = va_arg(more, mode_t);         \
+        va_end(more);                        \
     }
 
 int open(const char *path, int flags, ...) {

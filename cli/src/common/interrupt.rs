@@ -1,7 +1,8 @@
 //! Ctrl-c.
 //!
-//! What has nothing in hand that a stop would spoil leaves ctrl-c to the system, which ends the program at once; files
-//! are written whole or not at all even so. What has says [`catch_interrupts`], and from then on asks.
+//! What has nothing in hand that a stop would spoil leaves ctrl-c to the system, which ends the program at
+//! once; files are written whole or not at all even so. What has says [`catch_interrupts`], and from then on
+//! asks.
 
 use super::failure::{EXIT_INTERRUPTED, Outcome};
 use super::log;
@@ -14,8 +15,8 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// Whether somebody asks.
 static AWAITED: AtomicBool = AtomicBool::new(false);
 
-/// From now on ctrl-c ends the job that [`Bars`](super::progress::Bars) watches after the step in progress, so that a
-/// file is written whole or not at all; a second one ends the program at once.
+/// From now on ctrl-c ends the job that [`Bars`](super::progress::Bars) watches after the step in progress,
+/// so that a file is written whole or not at all; a second one ends the program at once.
 pub fn catch_interrupts(quiet: bool) {
     static CAUGHT: Once = Once::new();
     AWAITED.store(true, Ordering::SeqCst);

@@ -1,5 +1,5 @@
-//! What a watch that was stopped in the middle had begun: the same images get the same places for their files, and
-//! what a file of regions has of them goes.
+//! What a watch that was stopped in the middle had begun: the same images get the same places for their
+//! files, and what a file of regions has of them goes.
 
 use super::journal::text_of;
 use serde::{Deserialize, Serialize};
@@ -18,8 +18,8 @@ struct Said {
     regions: Option<(String, u64)>,
 }
 
-/// Of one image: its path as the journal has it and as results have it, the files that it gets, and the file of
-/// regions with its length.
+/// Of one image: its path as the journal has it and as results have it, the files that it gets, and the file
+/// of regions with its length.
 pub type Of<'a> = (String, &'a str, &'a [&'a Path], Option<(&'a Path, u64)>);
 
 /// As a line of the journal has it.

@@ -5,8 +5,8 @@
 //! JSON. A file's results are on the disk before its line here is. What a stop in between leaves is cut off
 //! at the next start, and the file is scored again: no file is in the results twice, and none is missing.
 //!
-//! Before files are written beside the results, a line with `?` says which, so that a next start puts the same
-//! ones in their places: what it says is the affair of [`super::begun`].
+//! Before files are written beside the results, a line with `?` says which, so that a next start puts the
+//! same ones in their places: what it says is the affair of [`super::begun`].
 
 use sha2::{Digest, Sha256};
 use softpatch::{Error, Result};

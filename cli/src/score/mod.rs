@@ -151,6 +151,9 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         errors: Vec::new(),
     };
     let mut shown = Vec::new();
+    let [mut scored_images, mut anomalous] = [0; 2];
+    // Of hundreds of thousands of images, what nobody asks for later is not kept.
+    let keeps_rows = format == Format::Json || outputs.regions().is_some();
     catch_interrupts(quiet);
     print_header(format, width)?;
     let scoring = Scoring { detector: &detector, files: &files, outputs: &outputs, targets: &targets };
@@ -163,7 +166,11 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
                     Format::Csv => bars.suspend(|| print(&row.csv()))?,
                     Format::Json => {}
                 }
-                document.images.push(row);
+                scored_images += 1;
+                anomalous += usize::from(row.anomalous == Some(true));
+                if keeps_rows {
+                    document.images.push(row);
+                }
             }
             Scored::Damaged(damaged, error) => {
                 bars.suspend(|| print_error(&error));
@@ -188,12 +195,12 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         print_json(&document)?;
     }
     if format == Format::Table && !quiet {
-        log::summary(&summary(&detector, &document.images));
+        log::summary(&summary(&detector, scored_images, anomalous));
     }
     if document.errors.is_empty() {
         return Ok(());
     }
-    let all = count(document.errors.len() + document.images.len(), "image");
+    let all = count(document.errors.len() + scored_images, "image");
     log::error(&format!("{} of {all} could not be read", document.errors.len()));
     Err(Failure::LeftOut)
 }
@@ -207,15 +214,14 @@ fn print_header(format: Format, width: usize) -> Outcome {
 }
 
 /// `12 images scored, 3 anomalous (threshold 2.1)`.
-fn summary(detector: &Detector, rows: &[Row]) -> String {
+fn summary(detector: &Detector, scored: usize, anomalous: usize) -> String {
     let info = detector.info();
-    let anomalous = rows.iter().filter(|r| r.anomalous == Some(true)).count();
     let threshold = match (info.threshold, &info.no_threshold) {
         (Some(t), _) => format!("threshold {t:.4}"),
         (None, Some(why)) => format!("no verdict, as the model has no threshold: {why}"),
         (None, None) => "no verdict, as the model has no threshold".to_owned(),
     };
-    format!("{} scored, {anomalous} anomalous ({threshold})", count(rows.len(), "image"))
+    format!("{} scored, {anomalous} anomalous ({threshold})", count(scored, "image"))
 }
 
 /// What became of a file.

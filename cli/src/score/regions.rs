@@ -32,8 +32,8 @@ fn region_lines(path: &str, regions: &[Region]) -> impl Iterator<Item = String> 
     })
 }
 
-/// Makes a file of regions where there is none, with its header. In one of an earlier watch, cuts off what is of
-/// images that were `begun` and are not done; its length.
+/// Makes a file of regions where there is none, with its header. In one of an earlier watch, cuts off what is
+/// of images that were `begun` and are not done; its length.
 pub fn go_on(file: &Path, begun: &Begun) -> Result<u64> {
     let fail = |e| Error::io(file, "writing", e);
     let mut open = OpenOptions::new();

@@ -1,8 +1,9 @@
-//! Features of a category on the disk, for a run that is interrupted among its cells: the next one goes on with them.
+//! Features of a category on the disk, for a run that is interrupted among its cells: the next one goes on
+//! with them.
 //!
 //! Two files in `features/` of the output folder: `NAME.f32` with the embeddings of image after image, and
-//! `NAME.json`, written once the other is whole, with its checksum, what the features were made with, and the images
-//! with their sizes and times. Both go when the category is done.
+//! `NAME.json`, written once the other is whole, with its checksum, what the features were made with, and the
+//! images with their sizes and times. Both go when the category is done.
 
 use crate::data::TrainEntry;
 use crate::{Result, files};
@@ -82,8 +83,9 @@ enum State {
 }
 
 impl Kept {
-    /// The files of `category` in the output folder, for features that are made with what `made_with` says; `None`
-    /// where they cannot be kept: another run has them, or there is no way to tell, or an image has no file.
+    /// The files of `category` in the output folder, for features that are made with what `made_with` says;
+    /// `None` where they cannot be kept: another run has them, or there is no way to tell, or an image has no
+    /// file.
     pub fn open(out: &Path, category: &str, made_with: &str, entries: &[TrainEntry]) -> Option<Self> {
         let images: Vec<Listed> = entries.iter().map(Listed::of).collect::<Option<_>>()?;
         let folder = out.join(FOLDER);
@@ -101,9 +103,9 @@ impl Kept {
         Some(Self { file, data, list, made_with, images, digest, state: State::Left })
     }
 
-    /// Where each of the images lies in the file, if an earlier run left the features of all of them as they would be
-    /// made now, `image` values of each; `load` gets the values that are asked for, with the number of the image
-    /// among the entries.
+    /// Where each of the images lies in the file, if an earlier run left the features of all of them as they
+    /// would be made now, `image` values of each; `load` gets the values that are asked for, with the number
+    /// of the image among the entries.
     pub fn go_on(&mut self, image: usize, mut load: impl FnMut(usize, &[f32])) -> Option<Vec<usize>> {
         let said: Said = serde_json::from_slice(&std::fs::read(&self.list).ok()?).ok()?;
         let same = said.version == VERSION && said.made_with == self.made_with && said.image == image;
@@ -147,8 +149,8 @@ impl Kept {
         self.file.write_all(bytes)
     }
 
-    /// Says that the features of all images are there, `image` values of each. Nothing waits for the disk: the
-    /// checksum tells what a power cut took.
+    /// Says that the features of all images are there, `image` values of each. Nothing waits for the disk:
+    /// the checksum tells what a power cut took.
     pub fn end(&mut self, image: usize) -> Result<()> {
         let (images, made_with) = (self.images.clone(), self.made_with.clone());
         let sha256 = format!("{:x}", self.digest.clone().finalize());

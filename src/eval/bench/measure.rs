@@ -20,8 +20,7 @@ impl Bench<'_> {
         scored: &Scored,
         mut notes: Vec<String>,
         (masks, framing, grid): (&HashMap<PathBuf, Mask>, Framing, [u32; 2]),
-        file: &Path,
-        progress: &dyn Progress,
+        (file, progress): (&Path, &dyn Progress),
     ) -> Result<Cell> {
         let test = &task.split.test;
         let sizes =

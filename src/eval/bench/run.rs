@@ -307,7 +307,7 @@ impl Bench<'_> {
                 let scored = method.implementation().score(&mut given, &fit, &noted)?;
                 let notes = noted.notes.into_inner();
                 let seen = (&masks.masks, framing, grid);
-                let mut cell = self.measure(task, settings, &scored, notes, seen, file, progress)?;
+                let mut cell = self.measure(task, settings, &scored, notes, seen, (file, progress))?;
                 cell.seconds = began.elapsed().as_secs_f64();
                 cell.write(file)?;
                 summary.computed += 1;

@@ -34,9 +34,9 @@ pub(super) struct Store {
 
 impl Store {
     /// Extracts `entries`, which `source` loads in the same order, in frames of these rows and columns. Past
-    /// half of the budget they go to a temporary file in the folder `spool`: the other half is for the fits, see
-    /// [`Store::left`]. With `kept` they go to its file in any case, and what an interrupted run left there is taken
-    /// instead of extracting them again.
+    /// half of the budget they go to a temporary file in the folder `spool`: the other half is for the fits,
+    /// see [`Store::left`]. With `kept` they go to its file in any case, and what an interrupted run left
+    /// there is taken instead of extracting them again.
     pub fn extract(
         device: &Device,
         backbone: &Backbone,

@@ -1,12 +1,13 @@
-//! Ctrl-c in every command that may take long: it ends with no more than the step in progress, and leaves no halves.
+//! Ctrl-c in every command that may take long: it ends with no more than the step in progress, and leaves no
+//! halves.
 
 use super::*;
 use softpatch::data::{DecodeOptions, decode_bytes};
 use std::io::{BufRead, BufReader, Read};
 use std::time::{Duration, Instant};
 
-/// Presses ctrl-c once standard error has `sign`, or after a while where there is none; status, and what was said
-/// after that.
+/// Presses ctrl-c once standard error has `sign`, or after a while where there is none; status, and what was
+/// said after that.
 fn press(args: &[&str], sign: Option<&str>, scratch: &Path) -> (std::process::ExitStatus, String) {
     let mut child = program(&[])
         .args(args)
@@ -56,8 +57,8 @@ fn ctrl_c_ends_every_long_command_in_order() {
     let (new, heat, page, results) = (at("new.safetensors"), at("h"), at("p.html"), at("b"));
     let (demo, painted, table, report) = (at("demo"), at("painted"), at("tune.json"), at("doctor.json"));
     let good = test.join("good/000.png");
-    // With what is said as the step begins; where nothing is, files are whole or not at all in any case, and the
-    // system ends the program.
+    // With what is said as the step begins; where nothing is, files are whole or not at all in any case, and
+    // the system ends the program.
     let asks: [(Vec<&str>, &str, &[&str]); 7] = [
         (vec!["-v", "fit", arg(&set), "-o", &new, "--size", "64"], " features (", &["denoise ("]),
         (vec!["-v", "audit", arg(&set), "--report", &page, "--size", "64"], " features (", &["denoise ("]),

@@ -1,7 +1,7 @@
 //! Programs that are killed: by `kill -9` at random moments, and at each step that changes a file.
 //!
-//! `SOFTPATCH_KILLS=100 cargo test -p softpatch-cli --test program -- --ignored --nocapture kills` kills as many times
-//! over all jobs; tools/kill.sh does it.
+//! `SOFTPATCH_KILLS=100 cargo test -p softpatch-cli --test program -- --ignored --nocapture kills` kills as
+//! many times over all jobs; tools/kill.sh does it.
 
 use super::*;
 use softpatch::detector::Model;
@@ -64,8 +64,8 @@ pub fn age(folder: &Path) -> usize {
     count
 }
 
-/// A job that is killed and done again: its arguments for an output folder, and which of its files have to be the
-/// same afterwards.
+/// A job that is killed and done again: its arguments for an output folder, and which of its files have to be
+/// the same afterwards.
 struct Job {
     name: &'static str,
     args: Vec<String>,

@@ -1,8 +1,8 @@
-//! Disks that fail and programs that are killed: nothing half-written is taken for whole, nothing that was done is
-//! lost, and a job that is done again comes to the same end.
+//! Disks that fail and programs that are killed: nothing half-written is taken for whole, nothing that was
+//! done is lost, and a job that is done again comes to the same end.
 //!
-//! `tests/c/faults.c` stands between the program and its files. Where there is no C compiler the tests are skipped
-//! with a line.
+//! `tests/c/faults.c` stands between the program and its files. Where there is no C compiler the tests are
+//! skipped with a line.
 
 mod disk;
 mod interrupted;

@@ -1,5 +1,5 @@
-//! `softpatch score --watch` on a disk that fails, and killed: every image is in the results once, and so are its
-//! files.
+//! `softpatch score --watch` on a disk that fails, and killed: every image is in the results once, and so are
+//! its files.
 
 use super::kill::{Dice, age};
 use super::*;

@@ -73,8 +73,8 @@ pub fn error_with(text: &str, help: Option<&str>) {
     }
 }
 
-/// A line on standard error. Where nobody can read it, because the disk of a log is full or a pipe is closed, the
-/// work goes on without it.
+/// A line on standard error. Where nobody can read it, because the disk of a log is full or a pipe is closed,
+/// the work goes on without it.
 fn write(line: &str) {
     let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
