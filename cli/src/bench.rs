@@ -4,6 +4,7 @@ use crate::common::backbone::BackboneArgs;
 use crate::common::device::DeviceArgs;
 use crate::common::failure::{Failure, Outcome};
 use crate::common::images::OnError;
+use crate::common::interrupt::catch_interrupts;
 use crate::common::output::{plain_lines, plain_path, print};
 use crate::common::progress::Bars;
 use crate::common::set::{FolderArgs, SetArgs, TakeArgs, end, settle_bits};
@@ -23,7 +24,8 @@ use std::time::Instant;
     after_help = "DATASET is a set in its published layout (MVTec AD, LOCO, 3D-AD, BTAD, VisA, KolektorSDD, \
          KolektorSDD2, MPDD, magnetic tile), one category of it, or a plain folder with good/ and a folder \
          for each kind of defect. DIR gets results.csv, results.json, table.md, report.html, the lists of \
-         images in splits/, and cells/, from which an interrupted run goes on."
+         images in splits/, and cells/, from which an interrupted run goes on; features/ holds those of the \
+         category at hand until its cells are done."
 )]
 pub struct Args {
     /// Folder of the data set.
@@ -59,6 +61,10 @@ pub struct Args {
     /// Use the lists of images in this folder, as a run writes them to splits/.
     #[arg(long, value_name = "DIR")]
     splits: Option<PathBuf>,
+    /// Keep no features in DIR/features for a run that goes on after an interruption. Without this, those of
+    /// one category at a time are there until its cells are done, of 4 bytes a value.
+    #[arg(long)]
+    no_keep_features: bool,
     /// Pixels in which maps and masks are compared: source (all pixels of the images), frame (what the model
     /// looks at, as published programs do), a side or WIDTHxHEIGHT; the default is frame with the geometry paper,
     /// else source.
@@ -122,6 +128,7 @@ impl Args {
             decode,
             skip_bad,
             splits,
+            keep_features: !self.no_keep_features,
         };
         options.validate().map_err(usage)?;
         Ok(options)
@@ -149,6 +156,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     bars.notice(&format!("layout of {}: {count} categor{plural}, {total} cells", set.layout.title()));
     let mut number = 0;
     let started = Instant::now();
+    catch_interrupts(quiet);
     let bench = Bench { device: &device, backbone: &backbone, categories, out, options: &options };
     let summary = bench.run(&bars, |cell, computed| {
         number += 1;

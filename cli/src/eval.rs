@@ -4,6 +4,7 @@ use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
 use crate::common::failure::{Outcome, print_error};
 use crate::common::images::{Files, OnError};
+use crate::common::interrupt::{catch_interrupts, release_interrupts};
 use crate::common::output::{check_output_file, plain_lines, print, print_json};
 use crate::common::progress::Bars;
 use crate::common::report::{page, thumb};
@@ -166,6 +167,7 @@ pub fn score_set(
     masks.bad.iter().for_each(|error| bars.suspend(|| print_error(error)));
     set.notes.append(&mut masks.notes);
     let mut skipped = masks.bad.len();
+    catch_interrupts(bars.quiet());
     let files = Files::new(set.items.iter().map(|i| i.path.clone()).collect(), info, has_page, on_error);
     let (mut scores, mut kept) = (Vec::with_capacity(files.len()), Vec::with_capacity(files.len()));
     let mut metric = MetricMaps::new(detector.device(), info.grid, framing, size, detector.cover())?;
@@ -194,6 +196,7 @@ pub fn score_set(
         }
         Ok(())
     })?;
+    release_interrupts()?;
     skipped += kept.iter().filter(|kept| !**kept).count();
     let mut left = kept.iter();
     set.items.retain(|_| left.next() == Some(&true));

@@ -105,8 +105,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         }
     }
     if let Some(path) = &args.csv {
-        let text = csv(caps, &rows);
-        std::fs::write(path, text).map_err(|e| softpatch::Error::io(path, "writing the table", e))?;
+        softpatch::files::write_whole(path, csv(caps, &rows).as_bytes())?;
     }
     if args.json {
         let list: Vec<_> = rows.iter().map(|(group, row)| json!({ "group": group, "row": row })).collect();

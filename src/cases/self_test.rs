@@ -22,12 +22,13 @@ fn kernels() -> &'static str {
 }
 
 /// Runs the cases of the kernels that `what` is going to use, but for those that passed on this adapter,
-/// driver and version before; nothing where the device was opened without a self-test.
+/// driver and version before; nothing where the device was opened without a self-test. Between two cases
+/// `cancelled` is asked: a driver may take long to compile.
 ///
 /// # Errors
 /// [`Error::SelfTest`] for the first case whose answer is wrong, [`Error::Device`] where the driver refuses a
-/// kernel.
-pub(crate) fn self_test(device: &Device, what: &Use<'_>) -> Result<()> {
+/// kernel, [`Error::Cancelled`].
+pub(crate) fn self_test(device: &Device, what: &Use<'_>, cancelled: &dyn Fn() -> bool) -> Result<()> {
     let Some(tested) = device.tested(kernels()) else { return Ok(()) };
     let mut open = of_use(device, what)?;
     open.retain(|entry| !tested.knows(&entry.id()));
@@ -36,7 +37,12 @@ pub(crate) fn self_test(device: &Device, what: &Use<'_>) -> Result<()> {
     }
     let _stage = tracing::info_span!("self-test", cases = open.len()).entered();
     let began = Instant::now();
-    open.iter().try_for_each(|entry| try_one(device, entry))?;
+    for entry in &open {
+        if cancelled() {
+            return Err(Error::Cancelled);
+        }
+        try_one(device, entry)?;
+    }
     tracing::info!("self-test: {} cases pass, {:.2} s", open.len(), began.elapsed().as_secs_f64());
     tested.passed(open.iter().map(Entry::id));
     Ok(())

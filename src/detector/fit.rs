@@ -68,7 +68,7 @@ pub(super) fn prepare(
     let extraction = options.extraction(&backbone.network.name, frame);
     let mut extractor = Extractor::with(device, backbone.network.clone(), &backbone.weights, extraction)?;
     let what = Use::new(&backbone.network, options, frame, Then::Fit(options, source.len()))?;
-    self_test(device, &what)?;
+    self_test(device, &what, &|| progress.cancelled())?;
     let grid = extractor.grid();
     let patches = source.len() as u64 * u64::from(grid[0] * grid[1]);
     if bank {

@@ -11,7 +11,8 @@ use rayon::prelude::*;
 /// images of another shape through `progress`.
 ///
 /// # Errors
-/// [`Error::InvalidOption`] where images of this shape have no frame of this size, [`Error::Cancelled`].
+/// [`Error::InvalidOption`] where images of this shape have no frame of this size, [`Error::BadImages`] with
+/// those that the disk does not give, [`Error::Cancelled`].
 pub(crate) fn frame_of(
     network: &Network,
     options: &FitOptions,
@@ -22,14 +23,7 @@ pub(crate) fn frame_of(
         return Ok([options.crop; 2]);
     }
     let exact = matches!(options.size, Size::Exact { .. });
-    // Whoever loads an image says what is wrong with it.
-    let sizes: Vec<Option<[u32; 2]>> = (0..source.len())
-        .into_par_iter()
-        .map(|i| source.size(i).ok().filter(|s| s[0] > 0 && s[1] > 0))
-        .collect();
-    if progress.cancelled() {
-        return Err(Error::Cancelled);
-    }
+    let sizes = sizes(source, progress)?;
     let aspect =
         if exact { 1.0 } else { median(sizes.iter().flatten().map(|&size| aspect_of(size)).collect()) };
     let frame = options.size.frame(aspect, network.stride())?;
@@ -56,6 +50,36 @@ pub(crate) fn frame_of(
         ));
     }
     Ok(frame)
+}
+
+/// Width and height of each image; `None` of one that is damaged: whoever loads it says what is wrong with
+/// it.
+///
+/// # Errors
+/// [`Error::BadImages`] with those that the disk does not give: without them the frame might be another one,
+/// and nobody would know; [`Error::Cancelled`].
+fn sizes(source: &dyn ImageSource, progress: &dyn Progress) -> Result<Vec<Option<[u32; 2]>>> {
+    /// Images that are looked at before somebody asks whether to go on.
+    const TOGETHER: usize = 256;
+    let size = |i: usize| match source.size(i) {
+        Err(Error::Io { .. }) => source.load(i).map(|image| [image.width, image.height]),
+        other => other,
+    };
+    let (mut sizes, mut bad) = (Vec::with_capacity(source.len()), Vec::new());
+    for start in (0..source.len()).step_by(TOGETHER) {
+        if progress.cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let all = start..(start + TOGETHER).min(source.len());
+        let some: Vec<Result<[u32; 2]>> = all.into_par_iter().map(size).collect();
+        for (i, size) in some.into_iter().enumerate() {
+            match size {
+                Err(e @ Error::Io { .. }) => bad.push((start + i, e)),
+                size => sizes.push(size.ok().filter(|s| s[0] > 0 && s[1] > 0)),
+            }
+        }
+    }
+    if bad.is_empty() { Ok(sizes) } else { Err(Error::BadImages { total: source.len(), bad }) }
 }
 
 /// Width by height.

@@ -120,7 +120,8 @@ impl Scorer {
                 ),
             });
         }
-        self_test(device, &Use::new(&backbone.network, &info.options, info.frame, Then::Score)?)?;
+        let what = Use::new(&backbone.network, &info.options, info.frame, Then::Score)?;
+        self_test(device, &what, &|| false)?;
         let bank = model.bank.prepare(device)?;
         Self::on(device, backbone, model, bank, share)
     }

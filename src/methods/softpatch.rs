@@ -58,7 +58,7 @@ pub(super) fn score_test_images(
     score_embeddings(task.device, model, total, Want::Scores, load, |score| {
         out.push((score.score, score.patches));
         progress.update(Stage::Score, out.len() as u64, total as u64);
-        Ok(())
+        if progress.cancelled() { Err(Error::Cancelled) } else { Ok(()) }
     })?;
     Ok(out)
 }

@@ -3,7 +3,7 @@
 use super::{Edit, Model};
 use crate::data::why_left_out;
 use crate::text::plain_path;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -17,23 +17,28 @@ enum Holds {
     Other,
 }
 
-/// What the file at `path` holds, by its first bytes.
-fn held(path: &Path) -> Holds {
+/// What the file at `path` holds, by its first bytes. One that does not say is not for a wrong name to cost.
+fn held(path: &Path) -> Result<Holds> {
     /// The format is named at the head of a header, before the names of the training images.
     const HEAD: u64 = 4 << 20;
-    let Ok(file) = File::open(path) else { return Holds::Nothing };
-    let length = file.metadata().map_or(0, |meta| meta.len());
+    let fail = |e| Error::io(path, "looking into the file that is there", e);
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Holds::Nothing),
+        Err(e) => return Err(fail(e)),
+    };
+    let length = file.metadata().map_err(fail)?.len();
     let mut head = Vec::new();
-    if length == 0 || file.take(HEAD).read_to_end(&mut head).is_err() {
-        return Holds::Nothing;
+    if file.take(HEAD).read_to_end(&mut head).map_err(fail)? == 0 {
+        return Ok(Holds::Nothing);
     }
-    match head.split_first_chunk::<8>() {
+    Ok(match head.split_first_chunk::<8>() {
         Some((size, header)) if u64::from_le_bytes(*size) < length && header.first() == Some(&b'{') => {
             let named = |name: &[u8]| header.windows(name.len()).any(|window| window == name);
             if named(b"\"softpatch-model\"") { Holds::Model } else { Holds::Weights }
         }
         _ => Holds::Other,
-    }
+    })
 }
 
 /// Makes sure that a file can be written at `path`, before the long work: its folder exists and takes files,
@@ -44,7 +49,7 @@ fn held(path: &Path) -> Holds {
 /// written.
 pub fn check_output_file(path: &Path) -> Result<()> {
     check(path)?;
-    match held(path) {
+    match held(path)? {
         Holds::Model => refuse(path, "a model that is there"),
         Holds::Weights => refuse(path, "a file of weights that is there"),
         Holds::Nothing | Holds::Other => Ok(()),
@@ -57,7 +62,7 @@ pub fn check_output_file(path: &Path) -> Result<()> {
 /// As [`check_output_file`].
 pub fn check_model_file(path: &Path) -> Result<()> {
     check(path)?;
-    match held(path) {
+    match held(path)? {
         Holds::Weights => refuse(path, "a file of weights that is there"),
         Holds::Other => refuse(path, "a file that is there and no model"),
         Holds::Nothing | Holds::Model => Ok(()),
@@ -89,7 +94,7 @@ fn check(path: &Path) -> Result<()> {
         return Err(fail(e));
     }
     // Removed again as it is dropped.
-    tempfile::NamedTempFile::new_in(folder).map(drop).map_err(fail)
+    files::temporary(path).map(drop).map_err(fail)
 }
 
 /// A model file on its way through an edit.

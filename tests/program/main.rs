@@ -6,6 +6,8 @@ mod common;
 mod agreement;
 mod bindings;
 mod cli;
+#[cfg(target_os = "linux")]
+mod crash;
 mod ffi;
 mod ffi_programs;
 mod header;

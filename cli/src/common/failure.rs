@@ -11,6 +11,9 @@ pub const EXIT_INTERRUPTED: u8 = 130;
 /// Exit status of a program that did all but what could not be read.
 pub const EXIT_LEFT_OUT: u8 = 3;
 
+/// The number of an input/output error on Unix, which has no [`ErrorKind`].
+const EIO: i32 = 5;
+
 /// Why a subcommand ends early.
 #[derive(Debug)]
 pub enum Failure {
@@ -63,7 +66,9 @@ pub fn exit(outcome: Outcome) -> ExitCode {
             ExitCode::FAILURE
         }
         Err(Failure::Output(error)) => {
-            log::error(&format!("writing to standard output failed: {error}"));
+            let full = error.kind() == ErrorKind::StorageFull;
+            let remedy = full.then_some("free some space; what was printed before is not all");
+            log::error_with(&format!("writing to standard output failed: {error}"), remedy);
             ExitCode::FAILURE
         }
         Err(Failure::Reported) => ExitCode::FAILURE,
@@ -99,7 +104,13 @@ fn remedy(error: &softpatch::Error) -> Option<&'static str> {
             ErrorKind::NotFound => Some("check the path"),
             ErrorKind::PermissionDenied => Some("check who may read or write it"),
             ErrorKind::StorageFull => Some("free some space or write elsewhere"),
+            ErrorKind::QuotaExceeded => Some("free some space or write elsewhere: the quota is used up"),
+            ErrorKind::ReadOnlyFilesystem => Some("write elsewhere, or mount the file system for writing"),
             ErrorKind::IsADirectory => Some("name a file, this is a folder"),
+            ErrorKind::StaleNetworkFileHandle => Some("the share was taken away; mount it again"),
+            _ if cfg!(unix) && source.raw_os_error() == Some(EIO) => {
+                Some("the disk or the share fails: look into the system's log, and use another")
+            }
             _ => None,
         },
         softpatch::Error::Dataset { reason, .. } if reason.starts_with("there is no such folder") => {

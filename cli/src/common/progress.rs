@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 /// Progress on a terminal, nothing elsewhere; notices as lines; how long each stage took.
 pub struct Bars {
     quiet: bool,
+    /// Whether ctrl-c ends the job.
+    hears: bool,
     state: RefCell<State>,
 }
 
@@ -22,7 +24,12 @@ struct State {
 
 impl Bars {
     pub fn new(quiet: bool) -> Self {
-        Self { quiet, state: RefCell::default() }
+        Self { quiet, hears: true, state: RefCell::default() }
+    }
+
+    /// Nothing but errors, for a job that is short and finished whatever happens.
+    pub fn of_short_job() -> Self {
+        Self { hears: false, ..Self::new(true) }
     }
 
     /// Whether nothing but errors is said.
@@ -81,7 +88,7 @@ impl Progress for Bars {
     }
 
     fn cancelled(&self) -> bool {
-        interrupted()
+        self.hears && interrupted()
     }
 }
 

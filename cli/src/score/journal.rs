@@ -4,9 +4,13 @@
 //! for it, the length of the results once its line was in them, and its path below the watched folder as
 //! JSON. A file's results are on the disk before its line here is. What a stop in between leaves is cut off
 //! at the next start, and the file is scored again: no file is in the results twice, and none is missing.
+//!
+//! Before files are written beside the results, a line with `?` says which, so that a next start puts the
+//! same ones in their places: what it says is the affair of [`super::begun`].
 
+use sha2::{Digest, Sha256};
 use softpatch::{Error, Result};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -51,8 +55,33 @@ pub struct Journal {
     results: File,
     results_path: PathBuf,
     length: u64,
-    by_path: HashSet<(String, u64, u128)>,
-    by_number: HashSet<Stamp>,
+    by_path: HashSet<Known>,
+    by_number: HashSet<Known>,
+    /// What was said of files that were begun and are not done, by their paths.
+    begun: BTreeMap<String, String>,
+}
+
+/// What stands for a file that is done: a line that runs for months has millions.
+type Known = [u8; 16];
+
+/// The start of a digest.
+fn known(path: &str, Stamp { size, changed, number }: Stamp) -> Known {
+    let mut digest = Sha256::new_with_prefix(path);
+    digest.update([0xff]);
+    digest.update(size.to_le_bytes());
+    digest.update(changed.to_le_bytes());
+    digest.update(number.to_le_bytes());
+    let mut start = Known::default();
+    start.copy_from_slice(&digest.finalize()[..16]);
+    start
+}
+
+fn by_path(path: &str, stamp: Stamp) -> Known {
+    known(path, Stamp { number: 0, ..stamp })
+}
+
+fn by_number(stamp: Stamp) -> Known {
+    known("", stamp)
 }
 
 impl Journal {
@@ -93,9 +122,14 @@ impl Journal {
             length,
             by_path: HashSet::new(),
             by_number: HashSet::new(),
+            begun: BTreeMap::new(),
             results: out.try_clone().map_err(fail(results, "opening"))?,
         };
-        if text.is_empty() {
+        // After a power cut a file may end with zeros.
+        let said = text.trim_end_matches('\0');
+        // A stop may have cut the first line short.
+        let is_torn = !said.contains('\n') && (HEADER.starts_with(said) || said.starts_with(HEADER));
+        if is_torn {
             if length > 0 {
                 return Err(Error::InvalidOption(format!(
                     "{} is there already, without its journal {}: nothing says which files are in it. Name \
@@ -104,10 +138,9 @@ impl Journal {
                     path.display()
                 )));
             }
-            journal
-                .file
-                .write_all(format!("{HEADER}{model}\n").as_bytes())
-                .map_err(fail(&path, "writing"))?;
+            let emptied = journal.file.set_len(0).and_then(|()| journal.file.seek(SeekFrom::Start(0)));
+            let first = format!("{HEADER}{model}\n");
+            emptied.and_then(|_| journal.file.write_all(first.as_bytes())).map_err(fail(&path, "writing"))?;
         } else {
             if text.strip_prefix(HEADER).is_some_and(|rest| rest.lines().next() != Some(model)) {
                 return Err(Error::InvalidOption(format!(
@@ -115,7 +148,7 @@ impl Journal {
                     results.display()
                 )));
             }
-            let whole = text.rfind('\n').map_or(0, |at| at + 1);
+            let whole = said.rfind('\n').map_or(0, |at| at + 1);
             let written = journal.read(&text[..whole]).ok_or_else(|| Error::Dataset {
                 path: path.clone(),
                 reason:
@@ -141,6 +174,7 @@ impl Journal {
         out.seek(SeekFrom::End(0)).map_err(fail(results, "writing"))?;
         if journal.length == 0 {
             journal.append(header)?;
+            softpatch::files::keep([results, &path])?;
         }
         Ok(journal)
     }
@@ -150,6 +184,11 @@ impl Journal {
     fn read(&mut self, text: &str) -> Option<u64> {
         let mut written = 0;
         for line in text.strip_prefix(HEADER)?.lines().skip(1) {
+            if let Some(begun) = line.strip_prefix("? ") {
+                let (path, said): (String, serde_json::Value) = serde_json::from_str(begun).ok()?;
+                self.begun.insert(path, said.to_string());
+                continue;
+            }
             let mut parts = line.splitn(5, ' ');
             let mut number = || parts.next()?.parse::<u128>().ok();
             let (size, changed) = (u64::try_from(number()?).ok()?, number()?);
@@ -162,10 +201,26 @@ impl Journal {
     }
 
     fn remember(&mut self, path: String, stamp: Stamp) {
-        self.by_path.insert((path, stamp.size, stamp.changed));
+        self.by_path.insert(by_path(&path, stamp));
         if stamp.number != 0 {
-            self.by_number.insert(stamp);
+            self.by_number.insert(by_number(stamp));
         }
+        self.begun.remove(&path);
+    }
+
+    /// What was said at the beginning of files that were not done when the last watch stopped.
+    pub fn take_begun(&mut self) -> BTreeMap<String, String> {
+        std::mem::take(&mut self.begun)
+    }
+
+    /// Says of files, by their paths as texts, what is begun of each: JSON.
+    pub fn begin(&mut self, said: &[(String, serde_json::Value)]) -> Result<()> {
+        let lines = said.iter().map(|said| format!("? {}\n", serde_json::json!(said)));
+        let lines: String = lines.collect();
+        self.file
+            .write_all(lines.as_bytes())
+            .and_then(|()| self.file.sync_data())
+            .map_err(|e| Error::io(&self.path, "writing", e))
     }
 
     /// The journal's own file.
@@ -180,7 +235,8 @@ impl Journal {
 
     /// Whether the file is in the results, under this name or one that it had before.
     pub fn has(&self, path: &Path, stamp: Stamp) -> bool {
-        self.by_number.contains(&stamp) || self.by_path.contains(&(text_of(path), stamp.size, stamp.changed))
+        (stamp.number != 0 && self.by_number.contains(&by_number(stamp)))
+            || self.by_path.contains(&by_path(&text_of(path), stamp))
     }
 
     fn append(&mut self, text: &str) -> Result<()> {
@@ -211,7 +267,7 @@ impl Journal {
 }
 
 /// A path as text, which no other path has: one that is no UTF-8 with its bytes in hexadecimal.
-fn text_of(path: &Path) -> String {
+pub fn text_of(path: &Path) -> String {
     let hex = || path.as_os_str().as_encoded_bytes().iter().map(|b| format!("{b:02x}")).collect::<String>();
     path.to_str().map_or_else(|| format!("\u{fffd}{}", hex()), str::to_owned)
 }
@@ -241,7 +297,13 @@ mod tests {
     fn a_stop_before_the_first_line_of_the_journal_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let results = folder.path().join("r.csv");
-        drop(Journal::open(&results, "path,score\n", "m").unwrap());
+        let beside = folder.path().join("r.csv.journal");
+        for torn in ["", "softpatch wat", "softpatch watch journal, version 1, model m", "\0\0"] {
+            std::fs::write(&beside, torn).unwrap();
+            std::fs::write(&results, "").unwrap();
+            drop(Journal::open(&results, "path,score\n", "m").unwrap());
+            assert_eq!(std::fs::read_to_string(&beside).unwrap(), format!("{HEADER}m\n"), "{torn}");
+        }
         for left in ["", "path,sc", "path,score\n", "path,score\na.png,1\n", "path,score\na.png,1\nb.p"] {
             std::fs::write(&results, left).unwrap();
             let mut journal = Journal::open(&results, "path,score\n", "m").unwrap();
@@ -283,9 +345,18 @@ mod tests {
         }
         // Stopped after the results' line, before the journal's; and in the middle of the journal's.
         let (whole, journaled) = (read(&results), read(&beside));
-        for (more, torn) in [("half a li", ""), ("c.png,3\n", ""), ("c.png,3\n", "3 10 3 2")] {
+        let begun = "? [\"c.png\",{\"shown\":\"in/c.png\",\"files\":[\"c-2.png\"],\"regions\":null}]\n";
+        let stops = [
+            ("half a li", String::new()),
+            ("c.png,3\n", String::new()),
+            ("c.png,3\n", "3 10 3 2".to_owned()),
+            ("c.png,3\n", "\0\0\0".to_owned()),
+            ("c.png,3\n", format!("{begun}3 10")),
+            ("", begun.to_owned()),
+        ];
+        for (more, torn) in stops {
             std::fs::write(&results, whole.clone() + more).unwrap();
-            std::fs::write(&beside, journaled.clone() + torn).unwrap();
+            std::fs::write(&beside, journaled.clone() + &torn).unwrap();
             let mut journal = Journal::open(&results, "path,score\n", "m").unwrap();
             assert_eq!((journal.len(), read(&results)), (2, whole.clone()));
             assert!(
@@ -294,6 +365,7 @@ mod tests {
             // The same file under another name, and another file under the same name.
             assert!(journal.has(Path::new("moved.png"), stamp(1)));
             assert!(!journal.has(Path::new("a b.png"), stamp(9)));
+            assert_eq!(journal.take_begun().len(), usize::from(torn.starts_with('?')), "{torn}");
             journal.add(&[done("c.png", 3, "c.png,3\n")]).unwrap();
             assert_eq!(read(&results), whole.clone() + "c.png,3\n");
         }

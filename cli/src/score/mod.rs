@@ -1,9 +1,11 @@
 //! `softpatch score`.
 
 mod arrivals;
+mod begun;
 mod journal;
 mod outputs;
 mod places;
+mod regions;
 mod rows;
 mod watch;
 
@@ -11,13 +13,15 @@ use crate::common::backbone::{ModelArgs, open_model};
 use crate::common::device::DeviceArgs;
 use crate::common::failure::{Failure, Outcome, print_error};
 use crate::common::images::{Files, OnError};
+use crate::common::interrupt::catch_interrupts;
 use crate::common::log;
 use crate::common::output::{print, print_json};
 use crate::common::progress::Bars;
 use crate::common::report::page;
 use crate::common::set::{FolderArgs, TakeArgs};
 use crate::common::sizes::count;
-use outputs::{OutputArgs, Outputs, Targets, regions_csv};
+use outputs::{OutputArgs, Outputs, Targets};
+use regions::regions_csv;
 use rows::{Damaged, Format, Row};
 use serde::Serialize;
 use softpatch::Error;
@@ -95,8 +99,8 @@ same for two seconds, and a file that looks cut short for thirty. Names that beg
 
 Maps have the size of the image, and are 0 where the model does not look. Heatmaps, maps and masks keep their
 place below the folder that was named, so images of one name in two folders do not collide. With --watch they
-are written before the line of their image, and those of an earlier run stay; lines of --regions are added, and
-an image that a stop interrupted may be in that file twice.
+are written before the line of their image, and those of an earlier run stay; lines of --regions are added. A
+watch that was stopped, or killed, or lost its power, goes on: every image is in each of these files once.
 
 An image that cannot be read is reported on standard error, the others are scored, and the exit status is 3;
 with --on-error stop all such images are named, and the exit status is 1.";
@@ -147,6 +151,10 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         errors: Vec::new(),
     };
     let mut shown = Vec::new();
+    let [mut scored_images, mut anomalous] = [0; 2];
+    // Of hundreds of thousands of images, what nobody asks for later is not kept.
+    let keeps_rows = format == Format::Json || outputs.regions().is_some();
+    catch_interrupts(quiet);
     print_header(format, width)?;
     let scoring = Scoring { detector: &detector, files: &files, outputs: &outputs, targets: &targets };
     scoring.run(format, &bars, |scored| {
@@ -158,7 +166,11 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
                     Format::Csv => bars.suspend(|| print(&row.csv()))?,
                     Format::Json => {}
                 }
-                document.images.push(row);
+                scored_images += 1;
+                anomalous += usize::from(row.anomalous == Some(true));
+                if keeps_rows {
+                    document.images.push(row);
+                }
             }
             Scored::Damaged(damaged, error) => {
                 bars.suspend(|| print_error(&error));
@@ -183,12 +195,12 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         print_json(&document)?;
     }
     if format == Format::Table && !quiet {
-        log::summary(&summary(&detector, &document.images));
+        log::summary(&summary(&detector, scored_images, anomalous));
     }
     if document.errors.is_empty() {
         return Ok(());
     }
-    let all = count(document.errors.len() + document.images.len(), "image");
+    let all = count(document.errors.len() + scored_images, "image");
     log::error(&format!("{} of {all} could not be read", document.errors.len()));
     Err(Failure::LeftOut)
 }
@@ -202,15 +214,14 @@ fn print_header(format: Format, width: usize) -> Outcome {
 }
 
 /// `12 images scored, 3 anomalous (threshold 2.1)`.
-fn summary(detector: &Detector, rows: &[Row]) -> String {
+fn summary(detector: &Detector, scored: usize, anomalous: usize) -> String {
     let info = detector.info();
-    let anomalous = rows.iter().filter(|r| r.anomalous == Some(true)).count();
     let threshold = match (info.threshold, &info.no_threshold) {
         (Some(t), _) => format!("threshold {t:.4}"),
         (None, Some(why)) => format!("no verdict, as the model has no threshold: {why}"),
         (None, None) => "no verdict, as the model has no threshold".to_owned(),
     };
-    format!("{} scored, {anomalous} anomalous ({threshold})", count(rows.len(), "image"))
+    format!("{} scored, {anomalous} anomalous ({threshold})", count(scored, "image"))
 }
 
 /// What became of a file.
@@ -235,6 +246,9 @@ impl Scoring<'_> {
         let told = format == Format::Json;
         let mut stopped = None;
         let scored = detector.score_source(*files, outputs.want(told), bars, |index, score| {
+            if bars.cancelled() {
+                return Err(Error::Cancelled);
+            }
             let path = files.paths()[index].display().to_string();
             let picture = files.take_picture(index);
             let scored = match files.take_error(index) {

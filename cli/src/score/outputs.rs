@@ -2,22 +2,19 @@
 
 use super::places::{Places, create_folder};
 use crate::common::failure::{Failure, Outcome};
-use crate::common::output::{check_output_file, csv_line};
+use crate::common::output::check_output_file;
 use crate::common::progress::Bars;
 use crate::common::report::{map_range, thumb};
 use crate::common::sizes::count;
 use softpatch::data::OwnedImage;
-use softpatch::detector::{ModelInfo, Progress, Region, Score, Want};
+use softpatch::detector::{ModelInfo, Progress, Score, Want};
 use softpatch::report::{MapFormat, Thumb, overlay, write_map, write_mask_png, write_png};
-use std::io::Write;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A PNG of 16 bit reaches so many thresholds.
 const REACH: f32 = 16.0;
-
-/// The header of a file of regions.
-const REGIONS: &str = "path,region,x,y,width,height,area,peak,peak_x,peak_y\n";
 
 #[derive(Debug, clap::Args)]
 pub struct OutputArgs {
@@ -180,6 +177,16 @@ impl Outputs {
         Ok(self.places.iter().try_for_each(|(_, places)| places.create())?)
     }
 
+    /// Lets what lies at these places, as texts, be written anew.
+    pub fn redo(&mut self, places: &HashSet<String>) {
+        self.places.iter_mut().for_each(|(_, of)| of.redo(places));
+    }
+
+    /// Forgets the places that were given: what was written keeps its own.
+    pub fn forget(&mut self) {
+        self.places.iter_mut().for_each(|(_, places)| places.forget());
+    }
+
     /// The files of the next image.
     pub fn place(&mut self, image: &Path) -> Targets {
         let mut targets = Targets::default();
@@ -214,8 +221,7 @@ impl Outputs {
         score: &Score,
         info: &ModelInfo,
     ) -> softpatch::Result<()> {
-        let all = [&targets.heatmap, &targets.map, &targets.mask];
-        for folder in all.into_iter().flatten().filter_map(|target| target.parent()) {
+        for folder in targets.all().into_iter().filter_map(Path::parent) {
             create_folder(folder)?;
         }
         let (map, threshold) = (&score.map, info.map_threshold());
@@ -255,62 +261,16 @@ impl Outputs {
 }
 
 impl Targets {
+    /// The files.
+    pub fn all(&self) -> Vec<&Path> {
+        [&self.heatmap, &self.map, &self.mask].into_iter().flatten().map(PathBuf::as_path).collect()
+    }
+
     fn of(&mut self, kind: Kind) -> &mut Option<PathBuf> {
         match kind {
             Kind::Heatmap => &mut self.heatmap,
             Kind::Map => &mut self.map,
             Kind::Mask => &mut self.mask,
         }
-    }
-}
-
-/// The header of a file of regions, and a line for each of an image.
-pub fn regions_csv<'a>(images: impl IntoIterator<Item = (&'a str, &'a [Region])>) -> String {
-    let lines = images.into_iter().flat_map(|(path, regions)| region_lines(path, regions));
-    std::iter::once(REGIONS.to_owned()).chain(lines).collect()
-}
-
-/// Adds the lines of an image to a file of regions, which is made where it is not there.
-pub fn append_regions(file: &Path, path: &str, regions: &[Region]) -> softpatch::Result<()> {
-    let fail = |e| softpatch::Error::io(file, "writing", e);
-    let mut open = std::fs::OpenOptions::new().create(true).append(true).open(file).map_err(fail)?;
-    let new = open.metadata().map_err(fail)?.len() == 0;
-    let text = if new { REGIONS.to_owned() } else { String::new() };
-    let text: String = std::iter::once(text).chain(region_lines(path, regions)).collect();
-    open.write_all(text.as_bytes()).map_err(fail)
-}
-
-fn region_lines(path: &str, regions: &[Region]) -> impl Iterator<Item = String> {
-    regions.iter().enumerate().map(move |(i, region)| {
-        let [x, y, width, height] = region.bbox;
-        let peak = region.peak.to_string();
-        let [number, x, y, width, height, area, peak_x, peak_y] =
-            [i as u32, x, y, width, height, region.area, region.peak_at[0], region.peak_at[1]]
-                .map(|v| v.to_string());
-        csv_line([path, &number, &x, &y, &width, &height, &area, &peak, &peak_x, &peak_y])
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn regions_are_lines() {
-        let region = |area| Region {
-            bbox: [1, 2, 3, 4],
-            area,
-            peak: 0.5,
-            peak_at: [2, 3],
-            contour: vec![[1, 2], [4, 2], [4, 6], [1, 6]],
-        };
-        let (two, none) = ([region(12), region(1)], []);
-        let want = format!("{REGIONS}\"a,b.png\",0,1,2,3,4,12,0.5,2,3\n\"a,b.png\",1,1,2,3,4,1,0.5,2,3\n");
-        assert_eq!(regions_csv([("c.png", &none[..]), ("a,b.png", &two[..])]), want);
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("regions.csv");
-        append_regions(&file, "c.png", &none).unwrap();
-        append_regions(&file, "a,b.png", &two).unwrap();
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), want);
     }
 }

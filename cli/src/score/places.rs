@@ -1,5 +1,6 @@
 //! Where the pictures and maps of scored images go.
 
+use super::journal::text_of;
 use crate::common::failure::{Failure, Outcome};
 use softpatch::Error;
 use std::collections::HashSet;
@@ -18,6 +19,8 @@ pub struct Places {
     taken: HashSet<String>,
     /// Whether what lies at a place stays.
     keep: bool,
+    /// Places, as texts, where it does not.
+    redone: HashSet<String>,
 }
 
 impl Places {
@@ -47,12 +50,23 @@ impl Places {
             if argument.is_dir() { path } else { path.parent().map_or_else(PathBuf::new, Path::to_owned) }
         };
         let root = arguments.iter().map(folder_of).reduce(|a, b| common_ancestor(&a, &b)).unwrap_or_default();
-        Ok(Self { option, out: out.to_owned(), extension, root, taken: HashSet::new(), keep: false })
+        let (taken, redone) = (HashSet::new(), HashSet::new());
+        Ok(Self { option, out: out.to_owned(), extension, root, taken, keep: false, redone })
     }
 
     /// Takes no place where a file lies already.
     pub fn keeping(self) -> Self {
         Self { keep: true, ..self }
+    }
+
+    /// Lets what lies at these places, as texts, be written anew, once.
+    pub fn redo(&mut self, places: &HashSet<String>) {
+        self.redone = places.clone();
+    }
+
+    /// Forgets the places that were given.
+    pub fn forget(&mut self) {
+        self.taken.clear();
     }
 
     /// The folder, with all links followed.
@@ -83,7 +97,8 @@ impl Places {
             })
             // File systems that ignore case exist.
             .find(|target| {
-                self.taken.insert(target.to_string_lossy().to_lowercase()) && !(self.keep && target.exists())
+                self.taken.insert(target.to_string_lossy().to_lowercase())
+                    && (self.redone.remove(&text_of(target)) || !(self.keep && target.exists()))
             })
             .unwrap_or_default()
     }
@@ -175,6 +190,9 @@ mod tests {
         // What an earlier watch wrote stays.
         let mut later = Places::new("--maps", &at("b"), "png", &[at("a")]).unwrap().keeping();
         assert_eq!(later.place(&paths[0]), at("b/1-2.png"));
+        later.redo(&HashSet::from([text_of(&at("b/1.png"))]));
+        later.forget();
+        assert_eq!(later.place(&paths[0]), at("b/1.png"));
     }
 
     #[test]

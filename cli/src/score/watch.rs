@@ -1,8 +1,10 @@
 //! `softpatch score --watch`: images that arrive in a folder.
 
 use super::arrivals::{Arrivals, Arrived, News, is_on_its_way};
-use super::journal::{Done, Journal, Stamp};
-use super::outputs::{Outputs, append_regions};
+use super::begun::{Begun, said};
+use super::journal::{Done, Journal, Stamp, text_of};
+use super::outputs::{Outputs, Targets};
+use super::regions;
 use super::rows::{Damaged, Format};
 use super::{Args, Scored, Scoring, print_header};
 use crate::common::backbone::open_model;
@@ -46,6 +48,8 @@ struct Watch<'a> {
     detector: Detector,
     journal: Journal,
     outputs: Outputs,
+    /// Length of the file of regions.
+    regions: u64,
     arrivals: Arrivals,
     /// Files that are no images, as they were seen.
     others: HashSet<(PathBuf, Stamp)>,
@@ -66,7 +70,7 @@ pub fn run(args: &Args, folder: &Path, results: &Path, quiet: bool) -> Outcome {
         return Err(Error::Dataset { path: folder.to_owned(), reason: reason.into() }.into());
     }
     check_output_file(results)?;
-    let outputs = args.outputs.open(&[folder.to_owned()], true)?;
+    let mut outputs = args.outputs.open(&[folder.to_owned()], true)?;
     if outputs
         .regions()
         .is_some_and(|file| std::path::absolute(file).ok() == std::path::absolute(results).ok())
@@ -87,7 +91,7 @@ pub fn run(args: &Args, folder: &Path, results: &Path, quiet: bool) -> Outcome {
     }
     let detector = open_model(&args.model, &args.weights, &args.device)?;
     let model = std::fs::read(&args.model).map_err(|e| Error::io(&args.model, "reading", e))?;
-    let journal = Journal::open(results, HEADER, &format!("{:x}", Sha256::digest(model)))?;
+    let mut journal = Journal::open(results, HEADER, &format!("{:x}", Sha256::digest(model)))?;
     outputs.begin(detector.info(), args.format() == Format::Json, &bars)?;
     catch_interrupts(quiet);
     if journal.len() > 0 {
@@ -99,10 +103,10 @@ pub fn run(args: &Args, folder: &Path, results: &Path, quiet: bool) -> Outcome {
     let (scored, anomalous, damaged) = (0, 0, 0);
     let arrivals = Arrivals::new(closes);
     let real = folder.canonicalize().map_err(|e| Error::io(folder, "reading", e))?;
-    if let Some(file) = outputs.regions() {
-        // There from now on, as one of the watch's own.
-        append_regions(file, "", &[])?;
-    }
+    let begun = Begun::from_journal(&journal.take_begun());
+    outputs.redo(&begun.files());
+    // There from now on, as one of the watch's own.
+    let regions = outputs.regions().map_or(Ok(0), |file| regions::go_on(file, &begun))?;
     let own = [Some(results), Some(journal.path()), outputs.regions()];
     let own = own.iter().flatten().filter_map(|p| p.canonicalize().ok()).collect();
     Watch {
@@ -113,6 +117,7 @@ pub fn run(args: &Args, folder: &Path, results: &Path, quiet: bool) -> Outcome {
         detector,
         journal,
         outputs,
+        regions,
         arrivals,
         others,
         slow,
@@ -227,7 +232,7 @@ impl Watch<'_> {
     fn list(&mut self, now: Instant) -> Outcome {
         let listing = std::fs::read_dir(self.folder);
         listing.map_err(|e| Error::io(self.folder, "listing", e))?;
-        let mut seen = HashSet::new();
+        let (mut seen, mut others) = (HashSet::new(), HashSet::new());
         let mut open = vec![self.folder.to_owned()];
         while let Some(folder) = open.pop() {
             // A folder in it may go at any time, and links may form a loop.
@@ -242,7 +247,15 @@ impl Watch<'_> {
                 let stamp = Stamp::of(&meta);
                 if meta.is_dir() {
                     open.push(path);
-                } else if meta.is_file()
+                    continue;
+                }
+                let other = (path, stamp);
+                if self.others.contains(&other) {
+                    others.insert(other);
+                    continue;
+                }
+                let (path, stamp) = other;
+                if meta.is_file()
                     && !is_on_its_way(&path)
                     && !self.is_own(&path)
                     && !self.is_done(&path, stamp)
@@ -251,6 +264,9 @@ impl Watch<'_> {
                 }
             }
         }
+        // Of those that are gone nobody has to know.
+        self.others = others;
+        self.slow.retain(|path| path.exists());
         Ok(())
     }
 
@@ -283,10 +299,11 @@ impl Watch<'_> {
         let format = self.args.format();
         let paths: Vec<PathBuf> = some.iter().map(|file| file.path.clone()).collect();
         let targets: Vec<_> = paths.iter().map(|path| self.outputs.place(path)).collect();
+        self.begin(&paths, &targets)?;
         let files = Files::new(paths, self.detector.info(), self.outputs.draws(), OnError::Skip);
         let mut outcomes = Vec::new();
-        // No bar a batch: lines come as images do.
-        let silent = Bars::new(true);
+        // No bar a batch: lines come as images do. And what is begun is finished.
+        let silent = Bars::of_short_job();
         let scoring =
             Scoring { detector: &self.detector, files: &files, outputs: &self.outputs, targets: &targets };
         scoring.run(format, &silent, |scored| {
@@ -300,9 +317,9 @@ impl Watch<'_> {
                 self.bars.notice(&note);
             }
         }
-        let mut done = Vec::new();
-        let mut shown = Vec::new();
-        for (file, scored) in some.iter().zip(outcomes) {
+        self.outputs.forget();
+        let (mut done, mut shown, mut written) = (Vec::new(), Vec::new(), Vec::new());
+        for ((file, scored), targets) in some.iter().zip(outcomes).zip(&targets) {
             let now = std::fs::metadata(&file.path).ok().map(|m| Stamp::of(&m));
             if let Some(stamp) = now.filter(|now| *now != file.stamp) {
                 // Somebody wrote to it while it was read.
@@ -319,15 +336,40 @@ impl Watch<'_> {
                 }
                 Scored::Damaged(damaged, _) => damaged.csv_of_watch(),
             };
-            if let (Some(to), Scored::Row(row, _)) = (self.outputs.regions(), &scored) {
-                append_regions(to, &row.path, row.regions.as_deref().unwrap_or_default())?;
+            if matches!(scored, Scored::Row(..)) {
+                written.extend(targets.all());
             }
-            let path = file.path.strip_prefix(self.folder).unwrap_or(&file.path).to_owned();
-            done.push(Done { path, stamp: file.stamp, line });
+            done.push(Done { path: self.inside(&file.path), stamp: file.stamp, line });
             shown.push(scored);
+        }
+        softpatch::files::keep(written)?;
+        if let Some(to) = self.outputs.regions() {
+            let rows = shown.iter().filter_map(|scored| match scored {
+                Scored::Row(row, _) => Some((row.path.as_str(), row.regions.as_deref().unwrap_or_default())),
+                Scored::Damaged(..) => None,
+            });
+            self.regions = regions::append(to, &rows.collect::<Vec<_>>())?;
         }
         self.journal.add(&done)?;
         shown.into_iter().try_for_each(|scored| self.show(scored, format))
+    }
+
+    /// A path below the folder.
+    fn inside(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(self.folder).unwrap_or(path).to_owned()
+    }
+
+    /// Says in the journal which files images are going to have.
+    fn begin(&mut self, paths: &[PathBuf], targets: &[Targets]) -> Outcome {
+        let regions = self.outputs.regions().map(|file| (file, self.regions));
+        let of = paths.iter().zip(targets).filter_map(|(path, targets)| {
+            let files = targets.all();
+            let beside = regions.is_some() || !files.is_empty();
+            let shown = path.display().to_string();
+            beside.then(|| said((text_of(&self.inside(path)), &shown, &files, regions)))
+        });
+        let of: Vec<_> = of.collect();
+        if of.is_empty() { Ok(()) } else { Ok(self.journal.begin(&of)?) }
     }
 
     fn show(&mut self, scored: Scored, format: Format) -> Outcome {

@@ -2,12 +2,12 @@
 
 use super::cell::{Cell, CellImage, CellSettings};
 use super::run::{Bench, Task};
-use crate::Result;
 use crate::data::{FileSource, ImageSource, TestItem, decode_file};
-use crate::detector::Framing;
+use crate::detector::{Framing, Progress};
 use crate::eval::{Item, Mask, MetricMaps, MetricSize, Seen, evaluate};
 use crate::methods::Scored;
 use crate::report::{overlay, write_png};
+use crate::{Error, Result};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -20,15 +20,17 @@ impl Bench<'_> {
         scored: &Scored,
         mut notes: Vec<String>,
         (masks, framing, grid): (&HashMap<PathBuf, Mask>, Framing, [u32; 2]),
-        file: &Path,
+        (file, progress): (&Path, &dyn Progress),
     ) -> Result<Cell> {
         let test = &task.split.test;
         let sizes =
             FileSource::new(test.iter().map(|i| i.path.clone()).collect(), self.options.decode.clone());
         let mut metric = MetricMaps::new(self.device, grid, framing, self.options.metric_size(), None)?;
-        let maps = (scored.iter().enumerate())
-            .map(|(i, (_, patches))| metric.run(patches, sizes.size(i)?))
-            .collect::<Result<Vec<_>>>()?;
+        let map = |(i, (_, patches)): (usize, &(f32, Vec<f32>))| match progress.cancelled() {
+            true => Err(Error::Cancelled),
+            false => metric.run(patches, sizes.size(i)?),
+        };
+        let maps = scored.iter().enumerate().map(map).collect::<Result<Vec<_>>>()?;
         let items: Vec<Item<'_>> = (test.iter().zip(scored).zip(&maps))
             .map(|((item, (score, _)), map)| {
                 let mask = item.mask.as_ref().and_then(|m| masks.get(m));

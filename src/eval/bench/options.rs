@@ -30,6 +30,11 @@ pub struct BenchOptions {
     pub skip_bad: bool,
     /// Folder with the lists of splits to use, instead of drawing them; named as those that a run writes.
     pub splits: Option<PathBuf>,
+    /// Keep the features of a category in `features/` of the output folder until its cells are done, so that
+    /// a run that goes on after an interruption does not extract them again. It takes 4 bytes a value on the
+    /// disk, of one category at a time; features that pass half of the memory budget are on the disk in any
+    /// case.
+    pub keep_features: bool,
 }
 
 impl Default for BenchOptions {
@@ -46,6 +51,7 @@ impl Default for BenchOptions {
             decode: DecodeOptions::default(),
             skip_bad: false,
             splits: None,
+            keep_features: true,
         }
     }
 }

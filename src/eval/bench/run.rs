@@ -1,9 +1,10 @@
 //! The harness: which cells there are, which are missing, and one feature pass for those.
 
 use super::cell::{Cell, CellSettings, Condition, protocol_name};
+use super::kept::{Kept, key, remove_all};
 use super::notes::{Noted, leave_out};
 use super::options::BenchOptions;
-use super::store::{Store, key};
+use super::store::Store;
 use crate::data::{
     Category, FileSource, ImageSource, NoiseProtocol, Split, SplitSource, TestItem, TrainEntry, split,
 };
@@ -124,6 +125,7 @@ impl Bench<'_> {
         }
         summary.skipped += skipped.len();
         summary.notes.extend(skipped);
+        remove_all(self.out);
         Ok(summary)
     }
 
@@ -269,18 +271,18 @@ impl Bench<'_> {
         summary.notes.append(&mut masks.notes);
         let began = Instant::now();
         let source = open(&entries);
-        let budget = (self.out, self.options.fit.memory);
+        let kept = self.options.keep_features.then(|| self.kept(&category.name, frame, &entries)).flatten();
         let mut store = Store::extract(
             self.device,
             self.backbone,
             &entries,
             source.as_ref(),
             (&self.options.fit, frame),
-            budget,
+            (self.out, kept),
             progress,
         )?;
         self.device.wait()?;
-        summary.images += entries.len();
+        summary.images += store.extracted;
         summary.feature_seconds += began.elapsed().as_secs_f64();
         tracing::info!("{}: features of {} images", category.name, entries.len());
         for task in needed {
@@ -304,15 +306,26 @@ impl Bench<'_> {
                 let noted = Noted { progress, notes: RefCell::default() };
                 let scored = method.implementation().score(&mut given, &fit, &noted)?;
                 let notes = noted.notes.into_inner();
-                let mut cell =
-                    self.measure(task, settings, &scored, notes, (&masks.masks, framing, grid), file)?;
+                let seen = (&masks.masks, framing, grid);
+                let mut cell = self.measure(task, settings, &scored, notes, seen, (file, progress))?;
                 cell.seconds = began.elapsed().as_secs_f64();
                 cell.write(file)?;
                 summary.computed += 1;
                 done(&cell, true);
             }
         }
+        store.done();
         Ok(())
+    }
+
+    /// Where features of a category are kept for a run that goes on with this one.
+    fn kept(&self, category: &str, frame: [u32; 2], entries: &[TrainEntry]) -> Option<Kept> {
+        let (options, caps) = (self.options, self.device.caps());
+        let fit = FitOptions { batch: 0, memory: 0, ..options.fit.clone() };
+        let decode = format!("{:?}", options.decode);
+        let by = [env!("CARGO_PKG_VERSION"), &caps.adapter, &caps.driver, &caps.archetype.to_string()];
+        let made_with = serde_json::to_string(&(by, fit, decode, self.backbone.info(), frame)).ok()?;
+        Kept::open(self.out, category, &made_with, entries)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Embeddings of the images of a category, extracted once.
 
+use super::kept::{Kept, Key, key};
 use crate::backbone::{Extractor, Feed};
 use crate::cases::{Then, Use, self_test};
 use crate::data::{ImageSource, TrainEntry};
@@ -13,15 +14,6 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// An image and its move, if it is moved.
-pub(super) type Key = (PathBuf, Option<[u64; 5]>);
-
-/// Under which key the features of an entry are kept.
-pub(super) fn key(entry: &TrainEntry) -> Key {
-    let bits = entry.augment.map(|a| [a.rotation, a.shift_x, a.shift_y, a.scale, a.shear].map(f64::to_bits));
-    (entry.path.clone(), bits)
-}
-
 enum Data {
     Memory(Vec<f32>),
     File(File, PathBuf),
@@ -30,51 +22,100 @@ enum Data {
 /// `[positions][dim]` embeddings per image.
 pub(super) struct Store {
     data: Data,
+    /// Where the features of an image are.
     at: HashMap<Key, usize>,
     grid: [u32; 2],
     dim: u32,
+    /// What a run that is interrupted now leaves to the next one.
+    kept: Option<Kept>,
+    /// Images that went through the backbone.
+    pub extracted: usize,
 }
 
 impl Store {
     /// Extracts `entries`, which `source` loads in the same order, in frames of these rows and columns. Past
-    /// half of the budget (bytes) they go to a temporary file in the folder of `spool`: the other half is for
-    /// the fits, see [`Store::left`].
+    /// half of the budget they go to a temporary file in the folder `spool`: the other half is for the fits,
+    /// see [`Store::left`]. With `kept` they go to its file in any case, and what an interrupted run left
+    /// there is taken instead of extracting them again.
     pub fn extract(
         device: &Device,
         backbone: &Backbone,
         entries: &[TrainEntry],
         source: &dyn ImageSource,
         (options, frame): (&FitOptions, [u32; 2]),
-        spool: (&Path, u64),
+        (spool, mut kept): (&Path, Option<Kept>),
         progress: &dyn Progress,
     ) -> Result<Self> {
         let network = backbone.network.clone();
         let extraction = options.extraction(&network.name, frame);
         let mut extractor = Extractor::with(device, network, &backbone.weights, extraction)?;
         let what = Use::new(&backbone.network, options, frame, Then::Bench(options, entries.len()))?;
-        self_test(device, &what)?;
-        let mut feed = Feed::new(device, extractor.network(), options.framing(frame))?;
+        self_test(device, &what, &|| progress.cancelled())?;
         let (grid, dim) = (extractor.grid(), extractor.dim());
-        let image = (grid[0] * grid[1] * dim) as usize;
-        let (folder, budget) = spool;
-        let mut data = if (entries.len() * image) as u64 * 4 <= budget / 2 {
-            Data::Memory(Vec::with_capacity(entries.len() * image))
-        } else {
-            Data::File(files::spool(folder)?, folder.to_owned())
-        };
-        let together = Together::to_score(extractor.batch() as usize, options.memory);
-        embed(&mut extractor, &mut feed, source, together, progress, |run| {
-            let values: Vec<f32> = device.read(&run.x.slice(0, run.count * dim as usize))?;
-            match &mut data {
-                Data::Memory(all) => all.extend_from_slice(&values),
-                Data::File(file, folder) => file
-                    .write_all(bytemuck::cast_slice(&values))
-                    .map_err(|e| Error::io(folder, "spooling embeddings", e))?,
+        let (n, image) = (entries.len(), (grid[0] * grid[1] * dim) as usize);
+        let in_memory = (n * image) as u64 * 4 <= options.memory / 2;
+        let mut values = if in_memory { vec![0.0_f32; n * image] } else { Vec::new() };
+        let take = |i: usize, from: &[f32]| {
+            if in_memory {
+                values[i * image..(i + 1) * image].copy_from_slice(from);
             }
-            Ok(())
-        })?;
-        let at = entries.iter().enumerate().map(|(i, entry)| (key(entry), i)).collect();
-        Ok(Self { data, at, grid, dim })
+        };
+        let there = kept.as_mut().and_then(|kept| kept.go_on(image, take));
+        let extracted = if there.is_some() { 0 } else { n };
+        let mut file = None;
+        if there.is_some() {
+            progress.notice(&format!("features of {n} images are there, from a run that was interrupted"));
+        } else {
+            kept = kept.and_then(|mut kept| kept.begin().is_ok().then_some(kept));
+            if kept.is_none() && !in_memory {
+                file = Some(files::spool(spool)?);
+            }
+            let mut feed = Feed::new(device, extractor.network(), options.framing(frame))?;
+            let mut done = 0;
+            let together = Together::to_score(extractor.batch() as usize, options.memory);
+            embed(&mut extractor, &mut feed, source, together, progress, |run| {
+                let run: Vec<f32> = device.read(&run.x.slice(0, run.count * dim as usize))?;
+                if in_memory {
+                    values[done..done + run.len()].copy_from_slice(&run);
+                    done += run.len();
+                }
+                let written = match (&mut file, &mut kept) {
+                    (Some(file), _) => file.write_all(bytemuck::cast_slice(&run)),
+                    (None, Some(kept)) => kept.write(&run),
+                    (None, None) => Ok(()),
+                };
+                match written {
+                    // The run does without, and so does the next one.
+                    Err(e) if in_memory => {
+                        progress.notice(&format!("features are not kept for a run that goes on: {e}"));
+                        kept = None;
+                        Ok(())
+                    }
+                    other => other.map_err(|e| Error::io(spool, "spooling embeddings", e)),
+                }
+            })?;
+            // What cannot be said now is made again.
+            kept.as_mut().map(|kept| kept.end(image));
+        }
+        let data = match (in_memory, file, &kept) {
+            (true, ..) => Data::Memory(values),
+            (false, Some(file), _) => Data::File(file, spool.to_owned()),
+            (false, None, Some(kept)) => Data::File(
+                kept.file.try_clone().map_err(|e| Error::io(spool, "opening the spooled embeddings", e))?,
+                spool.to_owned(),
+            ),
+            (false, None, None) => return Err(Error::Internal("embeddings that went nowhere".to_owned())),
+        };
+        let places = there.filter(|_| !in_memory).unwrap_or_else(|| (0..n).collect());
+        let at = entries.iter().map(key).zip(places).collect();
+        Ok(Self { data, at, grid, dim, kept, extracted })
+    }
+
+    /// Removes what was kept on the disk: the category is done.
+    pub fn done(self) {
+        if let Some(kept) = self.kept {
+            kept.done();
+        }
     }
 
     /// What is left of a budget of `memory` bytes beside what is kept here.

@@ -3,6 +3,7 @@
 mod json;
 
 use softpatch::text::plain_lines;
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
@@ -43,7 +44,8 @@ pub fn init(format: Format, quiet: bool, verbose: u8) {
         }
         registry().with(filter).with(json::Lines).init();
     } else {
-        let lines = fmt::layer().with_writer(std::io::stderr).without_time();
+        // An error of writing would be said where it cannot be said.
+        let lines = fmt::layer().with_writer(std::io::stderr).without_time().log_internal_errors(false);
         // Stages have their bars and lines already.
         registry().with(filter).with(lines.with_filter(filter_fn(|metadata| metadata.is_event()))).init();
     }
@@ -65,10 +67,16 @@ pub fn error_with(text: &str, help: Option<&str>) {
         tracing::error!(target: SAID, help, "{text}");
         return;
     }
-    eprintln!("error: {}", plain_lines(text));
+    write(&format!("error: {}", plain_lines(text)));
     if let Some(help) = help {
-        eprintln!("  help: {}", plain_lines(help));
+        write(&format!("  help: {}", plain_lines(help)));
     }
+}
+
+/// A line on standard error. Where nobody can read it, because the disk of a log is full or a pipe is closed,
+/// the work goes on without it.
+fn write(line: &str) {
+    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 
 /// What a user should know that is no error.
@@ -76,7 +84,7 @@ pub fn note(text: &str) {
     if is_json() {
         tracing::info!(target: SAID, "{text}");
     } else {
-        eprintln!("note: {}", plain_lines(text));
+        write(&format!("note: {}", plain_lines(text)));
     }
 }
 
@@ -85,6 +93,6 @@ pub fn summary(text: &str) {
     if is_json() {
         tracing::info!(target: SAID, "{text}");
     } else {
-        eprintln!("{text}");
+        write(text);
     }
 }
