@@ -59,6 +59,9 @@ impl ImageSource for Counting<'_> {
     fn name(&self, index: usize) -> String {
         self.inner.name(index)
     }
+    fn size(&self, index: usize) -> Result<[u32; 2]> {
+        self.inner.size(index)
+    }
     fn load(&self, index: usize) -> Result<Cow<'_, OwnedImage>> {
         self.loads.fetch_add(1, Ordering::Relaxed);
         self.inner.load(index)

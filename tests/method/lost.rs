@@ -1,9 +1,10 @@
 //! Devices that are lost, fall silent, or have too little memory: the same results, or a clear error.
 
 use crate::common::{direct, serial};
-use softpatch::data::synth::{Defect, Material, render};
-use softpatch::data::{Frame, MemorySource, OwnedImage};
+use softpatch::data::synth::{Defect, Material, SynthOptions, generate, render};
+use softpatch::data::{Dataset, Frame, MemorySource, OwnedImage};
 use softpatch::detector::{Audit, Discriminator, Progress, Score, Stream, Want};
+use softpatch::eval::bench::{Bench, BenchOptions, Method};
 use softpatch::low_level::gpu::{Device, DeviceOptions, Faults};
 use softpatch::{Backbone, Detector, Error, FitOptions, Quiet, Result, Size};
 use std::cell::RefCell;
@@ -257,4 +258,46 @@ fn an_applications_device_that_is_lost_is_an_error() {
     let image = parts(1).pop().unwrap();
     let error = detector.score_one(&image.as_image().unwrap(), Want::Scores).unwrap_err();
     assert!(matches!(error, Error::Lost(_) | Error::Device(_)), "{error}");
+}
+
+/// Each cell is told of once, and its figures are those of an undisturbed run.
+#[test]
+fn a_bench_on_a_lost_device_is_the_same() {
+    let _guard = serial();
+    let folder = tempfile::tempdir().unwrap();
+    let materials = vec![Material::Gear];
+    let small = SynthOptions {
+        materials,
+        train: 8,
+        test_good: 3,
+        test_per_defect: 1,
+        size: 96,
+        seed: 3,
+        contamination: 0.0,
+    };
+    generate(&folder.path().join("set"), &small, &|_, _| {}).unwrap();
+    let set = Dataset::open(folder.path().join("set")).unwrap();
+    let backbone = Backbone::embedded().unwrap();
+    let methods = [Discriminator::None, Discriminator::Lof];
+    let options = BenchOptions {
+        methods: methods.map(|discriminator| Method::SoftPatch { discriminator, soft: true }).to_vec(),
+        noise: vec![0.0],
+        seeds: 1,
+        fit: options(),
+        ..BenchOptions::default()
+    };
+    let run = |device: &Device, out: &str| {
+        let out = &folder.path().join(out);
+        let bench =
+            Bench { device, backbone: &backbone, categories: &set.categories, out, options: &options };
+        let mut told = 0;
+        let summary = bench.run(&Quiet, |_, _| told += 1).unwrap();
+        assert_eq!(told, methods.len());
+        summary.cells.iter().map(|cell| format!("{:?}", cell.report)).collect::<Vec<_>>()
+    };
+    let (device, faults) = faulty("");
+    let whole = run(&device, "whole");
+    for n in some_of(faults.submissions(), 5) {
+        assert_eq!(run(&lost_after(&[n]), &format!("lost-{n}")), whole, "submission {n}");
+    }
 }

@@ -8,7 +8,7 @@ use super::store::Store;
 use crate::data::{
     Category, FileSource, ImageSource, NoiseProtocol, Split, SplitSource, TestItem, TrainEntry, split,
 };
-use crate::detector::{Backbone, Progress, frame_of};
+use crate::detector::{Backbone, Progress, frame_of, persist};
 use crate::eval::Masks;
 use crate::gpu::Device;
 use crate::methods::{Embeddings, Method, Task as Given};
@@ -99,11 +99,25 @@ impl Bench<'_> {
             std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, "making the folder", e))?;
         }
         let (mut summary, mut skipped) = (Summary::default(), Vec::new());
+        // A category that is begun anew has cells that were told of.
+        let mut told = HashSet::new();
+        let mut done = |cell: &Cell, now: bool| {
+            if cell.settings.key().is_ok_and(|key| told.insert(key)) {
+                done(cell, now);
+            }
+        };
         for category in self.categories {
             let mut category = category.clone();
             let (noted, masks) = (summary.notes.len(), summary.skipped);
             loop {
-                match self.all_cells(&category, open, progress, &mut summary, &mut done) {
+                let notes = summary.notes.len();
+                let cells = persist(self.device, &self.options.fit, progress, |device, fit| {
+                    summary.notes.truncate(notes);
+                    let options = &BenchOptions { fit: fit.clone(), ..self.options.clone() };
+                    let bench = Bench { device, options, ..*self };
+                    bench.all_cells(&category, open, progress, &mut summary, &mut done)
+                });
+                match cells {
                     Err(Error::BadImages { total, bad }) if self.options.skip_bad => {
                         if !leave_out(&mut category, &bad) {
                             // A list of images names them, or they have no path.
