@@ -2,14 +2,15 @@
 
 use super::Progress;
 use super::features::{Embeddings, Features};
-use super::ingest::{Run, Together, embed};
+use super::host::pictures;
+use super::ingest::{Run, Together, embed, largest_of};
 use super::patch_store::PatchStore;
 use super::projection::{Projection, record_projection, sample_rows};
 use crate::Result;
 use crate::backbone::{Extractor, Feed};
 use crate::data::ImageSource;
 use crate::gpu::{Device, Recorder, Tensor};
-use crate::settings::{FeatureShape, FitOptions, Layout};
+use crate::settings::{FeatureShape, FitOptions, Layout, PICTURES};
 use crate::steps::coreset::bank_rows;
 
 /// Collects features, a batch at a time.
@@ -68,18 +69,20 @@ impl<'a> Collector<'a> {
         })
     }
 
-    /// Room for the features that `extractor` makes of so many images.
+    /// Room for the features that `extractor` makes of so many images, of which the largest has so many pixels.
     fn of(
         device: &Device,
         extractor: &Extractor,
-        images: usize,
+        (images, pixels): (usize, u64),
         projection: Option<&'a Projection>,
         options: &FitOptions,
     ) -> Result<Self> {
         let [h, w] = extractor.grid();
         let (positions, dim) = (h as usize * w as usize, extractor.dim() as usize);
         let shape = FeatureShape { images, positions, columns: w as usize, dim };
-        let sizes = [extractor.embedding().len() / dim, extractor.bytes() as usize];
+        // One picture at a time, and the next, beside the backbone's buffers.
+        let one = pictures(pixels, 1, 2).saturating_sub(PICTURES);
+        let sizes = [extractor.embedding().len() / dim, (extractor.bytes() + one) as usize];
         Self::new(device, shape, projection, sizes, options, true)
     }
 
@@ -177,7 +180,8 @@ impl Features {
     ) -> Result<Self> {
         let _stage = tracing::info_span!("features", images = source.len()).entered();
         let projection = Projection::random(extractor.dim() as usize, options);
-        let mut all = Collector::of(device, extractor, source.len(), projection.as_ref(), options)?;
+        let images = (source.len(), largest_of(source));
+        let mut all = Collector::of(device, extractor, images, projection.as_ref(), options)?;
         let together = all.features.together(extractor, options);
         embed(extractor, feed, source, together, progress, |run| all.push(&run))?;
         Ok(all.features)
@@ -186,18 +190,19 @@ impl Features {
     /// Pictures that are decoded at a time: half of what features and extractor leave of the budget is theirs.
     pub fn together(&self, extractor: &Extractor, options: &FitOptions) -> Together {
         let left = self.left(options.memory.saturating_sub(extractor.bytes())) / 2;
-        Together::within(extractor.batch() as usize, left, options.memory)
+        // One that is too large was refused with the layout.
+        Together { images: extractor.batch() as usize, bytes: left.max(PICTURES), most: u64::MAX }
     }
 
     /// The same on a device that only counts, as far as it makes buffers: with a batch.
     pub fn rehearse(
         device: &Device,
         extractor: &mut Extractor,
-        images: usize,
+        (images, pixels): (usize, u64),
         options: &FitOptions,
     ) -> Result<Self> {
         let projection = Projection::random(extractor.dim() as usize, options);
-        let mut all = Collector::of(device, extractor, images, projection.as_ref(), options)?;
+        let mut all = Collector::of(device, extractor, (images, pixels), projection.as_ref(), options)?;
         let (x, columns) = (extractor.embedding().clone(), extractor.grid()[1] as usize);
         let batch = (extractor.batch() as usize).min(images);
         for (i, piece) in extractor.pieces().to_vec().iter().enumerate() {

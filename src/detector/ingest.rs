@@ -26,14 +26,9 @@ pub(crate) struct Together {
 }
 
 impl Together {
-    /// `images` where `left` bytes of a budget of `memory` are for pictures.
-    pub fn within(images: usize, left: u64, memory: u64) -> Self {
-        Self { images, bytes: left.max(PICTURES), most: memory.max(2 * ON_TOP) }
-    }
-
     /// To score up to `images` images of a batch within `memory` bytes.
     pub fn to_score(images: usize, memory: u64) -> Self {
-        Self::within(images, memory / 4, memory)
+        Self { images, bytes: (memory / 4).max(PICTURES), most: memory.max(2 * ON_TOP) }
     }
 
     /// Pictures of so many pixels that are decoded at a time.
@@ -77,6 +72,12 @@ impl Together {
             mib(need)
         )))
     }
+}
+
+/// Pixels of the largest image of `source`; whoever loads an image says what is wrong with it.
+pub(super) fn largest_of(source: &dyn ImageSource) -> u64 {
+    let pixels = |i: usize| source.size(i).map_or(0, |[w, h]| u64::from(w) * u64::from(h));
+    (0..source.len()).into_par_iter().map(pixels).max().unwrap_or(0)
 }
 
 /// Decodes `source` in batches of `batch` on other threads, one batch ahead, and hands them to `f` in order.

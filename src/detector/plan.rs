@@ -186,7 +186,7 @@ fn plan(
     }
     let largest = sizes.iter().copied().max_by_key(|&[w, h]| u64::from(w) * u64::from(h)).unwrap_or([1; 2]);
     let pixels = u64::from(largest[0]) * u64::from(largest[1]);
-    let mut features = Features::rehearse(device, &mut extractor, source.len(), options)?;
+    let mut features = Features::rehearse(device, &mut extractor, (source.len(), pixels), options)?;
     if let Some(covered) = covers.patches {
         check_covered(options)?;
         features.cover(covered)?;

@@ -87,8 +87,7 @@ impl Layout {
         beside: u64,
     ) -> Result<Self> {
         let (n, memory) = (shape.images as u64, options.memory);
-        // Of a budget that features nearly fill, a sixteenth is left to pictures (`Features::left`).
-        let beside = beside.saturating_sub(BACKBONE) + (memory / 16).saturating_sub(PICTURES);
+        let beside = beside.saturating_sub(BACKBONE);
         let patches = n * shape.positions as u64;
         let picks = ((options.coreset_ratio * patches as f64) as u64).max(1);
         let (row, k) = (4 * r as u64, u64::from(options.lof_k));
@@ -130,7 +129,7 @@ impl Layout {
         Err(Error::Limit(format!(
             "{n} images of {} patches, {picks} of them for the bank, need {:.1} MiB with all features on \
              disk, the memory \
-             budget is {:.1} MiB; raise --memory, or use fewer images, a smaller frame{} or a smaller coreset \
+             budget is {:.1} MiB; raise --memory, or use fewer or smaller images, a smaller frame{} or a smaller coreset \
              ratio",
             shape.positions,
             mib(rest(&least, COPIES).max(beside)),

@@ -75,8 +75,18 @@ fn what_does_not_fit_is_said_with_what_to_do() {
     };
     let (within, _) = succeeds(&scored(&["--memory", "500MB"]));
     assert_eq!(within, succeeds(&scored(&[])).0);
-    let output = scored(&["--memory", "4KiB"]);
-    fails(&output, 1, &["memory bank of 64 rows of 152 values", "64x64 pixels", "MiB would do"]);
+    assert_eq!(within, succeeds(&scored(&["--memory", "4KiB"])).0);
+    // Maps and masks are needed all at once.
+    let set = fitted.folder.path().join("labelled");
+    fill(&set.join("good"), 2);
+    fill(&set.join("scratch"), 2);
+    let measured = |more: &[&str]| {
+        let fixed = ["eval", arg(&model), arg(&set), "--all"];
+        run(fixed.into_iter().chain(more.iter().copied()))
+    };
+    let output = measured(&["--memory", "100KiB"]);
+    fails(&output, 1, &["maps and masks of 4 images", "150 KiB", "raise it to 1MiB", "--metric-size frame"]);
     assert!(output.stdout.is_empty());
+    std::fs::remove_dir_all(&set).unwrap();
     fails(&scored(&["--memory", "some"]), 2, &["800MB"]);
 }
