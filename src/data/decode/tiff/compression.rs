@@ -1,6 +1,7 @@
 //! Compressions of TIFF.
 
 use crate::data::decode::raster::{Read, cut, damaged, unsupported};
+use std::io::Read as _;
 
 /// How strips and tiles are compressed.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -53,10 +54,12 @@ impl Compression {
                 if data.starts_with(&[0]) && data.get(1).is_some_and(|b| b & 1 == 1) {
                     return Err(unsupported("a TIFF whose compression is the old kind of LZW"));
                 }
-                let mut out = vec![0; size];
+                let mut out = Vec::new();
                 let mut decoder = weezl::decode::Decoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8);
                 let (mut from, mut to) = (0, 0);
                 while to < size {
+                    // As much again as there is: what a tag says takes no memory.
+                    out.resize(size.min((2 * to).max(1 << 16)), 0);
                     let result = decoder.decode_bytes(&data[from..], &mut out[to..]);
                     from += result.consumed_in;
                     to += result.consumed_out;
@@ -69,11 +72,11 @@ impl Compression {
                 out.truncate(to);
                 out
             }
-            Self::Deflate => read(flate2::read::ZlibDecoder::new(data), size)?,
+            Self::Deflate => read(flate2::read::ZlibDecoder::new(data), size, data.len())?,
             Self::Zstd => {
                 let decoder = ruzstd::decoding::StreamingDecoder::new(data)
                     .map_err(|e| damaged(format!("Zstandard: {e}")))?;
-                read(decoder, size)?
+                read(decoder, size, data.len())?
             }
             Self::PackBits => pack_bits(data, size),
             Self::Group3 | Self::Group4 => return self.fax(data, size, width),
@@ -87,7 +90,7 @@ impl Compression {
         let narrow =
             u16::try_from(width).map_err(|_| unsupported("a CCITT TIFF of more than 65535 columns"))?;
         let rows = size / stride;
-        let mut out = Vec::with_capacity(size);
+        let mut out = Vec::new();
         let mut line = |transitions: &[u16]| {
             if out.len() < size {
                 let start = out.len();
@@ -122,22 +125,18 @@ impl Compression {
 /// Six ends of line, which end a fax. TIFF leaves them out, and the library drops a last line without them.
 const RETURN_TO_CONTROL: [u8; 9] = [0, 0x10, 1, 0, 0x10, 1, 0, 0x10, 1];
 
-fn read(mut from: impl std::io::Read, size: usize) -> Read<Vec<u8>> {
-    let mut out = vec![0; size];
-    let mut filled = 0;
-    while filled < size {
-        match from.read(&mut out[filled..]) {
-            Ok(0) => return Err(cut()),
-            Ok(count) => filled += count,
-            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => return Err(cut()),
-            Err(e) => return Err(damaged(e.to_string())),
-        }
+/// The first `size` bytes, or as many as there are, of what `packed` bytes unpack to: no more memory is taken than
+/// that.
+fn read(from: impl std::io::Read, size: usize, packed: usize) -> Read<Vec<u8>> {
+    let mut out = Vec::with_capacity(size.min(packed.saturating_mul(8)));
+    match from.take(size as u64).read_to_end(&mut out) {
+        Err(e) if e.kind() != std::io::ErrorKind::UnexpectedEof => Err(damaged(e.to_string())),
+        _ => Ok(out),
     }
-    Ok(out)
 }
 
 fn pack_bits(mut data: &[u8], size: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(size);
+    let mut out = Vec::with_capacity(size.min(data.len().saturating_mul(8)));
     while out.len() < size {
         match data {
             [head @ 0..=127, rest @ ..] => {

@@ -57,12 +57,15 @@ impl<'a> File<'a> {
 
     /// The page to read, and how many full-size pages there are. Thumbnails and masks do not count, unless
     /// there is nothing else.
+    ///
+    /// Directories that lie over each other are damage: a file of a megabyte would have room for millions of
+    /// entries.
     pub fn first_page(&self) -> Read<(Directory<'a>, u32)> {
         let mut at = if self.big_tiff { self.number(8, 8)? } else { self.number(4, 4)? };
         let (mut first, mut page, mut pages) = (None, None, 0);
-        let mut seen = HashSet::new();
+        let (mut seen, mut left) = (HashSet::new(), self.bytes.len() as u64);
         while at != 0 && seen.len() < MOST_PAGES && seen.insert(at) {
-            let (directory, next) = match self.directory(at) {
+            let (directory, next) = match self.directory(at, &mut left) {
                 Ok(found) => found,
                 // What comes behind a page that is read does not matter.
                 Err(_) if page.is_some() => break,
@@ -82,13 +85,16 @@ impl<'a> File<'a> {
         }
     }
 
-    /// The directory at `at`, and where the next is; 0 for none.
-    fn directory(&self, at: u64) -> Read<(Directory<'a>, Read<u64>)> {
+    /// The directory at `at`, and where the next is; 0 for none. Its bytes are taken from those that are `left`.
+    fn directory(&self, at: u64, left: &mut u64) -> Read<(Directory<'a>, Read<u64>)> {
         let at = usize::try_from(at).map_err(|_| cut())?;
         // Size of: the count of entries, an entry, a count of values, a value or offset.
         let (head, entry, word) = if self.big_tiff { (8, 20, 8) } else { (2, 12, 4) };
         let count = self.number(at, head)?;
         let list = self.part((at + head) as u64, count.saturating_mul(entry))?;
+        *left = left
+            .checked_sub(list.len() as u64)
+            .ok_or_else(|| damaged("the TIFF's directories lie over each other"))?;
         let mut entries = BTreeMap::new();
         for entry in list.chunks_exact(entry as usize) {
             let (tag, sort) = (self.join(&entry[..2]) as u16, self.join(&entry[2..4]) as u16);
@@ -115,6 +121,15 @@ impl<'a> Directory<'a> {
 
     /// Values of a tag of integers, or of whole floating-point numbers.
     pub fn numbers(&self, tag: u16) -> Read<Option<Vec<u64>>> {
+        Ok(self.values(tag)?.map(Iterator::collect))
+    }
+
+    /// The first value of a tag.
+    pub fn number(&self, tag: u16) -> Read<Option<u64>> {
+        Ok(self.values(tag)?.and_then(|mut values| values.next()))
+    }
+
+    fn values(&self, tag: u16) -> Read<Option<impl Iterator<Item = u64>>> {
         let Some(Entry { sort, content }) = self.entries.get(&tag) else { return Ok(None) };
         let (content, size) = (content.ok_or_else(cut)?, size_of(*sort) as usize);
         let values = content.chunks_exact(size).map(|bytes| {
@@ -126,14 +141,9 @@ impl<'a> Directory<'a> {
             }
         });
         match sort {
-            1..=4 | 6 | 8 | 9 | 11..=13 | 16..=18 => Ok(Some(values.collect())),
+            1..=4 | 6 | 8 | 9 | 11..=13 | 16..=18 => Ok(Some(values)),
             _ => Err(damaged(format!("the tag {tag} is no number"))),
         }
-    }
-
-    /// The first value of a tag.
-    pub fn number(&self, tag: u16) -> Read<Option<u64>> {
-        Ok(self.numbers(tag)?.and_then(|values| values.first().copied()))
     }
 
     /// Content of a tag as bytes.

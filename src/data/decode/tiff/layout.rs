@@ -77,7 +77,8 @@ impl Layout {
         let depths = tags.numbers(258)?.unwrap_or_else(|| vec![1]);
         let bits = depths.first().copied().unwrap_or(1);
         if depths.iter().any(|&b| b != bits) {
-            return Err(unsupported(format!("a TIFF whose samples have different depths ({depths:?})")));
+            let first = &depths[..depths.len().min(8)];
+            return Err(unsupported(format!("a TIFF whose samples have different depths ({first:?})")));
         }
         let sort = match or(339, 1)? {
             1 | 4 => Sort::Unsigned,

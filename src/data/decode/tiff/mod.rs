@@ -70,6 +70,9 @@ fn picture(layout: &Layout, pages: u32) -> Picture {
     }
 }
 
+/// Bytes that a strip or tile may have whatever the picture: tiles are larger than small pictures.
+const TILE: u64 = 64 << 20;
+
 struct Page<'a> {
     file: File<'a>,
     tags: &'a Directory<'a>,
@@ -88,6 +91,13 @@ impl Page<'_> {
         let per_pixel = layout.samples / planes;
         if layout.offsets.len() < across * down * planes {
             return Err(damaged("the TIFF has too few strips or tiles"));
+        }
+        // Tiles that are long one way, and many of them the other way, are far more than the picture.
+        let all = ((chunk_width * per_pixel) as u64)
+            .saturating_mul(chunk_height as u64)
+            .saturating_mul((across * down * planes) as u64);
+        if all > self.max_pixels.saturating_mul(32).saturating_add(TILE) {
+            return Err(Fault::TooLarge(format!("strips or tiles of {all} samples")));
         }
         let mut out = vec![zero; width * height * layout.samples];
         for index in 0..across * down * planes {
@@ -150,7 +160,9 @@ impl Page<'_> {
             .ok_or_else(|| damaged("a strip or tile is too large"))?
             .div_ceil(8);
         let size = stride.checked_mul(rows).ok_or_else(|| damaged("a strip or tile is too large"))?;
-        if size as u64 > self.max_pixels.saturating_mul(32).saturating_add(64 << 20) {
+        let picture =
+            (layout.width * layout.height * layout.samples) as u64 * u64::from(layout.bits.div_ceil(8));
+        if size as u64 > TILE.max(4 * picture) {
             return Err(Fault::TooLarge(format!("a strip or tile of {size} bytes")));
         }
         let (at, packed) = (layout.offsets[index], layout.sizes[index]);
@@ -241,7 +253,9 @@ impl Page<'_> {
             _ => vec![0xff, 0xd8],
         };
         whole.extend(data.get(2..).ok_or_else(cut)?);
-        let raster = jpeg::decode_as(&whole, self.max_pixels.saturating_add(1 << 20), Some(model))?;
+        // It may be higher than what is left of the picture.
+        let most = (4 * width as u64 * rows as u64).min(self.max_pixels).saturating_add(1 << 20);
+        let raster = jpeg::decode_as(&whole, most, Some(model))?;
         let (w, h) = (raster.picture.width as usize, raster.picture.height as usize);
         match raster.data {
             Data::U8(values) if w == width && h >= rows => {
