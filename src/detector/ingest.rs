@@ -135,7 +135,7 @@ pub(super) fn decode_ahead<'s>(
 
 /// What is wrong with images of a batch that begins with number `start`; an error that is about no image
 /// comes first.
-fn errors<T>(start: usize, loaded: Vec<Result<T>>) -> Result<Vec<(usize, Error)>> {
+pub(super) fn errors<T>(start: usize, loaded: Vec<Result<T>>) -> Result<Vec<(usize, Error)>> {
     let mut bad = Vec::new();
     for (slot, image) in loaded.into_iter().enumerate() {
         match image {
