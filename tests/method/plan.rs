@@ -21,8 +21,11 @@ fn fresh(device: &Device) -> Device {
     device.with_tuning(device.tuning().clone()).unwrap()
 }
 
+/// The stage at hand, and the most bytes of each so far.
+type Most = RefCell<(Stage, Vec<(Stage, u64)>)>;
+
 /// Most bytes of the device that each stage had.
-struct Peaks<'a>(&'a Device, RefCell<(Stage, Vec<(Stage, u64)>)>);
+struct Peaks<'a>(&'a Device, Most);
 
 impl Progress for Peaks<'_> {
     fn update(&self, stage: Stage, _: u64, _: u64) {
@@ -163,7 +166,7 @@ fn forget_peak() {
 }
 
 /// Most of this process that was resident in each stage.
-struct Resident(RefCell<(Stage, Vec<(Stage, u64)>)>);
+struct Resident(Most);
 
 impl Resident {
     fn enter(&self, stage: Stage) {

@@ -62,7 +62,7 @@ impl Store {
         } else {
             Data::File(files::spool(folder)?, folder.to_owned())
         };
-        let together = Together::to_score(extractor.batch() as usize, options.memory);
+        let together = Together::any(extractor.batch() as usize);
         embed(&mut extractor, &mut feed, source, together, progress, |run| {
             let values: Vec<f32> = device.read(&run.x.slice(0, run.count * dim as usize))?;
             match &mut data {
