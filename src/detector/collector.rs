@@ -182,7 +182,10 @@ impl Features {
         let projection = Projection::random(extractor.dim() as usize, options);
         let images = (source.len(), largest_of(source));
         let mut all = Collector::of(device, extractor, images, projection.as_ref(), options)?;
-        let together = all.features.together(extractor, options);
+        let mut together = all.features.together(extractor, options);
+        if together.count(images.1) == u64::from(extractor.batch()) {
+            together = Together::any(together.images);
+        }
         embed(extractor, feed, source, together, progress, |run| all.push(&run))?;
         Ok(all.features)
     }

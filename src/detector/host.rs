@@ -7,6 +7,9 @@ use crate::settings::{COPIES, PATCH_ON_HOST, Parts};
 /// its tree, and the queue's.
 const BANK: u64 = 3;
 
+/// Bytes of pixels that are packed for the queue at a time, at most (`backbone/feed.rs`).
+const PACKED: u64 = 16 << 20;
+
 /// Sizes that the host's memory follows from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HostNeeds {
@@ -43,17 +46,22 @@ impl HostNeeds {
         let lists = PATCH_ON_HOST * self.patches;
         let bank = 4 * self.dim * self.rows;
         let loaded = 4 * self.dim * self.made * e;
+        let packed = PACKED.min(4 * self.pixels);
         match stage {
             Stage::Features => {
                 let read = 4 * self.made * (z * self.projected + e * self.dim);
-                pictures(self.pixels, self.pictures[0], self.images) + read
+                pictures(self.pixels, self.pictures[0], self.images) + packed + read
             }
             Stage::Denoise | Stage::Distances => lists + z * (COPIES - 1) * self.parts.block,
             Stage::Coreset => lists + (z * (COPIES - 1) * self.parts.piece).max(BANK * bank),
             Stage::Floors => lists + BANK * bank + loaded + z * (COPIES - 1) * self.parts.block,
             Stage::Calibrate => lists + BANK * bank + loaded,
             Stage::Score => {
-                bank + pictures(self.pixels, self.pictures[1], self.images) + 4 * self.batch * self.frame
+                // The queue has the pixels of two batches, of which one is read back.
+                let [_, decoded] = self.pictures;
+                let queued = 4 * self.pixels * decoded.min(self.images.saturating_sub(decoded));
+                let maps = 4 * self.batch * self.frame;
+                bank + pictures(self.pixels, decoded, self.images) + packed + queued + maps
             }
         }
     }

@@ -26,6 +26,11 @@ pub(crate) struct Together {
 }
 
 impl Together {
+    /// `images` of any size.
+    pub fn any(images: usize) -> Self {
+        Self { images, bytes: u64::MAX, most: u64::MAX }
+    }
+
     /// To score up to `images` images of a batch within `memory` bytes.
     pub fn to_score(images: usize, memory: u64) -> Self {
         Self { images, bytes: (memory / 4).max(PICTURES), most: memory.max(2 * ON_TOP) }
@@ -46,8 +51,9 @@ impl Together {
             let first = next;
             let mut largest = 0;
             while next < source.len() && next - first < self.images {
-                // Whoever loads an image says what is wrong with it.
-                let [w, h] = source.size(next).unwrap_or_default().map(u64::from);
+                // Whoever loads an image says what is wrong with it. A source may have to load it to know its size.
+                let size = if self.bytes == u64::MAX { Ok([0; 2]) } else { source.size(next) };
+                let [w, h] = size.unwrap_or_default().map(u64::from);
                 largest = largest.max(w * h);
                 if next > first && pictures(largest, (next + 1 - first) as u64, u64::MAX) > self.bytes {
                     break;
@@ -135,7 +141,7 @@ pub(super) fn decode_ahead<'s>(
 
 /// What is wrong with images of a batch that begins with number `start`; an error that is about no image
 /// comes first.
-fn errors<T>(start: usize, loaded: Vec<Result<T>>) -> Result<Vec<(usize, Error)>> {
+pub(super) fn errors<T>(start: usize, loaded: Vec<Result<T>>) -> Result<Vec<(usize, Error)>> {
     let mut bad = Vec::new();
     for (slot, image) in loaded.into_iter().enumerate() {
         match image {

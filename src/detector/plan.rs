@@ -17,7 +17,7 @@ use crate::gpu::Device;
 use crate::settings::{FitOptions, ON_TOP, picks};
 use crate::{Result, process};
 use serde::Serialize;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 /// What a stage of a fit takes, in bytes.
@@ -132,16 +132,18 @@ impl Detector {
 struct Watch<'a> {
     device: &'a Device,
     progress: &'a dyn Progress,
-    /// The stage at hand, and what those before it had.
-    peaks: RefCell<(Stage, BTreeMap<u8, (Stage, u64)>)>,
+    /// The stage at hand.
+    now: Cell<Stage>,
+    /// What stages had, in their order.
+    peaks: RefCell<BTreeMap<u8, (Stage, u64)>>,
 }
 
 impl Watch<'_> {
     fn enter(&self, stage: Stage) {
-        let (now, peaks) = &mut *self.peaks.borrow_mut();
-        let (_, most) = peaks.entry(*now as u8).or_insert((*now, 0));
+        let before = self.now.replace(stage);
+        let mut peaks = self.peaks.borrow_mut();
+        let (_, most) = peaks.entry(before as u8).or_insert((before, 0));
         *most = (*most).max(self.device.take_peak());
-        *now = stage;
     }
 }
 
@@ -177,7 +179,8 @@ fn plan(
     check_bank(device, all, dim, options)?;
     let mut feed = Feed::new(device, extractor.network(), framing)?;
     let covers = Covers::new(source, framing, grid)?;
-    let watch = Watch { device, progress, peaks: RefCell::new((Stage::Features, BTreeMap::new())) };
+    let (now, peaks) = (Cell::new(Stage::Features), RefCell::default());
+    let watch = Watch { device, progress, now, peaks };
     let sizes = sizes_of(source, progress)?;
     for &size in &sizes {
         for piece in extractor.pieces().iter().filter(|piece| !piece.input.is_empty()) {
@@ -221,8 +224,7 @@ fn plan(
     let mut scorer = Scorer::new(device, &model, (extractor, feed), bank, Share::of(options))?;
     score(&mut scorer, batch.min(source.len()), largest)?;
     watch.enter(Stage::Score);
-    let (_, peaks) = watch.peaks.into_inner();
-    let stages = peaks.into_values();
+    let stages = watch.peaks.into_inner().into_values();
     let stages = stages.map(|(stage, device)| PlannedStage { stage, device, host: host.of(stage) });
     Ok(FitPlan {
         images: source.len(),

@@ -2,7 +2,7 @@
 
 use super::fit::check_source;
 use super::frame::frame_of;
-use super::ingest::run_backbone;
+use super::ingest::{Together, errors, largest_of, run_backbone};
 use super::{Detector, Progress};
 use crate::backbone::{Backbone, Extractor, Feed};
 use crate::data::ImageSource;
@@ -51,13 +51,18 @@ impl Detector {
         let extraction = options.extraction(&backbone.network.name, frame);
         let mut extractor = Extractor::with(device, backbone.network.clone(), &backbone.weights, extraction)?;
         let mut feed = Feed::new(device, extractor.network(), options.framing(frame))?;
-        let most = extractor.batch() as usize;
+        let together = Together::to_score(extractor.batch() as usize, options.memory);
+        let most = together.count(largest_of(source)) as usize;
         let mut run = |images: std::ops::Range<usize>| -> Result<()> {
             if progress.cancelled() {
                 return Err(Error::Cancelled);
             }
             let first = images.start;
-            let loaded = images.into_par_iter().map(|i| source.load(i)).collect::<Result<Vec<_>>>()?;
+            let loaded: Vec<_> = images.into_par_iter().map(|i| source.load(i)).collect();
+            if loaded.iter().any(Result::is_err) {
+                return Err(Error::BadImages { total: source.len(), bad: errors(first, loaded)? });
+            }
+            let loaded = loaded.into_iter().collect::<Result<Vec<_>>>()?;
             let views = loaded.iter().map(|image| image.as_image()).collect::<Result<Vec<_>>>()?;
             let name = |slot: usize| source.name(first + slot);
             run_backbone(&mut extractor, &mut feed, &views, &name, |feed, plan, _| {

@@ -21,8 +21,11 @@ fn fresh(device: &Device) -> Device {
     device.with_tuning(device.tuning().clone()).unwrap()
 }
 
+/// The stage at hand, and the most bytes of each so far.
+type Most = RefCell<(Stage, Vec<(Stage, u64)>)>;
+
 /// Most bytes of the device that each stage had.
-struct Peaks<'a>(&'a Device, RefCell<(Stage, Vec<(Stage, u64)>)>);
+struct Peaks<'a>(&'a Device, Most);
 
 impl Progress for Peaks<'_> {
     fn update(&self, stage: Stage, _: u64, _: u64) {
@@ -85,16 +88,15 @@ fn budgets_are_kept_to() {
     let (_, device) = direct();
     let backbone = Backbone::embedded().unwrap();
     let image = render(Material::Metal, None, 1, 96).unwrap().0;
-    let images = vec![image; 60];
+    let images = vec![image; 40];
     let base = FitOptions::default().size(Size::Shorter(192)).coreset_ratio(0.05);
     let mut kept = 0;
     for options in [
-        base.clone(),
         base.clone().discriminator(Discriminator::Auto).group(Group::Window),
         base.clone().size(Size::Shorter(448)).batch(64).coreset_ratio(0.01),
         base.clone().target_fpr(0.1).group(Group::Global).coreset_ratio(0.2),
     ] {
-        for mib in [2, 16, 48, 96, 200, 350, 800] {
+        for mib in [2, 16, 48, 96, 200, 400] {
             let options = options.clone().memory(mib << 20);
             match Detector::plan(device, &backbone, &MemorySource(&images), &options, &Quiet) {
                 Ok(plan) => {
@@ -106,7 +108,7 @@ fn budgets_are_kept_to() {
             }
         }
     }
-    assert!(kept > 15, "{kept} fits were not refused");
+    assert!(kept > 10, "{kept} fits were not refused");
 }
 
 /// Scores are the same in every bit whatever they are made within, and what does not do is refused with what
@@ -163,7 +165,7 @@ fn forget_peak() {
 }
 
 /// Most of this process that was resident in each stage.
-struct Resident(RefCell<(Stage, Vec<(Stage, u64)>)>);
+struct Resident(Most);
 
 impl Resident {
     fn enter(&self, stage: Stage) {
