@@ -52,30 +52,12 @@ impl Store {
         let what = Use::new(&backbone.network, options, frame, Then::Bench(options, entries.len()))?;
         self_test(device, &what, &|| progress.cancelled())?;
         let (grid, dim) = (extractor.grid(), extractor.dim());
-<<<<<<< HEAD
         let (n, image) = (entries.len(), (grid[0] * grid[1] * dim) as usize);
         let in_memory = (n * image) as u64 * 4 <= options.memory / 2;
         let mut values = if in_memory { vec![0.0_f32; n * image] } else { Vec::new() };
         let take = |i: usize, from: &[f32]| {
             if in_memory {
                 values[i * image..(i + 1) * image].copy_from_slice(from);
-=======
-        let image = (grid[0] * grid[1] * dim) as usize;
-        let (folder, budget) = spool;
-        let mut data = if (entries.len() * image) as u64 * 4 <= budget / 2 {
-            Data::Memory(Vec::with_capacity(entries.len() * image))
-        } else {
-            Data::File(files::spool(folder)?, folder.to_owned())
-        };
-        let together = Together::any(extractor.batch() as usize);
-        embed(&mut extractor, &mut feed, source, together, progress, |run| {
-            let values: Vec<f32> = device.read(&run.x.slice(0, run.count * dim as usize))?;
-            match &mut data {
-                Data::Memory(all) => all.extend_from_slice(&values),
-                Data::File(file, folder) => file
-                    .write_all(bytemuck::cast_slice(&values))
-                    .map_err(|e| Error::io(folder, "spooling embeddings", e))?,
->>>>>>> plan
             }
         };
         let there = kept.as_mut().and_then(|kept| kept.go_on(image, take));
@@ -90,7 +72,7 @@ impl Store {
             }
             let mut feed = Feed::new(device, extractor.network(), options.framing(frame))?;
             let mut done = 0;
-            let together = Together::to_score(extractor.batch() as usize, options.memory);
+            let together = Together::any(extractor.batch() as usize);
             embed(&mut extractor, &mut feed, source, together, progress, |run| {
                 let run: Vec<f32> = device.read(&run.x.slice(0, run.count * dim as usize))?;
                 if in_memory {
