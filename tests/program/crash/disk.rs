@@ -72,7 +72,9 @@ fn a_full_disk_for_temporary_files_is_said() {
     let made = Bench::get();
     let folder = tempfile::tempdir().unwrap();
     let [out, scratch] = ["out", "scratch"].map(|name| folder.path().join(name));
-    [&out, &scratch].map(|made| std::fs::create_dir(made).unwrap());
+    for made in [&out, &scratch] {
+        std::fs::create_dir(made).unwrap();
+    }
     let (set, model) = (made.set(), out.join("m.safetensors"));
     let train = folder.path().join("train");
     std::fs::create_dir(&train).unwrap();

@@ -43,7 +43,9 @@ fn ctrl_c_ends_every_long_command_in_order() {
     let made = Bench::get();
     let folder = tempfile::tempdir().unwrap();
     let [many, scratch, out] = ["many", "scratch", "out"].map(|name| folder.path().join(name));
-    [&many, &scratch, &out].map(|made| std::fs::create_dir(made).unwrap());
+    for made in [&many, &scratch, &out] {
+        std::fs::create_dir(made).unwrap();
+    }
     let set = many.join("set");
     let picture = std::fs::read(made.test().join("good/000.png")).unwrap();
     for (kind, count) in [("good", 150), ("crack", 150)] {
