@@ -11,14 +11,15 @@ folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 
-# Runs a command; seconds and peak memory in KiB go to `time`.
+# Runs a command; seconds, those of processors, and peak memory in KiB go to `time`.
 timed() {
     python3 - "$@" <<'PY'
 import resource, subprocess, sys, time
 began = time.time()
 status = subprocess.run(sys.argv[1:], stdout=open("out", "w"), stderr=open("err", "w")).returncode
-peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-open("time", "w").write(f"{time.time() - began:.1f} {peak}")
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+cpu = used.ru_utime + used.ru_stime
+open("time", "w").write(f"{time.time() - began:.1f} {cpu:.1f} {used.ru_maxrss}")
 if status:
     sys.stderr.write(open("err").read())
 sys.exit(status)
@@ -40,7 +41,7 @@ PY
 
 "$program" -q synth set --materials metal --train 60 --test-good 30 --test-per-defect 8 --size 64 > synth
 "$program" -q fit set/metal -o m.safetensors --size 64 --coreset-ratio 0.05 > fit
-echo "score: files seconds peak-KiB"
+echo "score: files seconds cpu-seconds peak-KiB"
 for n in $((files / 10)) "$files"; do
     copies set/metal/test/good "score$n" "$n"
     timed "$program" -q score m.safetensors "score$n" --csv
@@ -48,7 +49,7 @@ for n in $((files / 10)) "$files"; do
     rm -r "score$n"
 done
 "$program" -q synth big --materials metal --train 60 --test-good 1 --test-per-defect 1 --size 64 > synth
-echo "fit at a ratio of 0.01: images seconds peak-KiB"
+echo "fit at a ratio of 0.01: images seconds cpu-seconds peak-KiB"
 for n in $((fitted / 10)) "$fitted"; do
     copies big/metal/train/good "fit$n" "$n"
     timed "$program" -q fit "fit$n" --all -o big.safetensors --size 64 --coreset-ratio 0.01 --memory 1GB

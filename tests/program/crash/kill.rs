@@ -138,7 +138,7 @@ fn is_compared_of_bench(name: &str) -> bool {
 
 fn is_whole_of_bench(path: &Path) -> bool {
     let parses = || serde_json::from_slice::<serde_json::Value>(&std::fs::read(path).unwrap()).is_ok();
-    !path.extension().is_some_and(|end| end == "json") || parses()
+    path.extension().is_none_or(|end| end != "json") || parses()
 }
 
 fn fit(folder: &Path) -> Job {

@@ -150,12 +150,12 @@ impl Watched {
         let began = Instant::now();
         let mut status: Option<ExitStatus> = None;
         let all_done = || self.lines("results.csv.journal") >= 2 * IMAGES;
-        while status.is_none() && began.elapsed() < wait && !(all_done() && !faulty.is_empty()) {
+        while status.is_none() && began.elapsed() < wait && (faulty.is_empty() || !all_done()) {
             std::thread::sleep(Duration::from_millis(10));
             status = child.try_wait().unwrap();
         }
         let _ = child.kill();
-        let status = status.map_or_else(|| child.wait().unwrap(), |status| status);
+        let status = status.unwrap_or_else(|| child.wait().unwrap());
         assert_eq!(status.code(), None, "{faulty:?}: {status}");
         self.goes_on(&format!("{faulty:?} {wait:?}"));
         true
