@@ -39,8 +39,10 @@ impl World {
     }
 }
 
-fuzz_target!(|data: &[u8]| -> Corpus {
-    let World { device, backbone, parts, picture } = WORLD.get_or_init(World::new);
+fuzz_target!(init: {
+    let _ = WORLD.set(World::new());
+}, |data: &[u8]| -> Corpus {
+    let Some(World { device, backbone, parts, picture }) = WORLD.get() else { return Corpus::Reject };
     let Some(file) = parts.changed(&mut Unstructured::new(data)).file() else { return Corpus::Reject };
     let Ok(model) = Model::from_bytes(&file, Path::new("model")) else { return Corpus::Keep };
     let Ok(detector) = Detector::new(device, backbone, model) else { return Corpus::Keep };

@@ -31,16 +31,23 @@ impl PipelineCache {
             }
         });
         let data = read.inspect_err(|e| tracing::debug!("{}: {e}", file.display())).ok();
-        let descriptor = wgpu::PipelineCacheDescriptor {
-            label: Some("softpatch"),
-            data: data.as_deref(),
-            // Damaged and outdated data is passed over.
-            fallback: true,
+        let make = |data: Option<&[u8]>| {
+            // Damaged and outdated data is passed over; that of another device or driver is an error of the
+            // device, which would end the process where nobody catches it.
+            let descriptor = wgpu::PipelineCacheDescriptor { label: Some("softpatch"), data, fallback: true };
+            let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+            // SAFETY: the file is written by `save` alone, from what `get_data` gave for this adapter; wgpu
+            // checks length and hash-like header of it (adapter, driver, format) before a driver sees it, and
+            // drivers check their own part.
+            let wgpu = unsafe { device.create_pipeline_cache(&descriptor) };
+            pollster::block_on(scope.pop()).is_none().then_some(wgpu)
         };
-        // SAFETY: the file is written by `save` alone, from what `get_data` gave for this adapter; wgpu
-        // checks length and hash-like header of it (adapter, driver, format) before a driver sees it, and
-        // drivers check their own part.
-        let wgpu = unsafe { device.create_pipeline_cache(&descriptor) };
+        let wgpu = make(data.as_deref()).or_else(|| {
+            tracing::debug!("{}: of another device or driver", file.display());
+            // A file of the same length would be taken for the same, and stay.
+            let _ = std::fs::remove_file(&file);
+            make(None)
+        })?;
         Some(Self { wgpu, file, grown: AtomicBool::new(false) })
     }
 
