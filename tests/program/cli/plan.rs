@@ -84,8 +84,8 @@ fn what_does_not_fit_is_said_with_what_to_do() {
         let fixed = ["eval", arg(&model), arg(&set), "--all"];
         run(fixed.into_iter().chain(more.iter().copied()))
     };
-    let output = measured(&["--memory", "100KiB"]);
-    fails(&output, 1, &["maps and masks of 4 images", "150 KiB", "raise it to 1MiB", "--metric-size frame"]);
+    let output = measured(&["--memory", "60KiB"]);
+    fails(&output, 1, &["maps and masks of 2 images", "75 KiB", "raise it to 1MiB", "--metric-size frame"]);
     assert!(output.stdout.is_empty());
     std::fs::remove_dir_all(&set).unwrap();
     fails(&scored(&["--memory", "some"]), 2, &["800MB"]);
