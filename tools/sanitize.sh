@@ -38,7 +38,7 @@ check() {
     local kind=$1 name=$2 began=$SECONDS
     shift 2
     # In a folder without pictures, as tests are; a hang is a fault, too.
-    if (cd "$scratch/empty" && exec timeout 1800 "$@") > "$scratch/log" 2>&1; then
+    if (cd "$scratch/empty" && exec timeout 7200 "$@") > "$scratch/log" 2>&1; then
         echo "ok      $kind: $name ($((SECONDS - began)) s)"
     else
         failed=1

@@ -170,6 +170,7 @@ pub(crate) unsafe fn copy_out(
             _ => Err(Failure::null("buffer")),
         };
     }
+    check_len::<u8>(capacity, "buffer")?;
     if capacity < bytes.len() {
         return Err(Failure::new(
             SOFTPATCH_BUFFER_TOO_SMALL,

@@ -340,6 +340,7 @@ static void edits(softpatch_context context, softpatch_detector good, const char
     EXPECT(softpatch_text_copy(made, NULL, 0, NULL), NIL);
     EXPECT(softpatch_text_copy(made, NULL, 4, &size), NIL);
     EXPECT(softpatch_text_copy(made, text, sizeof text, &size), SMALL);
+    EXPECT(softpatch_text_copy(made, text, SIZE_MAX, &size), ARG);
     CHECK(size > sizeof text);
     EXPECT(softpatch_detector_free(made), ILL);
     EXPECT(softpatch_text_free(made), SOFTPATCH_OK);
@@ -370,6 +371,7 @@ static void context_info(softpatch_context context) {
     EXPECT(softpatch_context_info_json(context, NULL, 0, NULL), NIL);
     EXPECT(softpatch_context_info_json(context, NULL, 9, &size), NIL);
     EXPECT(softpatch_context_info_json(context, text, sizeof text, &size), SMALL);
+    EXPECT(softpatch_context_info_json(context, text, SIZE_MAX, &size), ARG);
     CHECK(size > sizeof text);
     EXPECT(softpatch_context_info_json(context, text, sizeof text, odd(&size)), ARG);
 }
@@ -391,6 +393,7 @@ static void detector(softpatch_detector good, const char *path) {
     EXPECT(softpatch_detector_to_bytes(good, NULL, 0, NULL), NIL);
     EXPECT(softpatch_detector_to_bytes(good, NULL, 5, &size), NIL);
     EXPECT(softpatch_detector_to_bytes(good, &byte, 1, &size), SMALL);
+    EXPECT(softpatch_detector_to_bytes(good, &byte, SIZE_MAX, &size), ARG);
     CHECK(size > 1);
     EXPECT(softpatch_detector_ignore(good, NOT_UTF8), ARG);
     EXPECT(softpatch_detector_ignore(good, "no/such/mask.png"), SOFTPATCH_IMAGE_FILE);
@@ -399,6 +402,7 @@ static void detector(softpatch_detector good, const char *path) {
     EXPECT(softpatch_detector_info(good, odd(&info)), ARG);
     EXPECT(softpatch_detector_info_json(good, NULL, 0, NULL), NIL);
     EXPECT(softpatch_detector_info_json(good, text, sizeof text, &size), SMALL);
+    EXPECT(softpatch_detector_info_json(good, text, SIZE_MAX, &size), ARG);
     EXPECT(softpatch_map_size(good, SOFTPATCH_MAP_GRID, 1, 1, NULL, &height), NIL);
     EXPECT(softpatch_map_size(good, SOFTPATCH_MAP_GRID, 1, 1, &width, NULL), NIL);
     EXPECT(softpatch_map_size(good, 4, 1, 1, &width, &height), ARG);
