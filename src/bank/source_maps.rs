@@ -36,6 +36,22 @@ impl SourceMaps {
     /// Values of a strip where nothing speaks for another number: 32 MiB.
     pub const STRIP: usize = 8 << 20;
 
+    /// [`SourceMaps::run`]; once more where the device was lost, on the one in its place, or its memory is out, in
+    /// narrower strips.
+    ///
+    /// # Errors
+    /// As [`SourceMaps::run`].
+    pub fn run_or_anew(&mut self, patches: &[f32], axes: [SourceAxis; 2], map: &mut [f32]) -> Result<()> {
+        let error = match self.run(patches, axes.clone(), map) {
+            Err(error @ (Error::Lost(_) | Error::Memory(_))) => error,
+            other => return other,
+        };
+        tracing::warn!("{error}; the map is made once more");
+        let most = if matches!(error, Error::Memory(_)) { (self.most / 8).max(1) } else { self.most };
+        *self = Self::new(&self.device.current()?, self.grid, most)?;
+        self.run(patches, axes, map)
+    }
+
     /// For patches `grid` (rows, columns), in strips of about `most` values. Buffers grow with the maps.
     ///
     /// # Errors

@@ -3,7 +3,8 @@
 
 use super::cells::Cells;
 use super::lookup::{examined_by, nearest, patch_scores, top};
-use super::{Detector, Examined};
+use super::persist::persist;
+use super::{Detector, Examined, Quiet};
 use crate::bank::MemoryBank;
 use crate::data::Image;
 use crate::model::{Edit, EditKind, Model};
@@ -165,7 +166,9 @@ impl Detector {
             let gone: Vec<u32> = gone.into_iter().collect();
             let mut left = bank.clone();
             left.take(&gone);
-            let found = nearest(&self.device.current()?, &left, x, info.options.memory)?;
+            let found = persist(&self.device, &info.options, &Quiet, |device, options| {
+                nearest(device, &left, x, options.memory)
+            })?;
             if top(patch_scores(&left, &found)) > threshold {
                 return Ok(gone);
             }
@@ -184,8 +187,9 @@ impl Detector {
         rows_of: Vec<(String, u32)>,
     ) -> Result<Mended> {
         let info = &model.info;
-        let found =
-            examined_by(&self.device.current()?, &model.bank, &on_trial.examined, info.options.memory)?;
+        let found = persist(&self.device, &info.options, &Quiet, |device, options| {
+            examined_by(device, &model.bank, &on_trial.examined, options.memory)
+        })?;
         let patches = patch_scores(&model.bank, &found);
         let peak = self.peak(&patches, info.grid, super::Want::Scores, on_trial.size)?;
         let [before, after] = [on_trial.patches, patches].map(top);

@@ -2,7 +2,6 @@
 
 use super::patch_scorer::{largest, locate};
 use super::{Detector, Region, Score, Want, regions};
-use crate::bank::SourceMaps;
 use crate::steps::input::geometry::{Framing, Way};
 use crate::steps::map::source_map::SourceAxis;
 use crate::{Error, Result, process};
@@ -81,16 +80,7 @@ impl Detector {
         let cover = self.cover();
         let mut map = vec![0.0; rows as usize * columns as usize];
         let mut maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
-        let axes = || SourceAxis::of(&placement, [rows, columns]);
-        let run = maps.run(&score.patches, axes(), &mut map);
-        if let Err(error @ (Error::Lost(_) | Error::Memory(_))) = run {
-            // Once more, and in narrower strips.
-            tracing::warn!("{error}");
-            *maps = SourceMaps::new(&self.device.current()?, grid, SourceMaps::STRIP / 8)?;
-            maps.run(&score.patches, axes(), &mut map)?;
-        } else {
-            run?;
-        }
+        maps.run_or_anew(&score.patches, SourceAxis::of(&placement, [rows, columns]), &mut map)?;
         if let Some(cover) = cover {
             cover.clear_source(&mut map, [rows, columns], &placement);
         }

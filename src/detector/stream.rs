@@ -94,12 +94,14 @@ impl Shared {
     fn work(&self) {
         let mut flying: Option<(Vec<Waiting>, u64)> = None;
         loop {
+            // Less than at first where memory has run out since.
+            let most = self.detector.most().map_or(self.most, |most| most.min(self.most));
             let mut state = self.state();
             while state.queue.is_empty() && !state.closed && flying.is_none() {
                 state = self.submitted.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             let closed = state.closed;
-            let count = if closed { 0 } else { state.queue.len().min(self.most) };
+            let count = if closed { 0 } else { state.queue.len().min(most) };
             let batch: Vec<Waiting> = state.queue.drain(..count).collect();
             state.busy += count;
             drop(state);

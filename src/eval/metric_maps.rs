@@ -3,15 +3,17 @@
 use super::aupro::Map;
 use super::ground::MetricSize;
 use super::mask::Mask;
-use crate::Result;
 use crate::bank::{Maps, SourceMaps};
 use crate::gpu::Device;
 use crate::steps::input::cover::Cover;
 use crate::steps::input::geometry::Framing;
 use crate::steps::map::source_map::SourceAxis;
+use crate::{Error, Result};
 
 /// Makes maps of patch scores, on the device.
 pub struct MetricMaps {
+    device: Device,
+    grid: [u32; 2],
     frame: Maps,
     source: SourceMaps,
     framing: Framing,
@@ -65,8 +67,23 @@ impl MetricMaps {
         size: MetricSize,
         cover: Option<Cover>,
     ) -> Result<Self> {
-        let frame = Maps::new(device, grid, framing.frame, 1)?;
-        Ok(Self { frame, source: SourceMaps::new(device, grid, SourceMaps::STRIP)?, framing, size, cover })
+        let device = device.current()?;
+        let frame = Maps::new(&device, grid, framing.frame, 1)?;
+        let source = SourceMaps::new(&device, grid, SourceMaps::STRIP)?;
+        Ok(Self { device, grid, frame, source, framing, size, cover })
+    }
+
+    /// The map of a frame; once more where the device was lost, on the one in its place.
+    fn of_frame(&mut self, patches: &[f32]) -> Result<Vec<f32>> {
+        let maps = match self.frame.run(patches) {
+            Err(Error::Lost(_)) => {
+                self.device = self.device.current()?;
+                self.frame = Maps::new(&self.device, self.grid, self.framing.frame, 1)?;
+                self.frame.run(patches)?
+            }
+            other => other?,
+        };
+        Ok(maps.concat())
     }
 
     /// The map of an image of `[width, height]` pixels whose patches score so.
@@ -78,10 +95,10 @@ impl MetricMaps {
         let is_frame = self.size == MetricSize::Frame;
         let placement = self.framing.place(image[0], image[1])?;
         let mut map = if is_frame {
-            self.frame.run(patches)?.concat()
+            self.of_frame(patches)?
         } else {
             let mut map = vec![0.0; size[0] as usize * size[1] as usize];
-            self.source.run(patches, SourceAxis::of(&placement, size), &mut map)?;
+            self.source.run_or_anew(patches, SourceAxis::of(&placement, size), &mut map)?;
             map
         };
         let clear = |cover: &Cover, map: &mut [f32]| match is_frame {

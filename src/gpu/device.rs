@@ -29,8 +29,6 @@ pub(super) struct Shared {
     /// The last device that was opened in the place of one that was lost; shared by all that came one after the
     /// other. Those who use it keep it.
     pub successor: Arc<Mutex<Weak<OfProcess<Shared>>>>,
-    /// Submissions so far.
-    pub submissions: AtomicU64,
     /// Counts buffers and makes none.
     pub rehearses: bool,
     pub live_bytes: AtomicU64,
@@ -95,7 +93,6 @@ impl Device {
             rewrite: self.0.rewrite.clone(),
             health: self.0.health.clone(),
             successor: self.0.successor.clone(),
-            submissions: AtomicU64::new(0),
             kernels: self.0.kernels.clone(),
             cache: self.0.cache.clone(),
             live_bytes: AtomicU64::new(0),
@@ -212,8 +209,8 @@ impl Device {
     /// Submits commands; counts and notes them. Where `softpatch::submission` is logged, each is waited for and
     /// timed: drivers end those that take seconds.
     pub(super) fn submit(&self, commands: wgpu::CommandBuffer) -> Numbered {
-        let Shared { health, queue, wgpu, submissions, .. } = &**self.0;
-        let number = submissions.fetch_add(1, Ordering::Relaxed) + 1;
+        let Shared { health, queue, wgpu, .. } = &**self.0;
+        let number = health.submissions.fetch_add(1, Ordering::Relaxed) + 1;
         let numbered = (number, queue.submit([commands]));
         health.submitted(numbered.clone());
         if tracing::event_enabled!(target: "softpatch::submission", tracing::Level::TRACE) {

@@ -3,9 +3,10 @@
 use super::faults::Faults;
 use super::options::DeviceOptions;
 use crate::{Error, Result};
-use std::collections::VecDeque;
-use std::sync::atomic::AtomicBool;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 /// How long a device may work on one submission where nobody says otherwise.
@@ -18,10 +19,14 @@ pub(super) type Numbered = (u64, wgpu::SubmissionIndex);
 pub(super) struct Health {
     /// How it was lost.
     pub lost: OnceLock<String>,
-    /// The first error of a call that returns none.
-    unheard: Mutex<Option<Error>>,
+    /// The first error of a call that returns none, by the thread that called.
+    unheard: Mutex<HashMap<ThreadId, Error>>,
     /// Submissions that were not seen to end, oldest first.
     pub pending: Mutex<VecDeque<Numbered>>,
+    /// Submissions so far.
+    pub submissions: AtomicU64,
+    /// Number of the last submission that was seen to end, whoever looked.
+    pub ended: AtomicU64,
     pub timeout: Duration,
     pub faults: Option<Arc<Faults>>,
     /// Answers nothing on purpose.
@@ -41,6 +46,8 @@ impl Health {
             lost: OnceLock::new(),
             unheard: Mutex::default(),
             pending: Mutex::default(),
+            submissions: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             timeout: options.and_then(|o| o.timeout).unwrap_or(PATIENCE),
             is_silent: AtomicBool::new(false),
             faults: options.and_then(|o| o.faults.clone()),
@@ -78,12 +85,22 @@ impl Health {
         if let Some(reason) = self.lost.get() {
             return Err(Error::Lost(reason.clone()));
         }
-        lock(&self.unheard).take().map_or(Ok(()), Err)
+        let mut unheard = lock(&self.unheard);
+        if unheard.is_empty() {
+            return Ok(());
+        }
+        unheard.remove(&std::thread::current().id()).map_or(Ok(()), Err)
     }
 
-    /// Keeps an error for the next call that can return one.
+    /// Keeps an error for this thread's next call that can return one.
     pub fn keep(&self, error: Error) {
-        lock(&self.unheard).get_or_insert(error);
+        lock(&self.unheard).entry(std::thread::current().id()).or_insert(error);
+    }
+
+    /// Notes that all submissions up to number `last` have ended.
+    pub fn ended(&self, last: u64) {
+        self.ended.fetch_max(last, Ordering::Relaxed);
+        lock(&self.pending).retain(|(number, _)| *number > last);
     }
 
     /// Notes a submission.

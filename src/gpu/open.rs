@@ -152,7 +152,6 @@ impl Device {
             rewrite: options.rewrite.clone(),
             health,
             successor: Arc::default(),
-            submissions: AtomicU64::new(0),
             wgpu: device,
             queue,
             caps,

@@ -1,5 +1,6 @@
 //! Waiting for a device, no longer than it is worth, and the one that takes its place where it is lost.
 
+use super::caps::Caps;
 use super::device::Device;
 use super::health::{Numbered, lock};
 use crate::{Error, Result, process};
@@ -15,7 +16,8 @@ impl Device {
         let health = &self.0.health;
         health.check()?;
         let timeout = health.timeout;
-        let up_to = last.map_or(u64::MAX, |(number, _)| *number);
+        let up_to = last.map_or_else(|| health.submissions.load(Ordering::Relaxed), |(number, _)| *number);
+        let mut ended = health.ended.load(Ordering::Relaxed);
         loop {
             let submission_index = last.map(|(_, index)| index.clone());
             let silent = health.is_silent.load(Ordering::Relaxed);
@@ -25,7 +27,9 @@ impl Device {
             };
             match answer {
                 Ok(_) => break,
-                Err(wgpu::PollError::Timeout) if !silent && self.progressed(up_to)? => {}
+                Err(wgpu::PollError::Timeout) if !silent && self.ended()? > ended => {
+                    ended = health.ended.load(Ordering::Relaxed);
+                }
                 Err(wgpu::PollError::Timeout) => {
                     health.lose(format!("it has answered nothing for {timeout:?}"));
                     // Whoever drops a device waits for it.
@@ -37,7 +41,9 @@ impl Device {
                 }
             }
         }
-        lock(&health.pending).retain(|(number, _)| *number > up_to);
+        if !self.is_lost() {
+            health.ended(up_to);
+        }
         health.check()
     }
 
@@ -50,19 +56,19 @@ impl Device {
         self.0.health.lost.get().map_or(error, |reason| Error::Lost(reason.clone()))
     }
 
-    /// Whether a submission ended since the last look, of those up to number `up_to`.
-    fn progressed(&self, up_to: u64) -> Result<bool> {
-        let mut any = false;
+    /// Number of the last submission that has ended by now.
+    fn ended(&self) -> Result<u64> {
+        let health = &self.0.health;
         loop {
-            let Some((number, index)) = lock(&self.0.health.pending).front().cloned() else { return Ok(any) };
+            let next = lock(&health.pending).front().cloned();
+            let Some((number, index)) = next else { break };
             let timeout = Some(Duration::ZERO);
-            let look = wgpu::PollType::Wait { submission_index: Some(index), timeout };
-            if number > up_to || self.polled(look)?.is_err() {
-                return Ok(any);
+            if self.polled(wgpu::PollType::Wait { submission_index: Some(index), timeout })?.is_err() {
+                break;
             }
-            any = true;
-            lock(&self.0.health.pending).retain(|(other, _)| *other > number);
+            health.ended(number);
         }
+        Ok(health.ended.load(Ordering::Relaxed))
     }
 
     /// wgpu panics where a driver says that the device is lost while it is waited for.
@@ -109,9 +115,12 @@ impl Device {
         })?;
         let mut next = Self::open(options)?;
         let (ours, there) = (self.caps(), next.caps());
+        let named = |caps: &Caps| [caps.adapter.clone(), caps.driver.clone()];
         if there != ours {
-            let (ours, there) = (&ours.adapter, &there.adapter);
-            return Err(Error::Lost(format!("{reason}; {ours} is gone, there is {there} now")));
+            let ([ours, by], [there, now]) = (named(ours), named(there));
+            return Err(Error::Lost(format!(
+                "{reason}; {there} by {now}, with its limits, is not {ours} by {by}, which there was"
+            )));
         }
         if let Some(shared) = Arc::get_mut(&mut next.0) {
             shared.successor = self.0.successor.clone();

@@ -123,8 +123,13 @@ fn features_are_extracted_once_and_an_interrupted_run_goes_on() {
     let count = |_: &Cell, computed: bool| {
         cells.fetch_add(usize::from(computed), Ordering::Relaxed);
     };
+    // What lies where features are kept and is not a run's stays.
+    fs::create_dir_all(whole.join("features")).unwrap();
+    fs::write(whole.join("features/vectors.f32"), "a user's").unwrap();
     let summary = bench(&whole).run_from(&open, &Quiet, count).unwrap();
     summary.write(&whole, "test").unwrap();
+    assert_eq!(fs::read(whole.join("features/vectors.f32")).unwrap(), b"a user's");
+    fs::remove_dir_all(whole.join("features")).unwrap();
     // Noise of two seeds, moved: one copy each at most beside the images themselves.
     let images: usize = categories.iter().map(|c| c.train.len() + c.test.items.len()).sum();
     let loaded = loads.swap(0, Ordering::Relaxed);

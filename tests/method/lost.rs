@@ -5,6 +5,7 @@ use softpatch::data::synth::{Defect, Material, SynthOptions, generate, render};
 use softpatch::data::{Dataset, Frame, MemorySource, OwnedImage};
 use softpatch::detector::{Audit, Discriminator, Progress, Score, Stream, Want};
 use softpatch::eval::bench::{Bench, BenchOptions, Method};
+use softpatch::eval::{MetricMaps, MetricSize};
 use softpatch::low_level::gpu::{Device, DeviceOptions, Faults};
 use softpatch::{Backbone, Detector, Error, FitOptions, Quiet, Result, Size};
 use std::cell::RefCell;
@@ -299,5 +300,49 @@ fn a_bench_on_a_lost_device_is_the_same() {
     let whole = run(&device, "whole");
     for n in some_of(faults.submissions(), 5) {
         assert_eq!(run(&lost_after(&[n]), &format!("lost-{n}")), whole, "submission {n}");
+    }
+}
+
+/// Maps for figures of merit are made while a source is scored, on buffers of their own.
+#[test]
+fn figures_on_a_lost_device_are_the_same() {
+    let _guard = serial();
+    let model = bytes(&fit(&direct().1, &options(), &Quiet).unwrap());
+    let images = parts(9);
+    let maps = |detector: &Detector, size: MetricSize| {
+        let info = detector.info();
+        let mut maps = MetricMaps::new(detector.device(), info.grid, info.framing(), size, None).unwrap();
+        let mut all = Vec::new();
+        let source = MemorySource(&images);
+        let ended = detector.score_source(&source, Want::Scores, &Quiet, |_, score| {
+            all.push(maps.run(&score.patches, [SIDE, SIDE])?);
+            Ok(())
+        });
+        ended.map(|()| all)
+    };
+    for size in [MetricSize::Frame, MetricSize::Source] {
+        let whole = maps(&detector_lost_after(&model, &[]).0, size).unwrap();
+        for n in 1..=9 {
+            let (detector, _) = detector_lost_after(&model, &[n]);
+            let found = maps(&detector, size).unwrap_or_else(|e| panic!("{size:?}, submission {n}: {e}"));
+            assert!(found == whole, "{size:?}, submission {n}");
+        }
+    }
+}
+
+#[test]
+fn edits_on_a_lost_device_are_the_same() {
+    let _guard = serial();
+    let model = bytes(&fit(&direct().1, &options(), &Quiet).unwrap());
+    let image = parts(3).pop().unwrap();
+    let region = Some([20, 20, 16, 16]);
+    let allow = |more: &[u64]| {
+        let (mut detector, _) = detector_lost_after(&model, more);
+        let mended = detector.allow("a part", &image.as_image().unwrap(), region).unwrap();
+        (mended.before, mended.after, detector.model().bank.clone())
+    };
+    let whole = allow(&[]);
+    for n in 1..=10 {
+        assert!(allow(&[n]) == whole, "submission {n}");
     }
 }

@@ -18,7 +18,7 @@ pub struct DeviceArgs {
     pub no_self_test: bool,
     /// Seconds that the device may work on one step, usually well below one, before it counts as lost and is opened
     /// again once (30 by default).
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub device_timeout: Option<Duration>,
 }
 

@@ -95,9 +95,15 @@ impl Kept {
         std::fs::create_dir_all(&folder).map_err(said).ok()?;
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&data);
         let file = file.map_err(said).ok()?;
-        if let Err(e) = file.try_lock() {
-            tracing::info!("{}: features are not kept: {e}", data.display());
-            return None;
+        // The threads of a program that was killed hold it for a moment.
+        let mut waited = 0;
+        while let Err(e) = file.try_lock() {
+            if waited == 20 {
+                tracing::warn!("{}: features are not kept, another run has them: {e}", data.display());
+                return None;
+            }
+            waited += 1;
+            std::thread::sleep(std::time::Duration::from_millis(100));
         }
         let (made_with, digest) = (made_with.to_owned(), Sha256::new());
         Some(Self { file, data, list, made_with, images, digest, state: State::Left })
@@ -180,9 +186,17 @@ impl Drop for Kept {
 /// Removes what runs of other categories or settings left in the output folder and no run has now.
 pub(super) fn remove_all(out: &Path) {
     let folder = out.join(FOLDER);
+    // What a link leads to is not the run's.
+    if folder.is_symlink() {
+        return;
+    }
     for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
         let data = entry.path();
-        let is_data = data.extension().is_some_and(|end| end == "f32");
+        let ours =
+            |name: &str| name.len() == 16 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let is_data = data.extension().is_some_and(|end| end == "f32")
+            && data.file_stem().and_then(|name| name.to_str()).is_some_and(ours)
+            && entry.file_type().is_ok_and(|kind| kind.is_file());
         if is_data && OpenOptions::new().write(true).open(&data).is_ok_and(|file| file.try_lock().is_ok()) {
             let _ = std::fs::remove_file(data.with_extension("json"));
             let _ = std::fs::remove_file(data);

@@ -110,9 +110,12 @@ impl Bench<'_> {
             let mut category = category.clone();
             let (noted, masks) = (summary.notes.len(), summary.skipped);
             loop {
-                let notes = summary.notes.len();
+                let before = (summary.notes.len(), summary.skipped, summary.images, summary.feature_seconds);
                 let cells = persist(self.device, &self.options.fit, progress, |device, fit| {
+                    let (notes, seconds);
+                    (notes, summary.skipped, summary.images, seconds) = before;
                     summary.notes.truncate(notes);
+                    summary.feature_seconds = seconds;
                     let options = &BenchOptions { fit: fit.clone(), ..self.options.clone() };
                     let bench = Bench { device, options, ..*self };
                     bench.all_cells(&category, open, progress, &mut summary, &mut done)
