@@ -98,7 +98,8 @@ pub(crate) fn check<T>(pointer: *const T, what: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn check_len<T>(len: usize, what: &str) -> Result<(), Failure> {
+/// Refuses what cannot be the length of anything.
+pub(crate) fn check_len<T>(len: usize, what: &str) -> Result<(), Failure> {
     if len.checked_mul(size_of::<T>()).is_none_or(|bytes| bytes > isize::MAX as usize) {
         return Err(Failure::argument(format!("{what}: {len} elements are more than memory has")));
     }

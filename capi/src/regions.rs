@@ -1,7 +1,7 @@
 //! Connected areas of a map above a threshold, into the caller's memory.
 
 use crate::handles;
-use crate::memory::{check, slice_mut, write};
+use crate::memory::{check, check_len, slice_mut, write};
 use crate::model::{Loaded, softpatch_detector};
 use crate::score::map_of;
 use crate::status::{Failure, SOFTPATCH_BUFFER_TOO_SMALL, guard, softpatch_status};
@@ -120,6 +120,7 @@ unsafe fn room<'a, T>(
         return Ok(&mut []);
     }
     check(array, what)?;
+    check_len::<T>(capacity, what)?;
     if capacity < needed {
         return Err(Failure::new(
             SOFTPATCH_BUFFER_TOO_SMALL,

@@ -1,7 +1,7 @@
 //! Images in the caller's memory to scores and maps in the caller's memory.
 
 use crate::handles;
-use crate::memory::{check, slice, slice_mut, write};
+use crate::memory::{check, check_len, slice, slice_mut, write};
 use crate::model::{Loaded, softpatch_detector};
 use crate::status::{Failure, SOFTPATCH_BUFFER_TOO_SMALL, SOFTPATCH_INVALID_IMAGE, guard, softpatch_status};
 use softpatch::data::{Image, PixelFormat};
@@ -159,6 +159,7 @@ pub(crate) unsafe fn map_buffer<'a>(
         return Ok(&mut []);
     }
     check(map, what)?;
+    check_len::<f32>(len, what)?;
     if len < need {
         return Err(Failure::new(
             SOFTPATCH_BUFFER_TOO_SMALL,
@@ -182,6 +183,7 @@ pub(crate) unsafe fn map_of<'a>(
     if need == 0 || len < need {
         return Err(Failure::argument(format!("map: {len} values are no map of {width}x{height}")));
     }
+    check_len::<f32>(len, "map")?;
     // SAFETY: passed on.
     unsafe { slice(map, need, "map") }
 }

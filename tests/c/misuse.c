@@ -386,6 +386,8 @@ static void detector(softpatch_detector good, const char *path) {
     float map[4] = {2, 0, 0, 0};
     softpatch_point point;
     softpatch_model_info info;
+    softpatch_image image = frame();
+    softpatch_result result;
     EXPECT(softpatch_detector_save(good, NULL), NIL);
     EXPECT(softpatch_detector_save(good, NOT_UTF8), ARG);
     EXPECT(softpatch_detector_save(good, "no/such/place"), SOFTPATCH_IO);
@@ -418,6 +420,9 @@ static void detector(softpatch_detector good, const char *path) {
     EXPECT(softpatch_regions(good, NULL, 4, 2, 2, 1, NULL, 0, &size, NULL, 0, &size), NIL);
     EXPECT(softpatch_regions(good, odd(map), 4, 2, 2, 1, NULL, 0, &size, NULL, 0, &size), ARG);
     EXPECT(softpatch_regions(good, map, 4, 2, 2, 1, NULL, 5, &size, NULL, 0, &size), NIL);
+    EXPECT(softpatch_regions(good, map, 4, 2, 2, 1, NULL, 0, &count, &point, SIZE_MAX, &size), ARG);
+    EXPECT(softpatch_regions(good, map, SIZE_MAX, 2, 2, 1, NULL, 0, &size, NULL, 0, &size), ARG);
+    EXPECT(softpatch_score(good, &image, SOFTPATCH_MAP_GRID, map, SIZE_MAX, &result), ARG);
     EXPECT(softpatch_regions(good, map, 4, 2, 2, 1, NULL, 0, &count, &point, 1, &size), SMALL);
     CHECK(count == 1 && size == 4);
     /* Freed under a name of another kind, it stays. */
