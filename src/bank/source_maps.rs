@@ -42,7 +42,7 @@ impl SourceMaps {
     /// # Errors
     /// As [`SourceMaps::run`].
     pub fn run_or_anew(&mut self, patches: &[f32], axes: [SourceAxis; 2], map: &mut [f32]) -> Result<()> {
-        let error = match self.run(patches, axes.clone(), map) {
+        let error = match self.run(patches, axes, map) {
             Err(error @ (Error::Lost(_) | Error::Memory(_))) => error,
             other => return other,
         };
