@@ -140,6 +140,7 @@ fn c_programs_run() {
     interrupt(place, &program);
     models(place);
     misuse(place, &model);
+    stream(place, &model);
     forked(place, &model);
     cpp_program(place, &model);
     csharp_program(place, &model);
@@ -198,6 +199,13 @@ fn misuse(place: &Place, model: &Path) {
     // Leaks are valgrind's business, which knows the driver's.
     let said = run(Command::new(&program).arg(model).env("ASAN_OPTIONS", "detect_leaks=0"));
     assert!(said.contains("every misuse got its error code"));
+}
+
+/// `tests/c/stream.c`: many threads on one stream.
+#[cfg(unix)]
+fn stream(place: &Place, model: &Path) {
+    let program = build(place, "cc", "tests/c/stream.c", &["-std=c99"], true);
+    assert!(run(Command::new(&program).arg(model)).contains("every frame came out once"));
 }
 
 /// `tests/c/forked.c` on every driver there is: what hangs in a fork is a driver's threads.
