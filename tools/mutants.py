@@ -149,6 +149,7 @@ def run(program, modules, number, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", type=pathlib.Path)
+    parser.add_argument("--first", type=int, default=len(ASKED), help="ask only so many groups of tests")
     parser.add_argument("numbers", nargs="*", type=int)
     args = parser.parse_args()
     root = pathlib.Path(__file__).resolve().parent.parent
@@ -160,7 +161,7 @@ def main():
         numbers = args.numbers or range(1, len(MUTANTS) + 1)
         for number in [0, *numbers]:
             failed = []
-            for program, modules in ASKED:
+            for program, modules in ASKED[: args.first]:
                 failed = run(programs[program], modules, number, folder)
                 if failed:
                     break
