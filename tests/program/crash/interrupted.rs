@@ -58,6 +58,7 @@ fn ctrl_c_ends_every_long_command_in_order() {
     let at = |name: &str| out.join(name).display().to_string();
     let (new, heat, page, results) = (at("new.safetensors"), at("h"), at("p.html"), at("b"));
     let (demo, painted, table, report) = (at("demo"), at("painted"), at("tune.json"), at("doctor.json"));
+    let why = at("why.png");
     let good = test.join("good/000.png");
     // With what is said as the step begins; where nothing is, files are whole or not at all in any case, and
     // the system ends the program.
@@ -102,7 +103,7 @@ fn ctrl_c_ends_every_long_command_in_order() {
     }
     let rest: [Vec<&str>; 9] = [
         vec!["verify", arg(&model)],
-        vec!["explain", arg(&model), arg(&good), "-o", &page],
+        vec!["explain", arg(&model), arg(&good), "-o", &why],
         vec!["profile", arg(&set)],
         vec!["roofline"],
         vec!["tune", "--out", &table],
