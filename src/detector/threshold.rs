@@ -85,5 +85,6 @@ mod tests {
         let many = sample(1000);
         assert_eq!(many.len(), SAMPLE);
         assert!(many.windows(2).all(|w| w[0] < w[1]) && many[SAMPLE - 1] < 1000);
+        assert!(many[SAMPLE - 1] > 900, "it reaches to the last images");
     }
 }
