@@ -22,7 +22,7 @@ ASKED = [
     ("lib", []),
     ("method", ["golden_method::", "floors::", "tree::", "groups::", "numbers::"]),
     ("method", ["mend::", "end_to_end::", "region::", "calibrate::", "explain::", "results::", "compat::"]),
-    ("method", ["lost::", "plan::", "bench::", "audit::", "memory::", "same_bits::"]),
+    ("method", ["lost::", "plan::", "bench::", "audit::", "memory::", "hostile::", "same_bits::"]),
     ("kernels", ["bands::", "limits::", "coreset::", "nearest::", "others::"]),
 ]
 

@@ -225,6 +225,7 @@ mod tests {
             let mut edited = whole.clone();
             edited.append(&[7.0; 4], 2.0, &[[9, 0, 0], [9, 1, 0]]);
             assert_eq!(edited.weights[7..], [2.0; 2]);
+            assert_eq!(edited.floors.get(7..).unwrap_or_default(), if indexed { &[0.0; 2][..] } else { &[] });
             assert!(edited.index.as_ref().is_none_or(|i| i.fits(9)));
             edited.pop(2).unwrap();
             assert_eq!(edited, whole);
