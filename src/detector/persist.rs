@@ -94,8 +94,8 @@ impl Tries {
     }
 }
 
-/// Runs `work` on a device with settings; once more from its start where the device was lost, and with half of
-/// what is taken at a time as often as memory is out.
+/// Runs `work` on a device with settings; once more from its start where the device was lost, and with half
+/// of what is taken at a time as often as memory is out.
 ///
 /// # Errors
 /// Those of `work` otherwise; [`Error::Cancelled`] where `progress` asked to stop between tries.

@@ -76,8 +76,6 @@ impl State {
 struct Shared {
     detector: Arc<Detector>,
     want: Want,
-    /// Images of a batch at most.
-    most: usize,
     limit: usize,
     state: Mutex<State>,
     submitted: Condvar,
@@ -95,7 +93,7 @@ impl Shared {
         let mut flying: Option<(Vec<Waiting>, u64)> = None;
         loop {
             // Less than at first where memory has run out since.
-            let most = self.detector.most().map_or(self.most, |most| most.min(self.most));
+            let most = self.detector.most().unwrap_or(1);
             let mut state = self.state();
             while state.queue.is_empty() && !state.closed && flying.is_none() {
                 state = self.submitted.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -214,8 +212,8 @@ impl Stream {
         if !(1..=4096).contains(&limit) {
             return Err(Error::InvalidOption(format!("{limit} frames in flight, it must be 1 to 4096")));
         }
+        process::check()?;
         let shared = Arc::new(Shared {
-            most: detector.most()?,
             detector,
             want,
             limit,

@@ -81,8 +81,8 @@ impl Device {
     }
 
     /// Whether the device was lost: reset by its driver, taken out, destroyed, or silent for longer than
-    /// [`DeviceOptions::timeout`](super::DeviceOptions::timeout). What is asked of it is [`Error::Lost`] then; what takes a device or belongs to
-    /// one ([`crate::Detector`]) opens the adapter again and goes on with that.
+    /// [`DeviceOptions::timeout`](super::DeviceOptions::timeout). What is asked of it is [`Error::Lost`] then;
+    /// what takes a device or belongs to one ([`crate::Detector`]) opens the adapter again and goes on with that.
     pub fn is_lost(&self) -> bool {
         self.0.health.lost.get().is_some()
     }
