@@ -98,9 +98,9 @@ impl Looking {
         Ok(())
     }
 
-    /// Another device is looking, which knows nothing yet.
+    /// Another device is looking, which looks at all until it is told otherwise.
     pub fn renewed(&mut self) {
-        self.stale = true;
+        self.stale = false;
     }
 
     /// What of the frame is looked at; `None`: all of it.
