@@ -328,6 +328,9 @@ typedef struct {
     // Share of good images that the thresholds let pass for anomalous, 0.0001 to 0.5; 0: none is asked for,
     // and thresholds lie three deviations above the median of training images.
     double target_fpr;
+    // File that lists training images to leave out: a path or name a line, # for comments, or a CSV with the
+    // column path; null: none. For `softpatch_fit_folder` and `softpatch_audit`.
+    const char *exclude;
 } softpatch_fit_options;
 
 // Hears how far long work is: `done` of `total` units of `stage` (one of `SOFTPATCH_STAGE_*`) are finished.
@@ -551,7 +554,7 @@ softpatch_status softpatch_fit_options_init(softpatch_fit_options *options, size
 
 // Learns what normal looks like from the images in a folder, a few of which may be defective: the training
 // images of a data set in a known layout, or all of a folder of images. `SOFTPATCH_CHOICE` where nothing
-// says which of them are good; `layout`, `take` and `all` of the options say so.
+// says which of them are good; `layout`, `take` and `all` of the options say so, and `exclude` what is left out.
 //
 // `options` may be null for the defaults, `progress` may be null; `user_data` is passed to it. A fit that
 // the callback cancels returns `SOFTPATCH_CANCELLED` within half a second; what it was computing ends in the
@@ -871,6 +874,13 @@ softpatch_status softpatch_model_keep_references(softpatch_context context,
                                                  const softpatch_fit_options *options,
                                                  const char *output,
                                                  softpatch_text *json);
+
+// Leaves the pictures of `softpatch_model_keep_references` out of the model file `model`, whose pixels are
+// then in it no more; `softpatch_detector_verify` has nothing to go by until others are kept. `output` and
+// `json`, with `model` alone, as in `softpatch_model_remove_image`.
+softpatch_status softpatch_model_forget_references(const char *model,
+                                                   const char *output,
+                                                   softpatch_text *json);
 
 #ifdef __cplusplus
 }  // extern "C"

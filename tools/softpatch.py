@@ -134,6 +134,7 @@ class _FitOptions(c.Structure):
         ("window", c.c_uint32),
         ("roi", c.c_char_p),
         ("target_fpr", c.c_double),
+        ("exclude", c.c_char_p),
     ]
 
 
@@ -260,6 +261,7 @@ def _load():
         "audit": (status, [handle, file, options, *watched, made]),
         "model_calibrate": (status, [handle, file, file, options, file, *watched, made]),
         "model_keep_references": (status, [handle, file, file, options, file, made]),
+        "model_forget_references": (status, [file, file, made]),
         "model_info_json": (status, [file, made]),
         "model_history_json": (status, [file, made]),
         "model_remove_image": (status, [file, file, file, made]),
@@ -390,6 +392,11 @@ def history(model):
     """The edits of a model file, the first one first: dictionaries with what, image, seconds, removed, added, made_by,
     fingerprint."""
     return _made("model_history_json", os.fsencode(model))
+
+
+def forget_references(model, output=None):
+    """Leaves the pictures of `Context.keep_references` out of a model file; the rest as in `remove_image`."""
+    return _made("model_forget_references", os.fsencode(model), _optional_path(output))
 
 
 def remove_image(model, name, output=None):
@@ -540,7 +547,7 @@ def _options(settings, layout=None, take=(), all=False):
             number = _flag(name, value)
         elif name == "size":
             number = _size(value)
-        elif name == "roi":
+        elif name in ("roi", "exclude"):
             number = os.fsencode(value)
         elif known[name] is c.c_double:
             number = _real(name, value)
@@ -683,7 +690,8 @@ class Context(_Owner):
 
         Of a folder: `layout` names its layout, None recognises it; `take` lists the folders whose images are good, by name
         or by path below it, where their names do not say so; `all` takes all images, whatever the folders are called. Where
-        nothing says which images are good, ChoiceError says what is there."""
+        nothing says which images are good, ChoiceError says what is there. `exclude` is a file that lists images to leave
+        out, one a line, or a CSV with the column path."""
         options = _options(settings, layout, take, all)
         made = c.c_uint64()
         with _Watched(progress) as callback:

@@ -58,6 +58,7 @@ mod score;
 mod status;
 mod stream;
 mod texts;
+mod training;
 mod watch;
 
 pub use audit::*;

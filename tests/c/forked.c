@@ -82,6 +82,7 @@ static void every_call_is_refused(void) {
     REFUSED(softpatch_model_history_json("never", &made));
     REFUSED(softpatch_model_remove_image("never", "x", NULL, &made));
     REFUSED(softpatch_model_undo("never", NULL, &made));
+    REFUSED(softpatch_model_forget_references("never", NULL, &made));
     REFUSED(softpatch_model_allow(context, "never", "x", &image, NULL, NULL, &made));
     REFUSED(softpatch_model_deny(context, "never", "x", &image, NULL, 0, NULL, &made));
     REFUSED(softpatch_text_copy(made, text, sizeof text, &size));

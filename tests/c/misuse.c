@@ -300,6 +300,10 @@ static void files(softpatch_context context) {
     EXPECT(softpatch_model_remove_image("x", "x", NULL, odd(&made)), ARG);
     EXPECT(softpatch_model_undo(NULL, NULL, NULL), NIL);
     EXPECT(softpatch_model_undo("no/such/model", NULL, &made), SOFTPATCH_IO);
+    EXPECT(softpatch_model_forget_references(NULL, NULL, NULL), NIL);
+    EXPECT(softpatch_model_forget_references("no/such/model", NULL, &made), SOFTPATCH_IO);
+    EXPECT(softpatch_model_forget_references("x", NOT_UTF8, &made), ARG);
+    EXPECT(softpatch_model_forget_references("x", NULL, odd(&made)), ARG);
     EXPECT(softpatch_model_allow(context, NULL, "x", &image, NULL, NULL, NULL), NIL);
     EXPECT(softpatch_model_allow(context, "x", NULL, &image, NULL, NULL, NULL), NIL);
     EXPECT(softpatch_model_allow(context, "x", "x", &image, odd(region), NULL, NULL), ARG);
