@@ -195,10 +195,11 @@ impl ShardPlan {
                 let mut recorder = Recorder::new(device);
                 ready.record(&mut recorder, &search, &x, 0..here as u32, None)?;
                 recorder.run()?;
+                // Squared distances.
                 let best: Vec<[u32; 2]> = device.read(&search.best.slice(0, 2 * here))?;
                 radius = best.iter().map(|[distance, _]| f32::from_bits(*distance)).fold(radius, f32::max);
             }
-            Ok(radius)
+            Ok(radius.sqrt())
         })
     }
 }
