@@ -328,6 +328,9 @@ typedef struct {
     // Share of good images that the thresholds let pass for anomalous, 0.0001 to 0.5; 0: none is asked for,
     // and thresholds lie three deviations above the median of training images.
     double target_fpr;
+    // File that lists training images to leave out: a path or name a line, # for comments, or a CSV with the
+    // column path; null: none. For `softpatch_fit_folder` and `softpatch_audit`.
+    const char *exclude;
 } softpatch_fit_options;
 
 // Hears how far long work is: `done` of `total` units of `stage` (one of `SOFTPATCH_STAGE_*`) are finished.
@@ -551,7 +554,7 @@ softpatch_status softpatch_fit_options_init(softpatch_fit_options *options, size
 
 // Learns what normal looks like from the images in a folder, a few of which may be defective: the training
 // images of a data set in a known layout, or all of a folder of images. `SOFTPATCH_CHOICE` where nothing
-// says which of them are good; `layout`, `take` and `all` of the options say so.
+// says which of them are good; `layout`, `take` and `all` of the options say so, and `exclude` what is left out.
 //
 // `options` may be null for the defaults, `progress` may be null; `user_data` is passed to it. A fit that
 // the callback cancels returns `SOFTPATCH_CANCELLED` within half a second; what it was computing ends in the
@@ -871,6 +874,117 @@ softpatch_status softpatch_model_keep_references(softpatch_context context,
                                                  const softpatch_fit_options *options,
                                                  const char *output,
                                                  softpatch_text *json);
+
+// Leaves the pictures of `softpatch_model_keep_references` out of the model file `model`, whose pixels are
+// then in it no more; `softpatch_detector_verify` has nothing to go by until others are kept. `output` and
+// `json`, with `model` alone, as in `softpatch_model_remove_image`.
+softpatch_status softpatch_model_forget_references(const char *model,
+                                                   const char *output,
+                                                   softpatch_text *json);
+
+// Plans a fit of the images of a folder whose work is done in shards, as `softpatch_fit_folder` with the same
+// options would do it. `json` is an object: `plan`, which goes to the other `softpatch_shards_*` as it is (with
+// `images`, how many there are, `grid` [rows, columns], `dim`, values of an embedding, and `projected`, values of
+// a vector), `paths`, the images in order, and `notes`.
+//
+// `SOFTPATCH_INVALID_ARGUMENT` for options that need all features in one place: the discriminator auto, groups
+// other than position, compat official.
+softpatch_status softpatch_shards_plan(softpatch_context context,
+                                       const char *folder,
+                                       const softpatch_fit_options *options,
+                                       softpatch_progress_fn progress,
+                                       void *user_data,
+                                       softpatch_text *json);
+
+// Brings the `count` image files `paths` of a shard through the backbone: `vectors` becomes
+// `[count][grid rows * columns][projected]`, `embeddings` `[count][grid rows * columns][dim]`; the lengths say how
+// many values they have room for, which has to be as many. Patches that are not looked at are infinite in both.
+softpatch_status softpatch_shards_features(softpatch_context context,
+                                           const char *plan,
+                                           const char *const *paths,
+                                           size_t count,
+                                           float *vectors,
+                                           size_t vectors_len,
+                                           float *embeddings,
+                                           size_t embeddings_len,
+                                           softpatch_progress_fn progress,
+                                           void *user_data);
+
+// Outlier scores of some grid positions of all images of the plan, from their vectors
+// `[images][positions][projected]`: `scores` becomes `[images][positions]`, the scores that a fit on one machine
+// finds; -1 where a patch is not looked at. `lof_k` is how many neighbours LOF used, 0 for other discriminators; it
+// may be null.
+softpatch_status softpatch_shards_outlier_scores(softpatch_context context,
+                                                 const char *plan,
+                                                 const float *vectors,
+                                                 size_t vectors_len,
+                                                 float *scores,
+                                                 size_t scores_len,
+                                                 uint32_t *lof_k,
+                                                 softpatch_progress_fn progress,
+                                                 void *user_data);
+
+// Chooses `rows` of some vectors `[..][projected]` by greedy k-centre: `chosen` becomes their places, in the order
+// chosen; where there are no more than `rows`, all of them, ascending. `chosen_len` is the smaller number.
+softpatch_status softpatch_shards_choose(softpatch_context context,
+                                         const char *plan,
+                                         const float *vectors,
+                                         size_t vectors_len,
+                                         uint32_t rows,
+                                         uint32_t *chosen,
+                                         size_t chosen_len,
+                                         softpatch_progress_fn progress,
+                                         void *user_data);
+
+// The largest distance of vectors `[..][projected]` from the nearest of `centres` `[..][projected]`: the covering
+// radius.
+softpatch_status softpatch_shards_radius(softpatch_context context,
+                                         const char *plan,
+                                         const float *vectors,
+                                         size_t vectors_len,
+                                         const float *centres,
+                                         size_t centres_len,
+                                         float *radius,
+                                         softpatch_progress_fn progress,
+                                         void *user_data);
+
+// The detector whose memory bank are `rows` patches: their `embeddings` `[rows][dim]`, outlier `scores` `[rows]`, and
+// `places` `[rows][2]`, number of the image and grid position; without a threshold, until `softpatch_shards_finish`.
+// `about` is a JSON object: `images` (names of all, in order), `threshold` (outlier score above which patches were
+// dropped, or null), `kept` (how many were not), `lof_k` (or null).
+softpatch_status softpatch_shards_model(softpatch_context context,
+                                        const char *plan,
+                                        const char *about,
+                                        const float *embeddings,
+                                        const float *scores,
+                                        const uint32_t *places,
+                                        size_t rows,
+                                        softpatch_detector *detector);
+
+// Scores the images of a shard, of which `first` is the number of the first, by their `embeddings`
+// `[len][grid rows * columns][dim]` against the memory bank of `detector` without the rows of each: `scores`
+// and `peaks` become `[len]`, the largest values of maps, NaN where none was made.
+softpatch_status softpatch_shards_leave_one_out(softpatch_context context,
+                                                const char *plan,
+                                                softpatch_detector detector,
+                                                const float *embeddings,
+                                                size_t embeddings_len,
+                                                uint32_t first,
+                                                float *scores,
+                                                float *peaks,
+                                                size_t len,
+                                                softpatch_progress_fn progress,
+                                                void *user_data);
+
+// Makes of `detector` one with the thresholds that follow from the `scores` and `peaks` of all images of the plan, in
+// order. `detector` stays as it is, and is the caller's to free.
+softpatch_status softpatch_shards_finish(softpatch_context context,
+                                         const char *plan,
+                                         softpatch_detector detector,
+                                         const float *scores,
+                                         const float *peaks,
+                                         size_t len,
+                                         softpatch_detector *finished);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -349,6 +349,11 @@ public:
                                                    detail::or_null(output), id);
         });
     }
+    std::string forget_references(const std::string &output = "") const {
+        return detail::made([&](std::uint64_t *id) {
+            return softpatch_model_forget_references(path_.c_str(), detail::or_null(output), id);
+        });
+    }
     std::string remove_image(const std::string &name, const std::string &output = "") const {
         return detail::made([&](std::uint64_t *id) {
             return softpatch_model_remove_image(path_.c_str(), name.c_str(), detail::or_null(output), id);

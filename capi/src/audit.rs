@@ -1,14 +1,13 @@
 //! Which training images look contaminated, before a model is made of them.
 
 use crate::context::{Context, softpatch_context};
-use crate::fit::settle_bits;
-use crate::fit_options::{folder_options, roi, softpatch_fit_options};
+use crate::fit_options::softpatch_fit_options;
 use crate::handles;
-use crate::memory::text;
 use crate::status::{guard, softpatch_status};
 use crate::texts::{Noted, clear, give, softpatch_text};
+use crate::training::Training;
 use crate::watch::{SOFTPATCH_STAGE_FEATURES, Watcher, softpatch_progress_fn, watched};
-use softpatch::data::{FileSource, ImageSource, TrainSet, WithRoi};
+use softpatch::data::ImageSource;
 use softpatch::detector::Audit;
 use std::ffi::{c_char, c_void};
 
@@ -34,15 +33,10 @@ pub unsafe extern "C" fn softpatch_audit(
         // SAFETY: the caller's pointers, by the crate's contract.
         unsafe { clear(json) }?;
         let context = handles::get::<Context>(context)?;
-        // SAFETY: as above.
-        let (folder, roi, (mut options, open)) =
-            unsafe { (text(folder, "folder")?, roi(options)?, folder_options(options, context.memory)?) };
-        let set = TrainSet::open_with(folder, &open)?;
-        let mut notes = set.notes.clone();
-        notes.extend(set.left_out.to_string().lines().map(|line| format!("left out: {line}")));
         let watcher = Watcher { callback: progress, user_data };
-        notes.extend(settle_bits(&mut options, &set.paths, &watcher)?);
-        let source = WithRoi::new(FileSource::new(set.paths, options.decode()), roi);
+        // SAFETY: as above.
+        let Training { options, source, mut notes } =
+            unsafe { Training::open(folder, options, context.memory, &watcher) }?;
         let start = (SOFTPATCH_STAGE_FEATURES, 0, source.len() as u64);
         let (document, said) = watched(&watcher, start, |progress| {
             Audit::of(&context.device, &context.backbone, &source, &options, progress)

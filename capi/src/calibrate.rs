@@ -53,7 +53,7 @@ pub unsafe extern "C" fn softpatch_model_calibrate(
         unsafe { clear_optional(json) }?;
         let context = handles::get::<Context>(context)?;
         // SAFETY: as above.
-        let (model, folder, output, (options, open)) = unsafe {
+        let (model, folder, output, (options, how)) = unsafe {
             (
                 text(model, "model")?,
                 text(folder, "folder")?,
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn softpatch_model_calibrate(
                 folder_options(options, context.memory)?,
             )
         };
-        let set = CalibrationSet::open(folder, &open)?;
+        let set = CalibrationSet::open(folder, &how.open)?;
         let mut notes = set.notes.clone();
         notes.extend(set.left_out.to_string().lines().map(|line| format!("left out: {line}")));
         let file = ModelFile::open(Path::new(model), output)?;

@@ -261,7 +261,7 @@ pub unsafe extern "C" fn softpatch_model_keep_references(
         // SAFETY: the caller's pointers, by the crate's contract, here and below.
         unsafe { clear_optional(json) }?;
         let context = handles::get::<Context>(context)?;
-        let (path, folder, output, (_, open)) = unsafe {
+        let (path, folder, output, (_, how)) = unsafe {
             (
                 text(model, "model")?,
                 text(folder, "folder")?,
@@ -269,7 +269,7 @@ pub unsafe extern "C" fn softpatch_model_keep_references(
                 folder_options(options, context.memory)?,
             )
         };
-        let set = TrainSet::open_with(folder, &open)?;
+        let set = TrainSet::open_with(folder, &how.open)?;
         let file = ModelFile::open(Path::new(path), output)?;
         let mut detector = detector_of(&context, &file, path)?;
         let source = FileSource::new(set.paths, detector.info().options.decode());
@@ -277,6 +277,27 @@ pub unsafe extern "C" fn softpatch_model_keep_references(
         let bytes = detector.model().references.as_ref().map_or(0, |kept| kept.bytes());
         let model = file.save(detector.model())?.display().to_string();
         let document = json!({ "model": model, "references": references, "bytes": bytes });
+        unsafe { give_optional(&document, json) }
+    })
+}
+
+/// Leaves the pictures of `softpatch_model_keep_references` out of the model file `model`, whose pixels are
+/// then in it no more; `softpatch_detector_verify` has nothing to go by until others are kept. `output` and
+/// `json`, with `model` alone, as in `softpatch_model_remove_image`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn softpatch_model_forget_references(
+    model: *const c_char,
+    output: *const c_char,
+    json: *mut softpatch_text,
+) -> softpatch_status {
+    guard(|| {
+        // SAFETY: the caller's pointers, by the crate's contract, here and below.
+        unsafe { clear_optional(json) }?;
+        let (path, output) = unsafe { (text(model, "model")?, output_of(output)?) };
+        let file = ModelFile::open(Path::new(path), output)?;
+        let mut model = file.model()?;
+        model.references = None;
+        let document = json!({ "model": file.save(&model)?.display().to_string() });
         unsafe { give_optional(&document, json) }
     })
 }

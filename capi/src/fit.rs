@@ -1,22 +1,19 @@
 //! Fitting from a folder or from images in memory, with progress and cancellation.
 
 use crate::context::{Context, softpatch_context};
-use crate::fit_options::{fit_options, folder_options, roi, softpatch_fit_options};
+use crate::fit_options::{fit_options, roi, softpatch_fit_options};
 use crate::handles;
-use crate::memory::{slice, text, write};
+use crate::memory::{slice, write};
 use crate::model::{Loaded, softpatch_detector};
 use crate::score::softpatch_image;
 use crate::status::{Failure, guard, softpatch_status};
-use crate::watch::{
-    HEARTBEAT, SOFTPATCH_STAGE_FEATURES, Watcher, cancelled, number, softpatch_progress_fn, watched,
-};
+use crate::training::Training;
+use crate::watch::{HEARTBEAT, SOFTPATCH_STAGE_FEATURES, Watcher, cancelled, number, softpatch_progress_fn};
 use softpatch::Error;
-use softpatch::data::{ImageSource, OwnedImage, TrainSet, WithRoi};
+use softpatch::data::{ImageSource, OwnedImage, WithRoi};
 use softpatch::detector::{FitEvent, FitJob, FitOptions};
 use std::borrow::Cow;
 use std::ffi::{c_char, c_void};
-use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How long a cancelled fit may take to end before it is left to end on its own.
@@ -35,22 +32,6 @@ impl ImageSource for Owned {
     fn load(&self, index: usize) -> softpatch::Result<Cow<'_, OwnedImage>> {
         Ok(Cow::Borrowed(&self.0[index]))
     }
-}
-
-/// Settles the significant bits of `paths` on another thread, so that the caller hears of it and may cancel.
-pub(crate) fn settle_bits(
-    options: &mut FitOptions,
-    paths: &[PathBuf],
-    watcher: &Watcher,
-) -> Result<Option<String>, Failure> {
-    let start = (SOFTPATCH_STAGE_FEATURES, 0, paths.len() as u64);
-    let (said, _) = watched(watcher, start, |told| {
-        options.settle_bits(paths, |_| match told.cancelled() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        })
-    })?;
-    Ok(said)
 }
 
 fn fit(
@@ -94,7 +75,7 @@ fn fit(
 
 /// Learns what normal looks like from the images in a folder, a few of which may be defective: the training
 /// images of a data set in a known layout, or all of a folder of images. `SOFTPATCH_CHOICE` where nothing
-/// says which of them are good; `layout`, `take` and `all` of the options say so.
+/// says which of them are good; `layout`, `take` and `all` of the options say so, and `exclude` what is left out.
 ///
 /// `options` may be null for the defaults, `progress` may be null; `user_data` is passed to it. A fit that
 /// the callback cancels returns `SOFTPATCH_CANCELLED` within half a second; what it was computing ends in the
@@ -112,15 +93,10 @@ pub unsafe extern "C" fn softpatch_fit_folder(
         // SAFETY: the caller's pointers, by the crate's contract.
         unsafe { write(detector, 0, "detector") }?;
         let context = handles::get::<Context>(context)?;
-        // SAFETY: as above.
-        let (folder, roi, (mut options, open)) =
-            unsafe { (text(folder, "folder")?, roi(options)?, folder_options(options, context.memory)?) };
-        let set = TrainSet::open_with(folder, &open)?;
-        let mut notes = set.notes.clone();
-        notes.extend(set.left_out.to_string().lines().map(|line| format!("left out: {line}")));
         let watcher = Watcher { callback: progress, user_data };
-        notes.extend(settle_bits(&mut options, &set.paths, &watcher)?);
-        let source = WithRoi::new(set.source(options.decode()), roi);
+        // SAFETY: as above.
+        let Training { options, source, notes } =
+            unsafe { Training::open(folder, options, context.memory, &watcher) }?;
         let made = fit(&context, source, &options, &watcher, notes)?;
         // SAFETY: as above.
         unsafe { write(detector, handles::insert(made), "detector") }

@@ -91,11 +91,18 @@ pub struct softpatch_fit_options {
     /// Share of good images that the thresholds let pass for anomalous, 0.0001 to 0.5; 0: none is asked for,
     /// and thresholds lie three deviations above the median of training images.
     pub target_fpr: f64,
+    /// File that lists training images to leave out: a path or name a line, # for comments, or a CSV with the
+    /// column path; null: none. For `softpatch_fit_folder` and `softpatch_audit`.
+    pub exclude: *const c_char,
 }
 
 /// The sizes that the struct has had. Whoever adds fields at its end adds here the offset of the first of
 /// them.
-const SIZES: [usize; 2] = [offset_of!(softpatch_fit_options, bits), size_of::<softpatch_fit_options>()];
+const SIZES: [usize; 3] = [
+    offset_of!(softpatch_fit_options, bits),
+    offset_of!(softpatch_fit_options, exclude),
+    size_of::<softpatch_fit_options>(),
+];
 
 /// A setting as a field of the struct.
 trait Field: Sized {
@@ -195,6 +202,7 @@ macro_rules! fields {
                 layout: std::ptr::null(),
                 take: std::ptr::null(),
                 roi: std::ptr::null(),
+                exclude: std::ptr::null(),
             }
         }
 
@@ -240,14 +248,22 @@ pub(crate) unsafe fn roi(options: *const softpatch_fit_options) -> Result<Option
     Ok(unsafe { optional_text(c.roi, "roi") }?.map(Roi::load).transpose()?)
 }
 
+/// How a folder is opened.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Folder<'a> {
+    pub open: OpenOptions,
+    /// List of training images to leave out.
+    pub exclude: Option<&'a str>,
+}
+
 /// The same with how the folder is opened.
 ///
 /// # Safety
 /// As [`fit_options`], and the texts in it are null or end with a zero byte.
-pub(crate) unsafe fn folder_options(
+pub(crate) unsafe fn folder_options<'a>(
     options: *const softpatch_fit_options,
     memory: u64,
-) -> Result<(FitOptions, OpenOptions), Failure> {
+) -> Result<(FitOptions, Folder<'a>), Failure> {
     // SAFETY: passed on, here and below.
     let c = unsafe { read(options) }?;
     let layout = unsafe { optional_text(c.layout, "layout") }?;
@@ -257,7 +273,8 @@ pub(crate) unsafe fn folder_options(
         take: take.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect(),
         all: Field::from_c(c.all, "all")?,
     };
-    Ok((checked(&c, memory)?, open))
+    let exclude = unsafe { optional_text(c.exclude, "exclude") }?;
+    Ok((checked(&c, memory)?, Folder { open, exclude }))
 }
 
 /// # Safety
@@ -362,14 +379,17 @@ mod tests {
     fn a_folder_is_opened_as_told() {
         // SAFETY: the texts are C's, here and below.
         let open = |c: &softpatch_fit_options| unsafe { folder_options(c, 0) }.map(|both| both.1);
-        assert_eq!(open(&defaults()).ok(), Some(OpenOptions::default()));
+        let usual = || Some(Folder { open: OpenOptions::default(), exclude: None });
+        assert_eq!(open(&defaults()).ok(), usual());
         let (layout, take) = (c"visa".as_ptr(), c"OK\nhalf, done/n.i.O.\n".as_ptr());
-        let told = softpatch_fit_options { layout, take, all: 1, ..defaults() };
+        let told = softpatch_fit_options { layout, take, all: 1, exclude: c"bad.txt".as_ptr(), ..defaults() };
         let take = vec!["OK".to_owned(), "half, done/n.i.O.".to_owned()];
-        assert_eq!(open(&told).ok(), Some(OpenOptions { layout: Some(Layout::Visa), take, all: true }));
+        let how = OpenOptions { layout: Some(Layout::Visa), take, all: true };
+        assert_eq!(open(&told).ok(), Some(Folder { open: how, exclude: Some("bad.txt") }));
         for wrong in [
             softpatch_fit_options { layout: c"vista".as_ptr(), ..defaults() },
             softpatch_fit_options { take: c"\xff".as_ptr(), ..defaults() },
+            softpatch_fit_options { exclude: c"\xff".as_ptr(), ..defaults() },
             softpatch_fit_options { all: 2, ..defaults() },
             softpatch_fit_options { bits: 7, ..defaults() },
             softpatch_fit_options { size: softpatch_size { width: 12, height: 0 }, ..defaults() },
@@ -391,6 +411,8 @@ mod tests {
         }
         // A program that was built with an earlier header has a shorter struct, and the defaults.
         let old = softpatch_fit_options { struct_size: SIZES[0], ..told };
-        assert_eq!(open(&old).ok(), Some(OpenOptions::default()));
+        assert_eq!(open(&old).ok(), usual());
+        let old = softpatch_fit_options { struct_size: SIZES[1], ..told };
+        assert_eq!(open(&old).ok().unwrap().exclude, None);
     }
 }

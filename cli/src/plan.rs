@@ -157,7 +157,9 @@ fn budget(plan: &FitPlan) -> String {
     let (counted, memory) = (human_bytes(plan.counted()), human_bytes(plan.memory));
     if plan.counted() <= plan.memory {
         let disk = if plan.disk > 0 { "; more --memory keeps the features off the disk" } else { "" };
-        return format!("fits: {counted} of the {memory} of --memory{disk}");
+        return format!(
+            "fits: {counted} beyond weights and working buffers, of the {memory} of --memory{disk}"
+        );
     }
     let stage = plan.largest_stage().map_or("", |stage| stage.stage.name());
     format!(

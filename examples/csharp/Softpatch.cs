@@ -96,6 +96,7 @@ public struct FitOptions
     public uint Window;
     internal IntPtr Roi;
     public double TargetFpr;
+    internal IntPtr Exclude;
 
     public static FitOptions Default
     {
@@ -118,6 +119,8 @@ public sealed class FolderOptions
     public bool All;
     /// Mask file: what is white is looked at; null: all of every image.
     public string? Roi;
+    /// File that lists training images to leave out of a fit or an audit; null: none.
+    public string? Exclude;
 }
 
 /// A connected area of a map, in its pixels; its contour is `PointCount` points from `FirstPoint` on.
@@ -238,6 +241,10 @@ internal static class Native
         [MarshalAs(UnmanagedType.LPUTF8Str)] string folder, in FitOptions options,
         [MarshalAs(UnmanagedType.LPUTF8Str)] string? output, out ulong json);
     [DllImport(Library)]
+    public static extern int softpatch_model_forget_references(
+        [MarshalAs(UnmanagedType.LPUTF8Str)] string model, [MarshalAs(UnmanagedType.LPUTF8Str)] string? output,
+        out ulong json);
+    [DllImport(Library)]
     public static extern int softpatch_model_info_json(
         [MarshalAs(UnmanagedType.LPUTF8Str)] string model, out ulong json);
     [DllImport(Library)]
@@ -307,6 +314,7 @@ internal static class Native
         options.Layout = Marshal.StringToCoTaskMemUTF8(open.Layout);
         options.Take = Marshal.StringToCoTaskMemUTF8(open.Take.Length == 0 ? null : string.Join('\n', open.Take));
         options.Roi = Marshal.StringToCoTaskMemUTF8(open.Roi);
+        options.Exclude = Marshal.StringToCoTaskMemUTF8(open.Exclude);
         int status;
         try
         {
@@ -317,6 +325,7 @@ internal static class Native
             Marshal.FreeCoTaskMem(options.Layout);
             Marshal.FreeCoTaskMem(options.Take);
             Marshal.FreeCoTaskMem(options.Roi);
+            Marshal.FreeCoTaskMem(options.Exclude);
         }
         GC.KeepAlive(watch);
         if (thrown is not null) ExceptionDispatchInfo.Capture(thrown).Throw();
@@ -517,6 +526,13 @@ public static class ModelFile
         ulong json = 0;
         var status = Native.Watched(FitOptions.Default, null, open, (in FitOptions told, NativeProgress? _) =>
             Native.softpatch_model_keep_references(context.Id, model, folder, told, output, out json));
+        return Native.Text(status, json);
+    }
+
+    /// Leaves the images of `KeepReferences` out of the model.
+    public static string ForgetReferences(string model, string? output = null)
+    {
+        var status = Native.softpatch_model_forget_references(model, output, out var json);
         return Native.Text(status, json);
     }
 

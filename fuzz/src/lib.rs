@@ -1,7 +1,9 @@
 //! What the targets share: a count of the memory that is taken, files that hold an input, and panics.
 
+pub mod made_up;
 pub mod memory;
 pub mod models;
+pub mod world;
 
 use std::path::{Path, PathBuf};
 

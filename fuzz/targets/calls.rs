@@ -5,68 +5,13 @@
 
 use libfuzzer_sys::fuzz_target;
 use softpatch_capi::*;
+use softpatch_fuzz::world::{SIDE, World, gray, image};
 use softpatch_fuzz::{Slot, next};
 use std::ffi::{CString, c_char, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::OnceLock;
 
-const SIDE: u32 = 64;
-
-struct World {
-    context: softpatch_context,
-    detector: softpatch_detector,
-    model: Vec<u8>,
-    file: Slot,
-    output: Slot,
-}
-
 static WORLD: OnceLock<World> = OnceLock::new();
-
-fn gray() -> &'static [u8] {
-    static GRAY: OnceLock<Vec<u8>> = OnceLock::new();
-    GRAY.get_or_init(|| (0..4 * SIDE * SIDE).map(|i| (i * 7 % 251) as u8).collect())
-}
-
-fn image() -> softpatch_image {
-    let (pixels, size) = (gray().as_ptr().cast(), (SIDE * SIDE) as usize);
-    softpatch_image {
-        pixels,
-        size,
-        stride: 0,
-        width: SIDE,
-        height: SIDE,
-        format: SOFTPATCH_GRAY8,
-        reserved: 0,
-    }
-}
-
-impl World {
-    fn new() -> Self {
-        let (mut context, mut detector, mut size) = (0, 0, 0);
-        // SAFETY: every pointer is good for its value.
-        unsafe {
-            let mut options = std::mem::zeroed::<softpatch_context_options>();
-            assert_eq!(softpatch_context_options_init(&mut options, size_of_val(&options)), SOFTPATCH_OK);
-            options.no_self_test = 1;
-            assert_eq!(softpatch_context_create(&options, &mut context), SOFTPATCH_OK);
-            let mut fit = std::mem::zeroed::<softpatch_fit_options>();
-            assert_eq!(softpatch_fit_options_init(&mut fit, size_of_val(&fit)), SOFTPATCH_OK);
-            fit.size.width = SIDE;
-            let moved = |by: usize| softpatch_image { pixels: gray()[by..].as_ptr().cast(), ..image() };
-            let images = [moved(0), moved(1), moved(3), moved(900)];
-            let made =
-                softpatch_fit_images(context, images.as_ptr(), 4, &fit, None, null_mut(), &mut detector);
-            assert_eq!(made, SOFTPATCH_OK);
-            assert_eq!(softpatch_detector_to_bytes(detector, null_mut(), 0, &mut size), SOFTPATCH_OK);
-            let mut model = vec![0; size];
-            assert_eq!(
-                softpatch_detector_to_bytes(detector, model.as_mut_ptr(), size, &mut size),
-                SOFTPATCH_OK
-            );
-            Self { context, detector, model, file: Slot::new("model"), output: Slot::new("output") }
-        }
-    }
-}
 
 /// What one input has made, and where its arguments come from.
 struct Calls<'a> {

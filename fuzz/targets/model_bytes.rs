@@ -3,8 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use softpatch::model::Model;
+use softpatch_fuzz::made_up::use_up;
 use softpatch_fuzz::memory::bounded;
-use softpatch_fuzz::models::use_up;
 use std::path::Path;
 
 fuzz_target!(|data: &[u8]| {

@@ -5,8 +5,9 @@
 use arbitrary::Unstructured;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use softpatch::model::Model;
+use softpatch_fuzz::made_up::{made_up, use_up};
 use softpatch_fuzz::memory::bounded;
-use softpatch_fuzz::models::{Parts, made_up, use_up};
+use softpatch_fuzz::models::Parts;
 use std::path::Path;
 use std::sync::OnceLock;
 

@@ -5,13 +5,25 @@ use super::leave_one_out::LeaveOneOut;
 use super::threshold::{robust_threshold, sample};
 use super::top_scores::TopScores;
 use super::{Progress, Stage};
-use crate::bank::Bank;
+use crate::bank::{Bank, MemoryBank};
 use crate::gpu::Device;
-use crate::model::{Calibration, Model, Rule};
+use crate::model::{Calibration, Model, ModelInfo, Rule};
+use crate::settings::FitOptions;
 use crate::{Error, Result};
 
 /// Images that are named where several are meant.
 const NAMED: usize = 3;
+
+/// What a training image scores against the bank without its own rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Left {
+    /// Its number among the images of the features.
+    pub image: u32,
+    /// Its score; infinite where every row of the bank is its own.
+    pub score: f32,
+    /// The largest value of its map, where that was made.
+    pub peak: Option<f32>,
+}
 
 /// Scores all training images against the bank without their own rows, and sets the thresholds: of image
 /// scores, and of the values of maps, by the same rule from the largest value of each map. Maps are made of a
@@ -23,45 +35,67 @@ pub(super) fn calibrate(
     bank: &Bank,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let info = &model.info;
-    let (target, memory) = (info.options.target_fpr, features.left(info.options.memory));
-    let all = features.images as u32;
+    let whole = with_maps(features.images, &model.info.options);
+    let left = leave_one_out(device, features, &model.info, (bank, &model.bank), &whole, progress)?;
+    finish(model, left, progress);
+    Ok(())
+}
+
+/// The images of which maps are made, ascending.
+pub(super) fn with_maps(images: usize, options: &FitOptions) -> Vec<u32> {
+    if options.target_fpr > 0.0 { (0..images as u32).collect() } else { sample(images) }
+}
+
+/// All images of `features` against `bank`, which has `rows`, without the rows of each, in order; `whole` with
+/// their maps.
+pub(super) fn leave_one_out(
+    device: &Device,
+    features: &Features,
+    info: &ModelInfo,
+    (bank, rows): (&Bank, &MemoryBank),
+    whole: &[u32],
+    progress: &dyn Progress,
+) -> Result<Vec<Left>> {
+    let (all, memory) = (features.images as u32, features.left(info.options.memory));
     let _stage = tracing::info_span!("calibrate", images = all).entered();
-    let whole: Vec<u32> = if target > 0.0 { (0..all).collect() } else { sample(features.images) };
     let mut done = 0;
     let mut go_on = |more: usize| {
         progress.update(Stage::Calibrate, done, all.into());
         done += more as u64;
         if progress.cancelled() { Err(Error::Cancelled) } else { Ok(()) }
     };
-    let mut scored = Vec::with_capacity(whole.len());
+    let mut left = Vec::with_capacity(features.images);
     let by_maps = LeaveOneOut::new(device, bank, features, [info.grid, info.frame], memory)?;
     for images in whole.chunks(by_maps.together()) {
         go_on(images.len())?;
-        scored.extend(images.iter().copied().zip(by_maps.score(images)?));
+        let scored = images.iter().zip(by_maps.score(images)?);
+        left.extend(scored.map(|(&image, [score, peak])| Left { image, score, peak: Some(peak) }));
     }
     drop(by_maps);
-    scored.retain(|(_, [score, _])| score.is_finite());
-    let scores: Vec<f32> = scored.iter().map(|(_, [score, _])| *score).collect();
-    let peaks: Vec<f32> = scored.iter().map(|(_, [_, peak])| *peak).collect();
-
-    let mut known: Vec<(u32, f32)> = scored.iter().map(|(image, [score, _])| (*image, *score)).collect();
     if whole.len() < features.images {
-        let others = TopScores::new(device, bank, &model.bank, features, memory)?;
-        for [start, end] in gaps(&whole, all) {
+        let others = TopScores::new(device, bank, rows, features, memory)?;
+        for [start, end] in gaps(whole, all) {
             for first in (start..end).step_by(others.together()) {
                 let count = others.together().min((end - first) as usize);
                 go_on(count)?;
-                known.extend((first..).zip(others.score(first, count)?));
+                let scored = (first..).zip(others.score(first, count)?);
+                left.extend(scored.map(|(image, score)| Left { image, score, peak: None }));
             }
         }
-        known.retain(|(_, score)| score.is_finite());
-        known.sort_unstable_by_key(|(image, _)| *image);
+        left.sort_unstable_by_key(|left| left.image);
     }
     progress.update(Stage::Calibrate, all.into(), all.into());
-    (model.train_images, model.train_scores) = known.into_iter().unzip();
+    Ok(left)
+}
+
+/// Sets thresholds of a model that has none by its training images, in order.
+pub(super) fn finish(model: &mut Model, mut left: Vec<Left>, progress: &dyn Progress) {
+    left.retain(|left| left.score.is_finite());
+    let whole: Vec<(f32, f32)> = left.iter().filter_map(|left| Some((left.score, left.peak?))).collect();
+    let (scores, peaks): (Vec<f32>, Vec<f32>) = whole.into_iter().unzip();
+    (model.train_images, model.train_scores) = left.iter().map(|left| (left.image, left.score)).unzip();
+    let target = model.info.options.target_fpr;
     set_thresholds(model, target, [&scores, &peaks], progress);
-    Ok(())
 }
 
 /// What is not in `taken`, ascending, of `0 .. all`: first and end of each run.

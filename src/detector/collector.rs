@@ -13,6 +13,9 @@ use crate::gpu::{Device, Recorder, Tensor};
 use crate::settings::{FeatureShape, FitOptions, Layout, PICTURES};
 use crate::steps::coreset::bank_rows;
 
+/// Values of vectors that are brought to the device at a time: 4 MiB.
+const PIECE: usize = 1 << 20;
+
 /// Collects features, a batch at a time.
 struct Collector<'a> {
     features: Features,
@@ -245,6 +248,40 @@ impl Features {
         let most = batch * shape.positions;
         let all = Collector::new(device, shape, Some(projection), [most, 0], options, false)?;
         Self::collect(device, shape, batch, all, load)
+    }
+
+    /// Vectors `[images][positions][dim]` that are at hand, as what is projected; `embeddings` says where the
+    /// embeddings are then.
+    pub(super) fn at_hand(
+        device: &Device,
+        shape: FeatureShape,
+        vectors: &[f32],
+        embeddings: Embeddings,
+        options: &FitOptions,
+    ) -> Result<Self> {
+        let FeatureShape { images, positions, columns, dim } = shape;
+        let Layout { parts, z_on_disk, .. } = Layout::new(shape, dim, options, false, 0)?;
+        let z = PatchStore::new(device, [images * positions, dim], z_on_disk, "vectors at hand")?;
+        let features = Self {
+            device: device.clone(),
+            z,
+            embeddings,
+            parts,
+            images,
+            positions,
+            columns,
+            r: dim,
+            dim,
+            covered: None,
+        };
+        let most = PIECE / dim.max(1) + 1;
+        let piece = device.alloc(most * dim, "vectors on their way")?;
+        for (i, vectors) in vectors.chunks(most * dim).enumerate() {
+            device.write(&piece, 0, vectors);
+            features.z.fill(i * most, vectors.len() / dim, &piece)?;
+        }
+        device.wait()?;
+        Ok(features)
     }
 
     fn collect(

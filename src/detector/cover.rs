@@ -38,29 +38,43 @@ impl Covers {
     pub fn new(source: &dyn ImageSource, framing: Framing, grid: [u32; 2]) -> Result<Self> {
         let roi = source.roi().map(|roi| cover_of(roi, framing)).transpose()?;
         let within = roi.as_ref().map(|cover| cover.positions(grid));
-        if within.is_none() && framing.way != Way::Pad {
-            return Ok(Self::default());
-        }
-        let positions = grid[0] as usize * grid[1] as usize;
-        let within = within.unwrap_or_else(|| vec![true; positions]);
-        if !within.contains(&true) {
-            return Err(Error::InvalidOption(format!(
-                "the region of interest leaves no patch of the {}x{} that a picture has; draw it larger, or raise size",
-                grid[1], grid[0]
-            )));
-        }
-        let mut patches = Vec::with_capacity(source.len() * positions);
-        for image in 0..source.len() {
-            // Whoever loads an image says what is wrong with it.
-            let shown = match source.size(image) {
-                Ok(size) => shown(framing, size, grid)?,
-                Err(_) => None,
-            };
-            extend_within(&mut patches, shown, &within);
-        }
-        let patches = patches.contains(&false).then_some(patches);
+        let patches = shown_of(source, framing, grid, within)?;
         Ok(Self { roi, patches })
     }
+}
+
+/// Which patches of the images of `source` are looked at, `[images][positions]`, of those `within` a region; `None`:
+/// all are.
+///
+/// # Errors
+/// As [`Framing::place`]; [`Error::InvalidOption`] where the region leaves no patch.
+pub(super) fn shown_of(
+    source: &dyn ImageSource,
+    framing: Framing,
+    grid: [u32; 2],
+    within: Option<Vec<bool>>,
+) -> Result<Option<Vec<bool>>> {
+    if within.is_none() && framing.way != Way::Pad {
+        return Ok(None);
+    }
+    let positions = grid[0] as usize * grid[1] as usize;
+    let within = within.unwrap_or_else(|| vec![true; positions]);
+    if !within.contains(&true) {
+        return Err(Error::InvalidOption(format!(
+            "the region of interest leaves no patch of the {}x{} that a picture has; draw it larger, or raise size",
+            grid[1], grid[0]
+        )));
+    }
+    let mut patches = Vec::with_capacity(source.len() * positions);
+    for image in 0..source.len() {
+        // Whoever loads an image says what is wrong with it.
+        let shown = match source.size(image) {
+            Ok(size) => shown(framing, size, grid)?,
+            Err(_) => None,
+        };
+        extend_within(&mut patches, shown, &within);
+    }
+    Ok(patches.contains(&false).then_some(patches))
 }
 
 /// What a detector looks at of the images that it scores.
@@ -98,9 +112,9 @@ impl Looking {
         Ok(())
     }
 
-    /// Another device is looking, which knows nothing yet.
+    /// Another device is looking, which looks at all until it is told otherwise.
     pub fn renewed(&mut self) {
-        self.stale = true;
+        self.stale = false;
     }
 
     /// What of the frame is looked at; `None`: all of it.

@@ -200,6 +200,17 @@ fn numbers(
     Ok((rows, values))
 }
 
+/// What became of the training patches, for a model's description.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Judged {
+    /// Outlier score above which patches were dropped.
+    pub threshold: Option<f32>,
+    /// Patches that stayed.
+    pub kept: u64,
+    /// Neighbours that LOF used.
+    pub lof_k: Option<u32>,
+}
+
 /// What a model is made from, for its description.
 pub(crate) struct Origin {
     /// Backbone.
@@ -214,27 +225,17 @@ pub(crate) struct Origin {
     pub roi: Option<Cover>,
 }
 
-/// Selects the memory bank from the kept patches (docs/method.md, section 5); the model has no threshold yet.
-pub(crate) fn build(
+/// Chooses `picks` of the patches `kept` by greedy k-centre over their projected vectors, in the order chosen.
+pub(super) fn choose(
     device: &Device,
-    features: &mut Features,
-    denoised: &Denoised,
-    origin: Origin,
+    features: &Features,
+    kept: &[u32],
+    picks: u32,
     options: &FitOptions,
     progress: &dyn Progress,
-) -> Result<Model> {
-    let Origin { backbone, images, grid, frame, roi } = origin;
+) -> Result<Vec<u32>> {
     let patches = features.images * features.positions;
-    let wanted = picks(options, features.looked_at());
-    let picks = wanted.min(denoised.kept.len()) as u32;
-    if (picks as usize) < wanted {
-        progress
-            .notice(&format!("the memory bank has {picks} rows, not {wanted}: no more patches were kept"));
-    }
     let official = options.compat == Compat::Official;
-    if official {
-        features.reproject(options.seed.wrapping_add(1))?;
-    }
     let chunks: Vec<Chunk<'_>> = match &features.z.place {
         Place::Disk(_) => Vec::new(),
         Place::Device(chunks) => (chunks.tensors.iter().enumerate())
@@ -252,7 +253,7 @@ pub(crate) fn build(
             Vectors::Stream { source: spool, rows: patches as u32, piece: piece as u32 }
         }
     };
-    let open = if official { patches } else { denoised.kept.len() };
+    let open = if official { patches } else { kept.len() };
     let table = device.caps().max_binding.min(features.parts.table);
     let streamed = matches!(vectors, Vectors::Stream { .. });
     let shape = CoresetShape::new(open as u32, features.r as u32, picks, table, streamed);
@@ -267,22 +268,43 @@ pub(crate) fn build(
         if progress.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let start = if official { Start::Official } else { Start::Kept };
-    let choice = Choice { shape, vectors, kept: &denoised.kept, samples: &samples, start };
-    let stage = tracing::info_span!("coreset", rows = picks, patches = denoised.kept.len());
+    let choice = Choice { shape, vectors, kept, samples: &samples, start };
+    let stage = tracing::info_span!("coreset", rows = picks, patches = kept.len());
     let selection = stage.in_scope(|| select(device, choice, watch))?.ok_or(Error::Cancelled)?;
     drop(stage);
     progress.update(Stage::Coreset, picks.into(), picks.into());
     tracing::info!(
         "coreset: {} batches, {:.2} % of the distances computed",
         selection.progress.batches,
-        100.0 * selection.progress.distances as f64 / (denoised.kept.len() as f64 * f64::from(picks))
+        100.0 * selection.progress.distances as f64 / (kept.len() as f64 * f64::from(picks))
     );
+    Ok(selection.picks)
+}
 
-    let (rows, values) = numbers(features, selection.picks, &images, progress)?;
+/// Selects the memory bank from the kept patches (docs/method.md, section 5); the model has no threshold yet.
+pub(crate) fn build(
+    device: &Device,
+    features: &mut Features,
+    denoised: &Denoised,
+    origin: Origin,
+    options: &FitOptions,
+    progress: &dyn Progress,
+) -> Result<Model> {
+    let wanted = picks(options, features.looked_at());
+    let picks = wanted.min(denoised.kept.len()) as u32;
+    if (picks as usize) < wanted {
+        progress
+            .notice(&format!("the memory bank has {picks} rows, not {wanted}: no more patches were kept"));
+    }
+    if options.compat == Compat::Official {
+        features.reproject(options.seed.wrapping_add(1))?;
+    }
+    let picks = choose(device, features, &denoised.kept, picks, options, progress)?;
+    let (rows, values) = numbers(features, picks, &origin.images, progress)?;
     let auto = options.discriminator == Discriminator::Auto;
     let weight =
         |row: &u32| if options.soft_weights && !auto { denoised.scores[*row as usize].max(0.0) } else { 1.0 };
-    let (positions, columns) = (features.positions as u32, grid[1]);
+    let (positions, columns) = (features.positions as u32, origin.grid[1]);
     let place = |row: &u32| [row / positions, row % positions / columns, row % positions % columns];
     let mut bank = MemoryBank {
         rows: values,
@@ -294,7 +316,22 @@ pub(crate) fn build(
     if auto {
         bank.floors = floors(device, features, &rows, &mut bank, &denoised.scores, options.memory, progress)?;
     }
-    Ok(Model {
+    let judged =
+        Judged { threshold: denoised.threshold, kept: denoised.kept.len() as u64, lof_k: denoised.lof_k };
+    Ok(describe(options, features.dim as u32, origin, judged, bank))
+}
+
+/// A model by its parts, without thresholds; the frame's region of interest is `origin`'s.
+pub(super) fn describe(
+    options: &FitOptions,
+    dim: u32,
+    origin: Origin,
+    judged: Judged,
+    bank: MemoryBank,
+) -> Model {
+    let Origin { backbone, images, grid, frame, roi } = origin;
+    let Judged { threshold, kept, lof_k } = judged;
+    Model {
         info: ModelInfo {
             options: options.clone(),
             backbone,
@@ -302,11 +339,11 @@ pub(crate) fn build(
             grid,
             frame,
             looked_at: roi.as_ref().map(Cover::share),
-            dim: features.dim as u32,
-            rows: rows.len() as u32,
-            noise_threshold: denoised.threshold,
-            kept: denoised.kept.len() as u64,
-            lof_k: denoised.lof_k,
+            dim,
+            rows: bank.weights.len() as u32,
+            noise_threshold: threshold,
+            kept,
+            lof_k,
             threshold: None,
             no_threshold: None,
             pixel_threshold: None,
@@ -322,5 +359,5 @@ pub(crate) fn build(
         good_scores: Vec::new(),
         references: None,
         removed: Removed::default(),
-    })
+    }
 }

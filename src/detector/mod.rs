@@ -32,6 +32,7 @@ mod projection;
 mod regions;
 mod score;
 mod score_source;
+pub mod shards;
 mod source_map;
 mod stream;
 mod threshold;

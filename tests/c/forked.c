@@ -82,8 +82,17 @@ static void every_call_is_refused(void) {
     REFUSED(softpatch_model_history_json("never", &made));
     REFUSED(softpatch_model_remove_image("never", "x", NULL, &made));
     REFUSED(softpatch_model_undo("never", NULL, &made));
+    REFUSED(softpatch_model_forget_references("never", NULL, &made));
     REFUSED(softpatch_model_allow(context, "never", "x", &image, NULL, NULL, &made));
     REFUSED(softpatch_model_deny(context, "never", "x", &image, NULL, 0, NULL, &made));
+    REFUSED(softpatch_shards_plan(context, ".", NULL, NULL, NULL, &made));
+    REFUSED(softpatch_shards_features(context, "{}", NULL, 0, NULL, 0, NULL, 0, NULL, NULL));
+    REFUSED(softpatch_shards_outlier_scores(context, "{}", NULL, 0, NULL, 0, NULL, NULL, NULL));
+    REFUSED(softpatch_shards_choose(context, "{}", NULL, 0, 1, NULL, 0, NULL, NULL));
+    REFUSED(softpatch_shards_radius(context, "{}", NULL, 0, NULL, 0, &value, NULL, NULL));
+    REFUSED(softpatch_shards_model(context, "{}", "{}", NULL, NULL, NULL, 0, &made));
+    REFUSED(softpatch_shards_leave_one_out(context, "{}", detector, NULL, 0, 0, NULL, NULL, 0, NULL, NULL));
+    REFUSED(softpatch_shards_finish(context, "{}", detector, NULL, NULL, 0, &made));
     REFUSED(softpatch_text_copy(made, text, sizeof text, &size));
     REFUSED(softpatch_text_free(made));
     REFUSED(softpatch_map_size(detector, SOFTPATCH_MAP_GRID, 1, 1, &number, &number));

@@ -98,6 +98,14 @@ static void bad_handle(uint64_t bad) {
     NO_TEXT(softpatch_detector_explain(bad, NULL, &image, 1, 1, NULL, &made));
     NO_TEXT(softpatch_detector_verify(bad, &made));
     NO_TEXT(softpatch_audit(bad, ".", NULL, NULL, NULL, &made));
+    NO_TEXT(softpatch_shards_plan(bad, ".", NULL, NULL, NULL, &made));
+    EXPECT(softpatch_shards_features(bad, "{}", NULL, 0, NULL, 0, NULL, 0, NULL, NULL), ILL);
+    EXPECT(softpatch_shards_outlier_scores(bad, "{}", NULL, 0, NULL, 0, NULL, NULL, NULL), ILL);
+    EXPECT(softpatch_shards_choose(bad, "{}", NULL, 0, 1, NULL, 0, NULL, NULL), ILL);
+    EXPECT(softpatch_shards_radius(bad, "{}", NULL, 0, NULL, 0, &value, NULL, NULL), ILL);
+    NO_TEXT(softpatch_shards_model(bad, "{}", "{}", NULL, NULL, NULL, 0, &made));
+    EXPECT(softpatch_shards_leave_one_out(bad, "{}", bad, NULL, 0, 0, NULL, NULL, 0, NULL, NULL), ILL);
+    NO_TEXT(softpatch_shards_finish(bad, "{}", bad, NULL, NULL, 0, &made));
     NO_TEXT(softpatch_model_calibrate(bad, "x", ".", NULL, NULL, NULL, NULL, &made));
     NO_TEXT(softpatch_model_keep_references(bad, "x", ".", NULL, NULL, &made));
     NO_TEXT(softpatch_model_allow(bad, "x", "x", &image, NULL, NULL, &made));
@@ -260,6 +268,32 @@ static void fits(softpatch_context context) {
     CHECK(calls == 1 && made == 0);
 }
 
+/* Plans that are none, whose arrays are then not looked at. */
+static void shards(softpatch_context context) {
+    static const char *const plans[] = {"", "{}", "[1]", "{\"images\": 1}", NOT_UTF8};
+    const char *path = "x";
+    softpatch_detector made = 1;
+    float value = 7;
+    uint32_t number = 7;
+    size_t i;
+    EXPECT(softpatch_shards_plan(context, ".", NULL, never, NULL, NULL), NIL);
+    EXPECT(softpatch_shards_plan(context, NULL, NULL, never, NULL, &made), NIL);
+    EXPECT(softpatch_shards_plan(context, "no/such/folder", NULL, never, NULL, &made), SOFTPATCH_DATASET);
+    EXPECT(softpatch_shards_features(context, NULL, &path, 1, &value, 1, &value, 1, never, NULL), NIL);
+    EXPECT(softpatch_shards_model(context, "{}", "{}", &value, &value, &number, 1, NULL), NIL);
+    for (i = 0; i < sizeof plans / sizeof *plans; i++) {
+        const char *plan = plans[i];
+        EXPECT(softpatch_shards_features(context, plan, &path, 1, &value, 1, &value, 1, never, NULL), ARG);
+        EXPECT(softpatch_shards_outlier_scores(context, plan, &value, 1, &value, 1, &number, never, NULL), ARG);
+        EXPECT(softpatch_shards_choose(context, plan, &value, 1, 1, &number, 1, never, NULL), ARG);
+        EXPECT(softpatch_shards_radius(context, plan, &value, 1, &value, 1, &value, never, NULL), ARG);
+        EXPECT(softpatch_shards_model(context, plan, "{}", &value, &value, &number, 1, &made), ARG);
+        EXPECT(softpatch_shards_leave_one_out(context, plan, 0, &value, 1, 0, &value, &value, 1, never, NULL), ARG);
+        EXPECT(softpatch_shards_finish(context, plan, 0, &value, &value, 1, &made), ARG);
+    }
+    CHECK(value == 7 && number == 7 && made == 0);
+}
+
 /* Model files that are none, names and outputs that do not do, options out of range; nothing is written. */
 static void files(softpatch_context context) {
     softpatch_fit_options options;
@@ -300,6 +334,10 @@ static void files(softpatch_context context) {
     EXPECT(softpatch_model_remove_image("x", "x", NULL, odd(&made)), ARG);
     EXPECT(softpatch_model_undo(NULL, NULL, NULL), NIL);
     EXPECT(softpatch_model_undo("no/such/model", NULL, &made), SOFTPATCH_IO);
+    EXPECT(softpatch_model_forget_references(NULL, NULL, NULL), NIL);
+    EXPECT(softpatch_model_forget_references("no/such/model", NULL, &made), SOFTPATCH_IO);
+    EXPECT(softpatch_model_forget_references("x", NOT_UTF8, &made), ARG);
+    EXPECT(softpatch_model_forget_references("x", NULL, odd(&made)), ARG);
     EXPECT(softpatch_model_allow(context, NULL, "x", &image, NULL, NULL, NULL), NIL);
     EXPECT(softpatch_model_allow(context, "x", NULL, &image, NULL, NULL, NULL), NIL);
     EXPECT(softpatch_model_allow(context, "x", "x", &image, odd(region), NULL, NULL), ARG);
@@ -309,6 +347,7 @@ static void files(softpatch_context context) {
     EXPECT(softpatch_model_deny(context, "x", "x", &image, NULL, -1, NULL, &made), ARG);
     EXPECT(softpatch_model_deny(context, "no/such/model", "x", &image, region, 0, NULL, &made), SOFTPATCH_IO);
     CHECK(made == 0);
+    shards(context);
 }
 
 /* What a model is not asked for rightly; its file stays as it is. */

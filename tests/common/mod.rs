@@ -5,9 +5,9 @@
 #![allow(dead_code, reason = "every test binary includes this file and uses its own part")]
 
 use rand::{Rng, SeedableRng};
-use softpatch::low_level::gpu::{Archetype, Caps, Device, DeviceOptions, Feature};
+use softpatch::low_level::gpu::{Archetype, Caps, Device, DeviceOptions, Faults, Feature};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A device of the matrix and what it is.
 pub type Named = (String, Device);
@@ -118,6 +118,19 @@ pub fn checked() -> [&'static Named; 2] {
 pub fn of_each_kind() -> Vec<Named> {
     let [direct_checked, tiled_checked] = checked();
     [direct(), tiled_checked, direct_checked, tiled()].map(Clone::clone).to_vec()
+}
+
+/// The device of [`direct`] once more, with faults such as `lose=3,9`.
+pub fn faulty(faults: &str) -> (Device, Arc<Faults>) {
+    let faults = Arc::new(Faults::parse(faults).unwrap());
+    let options = DeviceOptions {
+        archetype: Some(direct().1.caps().archetype),
+        unchecked: Some(true),
+        no_self_test: true,
+        faults: Some(faults.clone()),
+        ..DeviceOptions::default()
+    };
+    (Device::open(&options).unwrap(), faults)
 }
 
 /// Calls `f` with every item of `list`, two at a time: where a driver compiles kernels it does so on one

@@ -1,30 +1,16 @@
 //! Devices that are lost, fall silent, or have too little memory: the same results, or a clear error.
 
-use crate::common::{direct, serial};
+use crate::common::{direct, faulty, serial};
 use softpatch::data::synth::{Defect, Material, SynthOptions, generate, render};
 use softpatch::data::{Dataset, Frame, MemorySource, OwnedImage};
 use softpatch::detector::{Audit, Discriminator, Progress, Score, Stream, Want};
 use softpatch::eval::bench::{Bench, BenchOptions, Method};
 use softpatch::eval::{MetricMaps, MetricSize};
-use softpatch::low_level::gpu::{Device, DeviceOptions, Faults};
+use softpatch::low_level::gpu::Device;
 use softpatch::{Backbone, Detector, Error, FitOptions, Quiet, Result, Size};
 use std::cell::RefCell;
-use std::sync::Arc;
 
 const SIDE: u32 = 64;
-
-/// A device with faults such as `lose=3,9`.
-fn faulty(faults: &str) -> (Device, Arc<Faults>) {
-    let faults = Arc::new(Faults::parse(faults).unwrap());
-    let options = DeviceOptions {
-        archetype: Some(direct().1.caps().archetype),
-        unchecked: Some(true),
-        no_self_test: true,
-        faults: Some(faults.clone()),
-        ..DeviceOptions::default()
-    };
-    (Device::open(&options).unwrap(), faults)
-}
 
 fn lose(submissions: &[u64]) -> String {
     let numbers: Vec<String> = submissions.iter().map(u64::to_string).collect();

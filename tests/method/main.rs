@@ -35,6 +35,7 @@ mod results;
 mod same_bits;
 mod security;
 mod self_test;
+mod shards;
 mod soak;
 mod synth;
 mod timm;

@@ -1,15 +1,13 @@
 //! Many frames through a stream while all that can go wrong does: nothing is lost, nothing overtakes, nothing
 //! grows.
 
-use crate::common::{direct, serial};
+use crate::common::{faulty, serial};
 use rand::{Rng, SeedableRng};
 use softpatch::data::synth::{Material, render};
 use softpatch::data::{Image, MemorySource, OwnedImage, PixelFormat};
 use softpatch::detector::{Geometry, Stream, Waited, Want};
-use softpatch::low_level::gpu::{Device, DeviceOptions, Faults};
 use softpatch::{Backbone, Detector, FitOptions, Quiet};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Resident memory of this process in MiB, where the system tells.
@@ -38,15 +36,7 @@ fn soak(frames: u64) -> Counts {
     let lose: Vec<String> =
         (1..).map(|i| 40 + i * apart).take_while(|n| *n < frames / 2).map(|n| n.to_string()).collect();
     let faults = if lose.is_empty() { String::new() } else { format!("lose={}", lose.join(",")) };
-    let faults = Arc::new(Faults::parse(&faults).unwrap());
-    let options = DeviceOptions {
-        archetype: Some(direct().1.caps().archetype),
-        unchecked: Some(true),
-        no_self_test: true,
-        faults: Some(faults.clone()),
-        ..DeviceOptions::default()
-    };
-    let device = Device::open(&options).unwrap();
+    let (device, faults) = faulty(&faults);
     let fit = FitOptions { geometry: Geometry::Paper, resize: 64, crop: 64, ..FitOptions::default() }
         .coreset_ratio(0.05);
     let backbone = Backbone::embedded().unwrap();

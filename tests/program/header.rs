@@ -22,6 +22,7 @@ fn the_header_is_current() {
         "audit",
         "calibrate",
         "edit",
+        "shards",
     ] {
         builder = builder.with_src(root().join(format!("capi/src/{module}.rs")));
     }

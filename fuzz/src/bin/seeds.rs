@@ -3,7 +3,7 @@
 
 use softpatch::data::synth::{Material, render};
 use softpatch::report::{MapFormat, map_bytes, png_bytes};
-use softpatch_fuzz::models::made_up;
+use softpatch_fuzz::made_up::made_up;
 use std::path::Path;
 
 const LISTS: [(u8, &str); 12] = [

@@ -112,6 +112,7 @@ class FitOptions(c.Structure):
         ("window", c.c_uint32),
         ("roi", c.c_char_p),
         ("target_fpr", c.c_double),
+        ("exclude", c.c_char_p),
     ]
 
     @classmethod

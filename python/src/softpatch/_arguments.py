@@ -61,6 +61,8 @@ class FitSettings(TypedDict, total=False):
     roi: PathLike
     # Share of good images that the thresholds let pass for anomalous; 0: none is asked for.
     target_fpr: float
+    # File that lists images of a folder to leave out: one a line, or a CSV with the column path.
+    exclude: PathLike
 
 
 def named(setting: str, name: Any) -> int:
@@ -154,7 +156,7 @@ def fit_options(
             number = flag(name, value)
         elif name == "size":
             number = frame_size(value)
-        elif name == "roi":
+        elif name in ("roi", "exclude"):
             number = os.fsencode(value)
         elif known[name] is c.c_double:
             number = real(name, value)

@@ -114,6 +114,11 @@ class ModelFile:
         found: dict[str, Any] = made("model_keep_references", *given)
         return found
 
+    def forget_references(self, output: PathLike | None = None) -> dict[str, Any]:
+        """Leaves the pictures of `keep_references` out; the dictionary has `model` alone."""
+        found: dict[str, Any] = made("model_forget_references", self._file, optional_path(output))
+        return found
+
     def remove_image(self, name: PathLike, output: PathLike | None = None) -> dict[str, Any]:
         """Takes what was learned from a training image out: its name in `info["images"]`, or the end of its path where only
         one ends so."""

@@ -64,7 +64,7 @@ impl Store {
         let extracted = if there.is_some() { 0 } else { n };
         let mut file = None;
         if there.is_some() {
-            progress.notice(&format!("features of {n} images are there, from a run that was interrupted"));
+            progress.notice(&format!("features of {n} images are there and are taken"));
         } else {
             kept = kept.and_then(|mut kept| kept.begin().is_ok().then_some(kept));
             if kept.is_none() && !in_memory {

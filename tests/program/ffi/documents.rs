@@ -29,6 +29,14 @@ fn said(text: softpatch_text) -> Value {
     value
 }
 
+fn info_of(detector: softpatch_detector) -> Value {
+    let mut size = 0;
+    ok(unsafe { softpatch_detector_info_json(detector, null_mut(), 0, &mut size) });
+    let mut buffer = vec![0_u8; size];
+    ok(unsafe { softpatch_detector_info_json(detector, buffer.as_mut_ptr().cast(), size, null_mut()) });
+    serde_json::from_slice(&buffer[..size - 1]).unwrap()
+}
+
 fn folder(place: &Path, name: &str, seeds: std::ops::Range<u64>) -> String {
     let folder = place.join(name);
     std::fs::create_dir(&folder).unwrap();
@@ -62,6 +70,24 @@ fn documents_are_those_of_the_program() {
 
     ok(unsafe { softpatch_audit(context, c_train, &options, None, null_mut(), &mut text) });
     assert_eq!(said(text), printed(&["audit", &train, "--size", "64", "--batch", "4", "--json"]));
+    let list = at("list.txt");
+    std::fs::write(&list, "002.png\n").unwrap();
+    let c_list = c(&list);
+    options.exclude = c_list.as_ptr();
+    ok(unsafe { softpatch_audit(context, c_train, &options, None, null_mut(), &mut text) });
+    let without = said(text);
+    let args = ["audit", &train, "--size", "64", "--batch", "4", "--exclude", &list, "--json"];
+    assert_eq!(without, printed(&args));
+    assert_eq!(without["images"].as_array().unwrap().len(), 7, "{without}");
+    ok(unsafe { softpatch_fit_folder(context, c_train, &options, None, null_mut(), &mut detector) });
+    let info = info_of(detector);
+    assert!(info["images"].as_array().unwrap().iter().all(|n| n != "002.png"), "{info}");
+    assert!(info["notes"].to_string().contains("1 of 8 training images are left out"), "{info}");
+    ok(softpatch_detector_free(detector));
+    options.exclude = c"no/such/list".as_ptr();
+    let status = unsafe { softpatch_audit(context, c_train, &options, None, null_mut(), &mut text) };
+    assert_eq!(status, SOFTPATCH_IO);
+    options.exclude = null();
     ok(unsafe { softpatch_model_info_json(c_model, &mut text) });
     assert_eq!(said(text), printed(&["model", &model, "info", "--json"]));
 
@@ -111,5 +137,13 @@ fn documents_are_those_of_the_program() {
     assert_eq!(said(text), printed(&["model", &set, "history", "--json"]));
     ok(unsafe { softpatch_model_undo(c_set.as_ptr(), null(), null_mut()) });
     assert!(std::fs::read(&set).unwrap() == bytes, "the edit left a trace");
+    ok(unsafe {
+        softpatch_model_keep_references(context, c_set.as_ptr(), c_train, &options, null(), null_mut())
+    });
+    let kept = || Model::load(Path::new(&set)).unwrap().references.is_some();
+    assert!(kept());
+    ok(unsafe { softpatch_model_forget_references(c_set.as_ptr(), null(), &mut text) });
+    assert_eq!(said(text)["model"], set.as_str());
+    assert!(!kept());
     ok(softpatch_context_free(context));
 }

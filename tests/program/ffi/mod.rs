@@ -11,6 +11,7 @@ mod forked;
 mod misuse;
 mod regions;
 mod same_bits;
+mod shards;
 mod stream;
 
 use crate::common::serial;
