@@ -1,6 +1,7 @@
 """Images and detectors that tests share."""
 
 import functools
+import logging
 import os
 import pathlib
 import subprocess
@@ -12,6 +13,8 @@ import softpatch
 
 SIDE = 80
 SMALL = {"crop": 64, "resize": 64, "coreset_ratio": 0.25}
+# What fits have to say is not to be mixed with what tests say.
+logging.getLogger("softpatch").addHandler(logging.NullHandler())
 PYTHON = pathlib.Path(__file__).resolve().parent.parent
 
 

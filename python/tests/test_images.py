@@ -8,7 +8,7 @@ import numpy as np
 import softpatch
 from common import SIDE, SMALL, Case, image, module
 
-PIL = module("PIL.Image")
+pillow = module("PIL.Image")
 torch = module("torch")
 cv2 = module("cv2")
 
@@ -44,17 +44,17 @@ class Images(Case):
         grey = np.stack([image(i)[:, :, 0] for i in range(4)])
         self.assertEqual(len(softpatch.Detector.fit(grey, **SMALL).info["images"]), 4)
 
-    @unittest.skipUnless(PIL, "there is no Pillow")
+    @unittest.skipUnless(pillow, "there is no Pillow")
     def test_images_of_pillow(self):
         rgb = image(7)
-        picture, deep = PIL.Image.fromarray(rgb), rgb[:, :, 0].astype(np.uint16) * 257
+        picture, deep = pillow.fromarray(rgb), rgb[:, :, 0].astype(np.uint16) * 257
         want = self.detector.score(rgb, map="grid").map
         for order in ("rgb", "bgr"):
             np.testing.assert_array_equal(self.detector.score(picture, "grid", order).map, want)
         for array in (rgb[:, :, 0], deep, np.dstack([rgb, rgb[:, :, 0]])):
-            got = self.detector.score([PIL.Image.fromarray(array)], "grid")[0].map
+            got = self.detector.score([pillow.fromarray(array)], "grid")[0].map
             np.testing.assert_array_equal(got, self.detector.score(array, "grid").map)
-        pictures = [PIL.Image.fromarray(image(i)) for i in range(4)]
+        pictures = [pillow.fromarray(image(i)) for i in range(4)]
         self.assertEqual(len(softpatch.Detector.fit(pictures, **SMALL).info["images"]), 4)
         # Their arrays look like grey or like RGBA, and are neither.
         for mode in ("P", "CMYK", "YCbCr", "1"):

@@ -11,7 +11,7 @@ import numpy as np
 import softpatch
 from common import PYTHON, Case, defective, image, module, save
 
-PIL = module("PIL.Image")
+pillow = module("PIL.Image")
 PROGRAM = os.environ.get("SOFTPATCH_PROGRAM")
 if not PROGRAM:
     print("skipped: SOFTPATCH_PROGRAM does not name the program")
@@ -40,8 +40,8 @@ class Program(Case):
                 self.assertEqual(found[name]["anomalous"], score.anomalous)
                 self.assertEqual(np.load(found[name]["map"]).tobytes(), score.map.tobytes())
                 # Heatmaps are drawn alike; their sums may be rounded otherwise.
-                if PIL:
-                    drawn = np.asarray(PIL.Image.open(found[name]["heatmap"]).convert("RGB")).astype(int)
+                if pillow:
+                    drawn = np.asarray(pillow.open(found[name]["heatmap"]).convert("RGB")).astype(int)
                     self.assertLessEqual(np.abs(drawn - score.heatmap(pixels).pixels).max(), 1)
 
     @unittest.skipUnless(PROGRAM, "SOFTPATCH_PROGRAM does not name the program")

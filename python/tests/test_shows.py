@@ -9,8 +9,9 @@ import zlib
 import numpy as np
 import softpatch
 from common import SIDE, SMALL, Case, defective, image, module, save
+from softpatch._pictures import overlay
 
-PIL = module("PIL.Image")
+pillow = module("PIL.Image")
 
 
 def read_png(data):
@@ -35,11 +36,11 @@ class Shows(Case):
             pixels = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
             data = softpatch.Picture(pixels).png()
             np.testing.assert_array_equal(read_png(data), pixels)
-            if PIL:
+            if pillow:
                 with tempfile.TemporaryDirectory() as folder:
                     path = pathlib.Path(folder) / "a.png"
                     softpatch.Picture(pixels).save(path)
-                    np.testing.assert_array_equal(np.asarray(PIL.Image.open(path)), pixels)
+                    np.testing.assert_array_equal(np.asarray(pillow.open(path)), pixels)
 
     def test_scores_show_their_map(self):
         bad = defective()
@@ -48,11 +49,15 @@ class Shows(Case):
         self.assertEqual((alone.shape, over.shape), (bad.shape, bad.shape))
         x, y = score.peak
         self.assertGreater(int(alone[y, x].sum()), int(alone[2, 2].sum()) + 200)
-        # What is normal stays as it was.
-        low = score.map < 0.3 * self.detector.pixel_threshold
-        self.assertTrue(low.any())
-        np.testing.assert_array_equal(over[low], bad[low])
         self.assertTrue((over[y, x] != bad[y, x]).any())
+        # What is normal stays as it was, and a line goes around the rest.
+        map = np.zeros((SIDE, SIDE), np.float32)
+        map[20:60, 20:60] = np.hanning(40)[:, None] * np.hanning(40)
+        drawn = overlay(bad, map, (0.3, 1.0), 0.5).pixels
+        np.testing.assert_array_equal(drawn[map < 0.3], bad[map < 0.3])
+        self.assertTrue((drawn[40, 40] != bad[40, 40]).any())
+        line = int(np.argmin(np.abs(map[40] - 0.5)))
+        self.assertTrue((drawn[40, line, 1:] > 180).all(), drawn[40, line])
         # Other orders and depths of the same image.
         for same, order in ((bad[:, :, ::-1], "bgr"), (np.dstack([bad, bad[:, :, 0]]), "rgb")):
             np.testing.assert_array_equal(score.heatmap(same, order).pixels, over)
@@ -91,7 +96,7 @@ class Shows(Case):
             self.assertTrue("&lt;3&gt;.ppm" in page and "<3>" not in page)
             named = self.detector.explain(place / "<0>.ppm")
             shown = named._repr_png_()
-            if PIL:
+            if pillow:
                 self.assertEqual(read_png(shown).shape, (SIDE, SIDE, 3))
             # One that is gone shows no picture, and is no error.
             named = self.detector.explain(place / "<1>.ppm")

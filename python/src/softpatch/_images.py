@@ -32,7 +32,7 @@ class Frame:
     def __init__(self, pixels: Buffer, width: int, height: int, format: str, stride: int = 0) -> None:
         if not isinstance(format, str) or format not in _abi.FORMATS:
             raise ValueError(f"format is {format!r}; there are {', '.join(_abi.FORMATS)}")
-        self.pixels = np.frombuffer(pixels, np.uint8)
+        self.pixels = np.frombuffer(memoryview(pixels), np.uint8)
         self.width, self.height, self.format = whole("width", width), whole("height", height), format
         self.stride = whole("stride", stride, c.c_size_t)
 
@@ -103,7 +103,7 @@ def single(images: Any) -> bool:
 
 def several(images: Any, what: str) -> Iterable[Any]:
     """Images one after the other; where they have to be several, three axes may be those of grey ones."""
-    shape = getattr(images, "shape", ())
+    shape: Any = getattr(images, "shape", ())
     grey = hasattr(images, "__iter__") and len(shape) == 3 and shape[-1] > 4
     if single(images) and not grey:
         kind = f"an array {tuple(shape)}" if shape else _called(images)
@@ -137,8 +137,8 @@ def _array(image: Any, what: str) -> npt.NDArray[Any]:
 
 
 def _refused(array: npt.NDArray[Any], what: str) -> ValueError:
-    told = _IMAGE
-    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[-1] not in (3, 4):
+    told, shape = _IMAGE, tuple(array.shape)
+    if len(shape) == 3 and shape[0] in (1, 3, 4) and shape[-1] not in (3, 4):
         told += "; where colours come first, as in PyTorch, move them: image.permute(1, 2, 0)"
     return ValueError(f"{what} is {array.shape} of {array.dtype}; {told}")
 

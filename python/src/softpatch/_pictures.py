@@ -33,8 +33,8 @@ def png_bytes(pixels: npt.NDArray[np.uint8]) -> bytes:
     rows = np.zeros((height, 1 + 3 * width), np.uint8)
     # Each row is told as its difference from the one above (filter 2), which takes less room.
     rows[:, 0] = 2
-    rows[:, 1:] = pixels.reshape(height, -1)
-    rows[1:, 1:] -= pixels[:-1].reshape(height - 1, -1)
+    rows[:, 1:] = pixels.reshape(height, 3 * width)
+    rows[1:, 1:] -= pixels.reshape(height, 3 * width)[:-1]
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     data = chunk(b"IDAT", zlib.compress(rows.tobytes(), 6))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + data + chunk(b"IEND", b"")
@@ -49,7 +49,7 @@ class Picture:
     def __repr__(self) -> str:
         return f"Picture({self.pixels.shape[1]} x {self.pixels.shape[0]})"
 
-    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> npt.NDArray[np.uint8]:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[np.uint8]:
         return self.pixels if dtype is None and not copy else np.array(self.pixels, dtype)
 
     def png(self) -> bytes:
@@ -69,8 +69,10 @@ def _places(map: Floats, limits: tuple[float, float]) -> Floats:
     """Where values lie within the limits, 0 to 1; 0 for what is no number."""
     low, high = np.float32(limits[0]), np.float32(limits[1])
     if high > low:
-        return np.clip(np.nan_to_num((map - low) / (high - low), nan=0.0), 0, 1).astype(np.float32)
-    return (map > high).astype(np.float32)
+        places: Floats = np.clip(np.nan_to_num((map - low) / (high - low), nan=0.0), 0, 1).astype(np.float32)
+        return places
+    hot: Floats = (map > high).astype(np.float32)
+    return hot
 
 
 def _colours(places: Floats) -> Floats:

@@ -32,7 +32,8 @@ class Facts(NamedTuple):
         """Of a detector."""
         info = text("detector_info_json", handle.id)
         # They are of 32 bits, and their decimals are as short as can be.
-        above = [None if info[name] is None else float(np.float32(info[name])) for name in ("threshold", "pixel_threshold")]
+        found = [info.get(name) for name in ("threshold", "pixel_threshold")]
+        above = [None if value is None else float(np.float32(value)) for value in found]
         sizes: Any = tuple(info["grid"]), tuple(info["frame"])
         options = info["options"]
         pixels = above[0] if above[1] is None else above[1]

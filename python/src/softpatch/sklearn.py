@@ -5,8 +5,8 @@
 >>> estimator = PatchDetector(size=96, tau=0.1).fit(good)
 >>> estimator.predict([good[0], bad])
 array([ 1, -1])
->>> estimator.decision_function([bad])[0] < 0
-True
+>>> estimator.decision_function([bad]) < 0
+array([ True])
 >>> again = pickle.loads(pickle.dumps(estimator))
 """
 
