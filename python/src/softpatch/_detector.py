@@ -252,9 +252,7 @@ class Detector(Owner):
         found: Score | list[Score] = await asyncio.to_thread(self.score, images, map, order, bits)
         return found
 
-    def stream(
-        self, limit: int = 4, map: MapKind | None = None, order: Order = "rgb", bits: int | None = None
-    ) -> Stream:
+    def stream(self, limit: int = 4, map: MapKind | None = None, order: Order = "rgb", bits: int | None = None) -> Stream:
         """Frames in flight, at most `limit` (1 to 4096); the rest as in `score`.
 
         >>> with detector.stream(limit=4) as stream:
