@@ -110,28 +110,38 @@ class Plan:
         return scores.reshape(self.images, -1), lof_k.value or None
 
     def choose(
-        self, vectors: Floats, rows: int, context: Context | None = None, progress: ProgressLike = None
+        self,
+        vectors: Floats,
+        rows: int,
+        distances: Floats | None = None,
+        context: Context | None = None,
+        progress: ProgressLike = None,
     ) -> npt.NDArray[np.uint32]:
         """Places of `rows` of `vectors` `[..][projected]` by greedy k-centre, in the order chosen; of all, ascending, where
-        there are no more."""
+        there are no more. With `distances` `[..]` from a bank it goes on from there."""
         vectors, context = _floats(vectors, "vectors"), given_or_default(context)
-        chosen = np.empty(min(rows, vectors.size // self.projected), np.uint32)
+        count = vectors.size // self.projected
+        if distances is not None:
+            distances = _floats(distances, "distances")
+            if distances.size != count:
+                raise ValueError(f"there are {distances.size} distances of {count} vectors")
+        chosen = np.empty(min(rows, count), np.uint32)
         with Watched(progress) as watched:
-            arrays = vectors.ctypes.data, vectors.size, rows, chosen.ctypes.data, chosen.size
+            given = None if distances is None else distances.ctypes.data
+            arrays = vectors.ctypes.data, vectors.size, given, rows, chosen.ctypes.data, chosen.size
             call("shards_choose", context._handle.id, self.text.encode(), *arrays, watched.callback, None)
         return chosen
 
-    def radius(
+    def distances(
         self, vectors: Floats, centres: Floats, context: Context | None = None, progress: ProgressLike = None
-    ) -> float:
-        """The largest distance of `vectors` `[..][projected]` from the nearest of `centres` `[..][projected]`."""
-        vectors, centres = _floats(vectors, "vectors"), _floats(centres, "centres")
-        context, radius = given_or_default(context), c.c_float()
+    ) -> Floats:
+        """Distances of `vectors` `[..][projected]` from the nearest of `centres` `[..][projected]`."""
+        vectors, centres, context = _floats(vectors, "vectors"), _floats(centres, "centres"), given_or_default(context)
+        found = np.empty(vectors.size // self.projected, np.float32)
         with Watched(progress) as watched:
-            arrays = vectors.ctypes.data, vectors.size, centres.ctypes.data, centres.size
-            given = self.text.encode(), *arrays, c.byref(radius), watched.callback, None
-            call("shards_radius", context._handle.id, *given)
-        return radius.value
+            arrays = vectors.ctypes.data, vectors.size, centres.ctypes.data, centres.size, found.ctypes.data, found.size
+            call("shards_distances", context._handle.id, self.text.encode(), *arrays, watched.callback, None)
+        return found
 
     def model(
         self,
@@ -183,4 +193,4 @@ class Plan:
 
     def rows(self, looked_at: int) -> int:
         """Rows of the memory bank, where so many of all patches are looked at."""
-        return max(1, int(self.options["coreset_ratio"] * looked_at + 1e-9))
+        return max(1, int(self.options["coreset-ratio"] * looked_at + 1e-9))
