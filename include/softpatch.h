@@ -926,27 +926,31 @@ softpatch_status softpatch_shards_outlier_scores(softpatch_context context,
 
 // Chooses `rows` of some vectors `[..][projected]` by greedy k-centre: `chosen` becomes their places, in the order
 // chosen; where there are no more than `rows`, all of them, ascending. `chosen_len` is the smaller number.
+// `distances`, which may be null, are those of the vectors `[..]` from a bank: then it goes on from there, and the
+// farthest is the first.
 softpatch_status softpatch_shards_choose(softpatch_context context,
                                          const char *plan,
                                          const float *vectors,
                                          size_t vectors_len,
+                                         const float *distances,
                                          uint32_t rows,
                                          uint32_t *chosen,
                                          size_t chosen_len,
                                          softpatch_progress_fn progress,
                                          void *user_data);
 
-// The largest distance of vectors `[..][projected]` from the nearest of `centres` `[..][projected]`: the covering
-// radius.
-softpatch_status softpatch_shards_radius(softpatch_context context,
-                                         const char *plan,
-                                         const float *vectors,
-                                         size_t vectors_len,
-                                         const float *centres,
-                                         size_t centres_len,
-                                         float *radius,
-                                         softpatch_progress_fn progress,
-                                         void *user_data);
+// The distances of vectors `[..][projected]` from the nearest of `centres` `[..][projected]`: `distances` becomes
+// `[..]`, of which `distances_len` is how many it has room for, which has to be as many.
+softpatch_status softpatch_shards_distances(softpatch_context context,
+                                            const char *plan,
+                                            const float *vectors,
+                                            size_t vectors_len,
+                                            const float *centres,
+                                            size_t centres_len,
+                                            float *distances,
+                                            size_t distances_len,
+                                            softpatch_progress_fn progress,
+                                            void *user_data);
 
 // The detector whose memory bank are `rows` patches: their `embeddings` `[rows][dim]`, outlier `scores` `[rows]`, and
 // `places` `[rows][2]`, number of the image and grid position; without a threshold, until `softpatch_shards_finish`.

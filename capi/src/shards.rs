@@ -175,12 +175,15 @@ pub unsafe extern "C" fn softpatch_shards_outlier_scores(
 
 /// Chooses `rows` of some vectors `[..][projected]` by greedy k-centre: `chosen` becomes their places, in the order
 /// chosen; where there are no more than `rows`, all of them, ascending. `chosen_len` is the smaller number.
+/// `distances`, which may be null, are those of the vectors `[..]` from a bank: then it goes on from there, and the
+/// farthest is the first.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn softpatch_shards_choose(
     context: softpatch_context,
     plan: *const c_char,
     vectors: *const f32,
     vectors_len: usize,
+    distances: *const f32,
     rows: u32,
     chosen: *mut u32,
     chosen_len: usize,
@@ -192,7 +195,12 @@ pub unsafe extern "C" fn softpatch_shards_choose(
         let Opened { context, plan, watcher } = unsafe { Opened::new(context, plan, progress, user_data) }?;
         let vectors = unsafe { slice(vectors, vectors_len, "vectors") }?;
         let room = unsafe { slice_mut(chosen, chosen_len, "chosen") }?;
-        let most = (vectors.len() / plan.projected as usize).min(rows as usize);
+        let patches = vectors.len() / plan.projected as usize;
+        let distances = match distances.is_null() {
+            true => None,
+            false => Some(unsafe { slice(distances, patches, "distances") }?),
+        };
+        let most = patches.min(rows as usize);
         if room.len() != most {
             let room = room.len();
             return Err(Failure::argument(format!(
@@ -200,24 +208,25 @@ pub unsafe extern "C" fn softpatch_shards_choose(
             )));
         }
         let (found, _) = watched(&watcher, (SOFTPATCH_STAGE_CORESET, 0, most as u64), |progress| {
-            plan.choose(&context.device, &context.backbone, vectors, rows, progress)
+            plan.choose(&context.device, &context.backbone, vectors, distances, rows, progress)
         })?;
         room.copy_from_slice(&found);
         Ok(())
     })
 }
 
-/// The largest distance of vectors `[..][projected]` from the nearest of `centres` `[..][projected]`: the covering
-/// radius.
+/// The distances of vectors `[..][projected]` from the nearest of `centres` `[..][projected]`: `distances` becomes
+/// `[..]`, of which `distances_len` is how many it has room for, which has to be as many.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn softpatch_shards_radius(
+pub unsafe extern "C" fn softpatch_shards_distances(
     context: softpatch_context,
     plan: *const c_char,
     vectors: *const f32,
     vectors_len: usize,
     centres: *const f32,
     centres_len: usize,
-    radius: *mut f32,
+    distances: *mut f32,
+    distances_len: usize,
     progress: softpatch_progress_fn,
     user_data: *mut c_void,
 ) -> softpatch_status {
@@ -226,12 +235,19 @@ pub unsafe extern "C" fn softpatch_shards_radius(
         let Opened { context, plan, watcher } = unsafe { Opened::new(context, plan, progress, user_data) }?;
         let vectors = unsafe { slice(vectors, vectors_len, "vectors") }?;
         let centres = unsafe { slice(centres, centres_len, "centres") }?;
-        check(radius, "radius")?;
-        let start = (SOFTPATCH_STAGE_DISTANCES, 0, (vectors.len() / plan.projected as usize) as u64);
-        let (found, _) = watched(&watcher, start, |progress| {
-            plan.radius(&context.device, &context.backbone, vectors, centres, progress)
+        let room = unsafe { slice_mut(distances, distances_len, "distances") }?;
+        let patches = vectors.len() / plan.projected as usize;
+        if room.len() != patches {
+            let (room, what) = (room.len(), "distances has room for");
+            return Err(Failure::argument(format!(
+                "{what} {room}, the vectors are those of {patches} patches"
+            )));
+        }
+        let (found, _) = watched(&watcher, (SOFTPATCH_STAGE_DISTANCES, 0, patches as u64), |progress| {
+            plan.distances(&context.device, &context.backbone, vectors, centres, progress)
         })?;
-        unsafe { write(radius, found, "radius") }
+        room.copy_from_slice(&found);
+        Ok(())
     })
 }
 

@@ -6,8 +6,8 @@ use crate::steps::coreset::{Chunk, CoresetBuffers, CoresetShape, MAX_SAMPLES, Of
 use crate::{Error, Result};
 
 /// How a selection starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Start<'a> {
     /// The first pick is the kept row with the largest mean distance to the samples, which are positions
     /// among the kept rows.
     Kept,
@@ -16,6 +16,9 @@ pub enum Start {
     /// every row's distance, and kept rows are chosen from the second pick on. The shape's `kept` counts all
     /// rows.
     Official,
+    /// On from a bank that is there: the distances of the kept rows, of which there are no others, from the
+    /// nearest of its rows. The first pick is the farthest.
+    Onward(&'a [f32]),
 }
 
 /// Allocates for one selection. `kept` are the rows that may be chosen, ascending; `samples` what the first
@@ -30,10 +33,27 @@ pub fn allocate(
     chunks: &[Chunk<'_>],
     kept: &[u32],
     samples: &[u32],
-    start: Start,
+    start: Start<'_>,
 ) -> Result<CoresetBuffers> {
     if start == Start::Kept {
         return plain(device, shape, chunks, kept, samples);
+    }
+    if let Start::Onward(distances) = start {
+        if distances.len() != shape.kept as usize || samples.len() != 1 {
+            let (n, kept) = (distances.len(), shape.kept);
+            return Err(Error::InvalidOption(format!(
+                "coreset: {n} distances of {kept} kept rows, and one sample"
+            )));
+        }
+        let mut buffers = plain(device, shape, chunks, kept, samples)?;
+        device.write(&buffers.distance, 0, distances);
+        let every = kept.len();
+        buffers.official = Some(Official {
+            dropped: device.alloc(every, "coreset dropped")?,
+            cap: device.alloc(every, "coreset cap")?,
+            capped: device.alloc(every, "coreset capped")?,
+        });
+        return Ok(buffers);
     }
     let ascending = kept.windows(2).all(|w| w[0] < w[1]);
     if !ascending || kept.last().is_some_and(|&k| k >= shape.kept) || shape.picks as usize > kept.len() {

@@ -58,7 +58,7 @@ pub struct Choice<'a> {
     /// What the first pick is measured against.
     pub samples: &'a [u32],
     /// How it starts.
-    pub start: Start,
+    pub start: Start<'a>,
 }
 
 /// Chooses `shape.picks` of the kept rows by greedy k-centre. `watch` is told now and then how far it is and
@@ -79,15 +79,18 @@ pub fn select(
         _ if device.rehearses() => rehearse(device, choice).map(Some),
         Vectors::Device(chunks) => {
             let buffers = allocate(device, shape, chunks, kept, samples, start)?;
-            run(device, chunks, &buffers, shape.picks, watch)
+            let onward = matches!(start, Start::Onward(_));
+            run(device, chunks, &buffers, (shape.picks, onward), watch)
         }
         Vectors::Stream { source, rows, piece } => {
             let staging = Staging::new(device, shape, rows, piece)?;
             let buffers = allocate(device, shape, &staging.chunks(), kept, samples, start)?;
             // Positions are among the rows that may be chosen: the kept ones, or all.
-            let row = |position: u32| if start == Start::Kept { kept[position as usize] } else { position };
+            let row =
+                |position: u32| if start == Start::Official { position } else { kept[position as usize] };
             let samples: Vec<u32> = samples.iter().map(|&s| row(s)).collect();
-            Streamed { device, source, staging, buffers, shape }.run(&samples, &row, watch)
+            let samples = (!matches!(start, Start::Onward(_))).then_some(&samples[..]);
+            Streamed { device, source, staging, buffers, shape }.run(samples, &row, watch)
         }
     }
 }
@@ -116,12 +119,16 @@ fn run(
     device: &Device,
     chunks: &[Chunk<'_>],
     buffers: &CoresetBuffers,
-    picks: u32,
+    (picks, onward): (u32, bool),
     mut watch: impl FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Option<Selection>> {
     let coreset = Coreset { chunks, buffers };
     let mut recorder = Recorder::new(device);
-    coreset.record_start(&mut recorder)?;
+    if onward {
+        coreset.record_onward(&mut recorder)?;
+    } else {
+        coreset.record_start(&mut recorder)?;
+    }
     recorder.run()?;
     let mut recorder = Recorder::new(device);
     coreset.record_batch(&mut recorder)?;
@@ -180,10 +187,10 @@ struct Streamed<'a> {
 }
 
 impl Streamed<'_> {
-    /// `row` tells the row of a position.
+    /// `row` tells the row of a position; without `samples` it goes on from distances that are there.
     fn run(
         &self,
-        samples: &[u32],
+        samples: Option<&[u32]>,
         row: &dyn Fn(u32) -> u32,
         mut watch: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Option<Selection>> {
@@ -197,8 +204,10 @@ impl Streamed<'_> {
             recorder.run()
         };
 
-        self.list(samples)?;
-        self.each(&all, |c| submit(&|r| coreset.record_mean(r, c)))?;
+        if let Some(samples) = samples {
+            self.list(samples)?;
+            self.each(&all, |c| submit(&|r| coreset.record_mean(r, c)))?;
+        }
         submit(&|r| coreset.record_first(r))?;
         self.list(&device.read(&buffers.picks.slice(0, 1))?)?;
         self.each(&all, |c| submit(&|r| coreset.record_distance(r, c)))?;

@@ -225,12 +225,13 @@ pub(crate) struct Origin {
     pub roi: Option<Cover>,
 }
 
-/// Chooses `picks` of the patches `kept` by greedy k-centre over their projected vectors, in the order chosen.
+/// Chooses `picks` of the patches `kept` by greedy k-centre over their projected vectors, in the order chosen;
+/// `onward` from a bank that they have these distances from.
 pub(super) fn choose(
     device: &Device,
     features: &Features,
-    kept: &[u32],
-    picks: u32,
+    (kept, picks): (&[u32], u32),
+    onward: Option<&[f32]>,
     options: &FitOptions,
     progress: &dyn Progress,
 ) -> Result<Vec<u32>> {
@@ -267,7 +268,11 @@ pub(super) fn choose(
         }
         if progress.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let start = if official { Start::Official } else { Start::Kept };
+    let (start, samples) = match onward {
+        Some(distances) => (Start::Onward(distances), vec![0]),
+        None if official => (Start::Official, samples),
+        None => (Start::Kept, samples),
+    };
     let choice = Choice { shape, vectors, kept, samples: &samples, start };
     let stage = tracing::info_span!("coreset", rows = picks, patches = kept.len());
     let selection = stage.in_scope(|| select(device, choice, watch))?.ok_or(Error::Cancelled)?;
@@ -299,7 +304,7 @@ pub(crate) fn build(
     if options.compat == Compat::Official {
         features.reproject(options.seed.wrapping_add(1))?;
     }
-    let picks = choose(device, features, &denoised.kept, picks, options, progress)?;
+    let picks = choose(device, features, (&denoised.kept, picks), None, options, progress)?;
     let (rows, values) = numbers(features, picks, &origin.images, progress)?;
     let auto = options.discriminator == Discriminator::Auto;
     let weight =

@@ -88,8 +88,8 @@ static void every_call_is_refused(void) {
     REFUSED(softpatch_shards_plan(context, ".", NULL, NULL, NULL, &made));
     REFUSED(softpatch_shards_features(context, "{}", NULL, 0, NULL, 0, NULL, 0, NULL, NULL));
     REFUSED(softpatch_shards_outlier_scores(context, "{}", NULL, 0, NULL, 0, NULL, NULL, NULL));
-    REFUSED(softpatch_shards_choose(context, "{}", NULL, 0, 1, NULL, 0, NULL, NULL));
-    REFUSED(softpatch_shards_radius(context, "{}", NULL, 0, NULL, 0, &value, NULL, NULL));
+    REFUSED(softpatch_shards_choose(context, "{}", NULL, 0, NULL, 1, NULL, 0, NULL, NULL));
+    REFUSED(softpatch_shards_distances(context, "{}", NULL, 0, NULL, 0, NULL, 0, NULL, NULL));
     REFUSED(softpatch_shards_model(context, "{}", "{}", NULL, NULL, NULL, 0, &made));
     REFUSED(softpatch_shards_leave_one_out(context, "{}", detector, NULL, 0, 0, NULL, NULL, 0, NULL, NULL));
     REFUSED(softpatch_shards_finish(context, "{}", detector, NULL, NULL, 0, &made));

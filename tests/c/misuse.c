@@ -101,8 +101,8 @@ static void bad_handle(uint64_t bad) {
     NO_TEXT(softpatch_shards_plan(bad, ".", NULL, NULL, NULL, &made));
     EXPECT(softpatch_shards_features(bad, "{}", NULL, 0, NULL, 0, NULL, 0, NULL, NULL), ILL);
     EXPECT(softpatch_shards_outlier_scores(bad, "{}", NULL, 0, NULL, 0, NULL, NULL, NULL), ILL);
-    EXPECT(softpatch_shards_choose(bad, "{}", NULL, 0, 1, NULL, 0, NULL, NULL), ILL);
-    EXPECT(softpatch_shards_radius(bad, "{}", NULL, 0, NULL, 0, &value, NULL, NULL), ILL);
+    EXPECT(softpatch_shards_choose(bad, "{}", NULL, 0, NULL, 1, NULL, 0, NULL, NULL), ILL);
+    EXPECT(softpatch_shards_distances(bad, "{}", NULL, 0, NULL, 0, NULL, 0, NULL, NULL), ILL);
     NO_TEXT(softpatch_shards_model(bad, "{}", "{}", NULL, NULL, NULL, 0, &made));
     EXPECT(softpatch_shards_leave_one_out(bad, "{}", bad, NULL, 0, 0, NULL, NULL, 0, NULL, NULL), ILL);
     NO_TEXT(softpatch_shards_finish(bad, "{}", bad, NULL, NULL, 0, &made));
@@ -285,8 +285,8 @@ static void shards(softpatch_context context) {
         const char *plan = plans[i];
         EXPECT(softpatch_shards_features(context, plan, &path, 1, &value, 1, &value, 1, never, NULL), ARG);
         EXPECT(softpatch_shards_outlier_scores(context, plan, &value, 1, &value, 1, &number, never, NULL), ARG);
-        EXPECT(softpatch_shards_choose(context, plan, &value, 1, 1, &number, 1, never, NULL), ARG);
-        EXPECT(softpatch_shards_radius(context, plan, &value, 1, &value, 1, &value, never, NULL), ARG);
+        EXPECT(softpatch_shards_choose(context, plan, &value, 1, NULL, 1, &number, 1, never, NULL), ARG);
+        EXPECT(softpatch_shards_distances(context, plan, &value, 1, &value, 1, &value, 1, never, NULL), ARG);
         EXPECT(softpatch_shards_model(context, plan, "{}", &value, &value, &number, 1, &made), ARG);
         EXPECT(softpatch_shards_leave_one_out(context, plan, 0, &value, 1, 0, &value, &value, 1, never, NULL), ARG);
         EXPECT(softpatch_shards_finish(context, plan, 0, &value, &value, 1, &made), ARG);

@@ -85,7 +85,7 @@ fn fit(device: &Device, source: &Part<'_>, options: &FitOptions, shards: usize, 
         patches.iter().flat_map(|&p| &z[p as usize * r..][..r]).copied().collect()
     };
     let choose = |patches: &[u32]| -> Vec<u32> {
-        let chosen = plan.choose(device, &backbone, &vectors(patches), rows as u32, &Quiet).unwrap();
+        let chosen = plan.choose(device, &backbone, &vectors(patches), None, rows as u32, &Quiet).unwrap();
         chosen.into_iter().map(|at| patches[at as usize]).collect()
     };
     let union: Vec<u32> = (0..shards)
@@ -96,7 +96,8 @@ fn fit(device: &Device, source: &Part<'_>, options: &FitOptions, shards: usize, 
         })
         .collect();
     let bank = if shards == 1 { union } else { choose(&union) };
-    let radius = plan.radius(device, &backbone, &vectors(&kept), &vectors(&bank), &Quiet).unwrap();
+    let radius = plan.distances(device, &backbone, &vectors(&kept), &vectors(&bank), &Quiet).unwrap();
+    let radius = radius.into_iter().fold(0.0, f32::max);
     let rows = ShardRows {
         images: (0..images).map(|i| source.name(i)).collect(),
         embeddings: bank.iter().flat_map(|&p| &e[p as usize * dim..][..dim]).copied().collect(),
@@ -210,6 +211,31 @@ fn several_shards_judge_alike_and_cover_nearly_as_well() {
     }
 }
 
+/// From a bank that is there, the choice goes on as greedy would have: on the device and streamed from disk.
+#[test]
+fn a_choice_goes_on_from_a_bank() {
+    let _guard = serial();
+    let (images, backbone) = (parts(), Backbone::embedded().unwrap());
+    on_each(&of_each_kind(), |name, device| {
+        for memory in [1 << 30, 2 << 20] {
+            let mut plan = ShardPlan::new(device, &backbone, &all(&images), &options(), &Quiet).unwrap();
+            // Less than the vectors take, so that they wait on disk.
+            plan.options.memory = memory;
+            let r = plan.projected as usize;
+            let vectors: Vec<f32> = (0..6000 * r)
+                .map(|i| (i as f32 * 0.731).sin() * ((i / r) as f32 * 1.37).cos() * 4.0)
+                .collect();
+            let whole = plan.choose(device, &backbone, &vectors, None, 50, &Quiet).unwrap();
+            let at = |rows: &[u32]| -> Vec<f32> {
+                rows.iter().flat_map(|row| &vectors[*row as usize * r..][..r]).copied().collect()
+            };
+            let distances = plan.distances(device, &backbone, &vectors, &at(&whole[..20]), &Quiet).unwrap();
+            let rest = plan.choose(device, &backbone, &vectors, Some(&distances), 30, &Quiet).unwrap();
+            assert_eq!(rest, whole[20..], "{name}, {memory} bytes");
+        }
+    });
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let _guard = serial();
@@ -233,8 +259,10 @@ fn what_does_not_fit_is_refused() {
     let few = (&mut [0.0; 3][..], &mut [0.0; 3][..]);
     refused(plan.features(device, &backbone, &all(&images).part(0..3), few, &Quiet), "vectors has 3 values");
     refused(plan.outlier_scores(device, &backbone, &[0.0; 130], &Quiet).map(drop), "vectors has 130 values");
-    refused(plan.choose(device, &backbone, &[0.0; 130], 1, &Quiet).map(drop), "vectors has 130 values");
-    refused(plan.radius(device, &backbone, &[0.0; 128], &[], &Quiet).map(drop), "centres has 0 values");
+    refused(plan.choose(device, &backbone, &[0.0; 130], None, 1, &Quiet).map(drop), "vectors has 130 values");
+    let few = plan.choose(device, &backbone, &[0.0; 256], Some(&[1.0]), 1, &Quiet);
+    refused(few.map(drop), "distances has 1 values");
+    refused(plan.distances(device, &backbone, &[0.0; 128], &[], &Quiet).map(drop), "centres has 0 values");
     let rows = |places: Vec<[u32; 2]>, value: f32| ShardRows {
         images: vec![String::new(); 3],
         embeddings: vec![value; places.len() * plan.dim as usize],

@@ -6,7 +6,7 @@
 //! 3. [`ShardPlan::outlier_scores`], by grid positions, of all images: those of one machine. Their quantile is
 //!    the caller's to find, and with it the patches that are kept.
 //! 4. [`ShardPlan::choose`], on each shard's kept patches, then among what the shards chose: composable k-centre.
-//!    [`ShardPlan::radius`] says how well the others are covered.
+//!    [`ShardPlan::distances`] says how far the others are from it, and the choice goes on among the farthest.
 //! 5. [`ShardPlan::model`], once, of the rows that were chosen.
 //! 6. [`ShardPlan::leave_one_out`], on each shard, and [`ShardPlan::finish`]: the thresholds.
 //!

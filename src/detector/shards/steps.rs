@@ -118,7 +118,8 @@ impl ShardPlan {
     }
 
     /// Chooses `rows` of some projected vectors `[..][projected]` by greedy k-centre: their places, in the order
-    /// chosen; all of them, ascending, where there are no more.
+    /// chosen; all of them, ascending, where there are no more. With their `distances` `[..]` from a bank it goes
+    /// on from there: the first is the farthest.
     ///
     /// # Errors
     /// As [`ShardPlan::outlier_scores`].
@@ -127,6 +128,7 @@ impl ShardPlan {
         device: &Device,
         backbone: &Backbone,
         vectors: &[f32],
+        distances: Option<&[f32]>,
         rows: u32,
         progress: &dyn Progress,
     ) -> Result<Vec<u32>> {
@@ -134,41 +136,44 @@ impl ShardPlan {
         let r = self.projected as usize;
         let count = vectors.len() / r;
         check_len("vectors", vectors.len(), product(&[count, r]))?;
+        distances.map_or(Ok(()), |distances| check_len("distances", distances.len(), Some(count)))?;
         let of =
             u32::try_from(count).map_err(|_| Error::Limit(format!("{count} patches are more than 2^32")))?;
         if rows >= of {
             return Ok((0..of).collect());
         }
         let all: Vec<u32> = (0..of).collect();
-        let shape = FeatureShape { images: count, positions: 1, columns: 1, dim: r };
+        let shape = FeatureShape { images: 1, positions: count, columns: count, dim: r };
         // Room is for as many rows as are chosen.
         let options =
             self.options.clone().coreset_ratio((f64::from(rows) / count as f64).max(f64::MIN_POSITIVE));
         persist(device, &options, progress, |device, options| {
             self.ready(device, backbone, options, self.images as usize, progress)?;
             let features = Features::at_hand(device, shape, vectors, Embeddings::Dropped, options)?;
-            choose(device, &features, &all, rows, options, progress)
+            choose(device, &features, (&all, rows), distances, options, progress)
         })
     }
 
-    /// The largest distance of projected vectors `[..][projected]` from the nearest of `centres`
-    /// `[..][projected]`: the covering radius; 0 of none.
+    /// The distances of projected vectors `[..][projected]` from the nearest of `centres` `[..][projected]`.
     ///
     /// # Errors
     /// As [`ShardPlan::outlier_scores`]; [`Error::InvalidOption`] without a centre.
-    pub fn radius(
+    pub fn distances(
         &self,
         device: &Device,
         backbone: &Backbone,
         vectors: &[f32],
         centres: &[f32],
         progress: &dyn Progress,
-    ) -> Result<f32> {
+    ) -> Result<Vec<f32>> {
         process::check()?;
         let r = self.projected as usize;
         let (count, of) = (vectors.len() / r, centres.len() / r);
         check_len("vectors", vectors.len(), product(&[count, r]))?;
         check_len("centres", centres.len(), product(&[of.max(1), r]))?;
+        if count == 0 {
+            return Ok(Vec::new());
+        }
         let mut bank = MemoryBank {
             rows: centres.to_vec(),
             weights: vec![1.0; of],
@@ -179,14 +184,14 @@ impl ShardPlan {
         persist(device, &self.options, progress, |device, options| {
             self.ready(device, backbone, options, self.images as usize, progress)?;
             let ready = bank.prepare(device)?;
-            let most =
-                queries(device, &ready, [1, u32::try_from(count).unwrap_or(u32::MAX).max(1)], options.memory);
+            let all = u32::try_from(count).unwrap_or(u32::MAX);
+            let most = queries(device, &ready, [1, all], options.memory);
+            let search = ready.search(device, most, most)?;
             let most = most as usize;
-            let search = ready.search(device, most as u32, most as u32)?;
             let x = device.alloc(most * r, "vectors")?;
-            let mut radius = 0.0_f32;
-            for (i, vectors) in vectors.chunks(most * r).enumerate() {
-                progress.update(Stage::Distances, (i * most) as u64, count as u64);
+            let mut distances = Vec::with_capacity(count);
+            for vectors in vectors.chunks(most * r) {
+                progress.update(Stage::Distances, distances.len() as u64, count as u64);
                 if progress.cancelled() {
                     return Err(Error::Cancelled);
                 }
@@ -195,11 +200,11 @@ impl ShardPlan {
                 let mut recorder = Recorder::new(device);
                 ready.record(&mut recorder, &search, &x, 0..here as u32, None)?;
                 recorder.run()?;
-                // Squared distances.
                 let best: Vec<[u32; 2]> = device.read(&search.best.slice(0, 2 * here))?;
-                radius = best.iter().map(|[distance, _]| f32::from_bits(*distance)).fold(radius, f32::max);
+                // They are squared.
+                distances.extend(best.iter().map(|[distance, _]| f32::from_bits(*distance).sqrt()));
             }
-            Ok(radius.sqrt())
+            Ok(distances)
         })
     }
 }

@@ -117,6 +117,15 @@ impl Coreset<'_> {
         let b = self.buffers;
         self.gather(recorder, &b.samples, b.sample_count)?;
         (0..self.chunks.len()).try_for_each(|c| self.record_mean(recorder, c))?;
+        self.record_onward(recorder)
+    }
+
+    /// Records the first pick: the kept row that is farthest by the distances that are there.
+    ///
+    /// # Errors
+    /// As [`Coreset::record_start`].
+    pub fn record_onward(&self, recorder: &mut Recorder) -> Result<()> {
+        let b = self.buffers;
         self.record_first(recorder)?;
         self.gather(recorder, &b.candidates, 1)?;
         (0..self.chunks.len()).try_for_each(|c| self.record_distance(recorder, c))?;

@@ -103,21 +103,25 @@ fn a_fit_in_shards_is_a_fit() {
     let mut chosen = vec![0_u32; rows];
     ok(unsafe {
         let (from, len, to) = (vectors.as_ptr(), vectors.len(), chosen.as_mut_ptr());
-        softpatch_shards_choose(context, plan, from, len, rows as u32, to, rows, None, null_mut())
+        softpatch_shards_choose(context, plan, from, len, null(), rows as u32, to, rows, None, null_mut())
     });
     let bank: Vec<usize> = chosen.iter().map(|&at| kept[at as usize]).collect();
     let centres: Vec<f32> = bank.iter().flat_map(|&patch| &z[patch * r..][..r]).copied().collect();
-    let mut radius = -1.0;
-    ok(unsafe {
-        let (of, by) = ((vectors.as_ptr(), vectors.len()), (centres.as_ptr(), centres.len()));
-        softpatch_shards_radius(context, plan, of.0, of.1, by.0, by.1, &mut radius, None, null_mut())
-    });
+    let mut distances = vec![-1.0_f32; kept.len()];
+    let far = |distances: &mut [f32]| {
+        let (of, by, room) = (vectors.as_ptr(), centres.as_ptr(), distances.len());
+        let (ofs, bys, to) = (vectors.len(), centres.len(), distances.as_mut_ptr());
+        unsafe { softpatch_shards_distances(context, plan, of, ofs, by, bys, to, room, None, null_mut()) }
+    };
+    ok(far(&mut distances));
     // In plain arithmetic.
     let square =
         |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum() };
     let nearest = |v: &[f32]| centres.chunks(r).map(|c| square(v, c)).fold(f64::INFINITY, f64::min);
-    let exact = vectors.chunks(r).map(nearest).fold(0.0, f64::max).sqrt();
-    assert!((f64::from(radius) / exact - 1.0).abs() < 1e-4, "{radius} and {exact}");
+    for (distance, vector) in distances.iter().zip(vectors.chunks(r)) {
+        let exact = nearest(vector).sqrt();
+        assert!((f64::from(*distance) - exact).abs() < 1e-4 * exact.max(1.0), "{distance} and {exact}");
+    }
 
     let embeddings: Vec<f32> = bank.iter().flat_map(|&patch| &e[patch * dim..][..dim]).copied().collect();
     let of_rows: Vec<f32> = bank.iter().map(|&patch| scores[patch]).collect();
@@ -167,9 +171,9 @@ fn a_fit_in_shards_is_a_fit() {
         softpatch_shards_outlier_scores(context, plan, z, zs, room, images, null_mut(), None, null_mut())
     });
     wrong(unsafe {
-        softpatch_shards_choose(context, plan, z, zs, 3, chosen.as_mut_ptr(), 4, None, null_mut())
+        softpatch_shards_choose(context, plan, z, zs, null(), 3, chosen.as_mut_ptr(), 4, None, null_mut())
     });
-    wrong(unsafe { softpatch_shards_radius(context, plan, z, zs, null(), 0, &mut radius, None, null_mut()) });
+    wrong(far(&mut distances[1..]));
     wrong(unsafe {
         let peaks = peaks.as_mut_ptr();
         softpatch_shards_leave_one_out(context, plan, begun, e, es, 1, room, peaks, images, None, null_mut())
