@@ -7,8 +7,9 @@ arguments it says before that. Every machine needs this package, in the same ver
 """
 
 from ._bench import Benched, bench
+from ._fit import ShardedFit, fit
 from ._fit_many import fit_many
 from ._rows import Incomplete
 from ._score import Scored, score
 
-__all__ = ["Benched", "Incomplete", "Scored", "bench", "fit_many", "score"]
+__all__ = ["Benched", "Incomplete", "Scored", "ShardedFit", "bench", "fit", "fit_many", "score"]

@@ -209,9 +209,9 @@ class _Sharded:
         self._sizes = [end - start for start, end in zip(ends, ends[1:])]
         self._remote = {**share.options(), "max_retries": RETRIES}
         actor = ray.remote(Shard).options(**share.options(), max_restarts=RETRIES, max_task_retries=RETRIES)
-        self._actors = [
-            actor.remote(share, options, plan, paths[start:end], start, scratch) for start, end in zip(ends, ends[1:])
-        ]
+        # In a list they stay references, which an actor that replaces another can resolve, too, while somebody has them.
+        self._given = [ray.put((plan, list(paths[start:end]), start)) for start, end in zip(ends, ends[1:])]
+        self._actors = [actor.remote(share, options, [given], scratch) for given in self._given]
 
     def close(self) -> None:
         """Ends the workers."""

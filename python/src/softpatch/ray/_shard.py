@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import ray
 
 from .._context import Context
 from .._detector import Detector
@@ -36,11 +37,11 @@ class Shard:
     """Images `first ..` of a plan. Whatever it is asked for follows from its arguments and its images, so that one that
     replaces another gives the same answers."""
 
-    def __init__(
-        self, share: Share, options: Mapping[str, Any], plan: Plan, paths: Sequence[str], first: int, scratch: str | None
-    ) -> None:
+    def __init__(self, share: Share, options: Mapping[str, Any], given: Sequence[Any], scratch: str | None) -> None:
         share.enter()
-        self._options, self._plan, self._paths, self._first = options, plan, list(paths), first
+        self._options = options
+        found: tuple[Plan, list[str], int] = ray.get(given[0])
+        self._plan, self._paths, self._first = found
         self._folder = tempfile.TemporaryDirectory(prefix="softpatch-", dir=scratch)
         self._features: tuple[Floats, Floats] | None = None
 
