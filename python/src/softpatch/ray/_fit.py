@@ -211,7 +211,7 @@ class _Sharded:
         actor = ray.remote(Shard).options(**share.options(), max_restarts=RETRIES, max_task_retries=RETRIES)
         # In a list they stay references, which an actor that replaces another can resolve, too, while somebody has them.
         self._given = [ray.put((plan, list(paths[start:end]), start)) for start, end in zip(ends, ends[1:])]
-        self._actors = [actor.remote(share, options, [given], scratch) for given in self._given]
+        self._actors: list[Any] = [actor.remote(share, options, [given], scratch) for given in self._given]
 
     def close(self) -> None:
         """Ends the workers."""
@@ -267,7 +267,8 @@ class _Sharded:
         first = rows if len(actors) == 1 else max(1, rows * _FIRST // _OF)
         wanted = [min(first, math.ceil(oversample * first * of / max(1, sum(kept)))) for of in kept]
         parts = [a.choose.remote(s, threshold, n) for a, s, n in zip(actors, scores, wanted)]
-        chosen, union = ray.get(actors[0].merge.remote(first, *parts)), sum(map(min, wanted, kept))
+        chosen: Any = ray.get(actors[0].merge.remote(first, *parts))
+        union = sum(map(min, wanted, kept))
         if len(chosen) < rows:
             more = rows - len(chosen)
             centres = self._vectors(chosen)
@@ -314,4 +315,4 @@ class _Sharded:
         """The covering radius of the bank that one machine chooses."""
         all = [a.choose.remote(s, threshold, _ALL) for a, s in zip(self._actors, scores)]
         centres = self._vectors(ray.get(self._actors[0].merge.remote(rows, *all)))
-        return max(ray.get([a.radius.remote(s, threshold, centres) for a, s in zip(self._actors, scores)]))
+        return float(max(ray.get([a.radius.remote(s, threshold, centres) for a, s in zip(self._actors, scores)])))
