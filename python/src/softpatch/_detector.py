@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ctypes as c
 import logging
 import os
@@ -249,6 +248,9 @@ class Detector(Owner):
         >>> asyncio.run(detector.score_async(bad)).anomalous
         True
         """
+        # Whoever awaits has it already; the others need not wait for its import.
+        import asyncio
+
         found: Score | list[Score] = await asyncio.to_thread(self.score, images, map, order, bits)
         return found
 
