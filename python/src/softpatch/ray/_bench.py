@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
@@ -236,7 +237,9 @@ def _run(
             _keep(folder, cells)
             device = _program.flags({"device": card({})})
             done = _program.run(path, ["bench", dataset, "--out", str(folder), *arguments, *device])
-            files = _read(folder, "cells", "splits") | _read(folder, ".")
+            files = _read(folder, "cells", "splits", ".")
+            if scratch is not None and done.returncode in (0, 3):
+                shutil.rmtree(folder, ignore_errors=True)
         except OSError as error:
             return {}, f"{type(error).__name__}: {error}"
         if done.returncode not in (0, 3):

@@ -183,6 +183,10 @@ def _pillow_if_there(info: Mapping[str, Any]) -> Decode | None:
 def _source(pictures: Any, paths: list[str] | None, rows: Rows, plan: Plan, batch: int) -> ray.data.Dataset:
     """The pictures that have no row yet, each with a number that is its own."""
     if paths is None:
+        names = pictures.columns() or []
+        for column in plan.image, plan.name:
+            if column not in names:
+                raise ValueError(f"the data set has no column {column!r}, but {', '.join(names)}: say image= and name=")
         chosen: ray.data.Dataset = pictures.select_columns([plan.image, plan.name])
         return chosen.with_column("number", monotonically_increasing_id())
     # Two batches a block: what a worker's death takes away is a few blocks, at most.

@@ -142,6 +142,8 @@ class Worker:
         kind: Any = "source" if plan.regions or plan.maps is not None else None
         order: Any = plan.order
         try:
+            if len(images) == 1:
+                return [self._detector.score(images[0], kind, order, plan.bits)]
             return list(self._detector.score(images, kind, order, plan.bits)) if images else []
         except (SoftpatchError, TypeError, ValueError) as error:
             if isinstance(error, SoftpatchError) and error.code not in _ITS_OWN:
