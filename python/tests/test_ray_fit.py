@@ -78,7 +78,8 @@ class Shards(Case):
         cls.place.cleanup()
 
     def fit(self, shards, **more):
-        return softpatch.ray.fit(self.folder, shards=shards, num_cpus=0.5, all=True, **{**SETTINGS, **more})
+        # Where every CPU is a shard's, too.
+        return softpatch.ray.fit(self.folder, shards=shards, all=True, **{**SETTINGS, "num_cpus": 0.5, **more})
 
     def test_one_shard_is_a_fit(self):
         whole = softpatch.Detector.fit(self.folder, all=True, **SETTINGS)
@@ -86,9 +87,9 @@ class Shards(Case):
         self.assertTrue(made.model == whole.to_bytes(), "another model")
         self.assertEqual((made.images, made.shards, made.rows), (IMAGES, 1, whole.info["rows"]))
 
-    def test_three_shards_are_nearly_one(self):
+    def test_four_shards_are_nearly_one(self):
         stages = []
-        one, made = self.fit(1), self.fit(3, exact_radius=True, progress=stages.append)
+        one, made = self.fit(1), self.fit(4, exact_radius=True, progress=stages.append)
         self.assertEqual(stages, ["plan", "features", "denoise", "coreset", "calibrate"])
         self.assertEqual(set(made.seconds), set(stages))
         infos = [m.detector().info for m in (one, made)]
@@ -122,8 +123,9 @@ class Shards(Case):
     def test_what_is_wrong_is_said_before(self):
         refused = self.refused
         refused(ValueError, lambda: self.fit(0), "shards is 0")
-        refused(ValueError, lambda: self.fit(IMAGES + 1), f"there are {IMAGES} images")
+        refused(ValueError, lambda: self.fit(IMAGES + 1, num_cpus=0.01), f"there are {IMAGES} images")
         refused(ValueError, lambda: self.fit(2, oversample=0.5), "oversample")
+        refused(ValueError, lambda: self.fit(3, num_cpus=1), "room for 2", "num_cpus=1")
         refused(TypeError, lambda: self.fit(2, nothing=1), "no setting nothing")
         refused(NotADirectoryError, lambda: softpatch.ray.fit("no/such", shards=1), "no/such")
         refused(Exception, lambda: self.fit(2, discriminator="auto"), "needs all features in one place")

@@ -20,7 +20,7 @@ from .._shards import Plan
 from ._cluster import RETRIES, Share, checked_context, connect, context
 from ._files import write_whole
 from ._quantile import quantile
-from ._shard import Shard
+from ._shard import Shard, in_order
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -87,32 +87,9 @@ def _joined(*blocks: Any) -> Any:
     return np.concatenate(blocks, axis=1)
 
 
-def _in_order(chosen: Any, parts: Sequence[Any]) -> Any:
-    """Rows of each shard, which lie in the order chosen there, in the order of all."""
-    order = np.argsort(np.argsort(chosen[:, 0], kind="stable"), kind="stable")
-    return np.ascontiguousarray(np.concatenate(parts)[order])
-
-
 def _centres(chosen: Any, *parts: Any) -> Any:
     """The vectors of the rows that were chosen."""
-    return _in_order(chosen, parts)
-
-
-def _assembled(
-    share: Share, options: Mapping[str, Any], plan: Plan, images: Sequence[str], chosen: Any, about: Mapping[str, Any], *parts: Any
-) -> bytes:
-    """In a worker: the model of the rows that were chosen, without thresholds."""
-    share.enter()
-    embeddings, scores, places = (_in_order(chosen, of) for of in zip(*parts))
-    return plan.model(images, embeddings, scores, places, context=context(options), **about).to_bytes()
-
-
-def _finished(share: Share, options: Mapping[str, Any], plan: Plan, model: bytes, *left: Any) -> bytes:
-    """In a worker: the model with its thresholds."""
-    share.enter()
-    on = context(options)
-    scores, peaks = (np.concatenate(of) for of in zip(*left))
-    return plan.finish(Detector.load(model, context=on), scores, peaks, on).to_bytes()
+    return in_order(chosen, parts)
 
 
 class _Stages:
@@ -177,6 +154,12 @@ def fit(
         raise NotADirectoryError(f"{os.fspath(folder)}: there is no such folder")
     how: dict[str, Any] = {"layout": layout, "take": take, "all": all, **settings}
     connect()
+    room = share.fit_in()
+    if room < shards:
+        raise ValueError(
+            f"shards is {shards}, and the cluster has room for {room} of them, each with num_cpus={share.num_cpus!r} and "
+            f"num_gpus={share.num_gpus!r}; take fewer, give each less, or wait until more machines have joined"
+        )
     stages = _Stages(progress)
     stages.begin("plan")
     remote = {**share.options(), "max_retries": RETRIES}
@@ -204,10 +187,9 @@ class _Sharded:
         scratch: str | None,
         stages: _Stages,
     ) -> None:
-        self._plan, self._paths, self._share, self._options, self._stages = plan, paths, share, options, stages
+        self._plan, self._paths, self._stages = plan, paths, stages
         ends = [i * len(paths) // shards for i in range(shards + 1)]
         self._sizes = [end - start for start, end in zip(ends, ends[1:])]
-        self._remote = {**share.options(), "max_retries": RETRIES}
         actor = ray.remote(Shard).options(**share.options(), max_restarts=RETRIES, max_task_retries=RETRIES)
         # In a list they stay references, which an actor that replaces another can resolve, too, while somebody has them.
         self._given = [ray.put((plan, list(paths[start:end]), start)) for start, end in zip(ends, ends[1:])]
@@ -234,12 +216,11 @@ class _Sharded:
         exact = self._exact(rows, scores, threshold) if exact_radius else None
         about = {"threshold": threshold, "kept": sum(kept), "lof_k": lof_k}
         found = [a.rows.remote(s, mine) for a, s, mine in zip(actors, scores, self._by_shard(chosen))]
-        given = self._share, self._options, plan, self._paths, chosen, about
-        model = ray.remote(_assembled).options(**self._remote).remote(*given, *found)
+        # By workers that there are: others might find no room.
+        model = actors[0].assemble.remote(self._paths, chosen, about, *found)
         stages.begin("calibrate")
         left = [actor.leave_one_out.remote(model) for actor in actors]
-        finish = ray.remote(_finished).options(**self._remote)
-        data = ray.get(finish.remote(self._share, self._options, plan, model, *left))
+        data = ray.get(actors[0].finish.remote(model, *left))
         stages.end()
         patches, several = plan.images * plan.positions, len(actors) > 1
         moved = {

@@ -33,6 +33,12 @@ class Chosen(NamedTuple):
     distances: Floats | None
 
 
+def in_order(chosen: Any, parts: Sequence[Any]) -> Any:
+    """Rows of each shard, which lie in the order chosen there, in the order of all (`Shard.merge`)."""
+    order = np.argsort(np.argsort(chosen[:, 0], kind="stable"), kind="stable")
+    return np.ascontiguousarray(np.concatenate(parts)[order])
+
+
 class Shard:
     """Images `first ..` of a plan. Whatever it is asked for follows from its arguments and its images, so that one that
     replaces another gives the same answers."""
@@ -142,3 +148,14 @@ class Shard:
         """Scores of the images against the memory bank without the rows of each, and peaks of their maps."""
         detector = Detector.load(model, context=self._context)
         return self._plan.leave_one_out(detector, self._arrays()[1], self._first, self._context)
+
+    def assemble(self, images: Sequence[str], chosen: Any, about: Mapping[str, Any], *parts: Any) -> bytes:
+        """The model of the rows that were chosen, which `rows` of each shard has; it has no thresholds."""
+        embeddings, scores, places = (in_order(chosen, of) for of in zip(*parts))
+        return self._plan.model(images, embeddings, scores, places, context=self._context, **about).to_bytes()
+
+    def finish(self, model: bytes, *left: tuple[Floats, Floats]) -> bytes:
+        """The model with its thresholds, of what `leave_one_out` of each shard has."""
+        scores, peaks = (np.concatenate(of) for of in zip(*left))
+        detector = Detector.load(model, context=self._context)
+        return self._plan.finish(detector, scores, peaks, self._context).to_bytes()
