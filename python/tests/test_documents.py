@@ -22,6 +22,7 @@ from common import PYTHON, Case, environment, module
 pillow = module("PIL.Image")
 nbclient = module("nbclient") and module("ipykernel")
 mypy = module("mypy")
+ray = module("ray")
 
 
 @contextlib.contextmanager
@@ -67,6 +68,8 @@ class Documents(Case):
             runner.run(first, out=told.write, clear_globs=False)
             found = 0
             for info in pkgutil.iter_modules(softpatch.__path__, "softpatch."):
+                if info.name == "softpatch.ray" and not ray:
+                    continue
                 for test in doctest.DocTestFinder().find(importlib.import_module(info.name), globs={}):
                     if test.examples:
                         test.globs = dict(first.globs)

@@ -8,9 +8,10 @@ import unittest
 import unittest.mock
 
 import numpy as np
-import softpatch
 from clusters import killing, ray, start, stop, untouched
 from common import Case, defective, image, module, python, save
+
+import softpatch
 
 pillow = module("PIL.Image")
 
@@ -149,7 +150,9 @@ class Scores(Pictures):
 class Without(unittest.TestCase):
     def test_without_ray_the_package_says_what_to_install(self):
         done = python("import sys; sys.modules['ray'] = None; import softpatch; import softpatch.ray")
-        self.assertIn("ImportError: softpatch.ray needs Ray, which is not installed: pip install 'softpatch[ray]'", done.stderr)
+        self.assertIn(
+            "ImportError: softpatch.ray needs Ray, which is not installed: pip install 'softpatch[ray]'", done.stderr
+        )
 
 
 if __name__ == "__main__":

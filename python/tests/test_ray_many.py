@@ -9,9 +9,10 @@ import tempfile
 import unittest
 import unittest.mock
 
-import softpatch
 from clusters import murderous, ray, start, stop, untouched
 from common import Case, image, save
+
+import softpatch
 
 PROGRAM = os.environ.get("SOFTPATCH_PROGRAM")
 SETTINGS = {"size": 64, "coreset_ratio": 0.25}

@@ -55,7 +55,8 @@ class Wheel(unittest.TestCase):
             with zipfile.ZipFile(file) as wheel:
                 names = set(wheel.namelist())
                 about = f"softpatch-{version}.dist-info"
-                sources = {f"softpatch/{p.name}" for p in pathlib.Path(softpatch.__file__).parent.glob("*.py")}
+                package = pathlib.Path(softpatch.__file__).parent
+                sources = {f"softpatch/{p.relative_to(package).as_posix()}" for p in package.rglob("*.py")}
                 self.assertEqual(
                     names,
                     sources

@@ -6,7 +6,6 @@ cluster that RAY_ADDRESS names, or that `ray.init` was called for, or starts one
 arguments it says before that. Every machine needs this package, in the same version.
 """
 
-from . import _cluster  # first: it says what to install where there is no Ray
 from ._bench import Benched, bench
 from ._fit import ShardedFit, fit
 from ._fit_many import fit_many

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import ray
-
 from .._arguments import strings, whole
 from . import _program
 from ._cluster import RETRIES, Share, card, connect
 from ._files import out_folder, write_whole
+from ._modules import ray
 from ._rows import digest
 
 if TYPE_CHECKING:
@@ -129,7 +128,9 @@ def bench(
         _keep(folder, {name: data for name, data in files.items() if name.startswith(("cells/", "splits/"))})
         failed += [f"{part.name}: {error}"] if error else []
     if failed:
-        raise RuntimeError(f"{len(failed)} of {len(parts)} parts failed, the cells of the others are in {folder}: {'; '.join(failed)}")
+        raise RuntimeError(
+            f"{len(failed)} of {len(parts)} parts failed, the cells of the others are in {folder}: {'; '.join(failed)}"
+        )
 
     there = _read(folder, "cells")
     limited = [] if wanted is None else _program.flags({"category": wanted})
@@ -147,10 +148,14 @@ def bench(
 def _found_anywhere(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options with files and folders by their whole paths: workers are elsewhere."""
     files = ("backbone", "roi", "splits")
-    return {name: os.path.abspath(value) if name in files and value is not None else value for name, value in options.items()}
+    return {
+        name: os.path.abspath(value) if name in files and value is not None else value for name, value in options.items()
+    }
 
 
-def _categories(program: str, dataset: str, run: list[str], wanted: list[str] | None, options: Mapping[str, Any]) -> list[str]:
+def _categories(
+    program: str, dataset: str, run: list[str], wanted: list[str] | None, options: Mapping[str, Any]
+) -> list[str]:
     """The categories, where the program takes the options and the set; no device is opened for it."""
     with tempfile.TemporaryDirectory(prefix="softpatch-") as place:
         # It looks at its options first, then at the set, and then finds no such category.

@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._context import Context, adapters
 from .._context import _reopened as shared_context
-
-try:
-    import ray
-except ImportError:
-    raise ImportError("softpatch.ray needs Ray, which is not installed: pip install 'softpatch[ray]'") from None
+from ._modules import ray
 
 if TYPE_CHECKING:
     from typing_extensions import Self

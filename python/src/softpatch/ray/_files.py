@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+from ._modules import pa, pq
 
 
 def write_whole(path: Path, data: bytes) -> None:

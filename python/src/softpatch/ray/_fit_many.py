@@ -11,17 +11,16 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
-
-import pyarrow as pa
-import ray
+from typing import TYPE_CHECKING, Any
 
 from .._arguments import FitSettings, fit_options, whole
 from .._detector import Detector
 from .._library import version
 from . import _program
-from ._cluster import RETRIES, Share, card, checked_context, connect, context as opened
+from ._cluster import RETRIES, Share, card, checked_context, connect
+from ._cluster import context as opened
 from ._files import out_folder, write_csv, write_parquet, write_whole
+from ._modules import pa, ray
 from ._rows import digest
 from ._worker import told
 
@@ -139,7 +138,9 @@ def _checked(folders: Any) -> dict[str, str]:
         if not isinstance(name, str) or not re.fullmatch(r"[^\x00-\x1f/\\:*?\"<>|.][^\x00-\x1f/\\:*?\"<>|]*", name):
             raise ValueError(f"{name!r} cannot be the name of a file; models are named by it")
         if name.lower() in seen or name.lower() == "results":
-            raise ValueError(f"{name!r}: there is {seen.get(name.lower(), 'the table results')!r} already, whose files have that name")
+            raise ValueError(
+                f"{name!r}: there is {seen.get(name.lower(), 'the table results')!r} already, whose files have that name"
+            )
         path = seen[name.lower()] = os.path.abspath(given)
         if not os.path.isdir(path):
             raise NotADirectoryError(f"{name}: {path}: there is no such folder")

@@ -10,7 +10,8 @@ from typing import Any, Union
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.fs as fs
+
+from ._modules import fs
 
 # Makes an image, as `Detector.score` takes it, of the bytes of a file; hears its path, too.
 Decode = Callable[[bytes, str], npt.NDArray[Any]]
@@ -113,7 +114,9 @@ class Pillow:
             if image.mode.startswith("I;16"):
                 return np.asarray(image).astype(np.uint16, copy=False)
             if image.mode in ("I", "F"):
-                raise ValueError(f"samples of mode {image.mode} have no fixed range; give decode=, which makes uint8 of them")
+                raise ValueError(
+                    f"samples of mode {image.mode} have no fixed range; give decode=, which makes uint8 of them"
+                )
             if image.mode in ("LA", "La"):
                 image = image.getchannel(0)
             elif image.mode in ("1", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from ._files import write_parquet, write_whole
+from ._modules import pa, pc, pq
 
 # What a run was asked for, beside its files: a run goes on with the files of one that was asked for the same.
 RUN = "run.json"
@@ -55,7 +53,9 @@ class Rows:
         mark, files = self._folder / RUN, sorted(self._folder.glob("part-*.parquet"))
         if self._paths is None or not mark.exists():
             if files:
-                raise FileExistsError(f"{self._folder}: holds {files[0].name} of another run; give another folder, or remove them")
+                raise FileExistsError(
+                    f"{self._folder}: holds {files[0].name} of another run; give another folder, or remove them"
+                )
         elif json.loads(mark.read_bytes()).get("asked") != asked:
             raise FileExistsError(
                 f"{self._folder}: holds the results of another model, other pictures or other settings; give another folder, or "
@@ -127,7 +127,9 @@ class Rows:
         if missing:
             paths = [self._paths[i] for i in missing] if self._paths else []
             more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-            raise Incomplete(f"{len(paths)} pictures have no row: {', '.join(paths[:3])}{more}; call again to score them", paths)
+            raise Incomplete(
+                f"{len(paths)} pictures have no row: {', '.join(paths[:3])}{more}; call again to score them", paths
+            )
         for part, tables in sorted(self._waiting.items()):
             if any(table.num_rows for table in tables) or part == 0:
                 self._write(part, tables)

@@ -13,17 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union
 
-import pyarrow as pa
-import ray
-import ray.data
-from ray.data.expressions import monotonically_increasing_id
-
 from .._arguments import whole
 from .._detector import Detector
 from .._library import version
 from .._models import ModelFile
 from ._cluster import RETRIES, Share, checked_context, connect
 from ._files import out_folder
+from ._modules import expressions, pa, ray
 from ._pictures import Decode, Paths, listed, needs_pillow
 from ._rows import Rows, digest, read
 from ._worker import Plan, Worker, read_apart
@@ -147,7 +143,9 @@ def score(
     shared_maps = None if maps is None else str(out_folder(maps).absolute())
     plan = Plan(share, options, decode, image, name if is_set else "path", order, bits, bool(regions), shared_maps)
     asked = digest(
-        data, version, json.dumps([rows_per_file, order, bits, bool(regions), shared_maps, sorted(map(str, options.items()))]),
+        data,
+        version,
+        json.dumps([rows_per_file, order, bits, bool(regions), shared_maps, sorted(map(str, options.items()))]),
         *(paths or ()),
     )
     rows = Rows(folder, plan.schema(), rows_per_file, paths, asked)
@@ -188,7 +186,7 @@ def _source(pictures: Any, paths: list[str] | None, rows: Rows, plan: Plan, batc
             if column not in names:
                 raise ValueError(f"the data set has no column {column!r}, but {', '.join(names)}: say image= and name=")
         chosen: ray.data.Dataset = pictures.select_columns([plan.image, plan.name])
-        return chosen.with_column("number", monotonically_increasing_id())
+        return chosen.with_column("number", expressions.monotonically_increasing_id())
     # Two batches a block: what a worker's death takes away is a few blocks, at most.
     missing = rows.missing()
     blocks = -(-len(missing) // (2 * batch))
@@ -206,9 +204,7 @@ def _retries() -> dict[str, Any]:
     return {"max_restarts": -1, "max_task_retries": RETRIES} if takes_more else {}
 
 
-def _work(
-    source: ray.data.Dataset, model: Any, plan: Plan, batch: int, actors: tuple[int, int] | None, rows: Rows
-) -> None:
+def _work(source: ray.data.Dataset, model: Any, plan: Plan, batch: int, actors: tuple[int, int] | None, rows: Rows) -> None:
     """Runs the pipeline. Ray holds back its earlier steps while the later ones, and the writing here, lag behind."""
     if plan.share.num_gpus and plan.decode is not None and plan.image not in (source.columns() or []):
         reads: Any = read_apart

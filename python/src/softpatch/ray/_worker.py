@@ -9,14 +9,13 @@ from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import ray
 
 from .._detector import Detector
 from .._errors import SoftpatchError
 from .._results import Score
 from ._cluster import Share, context
 from ._files import write_whole
+from ._modules import pa, ray
 from ._pictures import Decode, contents
 
 _REGION = pa.struct(
