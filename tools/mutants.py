@@ -62,7 +62,6 @@ MUTANTS = [
     ("src/bank/edit.rs", "!leaves[i / width]", "!leaves[i / width] || i == 0"),
     ("src/bank/edit.rs", "self.floors.resize(self.weights.len(), 0.0)", "self.floors.resize(self.weights.len(), 1.0)"),
     ("src/bank/edit.rs", "!ascending || !sizes", "!sizes"),
-    ("src/bank/edit.rs", "*slot != Removed::NO_PLACE", "false"),
     ("src/bank/edit.rs", "filter(|left| *left > 0)", "filter(|_| true)"),
     ("src/bank/edit.rs", "*left += u32::from(!leaves)", "*left += 1"),
     ("src/bank/edit.rs", "self.index.take().zip(order).map(|(Index { axes, .. }, order)| Index { axes, order })", "self.index.take()"),

@@ -178,12 +178,9 @@ fn numbers(leaves: &[bool]) -> Vec<u32> {
 fn full_order(stayed: &[u32], removed: &Removed, came_back: &[bool]) -> Option<Vec<u32>> {
     let mut order = vec![Removed::NO_PLACE; came_back.len()];
     for [row, place] in &removed.at {
-        let slot = order.get_mut(*place as usize)?;
-        if *slot != Removed::NO_PLACE {
-            return None;
-        }
-        *slot = *row;
+        *order.get_mut(*place as usize)? = *row;
     }
+    // Where two had one place, a slot is left that nobody fills.
     let now: Vec<u32> = (0_u32..).zip(came_back).filter(|(_, back)| !**back).map(|(row, _)| row).collect();
     let mut stayed = stayed.iter();
     for slot in order.iter_mut().filter(|slot| **slot == Removed::NO_PLACE) {

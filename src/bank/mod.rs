@@ -124,3 +124,21 @@ impl MemoryBank {
         Bank::new(device, &BankData { rows, weights, floors, row_image, axes, order, dim: self.dim() as u32 })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By another order some rows would never be found.
+    #[test]
+    fn an_index_names_each_row_once() {
+        let of = |order: &[u32]| Index {
+            axes: Axes::principal(&[0.0, 0.0, 1.0, 0.0, 0.0, 2.0, 3.0, 4.0], 2),
+            order: order.to_vec(),
+        };
+        assert!(of(&[2, 0, 3, 1]).fits(4));
+        for wrong in [&[2, 0, 3][..], &[2, 0, 3, 3], &[2, 0, 3, 4], &[2, 0, 3, 1, 1]] {
+            assert!(!of(wrong).fits(4), "{wrong:?}");
+        }
+    }
+}

@@ -236,6 +236,38 @@ fn a_choice_goes_on_from_a_bank() {
     });
 }
 
+/// An image that gave the bank no row is scored as any other image, and its peak is the largest value of its map.
+#[test]
+fn without_own_rows_an_image_is_any_other() {
+    let _guard = serial();
+    let device = &direct().1;
+    let (images, backbone) = (parts(), Backbone::embedded().unwrap());
+    let plan = ShardPlan::new(device, &backbone, &all(&images), &options(), &Quiet).unwrap();
+    let (positions, dim) = (plan.positions(), plan.dim as usize);
+    let mut e = vec![0.0; IMAGES * positions * dim];
+    let mut z = vec![0.0; IMAGES * positions * plan.projected as usize];
+    plan.features(device, &backbone, &all(&images), (&mut z, &mut e), &Quiet).unwrap();
+    let rows = ShardRows {
+        images: vec![String::new(); IMAGES],
+        embeddings: e[..positions * dim].to_vec(),
+        scores: (0..positions).map(|i| 1.0 + i as f32 / 9.0).collect(),
+        places: (0..positions as u32).map(|p| [0, p]).collect(),
+        ..ShardRows::default()
+    };
+    let model = plan.model(device, rows).unwrap();
+    let left = plan.leave_one_out(device, &backbone, &model, &e, 0, &Quiet).unwrap();
+    assert!(left[0].score.is_infinite(), "all rows are its own: {:?}", left[0]);
+    let detector = Detector::new(device, &backbone, model).unwrap();
+    let views: Vec<_> = images.iter().map(|image| image.as_image().unwrap()).collect();
+    for (left, score) in left.iter().zip(detector.score(&views).unwrap()).skip(1) {
+        let peak = score.map.iter().copied().fold(0.0, f32::max);
+        assert!(
+            (left.score / score.score - 1.0).abs() < 1e-5 && (left.peak / peak - 1.0).abs() < 1e-5,
+            "{left:?}, {peak}"
+        );
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let _guard = serial();
