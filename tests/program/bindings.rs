@@ -37,14 +37,17 @@ fn csharp_declares_known_functions() {
 /// The structs of the C# and Python sources have the header's fields, in its order.
 #[test]
 fn structs_have_the_headers_fields() {
-    let (header, sharp, python) =
-        (read("include/softpatch.h"), read("examples/csharp/Softpatch.cs"), read("tools/softpatch.py"));
+    let (header, sharp, python) = (
+        read("include/softpatch.h"),
+        read("examples/csharp/Softpatch.cs"),
+        read("python/src/softpatch/_abi.py"),
+    );
     for (c, cs, py) in [
-        ("softpatch_context_options", "NativeContextOptions", "_ContextOptions"),
-        ("softpatch_fit_options", "FitOptions", "_FitOptions"),
-        ("softpatch_image", "Image", "_Image"),
-        ("softpatch_result", "Result", "_Result"),
-        ("softpatch_region", "Region", "_Region"),
+        ("softpatch_context_options", "NativeContextOptions", "ContextOptions"),
+        ("softpatch_fit_options", "FitOptions", "FitOptions"),
+        ("softpatch_image", "Image", "Image"),
+        ("softpatch_result", "Result", "Result"),
+        ("softpatch_region", "Region", "Region"),
     ] {
         let fields = fields(&header, c);
         assert!(fields.len() > 3, "{c}: {fields:?}");
@@ -65,8 +68,11 @@ fn structs_have_the_headers_fields() {
 /// sure as it compiles.
 #[test]
 fn every_setting_is_in_every_language() {
-    let (header, sharp, python) =
-        (read("include/softpatch.h"), read("examples/csharp/Softpatch.cs"), read("tools/softpatch.py"));
+    let (header, sharp, python) = (
+        read("include/softpatch.h"),
+        read("examples/csharp/Softpatch.cs"),
+        read("python/src/softpatch/_abi.py"),
+    );
     assert!(read("include/softpatch.hpp").contains("inline softpatch_fit_options fit_options()"));
     let mut in_c = fields(&header, "softpatch_fit_options");
     // How a folder is opened is no setting of a model.
@@ -104,8 +110,11 @@ fn every_setting_is_in_every_language() {
 /// Formats of pixels and status codes have the header's numbers in C# and Python, too.
 #[test]
 fn formats_have_the_headers_numbers() {
-    let (header, sharp, python) =
-        (read("include/softpatch.h"), read("examples/csharp/Softpatch.cs"), read("tools/softpatch.py"));
+    let (header, sharp, python) = (
+        read("include/softpatch.h"),
+        read("examples/csharp/Softpatch.cs"),
+        read("python/src/softpatch/_abi.py"),
+    );
     let declared = sharp.split("public enum PixelFormat : uint").nth(1).unwrap().split('}').next().unwrap();
     let named = python.split("FORMATS = {").nth(1).unwrap().split('}').next().unwrap();
     for (number, format) in PixelFormat::ALL.iter().enumerate() {
@@ -122,7 +131,9 @@ fn formats_have_the_headers_numbers() {
         assert_eq!(count(named, format!("{name}:{number}")), 1, "{name} in Python");
     }
     for (name, number) in
-        [("BUSY", 14), ("PENDING", 15), ("EMPTY", 16), ("CANCELLED", 13), ("CHOICE", 18), ("FORKED", 19)]
+        [("INVALID_HANDLE", 2), ("BUFFER_TOO_SMALL", 4), ("BUSY", 14), ("PENDING", 15), ("EMPTY", 16)]
+            .into_iter()
+            .chain([("CANCELLED", 13), ("CHOICE", 18), ("FORKED", 19)])
     {
         assert!(header.contains(&format!("#define SOFTPATCH_{name} {number}\n")), "{name}");
         assert!(python.contains(&format!("{name} = {number}\n")), "{name} in Python");

@@ -1,4 +1,4 @@
-//! Programs in C, C++, C# and Python on the shared library: built, run, and their output checked. What the
+//! Programs in C, C++ and C# on the shared library: built, run, and their output checked. What the
 //! machine has no tool for is skipped with a line.
 
 #[cfg(unix)]
@@ -20,12 +20,12 @@ fn deps() -> PathBuf {
     std::env::current_exe().unwrap().parent().unwrap().to_owned()
 }
 
-fn shared_library(name: &str) -> String {
+pub(crate) fn shared_library(name: &str) -> String {
     format!("{}{name}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX)
 }
 
 /// A folder with the libraries under the names under which they are installed.
-fn libraries() -> &'static Path {
+pub(crate) fn libraries() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lib");
@@ -53,7 +53,7 @@ fn has(tool: &str, argument: &str) -> bool {
 
 /// Runs a program to its end; its standard output.
 #[track_caller]
-fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     command.env("LD_LIBRARY_PATH", libraries()).env("DYLD_LIBRARY_PATH", libraries());
     let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -331,22 +331,6 @@ fn csharp_program(place: &Place, model: &Path) {
         let said = run(&mut command);
         assert!(said.contains("20 frames in order") && said.contains("fitted: score"), "{said}");
     }
-}
-
-#[test]
-fn the_python_module_works() {
-    let _guard = serial();
-    // A virtual environment is named by SOFTPATCH_PYTHON.
-    let python = std::env::var_os("SOFTPATCH_PYTHON").unwrap_or_else(|| "python3".into());
-    let numpy = Command::new(&python).args(["-c", "import numpy"]).output();
-    if !numpy.is_ok_and(|o| o.status.success()) {
-        println!("skipped: there is no {} with numpy", python.display());
-        return;
-    }
-    run(Command::new(&python)
-        .arg(root().join("tools/test_softpatch_py.py"))
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("SOFTPATCH_LIBRARY", libraries().join(shared_library("softpatch"))));
 }
 
 fn example(name: &str) -> PathBuf {

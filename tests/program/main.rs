@@ -14,6 +14,7 @@ mod header;
 #[cfg(unix)]
 mod interrupt;
 mod licences;
+mod python;
 
 use std::path::Path;
 
