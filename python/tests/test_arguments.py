@@ -27,6 +27,7 @@ class Arguments(Case):
         for name, value in wrong.items():
             self.refused(TypeError, fit(**{name: value}), f"{name} is {value!r}; it takes ")
         self.refused(TypeError, fit(take=["fine", 5]), "take is ")
+        self.refused(TypeError, fit(exclude="list.txt"), "exclude lists images of a folder")
         # Not cut to what the field has room for.
         for name, value in {"seed": -1, "crop": 2**32 + 64, "lof_k": -1}.items():
             self.refused(ValueError, fit(**{name: value}), f"{name} is {value}; it takes 0 to ")

@@ -65,6 +65,16 @@ class Models(Case):
             found = softpatch.Detector.load(model).verify()
             self.assertTrue(found["ok"] and found["verdict_flips"] == 0 and found["largest_difference"] <= found["bound"])
 
+            self.assertEqual(softpatch.ModelFile(model).forget_references(place / "bare"), {"model": str(place / "bare")})
+            self.assertIsNone(softpatch.ModelFile(place / "bare").info["references"])
+
+            (place / "list.txt").write_text("# seen on Monday\nodd.ppm\n")
+            fewer = softpatch.Detector.fit(place / "train", all=True, exclude=place / "list.txt", **SMALL).info
+            self.assertEqual((len(fewer["images"]), "odd.ppm" in str(fewer["images"])), (8, False))
+            self.assertIn("1 of 9 training images are left out", str(fewer["notes"]))
+            found = softpatch.audit(place / "train", all=True, exclude=place / "list.txt", **SMALL)
+            self.assertEqual(len(found["images"]), 8)
+
             rows = softpatch.ModelFile(model).info["rows"]
             gone = softpatch.ModelFile(model).remove_image("3.ppm", edited)
             self.assertEqual((gone["edit"]["what"], gone["rows"]), ("remove-image", rows - gone["edit"]["removed"]))

@@ -22,13 +22,12 @@ def read(path):
         return b""
 
 
+@unittest.skipUnless(ray, "there is no ray")
 class Quantile(unittest.TestCase):
     """Of scores that lie in parts, against NumPy."""
 
     @classmethod
     def setUpClass(cls):
-        if not ray:
-            raise unittest.SkipTest("there is no ray")
         from softpatch.ray import _quantile
 
         cls.of = _quantile
@@ -62,6 +61,7 @@ class Quantile(unittest.TestCase):
         self.assertEqual(self.both([1, np.nan, np.inf], 0.5)[0], largest)
 
 
+@unittest.skipUnless(ray, "there is no ray")
 class Shards(Case):
     @classmethod
     def setUpClass(cls):

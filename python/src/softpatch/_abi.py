@@ -118,7 +118,7 @@ class FitOptions(c.Structure):
     @classmethod
     def settings(cls) -> list[tuple[str, Any]]:
         """All but what says how the struct and a folder are read, with their types."""
-        left_out = ("struct_size", "layout", "take", "all")
+        left_out = ("struct_size", "layout", "take", "all", "exclude")
         return [(field[0], field[1]) for field in cls._fields_ if field[0] not in left_out]
 
 

@@ -146,7 +146,7 @@ def fit_options(
     """Settings of a fit, and how a folder is read."""
     options = _abi.FitOptions()
     call("fit_options_init", c.byref(options), c.sizeof(options))
-    known = dict(_abi.FitOptions.settings())
+    known = {**dict(_abi.FitOptions.settings()), "exclude": c.c_char_p}
     for name, value in settings.items():
         if name not in known:
             raise TypeError(f"no setting {name}; there are {', '.join(sorted([*known, *_BESIDE]))}")

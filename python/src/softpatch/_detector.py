@@ -83,6 +83,8 @@ class Detector(Owner):
         if isinstance(images, (str, os.PathLike)):
             name, what = "fit_folder", (os.fsencode(images),)
         else:
+            if settings.get("exclude") is not None:
+                raise TypeError("exclude lists images of a folder; leave those in memory out of the list")
             seen = [view(one, order, options.bits, f"images[{i}]") for i, one in enumerate(several(images, "images"))]
             name, what = "fit_images", ((_abi.Image * len(seen))(*(v.image for v in seen)), len(seen))
         out = c.c_uint64()

@@ -9,7 +9,6 @@ try:
     import ray.data  # type: ignore[import-not-found,unused-ignore]
     import ray.data.expressions as expressions  # type: ignore[import-not-found,unused-ignore]
 except ImportError as error:
-    missing = "Ray, which is not" if (error.name or "").split(".")[0] == "ray" else f"what is not ({error.name})"
-    raise ImportError(f"softpatch.ray needs {missing} installed: pip install 'softpatch[ray]'") from None
+    raise ImportError(f"softpatch.ray needs {error.name}, which is not installed: pip install 'softpatch[ray]'") from None
 
 __all__ = ["expressions", "fs", "pa", "pc", "pq", "ray"]
