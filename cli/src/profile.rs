@@ -129,7 +129,8 @@ pub fn run(args: Args, quiet: bool) -> Outcome {
         let each = 1e3 * all / f64::from(fit.batch);
         // One batch at a time: a stream has the next one decoded and packed meanwhile.
         let busy = 100.0 * each / batches[batches.len() / 2];
-        let _ = writeln!(text, "  on the device {each:.3} ms an image, which is busy {busy:.0} % of the time");
+        let _ =
+            writeln!(text, "  on the device {each:.3} ms an image, which is busy {busy:.0} % of the time");
         let image = test.load(0)?;
         let times = detector.profile(&[image.as_image()?])?;
         let all: f64 = times.steps.iter().map(|t| t.seconds).sum();

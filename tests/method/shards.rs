@@ -317,4 +317,12 @@ fn what_does_not_fit_is_refused() {
     }
     let text = plan.to_json().unwrap().replace("\"images\":3", "\"images\":0");
     refused(ShardPlan::from_json(&text).map(drop), "do not fit together");
+    let mut other = plan.clone();
+    other.grid[0] += 1;
+    let patches = 3 * other.positions();
+    let (mut z, mut e) =
+        (vec![0.0; patches * plan.projected as usize], vec![0.0; patches * plan.dim as usize]);
+    let images = all(&images);
+    let sizes = other.features(device, &backbone, &images.part(0..3), (&mut z, &mut e), &Quiet);
+    refused(sizes, "its sizes are not the backbone's");
 }

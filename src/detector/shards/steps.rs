@@ -43,6 +43,11 @@ impl ShardPlan {
         persist(device, options, progress, |device, options| {
             self.ready(device, backbone, options, source.len(), progress)?;
             let mut extractor = extractor(device, backbone, options, self.frame)?;
+            if extractor.grid() != self.grid || extractor.dim() != self.dim {
+                return Err(Error::InvalidOption(
+                    "the plan is none: its sizes are not the backbone's".to_owned(),
+                ));
+            }
             let mut feed = Feed::new(device, extractor.network(), options.framing(self.frame))?;
             let most = extractor.embedding().len() / dim;
             let map = match self.map.is_empty() {

@@ -153,6 +153,9 @@ def fit(
     if not os.path.isdir(folder):
         raise NotADirectoryError(f"{os.fspath(folder)}: there is no such folder")
     how: dict[str, Any] = {"layout": layout, "take": take, "all": all, **settings}
+    # Workers have other working folders.
+    how |= {name: os.path.abspath(how[name]) for name in ("roi", "exclude") if how.get(name) is not None}
+    options |= {name: os.path.abspath(options[name]) for name in ("weights",) if options.get(name) is not None}
     connect()
     room = share.fit_in()
     if room < shards:
