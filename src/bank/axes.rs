@@ -150,6 +150,29 @@ mod tests {
         }
     }
 
+    /// By others the search would pass over rows that are near, or take for ever.
+    #[test]
+    fn what_are_no_axes_are_known() {
+        let right = Axes { mean: vec![0.0; 3], vectors: vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0] };
+        assert!(right.are_orthonormal());
+        for vectors in [
+            vec![1.0, 0.0, 0.0, 0.8, 0.6, 0.0],
+            vec![1.0, 0.0, 0.0, 0.0, 1.1, 0.0],
+            vec![1.0, 0.0, 0.0, 0.0, f32::NAN, 0.0],
+            vec![1.0, 0.0, 0.0, 0.0, 1.0],
+            Vec::new(),
+        ] {
+            assert!(!Axes { vectors: vectors.clone(), ..right.clone() }.are_orthonormal(), "{vectors:?}");
+        }
+        assert!(!Axes { mean: vec![0.0, f32::INFINITY, 0.0], ..right }.are_orthonormal());
+        let unit = |count: usize| {
+            let dim = 2 * MOST;
+            let vectors = (0..count * dim).map(|i| f32::from(u8::from(i / dim == i % dim))).collect();
+            Axes { mean: vec![0.0; dim], vectors }
+        };
+        assert!(unit(MOST).are_orthonormal() && !unit(MOST + 1).are_orthonormal());
+    }
+
     #[test]
     fn fewer_axes_are_the_first_of_more() {
         let rows: Vec<f32> = (0..40 * 24).map(|i| ((i * 37) % 101) as f32).collect();

@@ -205,6 +205,13 @@ pub(crate) fn picks(options: &FitOptions, patches: usize) -> usize {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_share_is_not_a_row_short() {
+        let of = |ratio: f64, patches: usize| picks(&FitOptions::default().coreset_ratio(ratio), patches);
+        // 0.29 * 100 is 28.999999999999996.
+        assert_eq!([of(0.29, 100), of(0.07, 100), of(1.0, 77), of(0.001, 10)], [29, 7, 77, 1]);
+    }
+
     fn layout(images: usize, memory: u64) -> Result<Layout> {
         let shape = FeatureShape { images, positions: 784, columns: 28, dim: 152 };
         let options = FitOptions { memory, coreset_ratio: 0.01, ..FitOptions::default() };

@@ -6,6 +6,7 @@ use crate::common::{
 };
 use softpatch::Error;
 use softpatch::detector::{FitOptions, Quiet};
+use softpatch::low_level::bank::MemoryBank;
 use softpatch::low_level::gpu::{Archetype, Device, DeviceOptions, Recorder, Shader, adapters, grid_1d};
 use softpatch::low_level::reference;
 use softpatch::low_level::reference::search::search::{nearest_neighbor, soft_scores};
@@ -267,4 +268,29 @@ fn a_bank_that_nearly_fills_a_binding_is_found_and_searched() {
         assert_close(name, &found[0].patches, &want, 0.0, gamma(DIM + 3 + 1 + 2));
         assert_eq!(found[0].score, found[0].patches.iter().copied().fold(0.0, f32::max), "{name}");
     });
+}
+
+/// A search that would write past its buffers, or past the queries that there are, is refused before it is recorded.
+#[test]
+fn queries_past_a_search_are_refused() {
+    let _guard = serial();
+    let device = &direct().1;
+    let rows: Vec<f32> = noise(5, 40 * 8, -1.0, 1.0);
+    let bank = MemoryBank {
+        weights: vec![1.0; 40],
+        rows,
+        floors: Vec::new(),
+        provenance: vec![[0; 3]; 40],
+        index: None,
+    };
+    let bank = bank.on_device(device).unwrap();
+    let search = bank.search(device, 16, 32).unwrap();
+    let x = device.alloc(64 * 8, "queries").unwrap();
+    let record = |queries| bank.record(&mut Recorder::new(device), &search, &x, queries, None);
+    record(0..16).unwrap();
+    record(16..32).unwrap();
+    for queries in [0..17, 32..33, 24..40] {
+        let error = record(queries.clone()).unwrap_err();
+        assert!(matches!(error, Error::Limit(_)), "{queries:?}: {error}");
+    }
 }

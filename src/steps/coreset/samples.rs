@@ -26,3 +26,23 @@ pub fn start_samples(kept: usize, seed: u64) -> Vec<usize> {
     }
     drawn
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_distinct_and_of_few_patches_all() {
+        for kept in 1..=START_SAMPLES {
+            assert_eq!(start_samples(kept, 7), (0..kept).collect::<Vec<_>>());
+        }
+        for (kept, seed) in [(11, 0), (11, 1), (12, 2), (20, 3), (1 << 40, 4)] {
+            let drawn = start_samples(kept, seed);
+            let mut sorted = drawn.clone();
+            sorted.sort_unstable();
+            sorted.dedup();
+            assert!(sorted.len() == START_SAMPLES && drawn.iter().all(|&d| d < kept), "{kept}: {drawn:?}");
+        }
+        assert_ne!(start_samples(1000, 0), start_samples(1000, 1));
+    }
+}
