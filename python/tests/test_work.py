@@ -13,7 +13,8 @@ tqdm = module("tqdm")
 
 
 def interrupted(program):
-    """A process that is sent Ctrl-C once it says that it works: what it says, and the seconds from one to the other."""
+    """A process that is sent Ctrl-C once it says that it works: what it says, and the seconds from one to the
+    other."""
     begin = """
 import os, signal, sys, threading, time
 import numpy as np, softpatch
