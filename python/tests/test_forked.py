@@ -49,19 +49,29 @@ print("parent", detector.score(image).score >= 0)
     def test_every_call_says_so(self):
         said = self.child(
             """
-            pid = os.fork() if pid == 0: calls = [ lambda: softpatch.adapters(), lambda: softpatch.Context(),
-            lambda: context.info, lambda: softpatch.audit("x"), lambda: softpatch.Context.default(), lambda:
-            softpatch.Detector.load(b"x", context=context), lambda: softpatch.Detector.fit([image]), lambda:
-            detector.info, lambda: detector.to_bytes(), lambda: detector.save("x"), lambda:
-            detector.score(image), lambda: detector.score([image]), lambda: detector.stream(), lambda:
-            stream.submit(image), lambda: future.result(), lambda: stream.in_flight(), lambda:
-            next(stream.scores([image])), lambda: detector.calibrated(1), lambda: detector.explain(image),
-            lambda: detector.verify(), lambda: detector.undo(), lambda: detector.ignore(None), lambda:
-            softpatch.ModelFile("x").undo(), lambda: softpatch.ModelFile("x", context).calibrate("x"), lambda:
-            softpatch.ModelFile("x", context).allow("x"), lambda: softpatch.ModelFile("x").info, ] for call in
-            calls: try: call() print("no error") except softpatch.ForkedError as error: assert error.code ==
-            19 and "spawn" in str(error) and "forked" in str(error), error for one in (stream, detector,
-            context): one.close() print("refused", flush=True) os._exit(0)
+pid = os.fork()
+if pid == 0:
+    calls = [
+        lambda: softpatch.adapters(), lambda: softpatch.Context(), lambda: context.info, lambda: softpatch.audit("x"),
+        lambda: softpatch.Context.default(), lambda: softpatch.Detector.load(b"x", context=context),
+        lambda: softpatch.Detector.fit([image]), lambda: detector.info, lambda: detector.to_bytes(),
+        lambda: detector.save("x"), lambda: detector.score(image), lambda: detector.score([image]), lambda: detector.stream(),
+        lambda: stream.submit(image), lambda: future.result(), lambda: stream.in_flight(),
+        lambda: next(stream.scores([image])), lambda: detector.calibrated(1), lambda: detector.explain(image),
+        lambda: detector.verify(), lambda: detector.undo(), lambda: detector.ignore(None),
+        lambda: softpatch.ModelFile("x").undo(), lambda: softpatch.ModelFile("x", context).calibrate("x"),
+        lambda: softpatch.ModelFile("x", context).allow("x"), lambda: softpatch.ModelFile("x").info,
+    ]
+    for call in calls:
+        try:
+            call()
+            print("no error")
+        except softpatch.ForkedError as error:
+            assert error.code == 19 and "spawn" in str(error) and "forked" in str(error), error
+    for one in (stream, detector, context):
+        one.close()
+    print("refused", flush=True)
+    os._exit(0)
 """
             + self.WAIT
         )
