@@ -1,6 +1,6 @@
-"""How wheel and source distribution are made: cargo builds the shared library of capi/, which goes into the package; the wheel is
-for every Python and one platform. The source distribution holds the Rust sources below rust/, so that a wheel can be built
-from it as from a clone."""
+"""How wheel and source distribution are made: cargo builds the shared library of capi/, which goes into the
+package; the wheel is for every Python and one platform. The source distribution holds the Rust sources below
+rust/, so that a wheel can be built from it as from a clone."""
 
 from __future__ import annotations
 
@@ -79,7 +79,8 @@ class MetadataHook(MetadataHookInterface):
     """What hatchling calls before it looks at the metadata."""
 
     def update(self, metadata: dict[str, Any]) -> None:
-        """Brings the licences to where `license-files` of pyproject.toml, which knows nothing above it, finds them."""
+        """Brings the licences to where `license-files` of pyproject.toml, which knows nothing above it, finds
+        them."""
         for name in LICENCES:
             (HERE / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(RUST / name, HERE / name)

@@ -1,5 +1,5 @@
-"""What a call of `Detector.score` takes above the C functions that it calls, the least and the median of many calls: with
-functions of C that return at once, and around the real ones, after which caches are cold.
+"""What a call of `Detector.score` takes above the C functions that it calls, the least and the median of many
+calls: with functions of C that return at once, and around the real ones, after which caches are cold.
 
     python python/benches/overhead.py [CALLS]
 """

@@ -43,7 +43,8 @@ def cells(notebook):
 
 
 def run_cells(notebook):
-    """Runs a notebook's cells in one namespace, and shows what each ends with; what a cell raises is raised."""
+    """Runs a notebook's cells in one namespace, and shows what each ends with; what a cell raises is
+    raised."""
     names, shown = {"__name__": "__main__"}, []
     for number, source in enumerate(cells(notebook)):
         *lines, last = source.splitlines()

@@ -1,4 +1,5 @@
-"""The wheel and the source distribution, built with a library that is there already: what is in them, and what they say."""
+"""The wheel and the source distribution, built with a library that is there already: what is in them, and
+what they say."""
 
 import os
 import pathlib

@@ -13,7 +13,8 @@ tqdm = module("tqdm")
 
 
 def interrupted(program):
-    """A process that is sent Ctrl-C once it says that it works: what it says, and the seconds from one to the other."""
+    """A process that is sent Ctrl-C once it says that it works: what it says, and the seconds from one to the
+    other."""
     begin = """
 import os, signal, sys, threading, time
 import numpy as np, softpatch
@@ -89,8 +90,8 @@ with tempfile.TemporaryDirectory() as folder:
         (pathlib.Path(folder) / f"{i}.pgm").write_bytes(b"P5 256 256 255\\n" + one.tobytes())
     softpatch.Context.default()
     for work in (lambda: softpatch.Detector.fit(images), lambda: softpatch.audit(folder, all=True)):
-        ctrl_c(0.3)
         try:
+            ctrl_c(0.3)
             # On a fast device more than once.
             while True:
                 work()
@@ -116,14 +117,14 @@ for error in (KeyboardInterrupt, Stop):
     if error is Stop:
         signal.signal(signal.SIGINT, stop)
     for work in (lambda: detector.score(frames()), lambda: list(detector.stream().scores(frames()))):
-        ctrl_c(0.3)
         try:
+            ctrl_c(0.3)
             work()
         except error as raised:
             print(type(raised).__name__, time.monotonic() - sent < 8)
-ctrl_c(0.2)
 images = [image(i) for i in range(300)]
 try:
+    ctrl_c(0.2)
     while True:
         softpatch.Detector.fit(images)
 except Stop:

@@ -1,4 +1,5 @@
-"""Not run: what a typed program may write, and what the types of its answers are. test_documents.py has mypy look at it."""
+"""Not run: what a typed program may write, and what the types of its answers are. test_documents.py has mypy
+look at it."""
 
 from __future__ import annotations
 

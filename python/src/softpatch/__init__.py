@@ -1,5 +1,5 @@
-"""Finds what is wrong with parts, from pictures of good ones, a few of which may be defective: SoftPatch on any GPU, or on the
-CPU by a software driver.
+"""Finds what is wrong with parts, from pictures of good ones, a few of which may be defective: SoftPatch on
+any GPU, or on the CPU by a software driver.
 
 The examples below, and those of other names, go on from here:
 
@@ -22,15 +22,16 @@ A detector is fitted on a folder or on arrays, scores one image or several, and 
 >>> score.heatmap(bad).save("heatmap.png")
 >>> detector.save("part.safetensors")
 
-`audit` looks at training images before a fit; `Detector.explain` says what the worst patches were compared with;
-`Detector.calibrate` sets thresholds for a wanted rate; `allow`, `deny`, `remove_image` and `undo` mend a model without a new
-fit, and `ModelFile` has all of that for files. `Detector.stream` keeps frames in flight and gives Futures. `Context` chooses
-adapter, memory and weights; nobody needs one who is content with the defaults. `softpatch.sklearn` has an estimator.
+`audit` looks at training images before a fit; `Detector.explain` says what the worst patches were compared
+with; `Detector.calibrate` sets thresholds for a wanted rate; `allow`, `deny`, `remove_image` and `undo` mend
+a model without a new fit, and `ModelFile` has all of that for files. `Detector.stream` keeps frames in flight
+and gives Futures. `Context` chooses adapter, memory and weights; nobody needs one who is content with the
+defaults. `softpatch.sklearn` has an estimator.
 
-The library is found through the environment variable SOFTPATCH_LIBRARY, in the package, or where the system looks. Calls
-release the GIL. After its first call the library works in that process alone: os.fork() and multiprocessing's "fork" leave the
-driver's threads behind, and calls in the child raise ForkedError. Call multiprocessing.set_start_method("spawn") before making
-workers.
+The library is found through the environment variable SOFTPATCH_LIBRARY, in the package, or where the system
+looks. Calls release the GIL. After its first call the library works in that process alone: os.fork() and
+multiprocessing's "fork" leave the driver's threads behind, and calls in the child raise ForkedError. Call
+multiprocessing.set_start_method("spawn") before making workers.
 """
 
 from ._abi import FORMATS

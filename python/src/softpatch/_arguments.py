@@ -1,4 +1,5 @@
-"""Arguments of Python as C takes them: numbers are never cut, and what is wrong is named with what it takes."""
+"""Arguments of Python as C takes them: numbers are never cut, and what is wrong is named with what it
+takes."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 
 class FitSettings(TypedDict, total=False):
-    """Settings of a fit, as softpatch.h describes them in softpatch_fit_options; what is not given has its default."""
+    """Settings of a fit, as softpatch.h describes them in softpatch_fit_options; what is not given has its
+    default."""
 
     # Share of training patches that is dropped as noise, 0 to 1.
     tau: float

@@ -51,7 +51,8 @@ class Owner:
 
 
 _lock = threading.Lock()
-# Those that were opened for whoever did not bring one: the default, and those of detectors that came by pickle.
+# Those that were opened for whoever did not bring one: the default, and those of detectors that came by
+# pickle.
 _shared: dict[tuple[tuple[str, Any], ...], Context] = {}
 
 
@@ -75,14 +76,15 @@ def _reopened(*options: tuple[str, Any]) -> Context:
 
 
 class Context(Owner):
-    """A device with a backbone and a memory budget. Nobody needs one who is content with the fastest adapter and the built-in
-    backbone: `Context.default()` is opened at the first use.
+    """A device with a backbone and a memory budget. Nobody needs one who is content with the fastest adapter
+    and the built-in backbone: `Context.default()` is opened at the first use.
 
-    `adapter` is an index of `softpatch.adapters()` or a part of a name, and `low_power` prefers an integrated GPU;
-    `memory_budget` bounds in bytes, on device and host together, what grows with the training images. `weights` names a file
-    with the weights of another backbone; `architecture` and `layers` (a list of names) say what its contents do not tell.
-    `cache_folder` is where a device remembers what passed its self-test (None: nowhere), `self_test=False` does without.
-    `device_timeout` is how many seconds the device may be silent before it counts as lost (30).
+    `adapter` is an index of `softpatch.adapters()` or a part of a name, and `low_power` prefers an integrated
+    GPU; `memory_budget` bounds in bytes, on device and host together, what grows with the training images.
+    `weights` names a file with the weights of another backbone; `architecture` and `layers` (a list of names)
+    say what its contents do not tell. `cache_folder` is where a device remembers what passed its self-test
+    (None: nowhere), `self_test=False` does without. `device_timeout` is how many seconds the device may be
+    silent before it counts as lost (30).
 
     >>> with softpatch.Context(memory_budget=2 << 30) as context:
     ...     backend = context.info["backend"]
@@ -137,12 +139,14 @@ class Context(Owner):
 
     @classmethod
     def default(cls) -> Context:
-        """The one that is used where none is given; it is opened at the first use, and lives as long as the process."""
+        """The one that is used where none is given; it is opened at the first use, and lives as long as the
+        process."""
         return _reopened()
 
     @property
     def info(self) -> dict[str, Any]:
-        """What the device offers and what of it is used: adapter, driver, backend, archetype, peak_bytes, ..."""
+        """What the device offers and what of it is used: adapter, driver, backend, archetype, peak_bytes,
+        ..."""
         found: dict[str, Any] = text("context_info_json", self._handle.id)
         return found
 

@@ -40,9 +40,9 @@ _log = logging.getLogger("softpatch")
 class Detector(Owner):
     """A fitted model on a device: `Detector.fit` and `Detector.load` make one.
 
-    Every method may be called from every thread; calls that score take turns, and release the GIL. A detector is pickled as
-    the bytes of its model file. Edits (`calibrate`, `allow`, `deny`, `remove_image`, `undo`) change what it scores from then on;
-    `save` keeps them.
+    Every method may be called from every thread; calls that score take turns, and release the GIL. A detector
+    is pickled as the bytes of its model file. Edits (`calibrate`, `allow`, `deny`, `remove_image`, `undo`)
+    change what it scores from then on; `save` keeps them.
     """
 
     def __init__(self, handle: Handle, context: Context) -> None:
@@ -65,14 +65,15 @@ class Detector(Owner):
         all: bool = False,
         **settings: Unpack[FitSettings],
     ) -> Detector:
-        """Learns what normal looks like from the images in a folder, or from a list of images (`score` says what one is), a few
-        of which may be defective.
+        """Learns what normal looks like from the images in a folder, or from a list of images (`score` says
+        what one is), a few of which may be defective.
 
-        `settings` are those of `softpatch fit`, with underscores. `progress` is True for a bar, or a function `(stage, done,
-        total)` that stops the fit by returning False; Ctrl-C stops it, too. Of a folder: `layout` names its layout, None
-        recognises it; `take` lists the folders whose images are good, by name or by path below it, where their names do not
-        say so; `all` takes all images, whatever the folders are called. Where nothing says which images are good, ChoiceError
-        says what is there. What there is to say of the images goes to the logger "softpatch".
+        `settings` are those of `softpatch fit`, with underscores. `progress` is True for a bar, or a function
+        `(stage, done, total)` that stops the fit by returning False; Ctrl-C stops it, too. Of a folder:
+        `layout` names its layout, None recognises it; `take` lists the folders whose images are good, by name
+        or by path below it, where their names do not say so; `all` takes all images, whatever the folders are
+        called. Where nothing says which images are good, ChoiceError says what is there. What there is to say
+        of the images goes to the logger "softpatch".
 
         >>> detector = softpatch.Detector.fit(good, size=96)
         >>> len(detector.info["images"]), detector.threshold > 0
@@ -125,14 +126,16 @@ class Detector(Owner):
 
     @property
     def info(self) -> dict[str, Any]:
-        """All that is known about the model: options, backbone, images, grid, frame, threshold, ...; after a fit, `notes`."""
+        """All that is known about the model: options, backbone, images, grid, frame, threshold, ...; after a
+        fit, `notes`."""
         handle = self._handle
         found: dict[str, Any] = text("detector_info_json", handle.id)
         return found
 
     @property
     def threshold(self) -> float | None:
-        """Scores above it are anomalous; None where the training images do not say how much good parts differ."""
+        """Scores above it are anomalous; None where the training images do not say how much good parts
+        differ."""
         return self._loaded()[1].threshold
 
     @property
@@ -197,14 +200,15 @@ class Detector(Owner):
     ) -> Score | list[Score]:
         """Scores an image, or several in a list, an iterator, or an array of four axes.
 
-        An image is an array [height, width] (grey) or [height, width, 3 or 4] of uint8 or uint16, or what np.asarray makes one
-        of: an image of Pillow (PIL.Image.open(path)), a tensor of PyTorch with colours last; `order="bgr"` for OpenCV's. It is
-        read where it lies: rows may have gaps (slices work), other layouts are copied. `order="bayer_rg"`, "bayer_gr", "bayer_gb"
-        or "bayer_bg" is a Bayer mosaic [height, width] of uint8 whose first row begins with these colours. `bits` are the
-        significant ones of uint16, the lower ones: those of the fit unless given. `Frame` has the formats of cameras.
+        An image is an array [height, width] (grey) or [height, width, 3 or 4] of uint8 or uint16, or what
+        np.asarray makes one of: an image of Pillow (PIL.Image.open(path)), a tensor of PyTorch with colours
+        last; `order="bgr"` for OpenCV's. It is read where it lies: rows may have gaps (slices work), other
+        layouts are copied. `order="bayer_rg"`, "bayer_gr", "bayer_gb" or "bayer_bg" is a Bayer mosaic
+        [height, width] of uint8 whose first row begins with these colours. `bits` are the significant ones of
+        uint16, the lower ones: those of the fit unless given. `Frame` has the formats of cameras.
 
-        `map` is None, "grid" (a value a patch), "frame" (a value a pixel of the model's frame) or "source" (a value a pixel of
-        the image). `progress` is as in `fit`; Ctrl-C stops a long list, too.
+        `map` is None, "grid" (a value a patch), "frame" (a value a pixel of the model's frame) or "source" (a
+        value a pixel of the image). `progress` is as in `fit`; Ctrl-C stops a long list, too.
 
         >>> detector.score(good[0]).anomalous, [s.anomalous for s in detector.score([good[1], bad])]
         (False, [False, True])
@@ -217,7 +221,8 @@ class Detector(Owner):
         total = len(images) if hasattr(images, "__len__") else 0
         waiting, step = enumerate(images), facts.batch
         with Told(progress) as told:
-            # A piece takes some tenths of a second, so that Ctrl-C, which Python hears between them, does not wait for long.
+            # A piece takes some tenths of a second, so that Ctrl-C, which Python hears between them, does not
+            # wait for long.
             while piece := list(islice(waiting, step)):
                 seen = [view(image, order, bits, f"images[{i}]") for i, image in piece]
                 start = time.monotonic()
@@ -267,21 +272,22 @@ class Detector(Owner):
         return Stream(*self._loaded(), limit, map_kind(map), order, self._bits(bits))
 
     def calibrated(self, score: float) -> float | None:
-        """The share of good parts that score lower, 0 to 1; None where the model has no scores of good images."""
+        """The share of good parts that score lower, 0 to 1; None where the model has no scores of good
+        images."""
         handle = self._handle
         return share_below(handle, real("score", score))
 
     def regions(self, map: npt.NDArray[np.float32], threshold: float | None = None) -> list[Region]:
-        """The connected areas of a map [height, width] above `threshold`, the largest first; None is the model's pixel
-        threshold, or that of scores where it has none. `Score.regions` has them of its map."""
+        """The connected areas of a map [height, width] above `threshold`, the largest first; None is the
+        model's pixel threshold, or that of scores where it has none. `Score.regions` has them of its map."""
         map = np.ascontiguousarray(map, np.float32)
         if map.ndim != 2:
             raise ValueError(f"map has {map.ndim} axes; it takes [height, width], as score(..., map='source') has it")
         return regions_of(self._handle, map, threshold)
 
     def ignore(self, mask: PathLike | None) -> None:
-        """Leaves out of all images that are scored from now on what is white in a mask file, which is laid over every image;
-        None ends that. The model does not keep it."""
+        """Leaves out of all images that are scored from now on what is white in a mask file, which is laid
+        over every image; None ends that. The model does not keep it."""
         handle, path = self._handle, optional_path(mask)
         call("detector_ignore", handle.id, path)
         self._ignored = path
@@ -295,8 +301,9 @@ class Detector(Owner):
         order: Order = "rgb",
         bits: int | None = None,
     ) -> Explanation:
-        """Why an image, or the file at a path, has its score: its worst `places` (1 to 9), each beside the `neighbours` (1 to 9
-        training patches) that it is nearest to. `images` is a folder to look for the training images in.
+        """Why an image, or the file at a path, has its score: its worst `places` (1 to 9), each beside the
+        `neighbours` (1 to 9 training patches) that it is nearest to. `images` is a folder to look for the
+        training images in.
 
         >>> why = detector.explain(bad, places=1)
         >>> x, y, width, height = why["places"][0]["bbox"]
@@ -313,9 +320,9 @@ class Detector(Owner):
         return explanation
 
     def verify(self) -> dict[str, Any]:
-        """Whether this is the model that was approved and scores here as it did then, by the images that it keeps
-        (`keep_references`): the dictionary that `softpatch verify --json` prints, with ok, largest_difference,
-        verdict_flips, ..."""
+        """Whether this is the model that was approved and scores here as it did then, by the images that it
+        keeps (`keep_references`): the dictionary that `softpatch verify --json` prints, with ok,
+        largest_difference, verdict_flips, ..."""
         handle = self._handle
         found: dict[str, Any] = made("detector_verify", handle.id)
         return found
@@ -323,7 +330,8 @@ class Detector(Owner):
     # Edits, as `ModelFile` has them of files.
 
     def calibrate(self, folder: PathLike, target_fpr: float | None = None, **how: Any) -> dict[str, Any]:
-        """Sets the thresholds for a false-alarm rate; arguments and answer are those of `ModelFile.calibrate`."""
+        """Sets the thresholds for a false-alarm rate; arguments and answer are those of
+        `ModelFile.calibrate`."""
         return self._edited(lambda file: file.calibrate(folder, target_fpr, **how))
 
     def keep_references(self, folder: PathLike, **how: Any) -> dict[str, Any]:

@@ -26,9 +26,10 @@ def _said(value: object) -> str:
 
 
 class Explanation(dict[str, Any]):
-    """What `softpatch explain --json` prints: score, threshold, anomalous, `places` (the worst first, each with bbox, score and
-    the training patches that it is nearest to), `over` (the patches above the threshold), ... In a notebook it shows the places
-    in the picture, those below the threshold in grey, and their neighbours in a table."""
+    """What `softpatch explain --json` prints: score, threshold, anomalous, `places` (the worst first, each
+    with bbox, score and the training patches that it is nearest to), `over` (the patches above the
+    threshold), ... In a notebook it shows the places in the picture, those below the threshold in grey, and
+    their neighbours in a table."""
 
     _pixels: npt.NDArray[np.uint8] | None = None
 
@@ -62,8 +63,9 @@ class Explanation(dict[str, Any]):
 
 
 class Audit(dict[str, Any]):
-    """What `softpatch audit --json` prints: `images`, the most suspicious first, each with name, suspicion, suspect, dropped,
-    peak and regions; `contaminated` (an estimate); `notes`. In a notebook it shows the first twenty."""
+    """What `softpatch audit --json` prints: `images`, the most suspicious first, each with name, suspicion,
+    suspect, dropped, peak and regions; `contaminated` (an estimate); `notes`. In a notebook it shows the
+    first twenty."""
 
     def _repr_html_(self) -> str:
         images, estimate = self["images"], self["contaminated"]

@@ -6,7 +6,8 @@ from . import _abi
 
 
 class SoftpatchError(Exception):
-    """A call failed; `code` is one of the SOFTPATCH_* codes of softpatch.h, the text names the cause and what to do."""
+    """A call failed; `code` is one of the SOFTPATCH_* codes of softpatch.h, the text names the cause and what
+    to do."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
@@ -30,7 +31,8 @@ class ForkedError(SoftpatchError):
 
 
 class Busy(SoftpatchError):
-    """As many frames as the stream's limit are in flight, and none was done in time: the frame was not taken in."""
+    """As many frames as the stream's limit are in flight, and none was done in time: the frame was not taken
+    in."""
 
 
 _KINDS: dict[int, type[SoftpatchError]] = {

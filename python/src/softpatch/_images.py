@@ -1,4 +1,5 @@
-"""Images of Python as the library reads them: where they lie, without a copy wherever rows of pixels lie packed."""
+"""Images of Python as the library reads them: where they lie, without a copy wherever rows of pixels lie
+packed."""
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 class Frame:
     """Pixels in any format of a camera, wherever an image is wanted.
 
-    `pixels` is anything with the buffer protocol, and is not copied; `width` and `height` are in pixels, `format` is one of
-    `softpatch.FORMATS`; rows begin `stride` bytes apart, 0 for no gaps.
+    `pixels` is anything with the buffer protocol, and is not copied; `width` and `height` are in pixels,
+    `format` is one of `softpatch.FORMATS`; rows begin `stride` bytes apart, 0 for no gaps.
 
     >>> packed = softpatch.Frame(bytes(96 * 96 * 3 // 2), 96, 96, "mono12_packed")
     >>> packed
@@ -167,8 +168,8 @@ def _format(array: npt.NDArray[Any], order: str, bits: int, what: str) -> tuple[
 
 
 def view(image: Any, order: str, bits: int, what: str = "the image") -> View:
-    """An image where it lies, or a copy of it where its pixels do not lie packed in rows. `bits` are those of uint16; 0:
-    all."""
+    """An image where it lies, or a copy of it where its pixels do not lie packed in rows. `bits` are those of
+    uint16; 0: all."""
     if isinstance(image, Frame):
         pixels = image.pixels
         kind = _abi.FORMATS[image.format]
@@ -189,7 +190,8 @@ def view(image: Any, order: str, bits: int, what: str = "the image") -> View:
 
 
 def picture(image: Any, order: str, bits: int) -> npt.NDArray[np.uint8] | None:
-    """A picture to look at, [height, width, 3] of red, green, blue; None of formats that only the library reads."""
+    """A picture to look at, [height, width, 3] of red, green, blue; None of formats that only the library
+    reads."""
     if isinstance(image, Frame) or order.startswith("bayer"):
         return None
     array = _array(image, "the image")

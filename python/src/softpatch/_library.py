@@ -1,4 +1,5 @@
-"""The shared library through ctypes: found, checked, and called. ctypes releases the GIL for the length of a call."""
+"""The shared library through ctypes: found, checked, and called. ctypes releases the GIL for the length of a
+call."""
 
 from __future__ import annotations
 
@@ -144,8 +145,8 @@ def optional_path(path: str | os.PathLike[str] | None) -> bytes | None:
 
 
 class Handle:
-    """A number of the library's, which is freed once nobody has it any more. Whoever calls with `id` holds the handle
-    until the call returns, so that no other thread frees it meanwhile."""
+    """A number of the library's, which is freed once nobody has it any more. Whoever calls with `id` holds
+    the handle until the call returns, so that no other thread frees it meanwhile."""
 
     __slots__ = ("_kind", "id")
 

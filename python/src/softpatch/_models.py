@@ -31,8 +31,8 @@ def audit(
     all: bool = False,
     **settings: Unpack[FitSettings],
 ) -> Audit:
-    """Which training images of a folder look contaminated, as `Detector.fit` with the same arguments would judge them; no model
-    is made."""
+    """Which training images of a folder look contaminated, as `Detector.fit` with the same arguments would
+    judge them; no model is made."""
     options, context = fit_options(settings, layout, take, all), given_or_default(context)
     with Watched(progress) as watched:
         return Audit(made("audit", context._handle.id, os.fsencode(folder), c.byref(options), watched.callback, None))
@@ -41,9 +41,9 @@ def audit(
 class ModelFile:
     """A model in a file: what it says of itself, and its edits.
 
-    Every edit is written whole or not at all, to `output` or into the file itself; thresholds stay, detectors that have it
-    loaded are as they were, and `undo` takes it back, bit by bit. It returns a dictionary with `model` (the file written),
-    `rows` (of the memory bank) and `edit`, as the history has it.
+    Every edit is written whole or not at all, to `output` or into the file itself; thresholds stay, detectors
+    that have it loaded are as they were, and `undo` takes it back, bit by bit. It returns a dictionary with
+    `model` (the file written), `rows` (of the memory bank) and `edit`, as the history has it.
 
     >>> detector.save("part.safetensors")
     >>> model = softpatch.ModelFile("part.safetensors")
@@ -67,13 +67,15 @@ class ModelFile:
 
     @property
     def info(self) -> dict[str, Any]:
-        """All that the file says of itself, as `softpatch model MODEL info --json` prints it; no device is needed."""
+        """All that the file says of itself, as `softpatch model MODEL info --json` prints it; no device is
+        needed."""
         found: dict[str, Any] = made("model_info_json", self._file)
         return found
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """The edits, the first one first: what, image, seconds (since 1970), removed, added, made_by, fingerprint."""
+        """The edits, the first one first: what, image, seconds (since 1970), removed, added, made_by,
+        fingerprint."""
         found: list[dict[str, Any]] = made("model_history_json", self._file)
         return found
 
@@ -88,9 +90,10 @@ class ModelFile:
         take: Take = (),
         all: bool = False,
     ) -> dict[str, Any]:
-        """Sets the thresholds for a false-alarm rate, from good images that the model was not fitted on: a folder of them, or
-        a labelled set. None for `target_fpr`: the rate that the model was fitted for, else 0.05. The dictionary that `softpatch
-        calibrate --json` prints: threshold, pixel_threshold, calibration, at_threshold, ...; `notes`."""
+        """Sets the thresholds for a false-alarm rate, from good images that the model was not fitted on: a
+        folder of them, or a labelled set. None for `target_fpr`: the rate that the model was fitted for, else
+        0.05. The dictionary that `softpatch calibrate --json` prints: threshold, pixel_threshold,
+        calibration, at_threshold, ...; `notes`."""
         settings = {} if target_fpr is None else {"target_fpr": target_fpr}
         options = fit_options(settings, layout, take, all)
         given = self._id, self._file, os.fsencode(folder), c.byref(options), optional_path(output)
@@ -107,8 +110,8 @@ class ModelFile:
         take: Take = (),
         all: bool = False,
     ) -> dict[str, Any]:
-        """Keeps up to 8 images of a folder with their scores on this device, for `Detector.verify`: of the training images that
-        the model knows, else of the others. Whoever has the model can look at them."""
+        """Keeps up to 8 images of a folder with their scores on this device, for `Detector.verify`: of the
+        training images that the model knows, else of the others. Whoever has the model can look at them."""
         options = fit_options({}, layout, take, all)
         given = self._id, self._file, os.fsencode(folder), c.byref(options), optional_path(output)
         found: dict[str, Any] = made("model_keep_references", *given)
@@ -120,8 +123,8 @@ class ModelFile:
         return found
 
     def remove_image(self, name: PathLike, output: PathLike | None = None) -> dict[str, Any]:
-        """Takes what was learned from a training image out: its name in `info["images"]`, or the end of its path where only
-        one ends so."""
+        """Takes what was learned from a training image out: its name in `info["images"]`, or the end of its
+        path where only one ends so."""
         found: dict[str, Any] = made("model_remove_image", self._file, os.fsencode(name), optional_path(output))
         return found
 
@@ -140,9 +143,10 @@ class ModelFile:
         order: str = "rgb",
         bits: int | None = None,
     ) -> dict[str, Any]:
-        """Takes a false alarm for normal: the patches of an image that pass the threshold, or that `region` (x, y, width, height
-        in its pixels) touches, become rows of the memory bank. `image` is a path or, with a `name`, what `Detector.score` takes.
-        The dictionary has also the image's scores before and after, was_anomalous, anomalous, peak, rows_of, threshold."""
+        """Takes a false alarm for normal: the patches of an image that pass the threshold, or that `region`
+        (x, y, width, height in its pixels) touches, become rows of the memory bank. `image` is a path or,
+        with a `name`, what `Detector.score` takes. The dictionary has also the image's scores before and
+        after, was_anomalous, anomalous, peak, rows_of, threshold."""
         given, _owner = self._picture(image, name, region, order, bits)
         found: dict[str, Any] = made("model_allow", *given, optional_path(output))
         return found
@@ -158,9 +162,10 @@ class ModelFile:
         order: str = "rgb",
         bits: int | None = None,
     ) -> dict[str, Any]:
-        """Finds a defect that was missed: the rows of the memory bank that excuse it are taken out, of `region` or of what
-        scores highest. At most the share `at_most` of the bank goes (None: 0.02); where it takes more, nothing is changed. The
-        rest as in `allow`; rows_of are the training images that rows were taken from, [name, rows]."""
+        """Finds a defect that was missed: the rows of the memory bank that excuse it are taken out, of
+        `region` or of what scores highest. At most the share `at_most` of the bank goes (None: 0.02); where
+        it takes more, nothing is changed. The rest as in `allow`; rows_of are the training images that rows
+        were taken from, [name, rows]."""
         share = 0.0 if at_most is None else real("at_most", at_most)
         if at_most is not None and not 0 < share < 1:
             raise ValueError(f"at_most is {at_most!r}; it must lie between 0 and 1")

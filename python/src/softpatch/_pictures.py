@@ -1,4 +1,5 @@
-"""Maps in colours, as `softpatch score --heatmaps` draws them, and pictures that show themselves in a notebook."""
+"""Maps in colours, as `softpatch score --heatmaps` draws them, and pictures that show themselves in a
+notebook."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ import zlib
 import numpy as np
 import numpy.typing as npt
 
-# Inferno, 17 evenly spaced samples of 256: the map by Nathaniel J. Smith and Stefan van der Walt, part of Matplotlib since
-# 2.0, released under CC0; src/report/colormap.rs has the same.
+# Inferno, 17 evenly spaced samples of 256: the map by Nathaniel J. Smith and Stefan van der Walt, part of
+# Matplotlib since 2.0, released under CC0; src/report/colormap.rs has the same.
 _INFERNO = np.array(
     [
         (0, 0, 4), (11, 7, 36), (32, 12, 74), (60, 9, 101), (87, 16, 110), (112, 25, 110), (136, 34, 106), (163, 44, 96),
@@ -41,7 +42,8 @@ def png_bytes(pixels: npt.NDArray[np.uint8]) -> bytes:
 
 
 class Picture:
-    """A picture to look at: `pixels` [height, width, 3] of uint8, red, green, blue. It shows itself in a notebook."""
+    """A picture to look at: `pixels` [height, width, 3] of uint8, red, green, blue. It shows itself in a
+    notebook."""
 
     def __init__(self, pixels: npt.NDArray[np.uint8]) -> None:
         self.pixels = pixels
@@ -89,8 +91,8 @@ def heatmap(map: Floats, limits: tuple[float, float]) -> Picture:
 
 
 def overlay(image: npt.NDArray[np.uint8], map: Floats, limits: tuple[float, float], threshold: float | None) -> Picture:
-    """A map laid over its image: its opacity grows with its value up to 0.75, so that what is normal stays visible. The line
-    around what is above `threshold` is drawn, too."""
+    """A map laid over its image: its opacity grows with its value up to 0.75, so that what is normal stays
+    visible. The line around what is above `threshold` is drawn, too."""
     places = _places(map, limits)
     # Slow start: the low half of the range should hardly tint. The dark end would read as shadow.
     alpha = (np.float32(0.75) * places * places * (3 - 2 * places))[..., None]
@@ -102,8 +104,8 @@ def overlay(image: npt.NDArray[np.uint8], map: Floats, limits: tuple[float, floa
 
 
 def _contour(pixels: Floats, map: Floats, threshold: np.float32) -> Floats:
-    """Draws the antialiased line where the map crosses the threshold, about 1.5 pixels wide, in pictures of more than 768
-    pixels in proportion, and with a dark seam so that it shows on any ground."""
+    """Draws the antialiased line where the map crosses the threshold, about 1.5 pixels wide, in pictures of
+    more than 768 pixels in proportion, and with a dark seam so that it shows on any ground."""
     unit = np.float32(max(1.0, max(map.shape) / 768))
     edged = np.pad(map, 1, mode="edge")
     dx, dy = (edged[1:-1, 2:] - edged[1:-1, :-2]) / 2, (edged[2:, 1:-1] - edged[:-2, 1:-1]) / 2

@@ -1,4 +1,5 @@
-"""How far long work is: shown by tqdm or on a terminal, or told to a function; and what stops it, Ctrl-C above all."""
+"""How far long work is: shown by tqdm or on a terminal, or told to a function; and what stops it, Ctrl-C
+above all."""
 
 from __future__ import annotations
 
@@ -98,10 +99,10 @@ class Told:
 class Watched(Told):
     """One who is told by C, by its `callback`; what a progress function raises comes out of the `with`.
 
-    Python's signal handlers run between two steps of Python alone, so that Ctrl-C would wait for the end of the call. In
-    the main thread the callback, which C calls ten times a second at least, gives them their turn, and what a handler raises
-    (KeyboardInterrupt, say) cancels the work. It is caught in the handler: at the border between a callback and C it would
-    be lost. So nothing but the call belongs into the `with`."""
+    Python's signal handlers run between two steps of Python alone, so that Ctrl-C would wait for the end of
+    the call. In the main thread the callback, which C calls ten times a second at least, gives them their
+    turn, and what a handler raises (KeyboardInterrupt, say) cancels the work. It is caught in the handler: at
+    the border between a callback and C it would be lost. So nothing but the call belongs into the `with`."""
 
     def __init__(self, progress: ProgressLike) -> None:
         super().__init__(progress)

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 
 class Region:
-    """A connected area of a map: `bbox` (x, y, width, height), `area` in pixels, `peak` (its largest value), `peak_at` (x, y),
-    `contour` (array [corners, 2] of x, y: its outer boundary along the edges of pixels, clockwise)."""
+    """A connected area of a map: `bbox` (x, y, width, height), `area` in pixels, `peak` (its largest value),
+    `peak_at` (x, y), `contour` (array [corners, 2] of x, y: its outer boundary along the edges of pixels,
+    clockwise)."""
 
     bbox: tuple[int, int, int, int]
     area: int
@@ -110,8 +111,8 @@ class Score:
 
     @property
     def regions(self) -> list[Region]:
-        """The connected areas of the map above the model's pixel threshold, the largest first; in pixels of the image where
-        the map is that of the "source"."""
+        """The connected areas of the map above the model's pixel threshold, the largest first; in pixels of
+        the image where the map is that of the "source"."""
         if self._regions is None:
             map = self._needed()
             self._regions = regions_of(self._handle, map, None) if self._handle is not None else []
@@ -119,14 +120,16 @@ class Score:
 
     @property
     def calibrated(self) -> float | None:
-        """The share of good parts that score lower, 0 to 1; None where the model has no scores of good images."""
+        """The share of good parts that score lower, 0 to 1; None where the model has no scores of good
+        images."""
         if self._calibrated is None and self._handle is not None:
             self._calibrated = share_below(self._handle, self.score)
         return self._calibrated
 
     def heatmap(self, image: ImageLike | None = None, order: str = "rgb") -> Picture:
-        """The map in colours, over the `image` where that is given (and the map is that of the "source"). Colours are fixed by
-        the model's threshold, not by the image's own range: pictures can be compared. The line is the threshold.
+        """The map in colours, over the `image` where that is given (and the map is that of the "source").
+        Colours are fixed by the model's threshold, not by the image's own range: pictures can be compared.
+        The line is the threshold.
 
         >>> score.heatmap(bad)
         Picture(96 x 96)

@@ -17,8 +17,8 @@ _GRID, _FRAME = _abi.MAPS["grid"], _abi.MAPS["frame"]
 
 
 class Facts(NamedTuple):
-    """What scoring needs to know of a model: significant bits of arrays of uint16, thresholds, images scored at a time, and
-    rows and columns of its maps."""
+    """What scoring needs to know of a model: significant bits of arrays of uint16, thresholds, images scored
+    at a time, and rows and columns of its maps."""
 
     bits: int
     threshold: float | None

@@ -64,8 +64,8 @@ class _Frame(Future[Score]):
 
 
 class _Flight:
-    """The frames of a stream, and the thread that brings their scores. It does not know the Stream, so that one to which
-    nothing refers any more ends."""
+    """The frames of a stream, and the thread that brings their scores. It does not know the Stream, so that
+    one to which nothing refers any more ends."""
 
     def __init__(self, handle: Handle, detector: Handle, facts: Facts, kind: int, limit: int) -> None:
         self.handle, self.detector, self.facts, self.kind = handle, detector, facts, kind
@@ -144,9 +144,10 @@ class _Flight:
 class Stream:
     """Frames in flight to a detector, scored in order; `Detector.stream` makes one.
 
-    `submit` gives a concurrent.futures.Future for each frame, `scores` takes an iterable of frames. At most `limit` frames
-    wait or are being scored. At the end of a `with` all scores are there; where an error ends it, frames that wait are
-    dropped, and their Futures cancelled. Every method may be called from every thread.
+    `submit` gives a concurrent.futures.Future for each frame, `scores` takes an iterable of frames. At most
+    `limit` frames wait or are being scored. At the end of a `with` all scores are there; where an error ends
+    it, frames that wait are dropped, and their Futures cancelled. Every method may be called from every
+    thread.
     """
 
     def __init__(self, detector: Handle, facts: Facts, limit: int, kind: int, order: str, bits: int) -> None:
@@ -158,11 +159,13 @@ class Stream:
         self._end = weakref.finalize(self, self._flight.end)
 
     def submit(self, frame: ImageLike, timeout: float | None = None) -> Future[Score]:
-        """Copies a frame into the queue. The Future has the score; its `cancel` takes the frame back while it waits.
+        """Copies a frame into the queue. The Future has the score; its `cancel` takes the frame back while it
+        waits.
 
-        While as many frames as the limit are in flight it waits for room, up to `timeout` seconds (None: as long as it takes),
-        and raises Busy where none came: the frame was not taken in, and whether to drop it is the caller's choice. Functions
-        given to `add_done_callback` run on the thread that brings the scores, and wait for no room."""
+        While as many frames as the limit are in flight it waits for room, up to `timeout` seconds (None: as
+        long as it takes), and raises Busy where none came: the frame was not taken in, and whether to drop it
+        is the caller's choice. Functions given to `add_done_callback` run on the thread that brings the
+        scores, and wait for no room."""
         return self._submit(frame, timeout, "the frame")
 
     def _submit(self, frame: Any, timeout: float | None, what: str) -> _Frame:
@@ -182,8 +185,8 @@ class Stream:
         return future
 
     def scores(self, frames: Iterable[ImageLike]) -> Iterator[Score]:
-        """Scores of all frames, in order, keeping the stream full. What is no image is an error that names the frame's
-        number, from 0, once the frames before it have their scores.
+        """Scores of all frames, in order, keeping the stream full. What is no image is an error that names
+        the frame's number, from 0, once the frames before it have their scores.
 
         >>> with detector.stream(map="source") as stream:
         ...     [score.anomalous for score in stream.scores([good[0], bad, good[1]])]
@@ -211,8 +214,8 @@ class Stream:
         return count.value
 
     def close(self, cancel: bool = False) -> None:
-        """Frees it once the scores of all frames are there, or with `cancel` drops those that wait; their Futures are
-        cancelled."""
+        """Frees it once the scores of all frames are there, or with `cancel` drops those that wait; their
+        Futures are cancelled."""
         flight = self._flight
         if os.getpid() == flight.process and threading.current_thread() is not flight.thread:
             if not cancel:

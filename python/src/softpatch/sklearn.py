@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
 
 class PatchDetector:
-    """`softpatch.Detector` as an estimator: parameters are the settings of `Detector.fit` (None: the default), samples are
-    images, as `Detector.score` takes them.
+    """`softpatch.Detector` as an estimator: parameters are the settings of `Detector.fit` (None: the
+    default), samples are images, as `Detector.score` takes them.
 
-    Signs are those of scikit-learn's outlier detectors, whose scores are higher for what is more normal: `score_samples` is the
-    image's score times -1, `decision_function` is the model's threshold less the score, so that it is below 0 for what is
-    anomalous, and `predict` is -1 for that and 1 for the others.
+    Signs are those of scikit-learn's outlier detectors, whose scores are higher for what is more normal:
+    `score_samples` is the image's score times -1, `decision_function` is the model's threshold less the
+    score, so that it is below 0 for what is anomalous, and `predict` is -1 for that and 1 for the others.
 
-    After `fit`: `detector_`, the fitted `softpatch.Detector`, which is pickled as its model file; `offset_`, the model's
-    threshold times -1 (NaN where the training images give none); `n_images_`.
+    After `fit`: `detector_`, the fitted `softpatch.Detector`, which is pickled as its model file; `offset_`,
+    the model's threshold times -1 (NaN where the training images give none); `n_images_`.
     """
 
     _estimator_type = "outlier_detector"
