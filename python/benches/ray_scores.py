@@ -24,6 +24,7 @@ from typing import Any
 
 os.environ.setdefault("RAY_worker_niceness", "0")
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
+os.environ.setdefault("RAY_agent_register_timeout_ms", "120000")
 
 import numpy as np
 import ray
@@ -112,7 +113,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=5)
     given = parser.parse_args()
     workers = [int(n) for n in given.workers.split(",")]
-    ray.init(num_cpus=max(*workers, 2), object_store_memory=100 << 20, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=max(*workers, 2), object_store_memory=100 << 20, include_dashboard=False, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as temporary:

@@ -3,12 +3,11 @@
 import collections
 import pathlib
 import shutil
-import tempfile
 import unittest
 import unittest.mock
 
 import numpy as np
-from clusters import killing, ray, start, stop, untouched
+from clusters import killing, place, ray, start, untouched
 from common import Case, defective, image, module, python, save
 
 import softpatch
@@ -18,7 +17,7 @@ pillow = module("PIL.Image")
 
 class Pictures(Case):
     def setUp(self):
-        self.place = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.place = place(self.addCleanup)
 
     def folder(self, count):
         """Pictures, of which one is defective and one is no picture."""
@@ -85,7 +84,6 @@ class Scores(Pictures):
     def setUpClass(cls):
         super().setUpClass()
         start()
-        cls.addClassCleanup(stop)
 
     def test_every_picture_has_one_row_whoever_dies(self):
         folder, marks = self.folder(29), self.place / "marks"
