@@ -47,7 +47,9 @@ def elf(file: bytes) -> tuple[list[bytes], bytes]:
     """Of a shared library of 64 bit: the libraries that it asks for, and all names that the loader reads."""
     start, size, count = *struct.unpack_from("<Q", file, 32), *struct.unpack_from("<HH", file, 54)
     # Kind, place in the file, address, bytes in the file.
-    parts = [(kind, *where) for kind, *where in (struct.unpack_from("<I4xQQ8xQ", file, start + i * size) for i in range(count))]
+    parts = [
+        (kind, *where) for kind, *where in (struct.unpack_from("<I4xQQ8xQ", file, start + i * size) for i in range(count))
+    ]
     (dynamic,) = [file[at : at + length] for kind, at, _, length in parts if kind == 2]
     entries = [struct.unpack_from("<QQ", dynamic, i) for i in range(0, len(dynamic) - 15, 16)]
     address, length = (next(value for tag, value in entries if tag == wanted) for wanted in (5, 10))

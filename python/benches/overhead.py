@@ -71,7 +71,9 @@ def main():
         "640 x 480": lambda: detector.score(large),
         "640 x 480, a slice": lambda: detector.score(large[8:, 8:]),
     }
-    print(f"{adapter}, NumPy {np.__version__}, Python {sys.version.split()[0]}, {calls} calls; least and median, microseconds")
+    print(
+        f"{adapter}, NumPy {np.__version__}, Python {sys.version.split()[0]}, {calls} calls; least and median, microseconds"
+    )
     print(f"{'':28}{'C at once':>15}{'around C':>16}{'in C':>14}")
     for name, call in cases.items():
         call()

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import softpatch
-from common import SMALL, Case, image, python
+from common import Case, image, python
 
 
 class Concurrent(Case):
@@ -26,6 +26,7 @@ class Concurrent(Case):
         detector = softpatch.Detector.load(self.detector.to_bytes())
         bad, stop, seen = image(50), threading.Event(), set()
         bad[30:46, 30:46] = [255, 0, 0]
+
         def work():
             while not stop.is_set():
                 score = detector.score(bad, map="source")
@@ -54,11 +55,11 @@ class Concurrent(Case):
         thread = threading.Thread(target=count)
         thread.start()
         before = counted[0]
-        softpatch.Detector.fit([image(i, 160) for i in range(12)])
+        softpatch.Detector.fit([image(i) for i in range(8)], size=128)
         after = counted[0]
         stop.set()
         thread.join()
-        self.assertGreater(after - before, 20)
+        self.assertGreater(after - before, 5)
 
     def test_asyncio(self):
         frames = [image(i) for i in range(4)]

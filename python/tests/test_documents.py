@@ -91,7 +91,11 @@ class Documents(Case):
             blocks = re.findall(r"^```python\n(.*?)^```", file.read_text("utf-8"), re.MULTILINE | re.DOTALL)
             self.assertTrue(blocks, file)
             with elsewhere() as folder:
-                for name, seeds in (("parts/train/good", range(8)), ("parts/test/good", range(20, 40)), ("photos/good", range(8))):
+                for name, seeds in (
+                    ("parts/train/good", range(8)),
+                    ("parts/test/good", range(20, 40)),
+                    ("photos/good", range(8)),
+                ):
                     (folder / name).mkdir(parents=True)
                     for seed in seeds:
                         part(seed).save(folder / name / f"{seed:03}.png")
@@ -141,7 +145,10 @@ class Documents(Case):
         with tempfile.TemporaryDirectory() as cache:
             command = [sys.executable, "-m", "mypy", "--strict", "--python-version", "3.10", "--cache-dir", cache]
             done = subprocess.run(
-                [*command, str(package), str(PYTHON / "tests" / "typed.py")], capture_output=True, text=True, env=environment()
+                [*command, str(package), str(PYTHON / "tests" / "typed.py")],
+                capture_output=True,
+                text=True,
+                env=environment(),
             )
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 

@@ -6,7 +6,7 @@ import unittest
 
 import numpy as np
 import softpatch
-from common import SIDE, SMALL, Case, image, module
+from common import SMALL, Case, image, module
 
 pillow = module("PIL.Image")
 torch = module("torch")

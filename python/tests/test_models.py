@@ -42,8 +42,12 @@ class Models(Case):
             self.assertEqual(threshold, found["threshold"])
             self.assertAlmostEqual(detector.calibrated(threshold), 0.95, places=5)
             self.assertLess(detector.calibrated(0), detector.calibrated(2 * threshold))
-            self.refused(softpatch.SoftpatchError, lambda: softpatch.ModelFile(model).calibrate(place / "train"), "training images")
-            self.refused(softpatch.SoftpatchError, lambda: softpatch.ModelFile(model).calibrate(place / "good", 0.7), "target")
+            self.refused(
+                softpatch.SoftpatchError, lambda: softpatch.ModelFile(model).calibrate(place / "train"), "training images"
+            )
+            self.refused(
+                softpatch.SoftpatchError, lambda: softpatch.ModelFile(model).calibrate(place / "good", 0.7), "target"
+            )
 
             score = detector.score(bad)
             why = detector.explain(bad, places=1, neighbours=2)
@@ -76,7 +80,9 @@ class Models(Case):
             self.assertEqual(edited.read_bytes(), model.read_bytes())
             self.assertEqual(softpatch.ModelFile(edited).undo()["edit"]["image"], "19 good pictures")
             self.assertIsNone(softpatch.ModelFile(edited).info["references"])
-            self.refused(softpatch.SoftpatchError, lambda: softpatch.ModelFile(edited).undo(), "edited", "no edit to take back")
+            self.refused(
+                softpatch.SoftpatchError, lambda: softpatch.ModelFile(edited).undo(), "edited", "no edit to take back"
+            )
             self.refused(TypeError, lambda: softpatch.ModelFile(edited).allow(bad), "name is None")
             self.refused(TypeError, lambda: softpatch.ModelFile(edited).allow(bad, name="a", region=3), "region is 3")
             self.refused(ValueError, lambda: softpatch.ModelFile(edited).deny(bad, name="a", at_most=1), "at_most is 1")
@@ -114,8 +120,17 @@ class Models(Case):
                 detector.undo()
             self.assertEqual((detector.history, detector.score(bad).score), ([], was.score))
             self.assertEqual(detector.to_bytes(), before)
-            # What is masked stays masked over an edit.
-            (place / "mask.pgm").write_bytes(b"P5 80 80 255\n" + np.full((80, 80), 255, np.uint8).tobytes())
+            # What is left out is left out over an edit, too.
+            mask = np.zeros((80, 80), np.uint8)
+            mask[20:56, 20:56] = 255
+            (place / "mask.pgm").write_bytes(b"P5 80 80 255\n" + mask.tobytes())
+            detector.ignore(place / "mask.pgm")
+            masked = detector.score(bad).score
+            self.assertLess(masked, was.score)
+            detector.keep_references(place / "good", all=True)
+            self.assertEqual(detector.score(bad).score, masked)
+            detector.ignore(None)
+            self.assertEqual(detector.score(bad).score, was.score)
             self.refused(softpatch.SoftpatchError, lambda: detector.undo(), "no edit to take back")
 
 

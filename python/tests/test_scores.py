@@ -6,7 +6,7 @@ import unittest
 
 import numpy as np
 import softpatch
-from common import SIDE, SMALL, Case, image
+from common import SIDE, Case, image
 from softpatch._images import _narrowed
 
 
@@ -86,7 +86,10 @@ class Scores(Case):
             deep = rng.integers(0, most + 1, (SIDE, SIDE + 1), np.uint16)
             flat = np.floor(deep * 255.0 / most + 0.5).astype(np.uint8)
             want = self.detector.score(flat, map="grid").map
-            got = [self.detector.score(deep, map="grid", bits=bits), self.detector.score(np.dstack([deep] * 3), "grid", bits=bits)]
+            got = [
+                self.detector.score(deep, map="grid", bits=bits),
+                self.detector.score(np.dstack([deep] * 3), "grid", bits=bits),
+            ]
             got += [self.detector.score(deep.astype(">u2"), map="grid", bits=bits)]
             if format:
                 got.append(self.detector.score(softpatch.Frame(deep.tobytes(), SIDE + 1, SIDE, format), map="grid"))

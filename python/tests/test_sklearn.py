@@ -50,7 +50,10 @@ class Estimator(Case):
         self.assertEqual(set(softpatch.FitSettings.__annotations__), {name for name, _ in FitOptions.settings()})
         estimator = PatchDetector(tau=0.2, size=(96, 64))
         self.assertEqual((estimator.get_params()["tau"], estimator.get_params()["lof_k"]), (0.2, None))
-        self.assertEqual(repr(estimator.set_params(tau=0.3, size=None, discriminator="none")), "PatchDetector(tau=0.3, discriminator='none')")
+        self.assertEqual(
+            repr(estimator.set_params(tau=0.3, size=None, discriminator="none")),
+            "PatchDetector(tau=0.3, discriminator='none')",
+        )
         self.refused(ValueError, lambda: estimator.set_params(tao=1), "no parameter tao", "tau")
 
     def test_it_is_cloned_and_pickled(self):

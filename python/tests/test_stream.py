@@ -40,7 +40,9 @@ class Streams(Case):
             futures[2].add_done_callback(lambda future: seen.set())
             done, left = concurrent.futures.wait(futures, timeout=60)
             self.assertEqual((len(done), len(left)), (4, 0))
-            self.assertEqual([f.result().score for f in futures], [s.score for s in self.detector.score([image(i) for i in range(4)])])
+            self.assertEqual(
+                [f.result().score for f in futures], [s.score for s in self.detector.score([image(i) for i in range(4)])]
+            )
             self.assertTrue(seen.wait(60))
             self.assertFalse(futures[0].cancel())
 

@@ -65,7 +65,11 @@ class Wheel(unittest.TestCase):
                     | {f"{about}/licenses/{one}" for one in LICENCES},
                 )
                 said = wheel.read(f"{about}/METADATA").decode()
-                for line in ("Requires-Dist: numpy>=1.23", "Requires-Python: >=3.10", "License-Expression: MIT OR Apache-2.0"):
+                for line in (
+                    "Requires-Dist: numpy>=1.23",
+                    "Requires-Python: >=3.10",
+                    "License-Expression: MIT OR Apache-2.0",
+                ):
                     self.assertIn(f"\n{line}\n", said)
                 self.assertIn("Root-Is-Purelib: false", wheel.read(f"{about}/WHEEL").decode())
                 self.assertIn("wgpu", wheel.read(f"{about}/licenses/THIRD-PARTY.txt").decode())
@@ -84,7 +88,15 @@ class Wheel(unittest.TestCase):
                 sources.extractall(folder)
             top = pathlib.Path(folder) / f"softpatch-{softpatch.__version__}"
             self.assertFalse([n for n in names if n.endswith((".so", ".pyc")) or "__pycache__" in n or "/target/" in n])
-            cargo = [os.environ.get("CARGO", "cargo"), "metadata", "--format-version", "1", "--locked", "--offline", "--no-deps"]
+            cargo = [
+                os.environ.get("CARGO", "cargo"),
+                "metadata",
+                "--format-version",
+                "1",
+                "--locked",
+                "--offline",
+                "--no-deps",
+            ]
             done = subprocess.run(cargo, cwd=top / "rust", capture_output=True, text=True)
             self.assertEqual(done.returncode, 0, done.stderr)
             # A wheel from it is built from it alone, and is the same.

@@ -126,7 +126,12 @@ class Context(Owner):
         call("context_create", c.byref(options), c.byref(made))
         self._handle = Handle("context", made.value)
         given: dict[str, Any] = {"adapter": adapter, "memory_budget": memory_budget, "weights": weights}
-        given |= {"architecture": architecture, "layers": layers, "cache_folder": cache_folder, "device_timeout": device_timeout}
+        given |= {
+            "architecture": architecture,
+            "layers": layers,
+            "cache_folder": cache_folder,
+            "device_timeout": device_timeout,
+        }
         given |= {"low_power": low_power or None, "self_test": None if self_test else False}
         self._options = tuple((name, value) for name, value in given.items() if value is not None)
 

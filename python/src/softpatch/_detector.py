@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ctypes as c
 import logging
 import os
@@ -249,12 +248,13 @@ class Detector(Owner):
         >>> asyncio.run(detector.score_async(bad)).anomalous
         True
         """
+        # Whoever awaits has it already; the others need not wait for its import.
+        import asyncio
+
         found: Score | list[Score] = await asyncio.to_thread(self.score, images, map, order, bits)
         return found
 
-    def stream(
-        self, limit: int = 4, map: MapKind | None = None, order: Order = "rgb", bits: int | None = None
-    ) -> Stream:
+    def stream(self, limit: int = 4, map: MapKind | None = None, order: Order = "rgb", bits: int | None = None) -> Stream:
         """Frames in flight, at most `limit` (1 to 4096); the rest as in `score`.
 
         >>> with detector.stream(limit=4) as stream:

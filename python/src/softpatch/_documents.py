@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from base64 import b64encode
 from html import escape
 from typing import Any
 
@@ -54,7 +55,10 @@ class Explanation(dict[str, Any]):
                 rows.append([number, place["bbox"], place["score"], neighbour["name"], neighbour["at"], neighbour["score"]])
         told = "no threshold" if self["threshold"] is None else f"threshold {self['threshold']:.4g}"
         head = ["place", "x, y, width, height", "score", "nearest training image", "patch (row, column)", "its score"]
-        return _table(f"score {self['score']:.4g}, {told}", head, rows)
+        # Where both are there, notebooks show this and not the picture.
+        png = self._repr_png_()
+        shown = "" if png is None else f'<img src="data:image/png;base64,{b64encode(png).decode()}" alt="places">'
+        return shown + _table(f"score {self['score']:.4g}, {told}", head, rows)
 
 
 class Audit(dict[str, Any]):

@@ -119,7 +119,9 @@ def _called(image: Any) -> str:
 def _array(image: Any, what: str) -> npt.NDArray[Any]:
     """What NumPy makes of an image, which errors call `what`."""
     if image is None:
-        raise TypeError(f"{what} is None, which cv2.imread gives for a file that is missing or that it cannot read; {_IMAGE}")
+        raise TypeError(
+            f"{what} is None, which cv2.imread gives for a file that is missing or that it cannot read; {_IMAGE}"
+        )
     if isinstance(image, (str, bytes, bytearray, os.PathLike)):
         raise TypeError(f"{what} is {_called(image)}; {_IMAGE}; {_READ}")
     if _pillow(image) and image.mode not in _MODES:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes as c
-import ctypes.util
 import json
 import os
 import sys
@@ -84,7 +83,11 @@ def _load() -> c.CDLL:
     name = {"win32": "softpatch.dll", "darwin": "libsoftpatch.dylib"}.get(sys.platform, "libsoftpatch.so")
     beside = Path(__file__).with_name(name)
     path = os.environ.get("SOFTPATCH_LIBRARY") or (str(beside) if beside.exists() else None)
-    path = path or ctypes.util.find_library("softpatch") or name
+    if path is None:
+        # Looking through the system takes modules and time that a wheel has no use for.
+        from ctypes.util import find_library
+
+        path = find_library("softpatch") or name
     library = _open(path)
     for name, (returns, takes) in _signatures().items():
         function = getattr(library, f"softpatch_{name}", None)

@@ -119,7 +119,9 @@ class PatchDetector:
         """The threshold less the scores, [images]: below 0 for what is anomalous."""
         scores = self.score_samples(X)
         if np.isnan(self.offset_):
-            raise SoftpatchError(_NO_THRESHOLD, "the model has no threshold: its training images do not differ, or are too few")
+            raise SoftpatchError(
+                _NO_THRESHOLD, "the model has no threshold: its training images do not differ, or are too few"
+            )
         return scores - self.offset_
 
     def predict(self, X: Any) -> npt.NDArray[np.int64]:
@@ -141,9 +143,7 @@ class PatchDetector:
         # Asked for by scikit-learn alone, which is there, then.
         utils = importlib.import_module("sklearn.utils")
         inputs = utils.InputTags(two_d_array=False, three_d_array=True)
-        return utils.Tags(
-            estimator_type="outlier_detector", target_tags=utils.TargetTags(required=False), input_tags=inputs
-        )
+        return utils.Tags(estimator_type="outlier_detector", target_tags=utils.TargetTags(required=False), input_tags=inputs)
 
 
 # SOFTPATCH_MODEL: what is wrong is with the model.
