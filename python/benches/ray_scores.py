@@ -134,7 +134,7 @@ def main() -> None:
                 rates[n].append(rate)
                 print(f"run {run + 1}, {n} workers: {rate:.0f} pictures/s, {seconds:.1f} s in all", flush=True)
         best = {n: max(of) for n, of in rates.items()}
-        for n in workers:
+        for n in best:
             print(f"| {n} | {best[n]:.0f} | {best[n] / best[workers[0]]:.2f} |")
         (marks := place / "marks").mkdir()
         count, result = killed(folder, detector, place / "out-killed", marks, given.kills)

@@ -30,8 +30,7 @@ def start():
     if ray.is_initialized():
         return
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
-    # A GPU by name alone: workers that ask for one get the adapter that is there.
-    ray.init("local", num_cpus=2, num_gpus=1, object_store_memory=100 << 20, **quiet)
+    ray.init("local", num_cpus=2, object_store_memory=100 << 20, **quiet)
 
 
 def place(cleanup):

@@ -135,8 +135,7 @@ class Scores(Pictures):
         with untouched():
             self.assertEqual(softpatch.ray.score(folder, self.detector, self.place / "out", **how).kept, 30)
         done.files[2].unlink()
-        # Two that share a GPU, and tasks of their own that read.
-        again = softpatch.ray.score(folder, self.detector, self.place / "out", num_gpus=0.5, **how)
+        again = softpatch.ray.score(folder, self.detector, self.place / "out", **how)
         self.assertEqual((again.pictures, again.kept, again.errors), (30, 22, 1))
         self.assertEqual([file.read_bytes() for file in done.files], before)
         with untouched():
