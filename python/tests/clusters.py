@@ -6,6 +6,7 @@ import os
 import pathlib
 import signal
 import sys
+import tempfile
 import unittest
 import unittest.mock
 
@@ -14,23 +15,33 @@ from common import module
 # Ray's workers would run behind everything else on the machine, and a busy one is given up soon.
 os.environ.setdefault("RAY_worker_niceness", "0")
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
+os.environ.setdefault("RAY_agent_register_timeout_ms", "120000")
 ray = module("ray.data") and module("ray")
 if ray:
     import softpatch.ray
 
 
 def start():
-    """A cluster of several processes for a class of tests."""
+    """A cluster of several processes, which all tests share."""
     if sys.platform != "linux":
         raise unittest.SkipTest("workers are killed as on Linux")
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    if ray.is_initialized():
+        return
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
-    ray.init(num_cpus=2, object_store_memory=100 << 20, **quiet)
+    ray.init("local", num_cpus=2, object_store_memory=100 << 20, **quiet)
+
+
+def place(cleanup):
+    """A folder that is gone with the test."""
+    folder = tempfile.TemporaryDirectory()
+    cleanup(folder.cleanup)
+    return pathlib.Path(folder.name)
 
 
 def stop():
-    """Ends it."""
+    """Ends it, after the last tests that use it."""
     ray.shutdown()
 
 

@@ -3,12 +3,11 @@
 import collections
 import pathlib
 import shutil
-import tempfile
 import unittest
 import unittest.mock
 
 import numpy as np
-from clusters import killing, ray, start, stop, untouched
+from clusters import killing, place, ray, start, untouched
 from common import Case, defective, image, module, python, save
 
 import softpatch
@@ -18,7 +17,7 @@ pillow = module("PIL.Image")
 
 class Pictures(Case):
     def setUp(self):
-        self.place = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.place = place(self.addCleanup)
 
     def folder(self, count):
         """Pictures, of which one is defective and one is no picture."""
@@ -50,6 +49,27 @@ class Alone(Pictures):
         self.assertEqual(self.detector.score(read("alpha")).score, self.detector.score(image(5)).score)
         self.assertEqual(read("palette").shape, image(7).shape)
         self.assertEqual((read("turned").shape[:2], read("turned", True).shape[:2]), ((40, 80), (80, 40)))
+
+    def test_rows_are_kept_once_and_missing_pictures_named(self):
+        import pyarrow as pa
+        from softpatch.ray._rows import Rows, read
+
+        schema = pa.schema([("number", pa.int64()), ("anomalous", pa.bool_()), ("error", pa.string())])
+        of = lambda *numbers: pa.Table.from_pylist([{"number": n, "anomalous": n == 4} for n in numbers], schema=schema)
+        paths = [f"{i}.png" for i in range(7)]
+        rows = Rows(self.place, schema, 3, paths, "asked")
+        for numbers in (5, 0), (2, 5, 5), (1, 4), (2,):
+            rows.take(of(*numbers))
+        self.assertEqual((len(rows), rows.repeated, rows.anomalous), (5, 3, 1))
+        with self.assertRaisesRegex(softpatch.ray.Incomplete, "2 pictures have no row: 3.png, 6.png") as caught:
+            rows.end()
+        self.assertEqual(caught.exception.missing, ["3.png", "6.png"])
+        # The next call has the whole file, and asks for the rest.
+        again = Rows(self.place, schema, 3, paths, "asked")
+        self.assertEqual((again.kept, again.missing()), (3, [3, 4, 5, 6]))
+        again.take(of(6, 5, 4, 3))
+        again.end()
+        self.assertEqual(read(self.place).column("number").to_pylist(), list(range(7)))
 
     def test_mistakes_are_named_before_there_is_a_cluster(self):
         folder, empty, out = self.folder(2), self.place / "empty", self.place / "out"
@@ -85,7 +105,6 @@ class Scores(Pictures):
     def setUpClass(cls):
         super().setUpClass()
         start()
-        cls.addClassCleanup(stop)
 
     def test_every_picture_has_one_row_whoever_dies(self):
         folder, marks = self.folder(29), self.place / "marks"

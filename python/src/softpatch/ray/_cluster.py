@@ -77,9 +77,11 @@ def card(options: Mapping[str, Any]) -> int | str | None:
     named: int | str | None = options.get("adapter")
     if named is None:
         given = ray.get_runtime_context().get_accelerator_ids().get("GPU") or []
-        cards = [a["index"] for a in adapters() if a["kind"] == "discrete"] if given else []
+        cards = [a for a in adapters() if a["kind"] == "discrete"] if given else []
+        # A card may be there once more by another of the system's interfaces.
+        cards = [a for a in cards if a["backend"] == cards[0]["backend"]]
         if len(cards) > 1 and str(given[0]).isdigit():
-            named = cards[int(given[0]) % len(cards)]
+            named = cards[int(given[0]) % len(cards)]["index"]
     return named
 
 
@@ -99,4 +101,4 @@ def checked_context(options: Mapping[str, Any] | None) -> dict[str, Any]:
             raise TypeError(f"context has no option {name}; there are {', '.join(sorted(known))}")
     if "weights" in options and not os.path.exists(options["weights"]):
         raise FileNotFoundError(f"{options['weights']}: there is no such file of weights")
-    return options
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}

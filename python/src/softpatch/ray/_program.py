@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -31,16 +29,22 @@ def needed(program: PathLike | None) -> str:
     return path
 
 
-def _with_its_worker() -> None:
-    # On Linux the program ends when the worker does that started it: nobody would read what it makes.
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+# On Linux the program ends when the worker does that started it: nobody would read what it makes. A process of its own asks for
+# that and becomes the program, since between fork and exec a process with threads may do next to nothing.
+_WITH_ITS_WORKER = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9)
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 def run(program: str, arguments: Iterable[str]) -> subprocess.CompletedProcess[str]:
     """Runs it to its end, quietly."""
-    alone = _with_its_worker if sys.platform == "linux" else None
     command = [program, "-q", *arguments]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", preexec_fn=alone)
+    if sys.platform == "linux":
+        command = [sys.executable, "-I", "-S", "-c", _WITH_ITS_WORKER, str(os.getpid()), *command]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8")
 
 
 def failure(done: subprocess.CompletedProcess[str]) -> str:

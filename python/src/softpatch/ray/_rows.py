@@ -130,6 +130,8 @@ class Rows:
             raise Incomplete(
                 f"{len(paths)} pictures have no row: {', '.join(paths[:3])}{more}; call again to score them", paths
             )
+        if self._paths is None and not self._waiting:
+            self._waiting[0] = [self._schema.empty_table()]
         for part, tables in sorted(self._waiting.items()):
             if any(table.num_rows for table in tables) or part == 0:
                 self._write(part, tables)
