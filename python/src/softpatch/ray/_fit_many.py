@@ -94,7 +94,7 @@ def fit_many(
         program = _program.needed(program)
     paths = _checked(folders)
     how: dict[str, Any] = {"layout": layout, "take": [os.fspath(t) for t in _listed(take)], "all": bool(all), **settings}
-    for name in "roi", "weights":
+    for name in "roi", "exclude", "weights":
         for given in how, options:
             if given.get(name) is not None:
                 given[name] = os.path.abspath(given[name])
@@ -206,7 +206,7 @@ def _one(
     try:
         share.enter()
         asked = digest(version, json.dumps([how, options, evaluate], sort_keys=True, default=str))
-        made_of = _contents(folder, how.get("roi"), options.get("weights"))
+        made_of = _contents(folder, how.get("roi"), how.get("exclude"), options.get("weights"))
         if record is not None and (record["asked"], record["made_of"]) == (asked, made_of):
             row = {**record["row"], "kept": True, "error": None}
             return row, None, None
