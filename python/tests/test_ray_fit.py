@@ -1,5 +1,6 @@
 """One model from shards: that of one machine, or nearly."""
 
+import json
 import os
 import pathlib
 import signal
@@ -104,6 +105,20 @@ class Shards(Case):
         model = pathlib.Path(self.place.name) / "model"
         made.save(model)
         self.assertEqual(model.read_bytes(), made.model)
+
+    def test_no_patch_is_a_row_twice(self):
+        """Of copies all distances are 0 soon, those of patches that are rows already, too."""
+        copies = pathlib.Path(self.place.name) / "copies"
+        copies.mkdir()
+        for i in range(6):
+            save(copies / f"{i}.ppm", image(0))
+        made = softpatch.ray.fit(copies, shards=2, num_cpus=0.5, all=True, discriminator="none", **{**SETTINGS, "coreset_ratio": 0.5})
+        size = int.from_bytes(made.model[:8], "little")
+        header = json.loads(made.model[8 : 8 + size])
+        start, end = header["provenance"]["data_offsets"]
+        places = np.frombuffer(made.model[8 + size :][start:end], np.uint32).reshape(-1, 3)
+        self.assertEqual(len(places), made.rows)
+        self.assertEqual(len(np.unique(places, axis=0)), made.rows)
 
     def test_a_worker_that_dies_is_replaced(self):
         whole = self.fit(3)

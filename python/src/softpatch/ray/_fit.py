@@ -132,8 +132,8 @@ def fit(
     Outlier scores, the share of patches that is dropped, and thresholds are those of a fit on one machine, exactly. The memory
     bank is chosen by greedy k-centre in steps: each shard chooses `oversample` times its share of four fifths of the rows, as many
     are chosen of these together, and the choice goes on among the patches that are farthest from them. Its covering radius is in
-    the answer; that of one machine's choice, too, where `exact_radius` brings all kept vectors to one worker. With one shard the model is that of
-    `Detector.fit`, byte for byte.
+    the answer; that of one machine's choice, too, where `exact_radius` brings all kept vectors to one worker. With one shard the
+    model is that of `Detector.fit`, byte for byte.
 
     A worker is given `num_gpus` (a fraction where several share one) or `num_cpus` (1), and needs disk for its features, in
     `scratch` (None: where temporary files go): 4 * (dim + projected) bytes a patch. One that dies is replaced, and makes its
@@ -256,9 +256,12 @@ class _Sharded:
         if len(chosen) < rows:
             more = rows - len(chosen)
             centres = self._vectors(chosen)
-            far = [a.farthest.remote(s, threshold, centres, _NAMED * more) for a, s in zip(actors, scores)]
+            mine = self._by_shard(chosen)
+            named = [min(_NAMED * more, of - len(taken)) for of, taken in zip(kept, mine)]
+            asked = zip(actors, scores, mine, named)
+            far = [a.farthest.remote(s, threshold, centres, taken, n) for a, s, taken, n in asked]
             chosen = np.concatenate([chosen, ray.get(actors[0].merge.remote(more, *far))])
-            union += sum(min(_NAMED * more, of) for of in kept)
+            union += sum(named)
         return chosen, union
 
     def _scores(self) -> tuple[list[Any], int | None]:

@@ -103,9 +103,10 @@ class Shard:
         chosen = self._plan.choose(vectors, rows, context=self._context)
         return Chosen(vectors[chosen], patches[chosen], None)
 
-    def farthest(self, scores: Floats, threshold: float | None, centres: Floats, count: int) -> Chosen:
-        """The `count` kept patches that are farthest from `centres`, the farthest first, with their distances."""
-        patches = self.kept(scores, threshold)
+    def farthest(self, scores: Floats, threshold: float | None, centres: Floats, taken: Patches, count: int) -> Chosen:
+        """The `count` kept patches, but for `taken` ones, that are farthest from `centres`, the farthest first, with their
+        distances."""
+        patches = np.setdiff1d(self.kept(scores, threshold), taken)
         vectors = self._rows(0, patches)
         distances = self._plan.distances(vectors, centres, self._context)
         # Of the same distance, the first: what replaces this process gives the same.
