@@ -69,7 +69,9 @@ def timed(folder: pathlib.Path, detector: Any, out: pathlib.Path, marks: pathlib
     Rows.take = watched  # type: ignore[method-assign]
     try:
         began = time.monotonic()
-        softpatch.ray.score(folder, detector, out, concurrency=workers, num_cpus=1, batch=16, decode=decode_with_pids(str(marks)))
+        softpatch.ray.score(
+            folder, detector, out, concurrency=workers, num_cpus=1, batch=16, decode=decode_with_pids(str(marks))
+        )
         late = came[len(came) // 2 :]
         return sum(n for _, n in late[1:]) / (late[-1][0] - late[0][0]), time.monotonic() - began
     finally:

@@ -48,7 +48,9 @@ class Quantile(unittest.TestCase):
             for q in 0, 0.15, 0.5, 0.85, 1:
                 found, total = self.both(scores, q)
                 self.assertEqual(total, len(scores))
-                self.assertAlmostEqual(found, np.quantile(np.float32(scores).astype(float), q), delta=1e-6 * (1 + abs(found)))
+                self.assertAlmostEqual(
+                    found, np.quantile(np.float32(scores).astype(float), q), delta=1e-6 * (1 + abs(found))
+                )
 
     def test_what_is_not_looked_at_does_not_count(self):
         found, total = self.both([-1, 1, -1, 2, 3], 0.5)
@@ -112,7 +114,9 @@ class Shards(Case):
         copies.mkdir()
         for i in range(6):
             save(copies / f"{i}.ppm", image(0))
-        made = softpatch.ray.fit(copies, shards=2, num_cpus=0.5, all=True, discriminator="none", **{**SETTINGS, "coreset_ratio": 0.5})
+        made = softpatch.ray.fit(
+            copies, shards=2, num_cpus=0.5, all=True, discriminator="none", **{**SETTINGS, "coreset_ratio": 0.5}
+        )
         size = int.from_bytes(made.model[:8], "little")
         header = json.loads(made.model[8 : 8 + size])
         start, end = header["provenance"]["data_offsets"]

@@ -49,7 +49,9 @@ class Estimator(Case):
         self.assertEqual(known, {name for name, _ in FitOptions.settings()} | {"order", "progress", "context"})
         # Of a folder.
         of_folders = {"exclude"}
-        self.assertEqual(set(softpatch.FitSettings.__annotations__) - of_folders, {name for name, _ in FitOptions.settings()})
+        self.assertEqual(
+            set(softpatch.FitSettings.__annotations__) - of_folders, {name for name, _ in FitOptions.settings()}
+        )
         estimator = PatchDetector(tau=0.2, size=(96, 64))
         self.assertEqual((estimator.get_params()["tau"], estimator.get_params()["lof_k"]), (0.2, None))
         self.assertEqual(

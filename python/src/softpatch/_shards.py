@@ -167,7 +167,12 @@ class Plan:
         return Detector(Handle("detector", out.value), context)
 
     def leave_one_out(
-        self, detector: Detector, embeddings: Floats, first: int, context: Context | None = None, progress: ProgressLike = None
+        self,
+        detector: Detector,
+        embeddings: Floats,
+        first: int,
+        context: Context | None = None,
+        progress: ProgressLike = None,
     ) -> tuple[Floats, Floats]:
         """Scores of the images `first ..` of the plan against the memory bank without the rows of each, and the largest values
         of their maps, NaN where none was made."""
