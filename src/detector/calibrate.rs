@@ -10,6 +10,7 @@ use crate::gpu::Device;
 use crate::model::{Calibration, Model, ModelInfo, Rule};
 use crate::settings::FitOptions;
 use crate::{Error, Result};
+use std::ops::Range;
 
 /// Images that are named where several are meant.
 const NAMED: usize = 3;
@@ -35,15 +36,18 @@ pub(super) fn calibrate(
     bank: &Bank,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let whole = with_maps(features.images, &model.info.options);
+    let whole = with_maps(0..features.images as u32, features.images, &model.info.options);
     let left = leave_one_out(device, features, &model.info, (bank, &model.bank), &whole, progress)?;
     finish(model, left, progress);
     Ok(())
 }
 
-/// The images of which maps are made, ascending.
-pub(super) fn with_maps(images: usize, options: &FitOptions) -> Vec<u32> {
-    if options.target_fpr > 0.0 { (0..images as u32).collect() } else { sample(images) }
+/// Those of the images `range` of `all` of which maps are made, ascending.
+pub(super) fn with_maps(range: Range<u32>, all: usize, options: &FitOptions) -> Vec<u32> {
+    if options.target_fpr > 0.0 {
+        return range.collect();
+    }
+    sample(all).into_iter().filter(|image| range.contains(image)).collect()
 }
 
 /// All images of `features` against `bank`, which has `rows`, without the rows of each, in order; `whole` with

@@ -326,3 +326,52 @@ fn what_does_not_fit_is_refused() {
     let sizes = other.features(device, &backbone, &images.part(0..3), (&mut z, &mut e), &Quiet);
     refused(sizes, "its sizes are not the backbone's");
 }
+
+/// Whatever sizes a plan names, no call panics or takes memory for more than its arrays.
+#[test]
+fn hostile_sizes_are_refused() {
+    let _guard = serial();
+    let device = &direct().1;
+    let (images, backbone) = (parts(), Backbone::embedded().unwrap());
+    let options = options().target_fpr(0.2);
+    let plan = ShardPlan::new(device, &backbone, &all(&images).part(0..3), &options, &Quiet).unwrap();
+    let right: serde_json::Value = serde_json::from_str(&plan.to_json().unwrap()).unwrap();
+    let rows = ShardRows {
+        images: vec![String::new(); 3],
+        embeddings: vec![1.0; plan.dim as usize],
+        scores: vec![1.0],
+        places: vec![[0, 0]],
+        ..ShardRows::default()
+    };
+    let model = plan.model(device, rows.clone()).unwrap();
+    let mut refused = 0;
+    for at in ["/images", "/grid/0", "/grid/1", "/frame/0", "/frame/1", "/dim", "/projected"] {
+        for value in [0_u32, 1, 2, 4, 1 << 16, 1 << 31, u32::MAX] {
+            let mut wrong = right.clone();
+            *wrong.pointer_mut(at).unwrap() = value.into();
+            let Ok(plan) = ShardPlan::from_json(&wrong.to_string()) else {
+                refused += 1;
+                continue;
+            };
+            for values in [&[][..], &[0.5; 4], &[0.5; 3 * 128], &[0.5; 16 * 152]] {
+                let told = [
+                    plan.outlier_scores(device, &backbone, values, &Quiet).map(drop),
+                    plan.choose(device, &backbone, values, None, 2, &Quiet).map(drop),
+                    plan.distances(device, &backbone, values, &[0.5; 128], &Quiet).map(drop),
+                    plan.leave_one_out(device, &backbone, &model, values, 0, &Quiet).map(drop),
+                ];
+                for error in told.into_iter().filter_map(Result::err) {
+                    assert!(
+                        matches!(error, Error::InvalidOption(_) | Error::Limit(_)),
+                        "{at} is {value}: {error}"
+                    );
+                }
+            }
+            let _ = plan.model(device, rows.clone());
+            let (mut z, mut e) = (vec![0.0; 3 * 16 * 128], vec![0.0; 3 * 16 * 152]);
+            let made = plan.features(device, &backbone, &all(&images).part(0..3), (&mut z, &mut e), &Quiet);
+            assert!(made.is_err() || at == "/images", "{at} is {value}");
+        }
+    }
+    assert!(refused > 20, "{refused}");
+}

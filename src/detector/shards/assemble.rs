@@ -115,10 +115,8 @@ impl ShardPlan {
         // Images are numbered from the shard's first one on; rows of other shards are of none of them.
         let mut bank = model.bank.clone();
         bank.provenance.iter_mut().for_each(|[image, ..]| *image = image.wrapping_sub(first));
-        let whole: Vec<u32> = (with_maps(self.images as usize, &self.options).into_iter())
-            .filter_map(|image| image.checked_sub(first))
-            .filter(|image| (*image as usize) < images)
-            .collect();
+        let whole = with_maps(first..first + images as u32, self.images as usize, &self.options);
+        let whole: Vec<u32> = whole.into_iter().map(|image| image - first).collect();
         let shape = FeatureShape { images, positions, columns: self.grid[1] as usize, dim };
         let left = persist(device, &self.options, progress, |device, options| {
             self.ready(device, backbone, options, images, progress)?;

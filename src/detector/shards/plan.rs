@@ -11,13 +11,16 @@ use crate::detector::persist::persist;
 use crate::detector::projection::{Projection, sample_rows};
 use crate::detector::{Progress, Quiet};
 use crate::gpu::Device;
-use crate::settings::{Compat, Discriminator, FitAspect, FitOptions, Group, picks};
+use crate::settings::{Compat, Discriminator, FitAspect, FitOptions, Group, MOST, picks};
 use crate::steps::input::cover::Cover;
 use crate::{Error, Result, process};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+
+/// Values of an embedding at most, far beyond those of any backbone.
+const DIM_MOST: u32 = 1 << 16;
 
 /// What all shards of a fit agree on; made once, and carried to them as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -178,13 +181,11 @@ impl ShardPlan {
             if plan.map.is_empty() { dim == projected } else { plan.map.len() as u64 == dim * projected };
         let roi = plan.roi.as_ref();
         let region = roi.is_none_or(|roi| roi.frame == plan.frame && roi.inside.len() as u64 == pixels);
-        if !map
-            || !region
-            || dim == 0
-            || plan.images == 0
-            || !(1..=1 << 24).contains(&positions)
-            || pixels == 0
-        {
+        // No frame is larger, and patches are of some pixels: the self-test makes what a frame of this size needs.
+        let sides =
+            plan.frame.iter().all(|side| (1..=MOST).contains(side)) && (1..=pixels).contains(&positions);
+        let values = (1..=DIM_MOST).contains(&plan.dim) && plan.projected > 0;
+        if !map || !region || !sides || !values || plan.images == 0 {
             return Err(wrong("its sizes do not fit together".to_owned()));
         }
         Ok(plan)
