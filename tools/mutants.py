@@ -21,7 +21,7 @@ import tempfile
 ASKED = [
     ("lib", []),
     ("method", ["golden_method::", "floors::", "tree::", "groups::", "numbers::"]),
-    ("method", ["mend::", "end_to_end::", "region::", "calibrate::", "explain::", "results::", "compat::"]),
+    ("method", ["mend::", "end_to_end::", "region::", "calibrate::", "shards::", "explain::", "results::", "compat::"]),
     ("method", ["lost::", "plan::", "bench::", "audit::", "memory::", "hostile::", "same_bits::"]),
     ("kernels", ["bands::", "limits::", "coreset::", "nearest::", "others::"]),
 ]
