@@ -2,11 +2,12 @@
 
 use crate::context::{Context, softpatch_context};
 use crate::edit::{detector_of, output_of};
-use crate::fit_options::{folder_options, softpatch_fit_options};
+use crate::fit_options::softpatch_fit_options;
 use crate::handles;
 use crate::memory::text;
 use crate::status::{guard, softpatch_status};
 use crate::texts::{Noted, clear_optional, give_optional, softpatch_text};
+use crate::training::folder_options;
 use crate::watch::{SOFTPATCH_STAGE_SCORE, Watcher, softpatch_progress_fn, watched};
 use serde::Serialize;
 use softpatch::data::{FileSource, ImageSource};

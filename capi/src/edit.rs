@@ -2,12 +2,13 @@
 
 use crate::context::{Context, softpatch_context};
 use crate::explain::picture;
-use crate::fit_options::{folder_options, softpatch_fit_options};
+use crate::fit_options::softpatch_fit_options;
 use crate::handles;
 use crate::memory::{optional_text, slice, text};
 use crate::score::softpatch_image;
 use crate::status::{Failure, guard, softpatch_status};
 use crate::texts::{clear, clear_optional, give, give_optional, softpatch_text};
+use crate::training::folder_options;
 use serde::Serialize;
 use serde_json::json;
 use softpatch::data::{FileSource, Image, TrainSet};

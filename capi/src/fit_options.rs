@@ -2,7 +2,7 @@
 
 use crate::memory::{optional_text, read_sized, write_sized};
 use crate::status::{Failure, guard, softpatch_status};
-use softpatch::data::{Layout, OpenOptions, Roi};
+use softpatch::data::Roi;
 use softpatch::detector::{
     Choice, Compat, Discriminator, Embedding, FitAspect, FitOptions, Geometry, Group, Precision, Size,
 };
@@ -105,7 +105,7 @@ const SIZES: [usize; 3] = [
 ];
 
 /// A setting as a field of the struct.
-trait Field: Sized {
+pub(crate) trait Field: Sized {
     type InC;
 
     fn to_c(self) -> Self::InC;
@@ -248,38 +248,9 @@ pub(crate) unsafe fn roi(options: *const softpatch_fit_options) -> Result<Option
     Ok(unsafe { optional_text(c.roi, "roi") }?.map(Roi::load).transpose()?)
 }
 
-/// How a folder is opened.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Folder<'a> {
-    pub open: OpenOptions,
-    /// List of training images to leave out.
-    pub exclude: Option<&'a str>,
-}
-
-/// The same with how the folder is opened.
-///
-/// # Safety
-/// As [`fit_options`], and the texts in it are null or end with a zero byte.
-pub(crate) unsafe fn folder_options<'a>(
-    options: *const softpatch_fit_options,
-    memory: u64,
-) -> Result<(FitOptions, Folder<'a>), Failure> {
-    // SAFETY: passed on, here and below.
-    let c = unsafe { read(options) }?;
-    let layout = unsafe { optional_text(c.layout, "layout") }?;
-    let take = unsafe { optional_text(c.take, "take") }?.unwrap_or_default();
-    let open = OpenOptions {
-        layout: layout.map(str::parse::<Layout>).transpose()?,
-        take: take.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect(),
-        all: Field::from_c(c.all, "all")?,
-    };
-    let exclude = unsafe { optional_text(c.exclude, "exclude") }?;
-    Ok((checked(&c, memory)?, Folder { open, exclude }))
-}
-
 /// # Safety
 /// As [`fit_options`].
-unsafe fn read(options: *const softpatch_fit_options) -> Result<softpatch_fit_options, Failure> {
+pub(crate) unsafe fn read(options: *const softpatch_fit_options) -> Result<softpatch_fit_options, Failure> {
     if options.is_null() {
         return Ok(defaults());
     }
@@ -292,7 +263,7 @@ unsafe fn read(options: *const softpatch_fit_options) -> Result<softpatch_fit_op
     Ok(c)
 }
 
-fn checked(c: &softpatch_fit_options, memory: u64) -> Result<FitOptions, Failure> {
+pub(crate) fn checked(c: &softpatch_fit_options, memory: u64) -> Result<FitOptions, Failure> {
     let options = from_c(c, memory)?;
     options.validate()?;
     Ok(options)
@@ -302,6 +273,8 @@ fn checked(c: &softpatch_fit_options, memory: u64) -> Result<FitOptions, Failure
 mod tests {
     use super::*;
     use crate::choices::*;
+    use crate::training::{Folder, folder_options};
+    use softpatch::data::{Layout, OpenOptions};
     use softpatch::detector::{SETTINGS, Values};
 
     /// The numbers of the header are those by which names are looked up.

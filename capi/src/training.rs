@@ -1,14 +1,43 @@
 //! Training images of a folder, as a fit and an audit open them alike.
 
-use crate::fit_options::{folder_options, roi, softpatch_fit_options};
-use crate::memory::text;
+use crate::fit_options::{Field, checked, read, roi, softpatch_fit_options};
+use crate::memory::{optional_text, text};
 use crate::status::Failure;
 use crate::watch::{SOFTPATCH_STAGE_FEATURES, Watcher, watched};
-use softpatch::data::{Exclude, FileSource, TrainSet, WithRoi};
+use softpatch::data::{Exclude, FileSource, Layout, OpenOptions, TrainSet, WithRoi};
 use softpatch::detector::FitOptions;
 use std::ffi::c_char;
 use std::ops::ControlFlow;
 use std::path::Path;
+
+/// How a folder is opened.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Folder<'a> {
+    pub open: OpenOptions,
+    /// List of training images to leave out.
+    pub exclude: Option<&'a str>,
+}
+
+/// The settings of a fit, and how its folder is opened.
+///
+/// # Safety
+/// `options` is null or good for one struct, and the texts in it are null or end with a zero byte.
+pub(crate) unsafe fn folder_options<'a>(
+    options: *const softpatch_fit_options,
+    memory: u64,
+) -> Result<(FitOptions, Folder<'a>), Failure> {
+    // SAFETY: passed on, here and below.
+    let c = unsafe { read(options) }?;
+    let layout = unsafe { optional_text(c.layout, "layout") }?;
+    let take = unsafe { optional_text(c.take, "take") }?.unwrap_or_default();
+    let open = OpenOptions {
+        layout: layout.map(str::parse::<Layout>).transpose()?,
+        take: take.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect(),
+        all: Field::from_c(c.all, "all")?,
+    };
+    let exclude = unsafe { optional_text(c.exclude, "exclude") }?;
+    Ok((checked(&c, memory)?, Folder { open, exclude }))
+}
 
 /// What was opened.
 pub(crate) struct Training {

@@ -129,8 +129,8 @@ def fit(
     """Fits one model on the images of a folder, whose features lie on `shards` workers of a Ray cluster: for more pictures than
     one machine has room or time for. Every machine must be able to read the folder at the same path.
 
-    Outlier scores, the share of patches that is dropped, and thresholds are those of a fit on one machine, exactly. The memory
-    bank is chosen by greedy k-centre in steps: each shard chooses `oversample` times its share of four fifths of the rows, as many
+    Outlier scores and what is dropped are those of a fit on one machine, exactly; the memory bank is another one, and so are the
+    thresholds that follow from it. The bank is chosen by greedy k-centre in steps: each shard chooses `oversample` times its share of four fifths of the rows, as many
     are chosen of these together, and the choice goes on among the patches that are farthest from them. Its covering radius is in
     the answer; that of one machine's choice, too, where `exact_radius` brings all kept vectors to one worker. With one shard the
     model is that of `Detector.fit`, byte for byte.
