@@ -17,6 +17,9 @@ const MARGIN: f32 = 1.001;
 
 //#include shared/coreset.wgsl
 //#include shared/stored.wgsl
+//#if SUBGROUP
+//#include shared/lanes8.wgsl
+//#endif
 
 @group(0) @binding(0) var<storage, read> z: array<Stored>;
 @group(0) @binding(1) var<storage, read> kept: array<u32>;
@@ -95,7 +98,7 @@ fn main(
 //#if SUBGROUP
         // Lane 0 always has a patch.
         let c = subgroupBroadcast(mine, 0u);
-        var limit = subgroupMax(4.0 * max(best, 0.0)) * MARGIN;
+        var limit = most8(4.0 * max(best, 0.0)) * MARGIN;
         let v0 = patch_part(base, 0u);
         let v1 = patch_part(base, 1u);
         let v2 = patch_part(base, 2u);
@@ -119,10 +122,8 @@ fn main(
                         let j = j0 + 8u * i + lane;
                         if (j < count) { near[i] = table[c * p.batch + j] < limit; }
                     }
-                    if (subgroupAny(any(near))) {
-                        left = subgroupBallot(near.x).x | subgroupBallot(near.y).x << 8u
-                            | subgroupBallot(near.z).x << 16u | subgroupBallot(near.w).x << 24u;
-                    }
+                    let bits = select(vec4(0u), vec4(1u, 1u << 8u, 1u << 16u, 1u << 24u), near);
+                    left = joined8((bits.x | bits.y | bits.z | bits.w) << lane);
                     j0 += 32u;
                 } else {
                     // Lane l takes bit number l - n of those left.
@@ -142,13 +143,13 @@ fn main(
             sums = add8(sums, v1, pick_part(q, 1u));
             sums = add8(sums, v2, pick_part(q, 2u));
             sums = add8(sums, v3, pick_part(q, 3u));
-            if (!subgroupAny(least(sums) < best)) { continue; }
+            if (!any8(least(sums) < best)) { continue; }
             sums = add8(sums, v4, pick_part(q, 4u));
             sums = add8(sums, v5, pick_part(q, 5u));
             sums = add8(sums, v6, pick_part(q, 6u));
             sums = add8(sums, v7, pick_part(q, 7u));
             for (var at = 8u; at < p.r4; at += 4u) {
-                if (!subgroupAny(least(sums) < best)) { break; }
+                if (!any8(least(sums) < best)) { break; }
                 sums = add8(sums, patch_part(base, at + 0u), pick_part(q, at + 0u));
                 sums = add8(sums, patch_part(base, at + 1u), pick_part(q, at + 1u));
                 sums = add8(sums, patch_part(base, at + 2u), pick_part(q, at + 2u));
@@ -173,9 +174,9 @@ fn main(
             best = min(best, sum[6]);
             mine = select(mine, subgroupBroadcast(q, 7u), sum[7] < best);
             best = min(best, sum[7]);
-            if (subgroupAny(best < before)) {
+            if (any8(best < before)) {
                 let reach = old + sqrt(max(best, 0.0));
-                limit = subgroupMax(reach * reach) * MARGIN;
+                limit = most8(reach * reach) * MARGIN;
             }
         }
 //#else

@@ -19,6 +19,9 @@
 // what is left waits in a queue, a candidate a lane, and is measured eight at a time. Cost: 4 BOX4 loads at
 // most for 8 boxes, HEAD4 * 2 per tile looked at, 3 R/4 per eight candidates measured.
 //#include shared/stored.wgsl
+//#if SUBGROUP
+//#include shared/lanes8.wgsl
+//#endif
 const K: u32 = 6u;
 const BOX4: u32 = 8u;
 const HEAD4: u32 = 4u;
@@ -186,7 +189,7 @@ fn heads(tile: u32, lane: u32) -> u32 {
             for (var j = 0u; j < TM; j++) { hits |= select(0u, 1u << (8u * half + i), acc[i][j] <= need[j]); }
         }
     }
-    return subgroupOr(hits);
+    return joined8(hits);
 }
 
 // Measures the candidates of all lanes, `count` of them, against all queries.
@@ -225,7 +228,7 @@ fn measure(row: u32, count: u32, lane: u32) {
     for (var i = 0u; i < 8u; i++) {
         for (var j = 0u; j < TM; j++) {
             let d = select(LARGEST, acc[i][j], wanted(j, acc[i][j], names[i]));
-            if (subgroupAny(d < LARGEST)) { insert(j, d, names[i]); }
+            if (any8(d < LARGEST)) { insert(j, d, names[i]); }
         }
     }
     for (var j = 0u; j < TM; j++) { set_need(j); }
@@ -255,7 +258,7 @@ fn main(
     var open = 0u;
     var queue = start * TILE;
     var count = 0u;
-    var limit = subgroupMax(far());
+    var limit = most8(far());
     var over = limit < 0.0;
     loop {
         while (count < 8u && !over) {
@@ -273,7 +276,7 @@ fn main(
                 apart_of = LARGEST;
                 let t = start + 8u * block + lane;
                 if (t < stop) { apart_of = apart(own, t, limit); }
-                hits = subgroupOr(select(0u, 1u << lane, t < stop && apart_of <= limit));
+                hits = joined8(select(0u, 1u << lane, t < stop && apart_of <= limit));
             } else {
                 over = true;
             }
@@ -281,8 +284,8 @@ fn main(
         if (count == 0u) { break; }
         measure(queue, count, lane);
         count = 0u;
-        limit = subgroupMax(far());
-        hits &= subgroupOr(select(0u, 1u << lane, apart_of <= limit));
+        limit = most8(far());
+        hits &= joined8(select(0u, 1u << lane, apart_of <= limit));
     }
     write();
 }

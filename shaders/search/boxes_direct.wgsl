@@ -1,7 +1,7 @@
 // First stage of the exact nearest-neighbour search: for every query and every tile of 16 bank rows the
-// squared distance to the tile's bounding box in the space of lift.wgsl, a lower bound of the
-// distance to each of its rows. X queries [q][K], boxes [tiles][K/4][2] (lower and upper corner), C
-// [q][tiles]; tiles a multiple of 4.
+// squared distance to the tile's bounding box in the space of lift.wgsl, a lower bound of the distance to each
+// of its rows. X queries [q][4 row4], whose heads are K values, boxes [tiles][K/4][2] (lower and upper
+// corner), C [q][tiles]; tiles a multiple of 4.
 //
 // For CPU drivers, as gemm_direct.wgsl: 8 lanes hold 4 queries each, the corners of 8 tiles are loaded by all
 // lanes together and handed round (SUBGROUP). A workgroup walks PAIRS pairs of 4 tiles.
@@ -9,7 +9,7 @@
 const TM: u32 = 4u;
 const PAIRS: u32 = 8u;
 
-struct Params { q: u32, quads: u32, k4: u32 }
+struct Params { q: u32, quads: u32, k4: u32, row4: u32 }
 
 @group(0) @binding(0) var<storage, read> x: array<Stored>;
 @group(0) @binding(1) var<storage, read> boxes: array<Stored>;
@@ -25,7 +25,7 @@ fn outside(v: vec4<f32>, low: vec4<f32>, high: vec4<f32>) -> f32 {
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let query0 = wid.x * (8u * TM) + lane;
     var base: array<u32, TM>;
-    for (var j = 0u; j < TM; j++) { base[j] = min(query0 + 8u * j, p.q - 1u) * p.k4; }
+    for (var j = 0u; j < TM; j++) { base[j] = min(query0 + 8u * j, p.q - 1u) * p.row4; }
     for (var i = 0u; i < PAIRS; i++) {
         let quad = 2u * (wid.y * PAIRS + i);
         if (quad < p.quads) {

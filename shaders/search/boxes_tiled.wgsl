@@ -1,13 +1,13 @@
 // First stage of the exact nearest-neighbour search: for every query and every tile of 16 bank rows the
-// squared distance to the tile's bounding box in the space of lift.wgsl, a lower bound of the
-// distance to each of its rows. X queries [q][K], boxes [tiles][K/4][2] (lower and upper corner), C
-// [q][tiles]; tiles a multiple of 4.
+// squared distance to the tile's bounding box in the space of lift.wgsl, a lower bound of the distance to each
+// of its rows. X queries [q][4 row4], whose heads are K values, boxes [tiles][K/4][2] (lower and upper
+// corner), C [q][tiles]; tiles a multiple of 4.
 //
 // For GPUs, as gemm_tiled.wgsl: a workgroup of 256 owns 64 queries by 64 tiles, an invocation 4 x 4, 4 vec4
 // of K staged in workgroup memory per step. Cost per step and invocation: 48 vec4 reads of workgroup memory
 // for 16 distances along 16 axes.
 
-struct Params { q: u32, quads: u32, k4: u32 }
+struct Params { q: u32, quads: u32, k4: u32, row4: u32 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> boxes: array<vec4<f32>>;
@@ -34,7 +34,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     let sk = me % 4u;
     let slot = srow * PITCH + sk;
     // What lies past the end repeats the last one and is not written.
-    let query = min(query0 + srow, p.q - 1u) * p.k4;
+    let query = min(query0 + srow, p.q - 1u) * p.row4;
     let tile = min(4u * quad0 + srow, 4u * p.quads - 1u) * p.k4;
     var acc0 = vec4(0.0);
     var acc1 = vec4(0.0);

@@ -8,14 +8,18 @@
 // queries: m / (2 TILE) loads, K/4 per row looked at, d/16 per row measured; `finished` counts the rows
 // measured to the end.
 //#include shared/stored.wgsl
+//#include shared/lanes8.wgsl
 const TILE: u32 = 16u;
+// Vectors of a head with its tail, of what follows it, and of both.
 const K4: u32 = 7u;
+const MORE4: u32 = 0u;
+const R4: u32 = K4 + MORE4;
 // Vectors that a lane adds up before the sum is compared.
 const STEPS: u32 = 5u;
 const NONE: u32 = 0xffffffffu;
 // Vectors of a row's head after which it may be left.
 const FEW: u32 = min(2u, K4 - 1u);
-const MORE: u32 = min(5u, K4 - 1u);
+const SOME: u32 = min(5u, K4 - 1u);
 
 struct Params {
     q: u32, m: u32, d4: u32, quads: u32,
@@ -33,8 +37,8 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> finished: array<atomic<u32>>;
 @group(0) @binding(8) var<uniform> p: Params;
 
-// Heads of the queries.
-var<private> own: array<array<vec4<f32>, 4>, K4>;
+// The lifted queries.
+var<private> own: array<array<vec4<f32>, 4>, R4>;
 // Boxes that this lane has of the block at hand: those of four tiles for each query.
 var<private> near: array<vec4<u32>, 4>;
 
@@ -43,10 +47,6 @@ fn floored(v: f32, low: f32) -> f32 { return select(v, low, v < low); }
 
 // Bits of the bounds of four boxes.
 fn box_bounds(at: u32) -> vec4<u32> { return bitcast<vec4<u32>>(wide(boxes[at])); }
-
-fn least(v: vec4<u32>) -> vec4<u32> {
-    return vec4(subgroupMin(v.x), subgroupMin(v.y), subgroupMin(v.z), subgroupMin(v.w));
-}
 
 // Bits of the largest bounds that a row nearer than `distance` can have, see search.wgsl.
 fn reach(distance: vec4<f32>) -> vec4<u32> {
@@ -59,14 +59,14 @@ fn reach(distance: vec4<f32>) -> vec4<u32> {
 fn hits(need: vec4<u32>, lane: u32) -> u32 {
     let hit = (near[0] <= vec4(need.x)) | (near[1] <= vec4(need.y)) | (near[2] <= vec4(need.z)) | (near[3] <= vec4(need.w));
     let bits = select(vec4(0u), vec4(1u, 2u, 4u, 8u), hit);
-    return subgroupOr((bits.x | bits.y | bits.z | bits.w) << (4u * lane));
+    return joined8((bits.x | bits.y | bits.z | bits.w) << (4u * lane));
 }
 
-// Adds vectors from .. to of a row's head to its bounds for the queries.
+// Adds vectors start .. end of a lifted row to its bounds for the queries.
 fn heads(before: vec4<f32>, row: u32, start: u32, end: u32) -> vec4<f32> {
     var sums = before;
     for (var k = start; k < end; k++) {
-        let v = wide(rows[row * K4 + k]);
+        let v = wide(rows[row * R4 + k]);
         for (var i = 0u; i < 4u; i++) {
             let d = own[k][i] - v;
             sums[i] += dot(d, d);
@@ -75,9 +75,24 @@ fn heads(before: vec4<f32>, row: u32, start: u32, end: u32) -> vec4<f32> {
     return sums;
 }
 
-// Whether some lane's row may be near enough for some query.
+// Whether the lane's row may be near enough for some query.
 fn near_enough(sums: vec4<f32>, need: vec4<u32>) -> bool {
-    return subgroupAny(any(bitcast<vec4<u32>>(sums) <= need));
+    return any(bitcast<vec4<u32>>(sums) <= need);
+}
+
+// The last of the head's values, then what is left behind it: what they add for each query.
+struct End { head: vec4<f32>, rest: vec4<f32> }
+
+fn end_of(k: u32, other: vec4<f32>) -> End {
+    var end: End;
+    for (var i = 0u; i < 4u; i++) {
+        let tail = own[k][i];
+        let head = tail.x - other.x;
+        let rest = max(max(tail.z - other.w, other.z - tail.w), 0.0);
+        end.head[i] = head * head;
+        end.rest[i] = rest * rest;
+    }
+    return end;
 }
 
 @compute @workgroup_size(8)
@@ -92,10 +107,10 @@ fn main(
     let queries = min(vec4(query0) + vec4(0u, 1u, 2u, 3u), vec4(p.q - 1u));
     let images = p.query_image + queries / p.queries_per_image;
     // A lane loads one of eight, and hands it round.
-    for (var k = 0u; k < K4; k += 2u) {
-        let v = wide(lifted[min(query0 + lane % 4u, p.q - 1u) * K4 + min(k + lane / 4u, K4 - 1u)]);
+    for (var k = 0u; k < R4; k += 2u) {
+        let v = wide(lifted[min(query0 + lane % 4u, p.q - 1u) * R4 + min(k + lane / 4u, R4 - 1u)]);
         own[k] = array(subgroupBroadcast(v, 0u), subgroupBroadcast(v, 1u), subgroupBroadcast(v, 2u), subgroupBroadcast(v, 3u));
-        if (k + 1u < K4) {
+        if (k + 1u < R4) {
             own[k + 1u] = array(subgroupBroadcast(v, 4u), subgroupBroadcast(v, 5u), subgroupBroadcast(v, 6u), subgroupBroadcast(v, 7u));
         }
     }
@@ -103,9 +118,8 @@ fn main(
     var number: vec4<u32>;
     for (var i = 0u; i < 4u; i++) {
         let known = best[queries[i]];
-        // By way of all lanes, so that it is known to be the same for all.
-        distance[i] = bitcast<f32>(subgroupMin(known.x));
-        number[i] = subgroupMin(known.y);
+        distance[i] = bitcast<f32>(known.x);
+        number[i] = known.y;
     }
     // Distances are never negative: their bits are in the order of their values.
     var need = reach(distance);
@@ -124,8 +138,8 @@ fn main(
             }
         }
     }
-    let lowest = least(low);
-    first = least(select(vec4(NONE), first, low == lowest));
+    let lowest = least8(low);
+    first = least8(select(vec4(NONE), first, low == lowest));
 
     // Blocks of 32 tiles; blocks near in the tree have numbers that differ in low bits.
     let blocks = (4u * p.quads + 31u) / 32u;
@@ -139,13 +153,13 @@ fn main(
     var r0 = TILE;
     var bound = vec4(NONE);
     loop {
-        low = least(bound);
+        low = least8(bound);
         let hit = low <= need;
         if (any(hit)) {
             // The nearest of the rows at hand for one of the queries.
             let i = select(select(select(3u, 2u, hit.z), 1u, hit.y), 0u, hit.x);
             let one = vec4(0u, 1u, 2u, 3u) == vec4(i);
-            let chosen = subgroupMin(select(NONE, lane, bound[i] == low[i]));
+            let chosen = firstTrailingBit(joined8(select(0u, 1u << lane, bound[i] == low[i])));
             bound = select(bound, vec4(NONE), one & vec4(lane == chosen));
             let row = TILE * tile + r0 + chosen;
             let values = queries[i] * p.d4;
@@ -159,11 +173,11 @@ fn main(
                     part += dot(v, v);
                 }
                 k += STEPS * 8u;
-                sum = subgroupAdd(part);
+                sum = sum8(part);
                 if (k >= p.d4 || sum > distance[i]) { break; }
             }
             count += select(0u, 1u, k >= p.d4 && query0 + i < p.q);
-            sum = floored(sum, wide(rows[row * K4 + K4 - 1u]).y);
+            sum = floored(sum, wide(rows[row * R4 + K4 - 1u]).y);
             let found = info[row].x;
             if (sum < distance[i] || (sum == distance[i] && found < number[i])) {
                 distance = select(distance, vec4(sum), one);
@@ -219,17 +233,22 @@ fn main(
                 // The first axes say most: few rows need the others.
                 var sums = heads(vec4(0.0), r, 0u, FEW);
                 if (near_enough(sums, need)) {
-                    sums = heads(sums, r, FEW, MORE);
+                    sums = heads(sums, r, FEW, SOME);
                     if (near_enough(sums, need)) {
-                        sums = heads(sums, r, MORE, K4 - 1u);
-                        let other = wide(rows[r * K4 + K4 - 1u]);
-                        for (var i = 0u; i < 4u; i++) {
-                            let tail = own[K4 - 1u][i];
-                            let head = tail.x - other.x;
-                            let rest = max(max(tail.z - other.w, other.z - tail.w), 0.0);
-                            sums[i] = floored(sums[i] + head * head + rest * rest, other.y);
+                        sums = heads(sums, r, SOME, K4 - 1u);
+                        let other = wide(rows[r * R4 + K4 - 1u]);
+                        let end = end_of(K4 - 1u, other);
+                        sums += end.head;
+                        var all = sums + end.rest;
+                        if (MORE4 > 0u) {
+                            if (near_enough(all, need)) {
+                                sums = heads(sums, r, K4, R4 - 1u);
+                                let end = end_of(R4 - 1u, wide(rows[r * R4 + R4 - 1u]));
+                                all = sums + end.head + end.rest;
+                            }
                         }
-                        bound = bitcast<vec4<u32>>(sums);
+                        for (var i = 0u; i < 4u; i++) { all[i] = floored(all[i], other.y); }
+                        bound = bitcast<vec4<u32>>(all);
                         if (p.skip != 0u) { bound = select(bound, vec4(NONE), vec4(info[r].y) == images); }
                     }
                 }

@@ -4,7 +4,8 @@
 //! Host set-up: any orthonormal axes give exact results, good ones only let the search skip more.
 
 use crate::gpu::{Archetype, Device};
-use crate::steps::search::lift::TAIL;
+use crate::steps::search::lift::{Lifted, TAIL};
+use crate::steps::search::search::SearchShape;
 use rand::Rng;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -15,11 +16,11 @@ const SAMPLE: usize = 2048;
 /// Rounds of subspace iteration.
 const ROUNDS: usize = 4;
 
-/// Values of a lifted row at most: a head and its tail.
+/// Values of a lifted row at most.
 const MOST: usize = 128;
 
-/// The same where they are a lane's registers.
-const MOST_TILED: usize = 64;
+/// Values of a head and its tail at most: where they are a lane's registers, or further axes follow.
+const HEAD: usize = 64;
 
 /// Rows' mean and leading axes.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,9 +34,10 @@ pub struct Axes {
 impl Axes {
     /// Leading axes by which rows of `dim` values are compared before they are measured.
     pub fn count(dim: usize) -> usize {
-        // A quarter of the values and the tail, in whole vectors: measured at 152 values.
-        let lifted = (dim / 4 / 4 * 4).clamp(8, MOST);
-        (lifted - TAIL).min(dim)
+        let head = share(dim, HEAD);
+        // Up to half of the values in all, with a tail for each part.
+        let more = (dim / 2 / 4 * 4).min(MOST).saturating_sub(head);
+        (head - TAIL + more.saturating_sub(TAIL)).min(dim)
     }
 
     /// As many axes of `rows` `[count][dim]` as any device uses.
@@ -61,11 +63,27 @@ impl Axes {
             && (0..axes.len()).all(|i| (0..=i).all(|j| near(i, j)))
     }
 
-    /// The axes that `device` uses.
-    pub fn of_device(&self, device: &Device) -> &[f32] {
+    /// How vectors lie that are lifted with these axes, and the axes `[values][dim]`; those that stand for a
+    /// tail are zero.
+    pub fn of_device(&self, device: &Device) -> (Lifted, Vec<f32>) {
+        let goes_on = SearchShape::new(device.caps()).goes_on();
+        let most = if device.caps().archetype == Archetype::Direct && !goes_on { MOST } else { HEAD };
+        self.lay(most, goes_on)
+    }
+
+    /// The same with heads of `most` values at most, and whether what is left of the axes goes on behind them.
+    fn lay(&self, most: usize, goes_on: bool) -> (Lifted, Vec<f32>) {
         let dim = self.mean.len();
-        let most = if device.caps().archetype == Archetype::Direct { MOST } else { MOST_TILED };
-        &self.vectors[..((most - TAIL) * dim).min(self.vectors.len())]
+        let count = self.vectors.len() / dim;
+        let heads = (share(dim, most) - TAIL).min(count);
+        let more = if goes_on { count - heads } else { 0 };
+        let place = |axes: usize| if axes == 0 { 0 } else { (axes + TAIL).next_multiple_of(4) };
+        let (head, behind) = (place(heads), place(more));
+        let mut vectors = self.vectors[..heads * dim].to_vec();
+        vectors.resize(head * dim, 0.0);
+        vectors.extend(&self.vectors[heads * dim..(heads + more) * dim]);
+        vectors.resize((head + behind) * dim, 0.0);
+        (Lifted { head: head as u32, more: behind as u32 }, vectors)
     }
 
     /// Mean and `head` axes close to the principal ones of `rows` `[count][dim]`, by subspace iteration on a
@@ -93,6 +111,11 @@ impl Axes {
         let narrow = |values: &[f64]| values.iter().map(|&v| v as f32).collect();
         Self { mean: narrow(&mean), vectors: narrow(&axes.concat()) }
     }
+}
+
+/// Values of a head and its tail for rows of `dim` values: a quarter, in whole vectors; measured at 152.
+fn share(dim: usize, most: usize) -> usize {
+    (dim / 4 / 4 * 4).clamp(8, most)
 }
 
 /// The rows' covariance times `axis`, but for a factor.
@@ -171,6 +194,43 @@ mod tests {
             Axes { mean: vec![0.0; dim], vectors }
         };
         assert!(unit(MOST).are_orthonormal() && !unit(MOST + 1).are_orthonormal());
+    }
+
+    #[test]
+    fn axes_lie_before_the_tails_that_they_need() {
+        let unit = |count: usize, dim: usize| {
+            let vectors = (0..count * dim).map(|i| f32::from(u8::from(i / dim == i % dim))).collect();
+            Axes { mean: vec![0.0; dim], vectors }
+        };
+        // Axes as models have them, of today and of before there were two parts.
+        for (dim, count, most, goes_on, head, more) in [
+            (152, Axes::count(152), HEAD, true, 36, 40),
+            (152, Axes::count(152), HEAD, false, 36, 0),
+            (152, 33, HEAD, true, 36, 0),
+            (1024, Axes::count(1024), HEAD, true, 64, 64),
+            (1024, 125, HEAD, true, 64, 68),
+            (1024, 125, MOST, false, 128, 0),
+            (1024, 125, HEAD, false, 64, 0),
+            (16, Axes::count(16), HEAD, true, 8, 0),
+            (4, Axes::count(4), HEAD, true, 8, 0),
+        ] {
+            let (lifted, axes) = unit(count, dim).lay(most, goes_on);
+            assert_eq!(lifted, Lifted { head, more }, "{count} axes of {dim}");
+            assert_eq!(axes.len(), lifted.values() as usize * dim);
+            let used: Vec<usize> = axes
+                .chunks_exact(dim)
+                .enumerate()
+                .filter(|(_, axis)| axis.iter().any(|v| *v != 0.0))
+                .map(|(at, _)| at)
+                .collect();
+            let expected = count.min(head as usize - TAIL + (more as usize).saturating_sub(TAIL));
+            assert_eq!(used.len(), expected, "each axis once");
+            let tail = |at: usize| (head as usize - TAIL..head as usize).contains(&at);
+            assert!(
+                used.iter()
+                    .all(|&at| !tail(at) && at < lifted.values() as usize - TAIL * usize::from(more > 0))
+            );
+        }
     }
 
     #[test]

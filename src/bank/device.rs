@@ -2,7 +2,7 @@
 
 use super::{Axes, tree};
 use crate::gpu::{Device, Recorder, Tensor};
-use crate::steps::search::lift::{Lift, TAIL};
+use crate::steps::search::lift::{Lift, Lifted, TAIL};
 use crate::steps::search::patch_score::PatchScore;
 use crate::steps::search::search::{Search, SearchShape, SkipOwn};
 use crate::{Error, Result};
@@ -30,7 +30,7 @@ pub struct Bank {
     order: Vec<u32>,
     rows: u32,
     dim: u32,
-    lifted: u32,
+    lifted: Lifted,
     shape: SearchShape,
 }
 
@@ -100,11 +100,7 @@ impl Bank {
         let dim = data.dim;
         let (d, rows) = (dim as usize, data.weights.len());
         check(data)?;
-        let heads = data.axes.of_device(device);
-        // What is between the head and its tail is zero.
-        let lifted = (heads.len() / d + TAIL).next_multiple_of(4);
-        let mut axes = heads.to_vec();
-        axes.resize(lifted * d, 0.0);
+        let (lifted, axes) = data.axes.of_device(device);
         let bias: Vec<f32> = axes
             .chunks_exact(d)
             .map(|axis| {
@@ -123,10 +119,10 @@ impl Bank {
             order: Vec::new(),
             rows: rows as u32,
             dim,
-            lifted: lifted as u32,
+            lifted,
             shape: SearchShape::new(device.caps()),
         };
-        let fits = (device.caps().max_binding / 4) as usize / d.max(lifted);
+        let fits = (device.caps().max_binding / 4) as usize / d.max(lifted.values() as usize);
         if fits == 0 {
             return Err(Error::Limit(format!("one bank row of {dim} values passes what the device binds")));
         }
@@ -146,7 +142,7 @@ impl Bank {
 
     /// Lifts rows that are on the device, and reads what becomes of them.
     fn lift_rows(&self, device: &Device, rows: &Tensor, count: usize) -> Result<(Tensor, Vec<f32>)> {
-        let lifted = device.alloc(count * self.lifted as usize, "bank lifted")?;
+        let lifted = device.alloc(count * self.lifted.values() as usize, "bank lifted")?;
         let mut recorder = Recorder::new(device);
         self.record_lift(&mut recorder, rows, count as u32, &lifted)?;
         recorder.run()?;
@@ -157,12 +153,22 @@ impl Bank {
     /// The order of a tree over the heads of all rows.
     fn find_order(&self, device: &Device, data: &BankData<'_>, parts: &[Range<usize>]) -> Result<Vec<u32>> {
         let d = self.dim as usize;
-        let mut lifted = Vec::with_capacity(data.weights.len() * self.lifted as usize);
+        let mut heads = Vec::with_capacity(data.weights.len() * self.lifted.head as usize);
         for part in parts {
             let rows = device.upload(&data.rows[part.start * d..part.end * d], "bank")?;
-            lifted.extend(self.lift_rows(device, &rows, part.len())?.1);
+            heads.extend(self.heads(&self.lift_rows(device, &rows, part.len())?.1));
         }
-        Ok(tree::order(&lifted, self.lifted as usize))
+        Ok(tree::order(&heads, self.lifted.head as usize))
+    }
+
+    /// The heads `[rows][head]` of lifted rows.
+    fn heads(&self, lifted: &[f32]) -> Vec<f32> {
+        let Lifted { head, .. } = self.lifted;
+        lifted
+            .chunks_exact(self.lifted.values() as usize)
+            .flat_map(|v| &v[..head as usize])
+            .copied()
+            .collect()
     }
 
     /// Brings rows `range` of the tree's order to the device.
@@ -175,11 +181,12 @@ impl Bank {
         let (lifted, mut values) = self.lift_rows(device, &bank, count)?;
         let (tile, tiles) = (self.shape.tile as usize, self.shape.tiles(count as u32) as usize);
         // Of rows, the search has no use for the scale.
-        for (row, &number) in values.chunks_exact_mut(self.lifted as usize).zip(order) {
-            row[self.lifted as usize - TAIL] = data.floors.get(number as usize).copied().unwrap_or(0.0);
+        let Lifted { head, .. } = self.lifted;
+        for (row, &number) in values.chunks_exact_mut(self.lifted.values() as usize).zip(order) {
+            row[head as usize - TAIL] = data.floors.get(number as usize).copied().unwrap_or(0.0);
         }
         device.write(&lifted, 0, &values);
-        let boxes = tree::boxes(&values, self.lifted as usize, tile, tiles);
+        let boxes = tree::boxes(&self.heads(&values), head as usize, tile, tiles);
         let info: Vec<[u32; 2]> = order.iter().map(|&row| [row, data.row_image[row as usize]]).collect();
         Ok(Part {
             rows: count as u32,
@@ -232,7 +239,7 @@ impl Bank {
     /// Bytes of the buffers of a search, a query.
     pub fn query_bytes(&self) -> u64 {
         let tiles = self.parts.iter().map(|p| self.shape.tiles(p.rows)).max().unwrap_or(4);
-        4 * u64::from(self.lifted + tiles + 4)
+        4 * u64::from(self.lifted.values() + tiles + 4)
     }
 
     /// Buffers for searches of at most `queries` queries at a time, of `of` that there are.
@@ -244,7 +251,7 @@ impl Bank {
         let q = queries as usize;
         let unset: Vec<[u32; 2]> = vec![[f32::INFINITY.to_bits(), u32::MAX]; of as usize];
         Ok(SearchBuffers {
-            lifted: device.alloc(q * self.lifted as usize, "query lifted")?,
+            lifted: device.alloc(q * self.lifted.values() as usize, "query lifted")?,
             bounds: device.alloc(q * tiles, "tile bounds")?,
             best: device.alloc(q * 2, "neighbours")?,
             finished: device.alloc(1, "finished rows")?,

@@ -75,7 +75,7 @@ pub fn neighbor(device: &Device, [q, m, d]: [usize; 3], skip: bool) -> Result<Ca
     // The rows' values fall: their own coordinates are the axes.
     let vectors: Vec<f32> = (0..Axes::count(d) * d).map(|i| if i % d == i / d { 1.0 } else { 0.0 }).collect();
     let axes = Axes { mean: vec![0.0; d], vectors };
-    let head = axes.of_device(device).len() / d;
+    let head = axes.of_device(device).0.head as usize;
     let row_image: Vec<u32> = (0..m as u32).map(|i| i % 3).collect();
     // Every fourth row is near to nobody, and some of the others vouch for no more than their length.
     let length = |row: &[f32]| row.iter().map(|v| v * v).sum::<f32>();

@@ -32,7 +32,7 @@ static PAIRS_DIRECT: Shader = shader!(
 static PAIRS_TILED: Shader = shader!("coreset/pairs_tiled", shared: ["coreset"], variants: [[], ["CENTRES"]]);
 static UPDATE_DIRECT: Shader = shader!(
     "coreset/update_direct",
-    shared: ["coreset", "stored"],
+    shared: ["coreset", "stored", "lanes8"],
     variants: [[], ["SUBGROUP"], ["SUBGROUP", "TAIL"]]
 );
 static UPDATE_TILED: Shader = shader!("coreset/update_tiled", shared: ["coreset"]);

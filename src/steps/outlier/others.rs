@@ -9,7 +9,7 @@ use std::ops::Range;
 
 pub(super) static DIRECT: Shader = shader!(
     "outlier/others_direct",
-    shared: ["stored"],
+    shared: ["stored", "lanes8"],
     variants: [[], ["SUBGROUP"]]
 );
 pub(super) static TILED: Shader = shader!("outlier/others_tiled");

@@ -1,6 +1,7 @@
 //! Exact nearest row of a bank in tiles of neighbours: bounds of whole tiles first, then the rows that are
 //! left.
 
+use super::lift::Lifted;
 use crate::gpu::{Archetype, Caps, Recorder, Shader, Tensor, shader};
 use crate::steps::checks::{broadcast8, check, words};
 use crate::{Error, Result};
@@ -13,7 +14,7 @@ pub(super) static BOXES_DIRECT: Shader = shader!(
 pub(super) static BOXES_TILED: Shader = shader!("search/boxes_tiled");
 pub(super) static SEARCH_DIRECT: Shader = shader!(
     "search/search_direct",
-    shared: ["stored"]
+    shared: ["stored", "lanes8"]
 );
 pub(super) static SEARCH: Shader = shader!(
     "search/search",
@@ -48,6 +49,11 @@ impl SearchShape {
         Self { tile, lanes, subgroup: caps.subgroup == Some((lanes, lanes)) }
     }
 
+    /// Whether further axes behind the heads serve the search.
+    pub fn goes_on(self) -> bool {
+        self.tile == 16 && self.subgroup
+    }
+
     /// Tiles of `rows` bank rows, padded to whole vec4s.
     pub fn tiles(self, rows: u32) -> u32 {
         rows.div_ceil(self.tile).next_multiple_of(4)
@@ -70,13 +76,13 @@ pub struct Search<'a> {
     pub shape: SearchShape,
     /// Queries `[q][dim]`.
     pub x: &'a Tensor,
-    /// Lifted queries `[q][lifted]`.
+    /// Lifted queries `[q][k]`.
     pub lifted: &'a Tensor,
     /// Rows `[m][dim]`, in tiles of neighbours.
     pub rows: &'a Tensor,
-    /// Lifted rows `[m][lifted]`.
+    /// Lifted rows `[m][k]`.
     pub rows_lifted: &'a Tensor,
-    /// `[tiles][lifted / 4][2][4]`: bounding boxes of the tiles.
+    /// `[tiles][k.head / 4][2][4]`: bounding boxes of the tiles.
     pub boxes: &'a Tensor,
     /// `[m][2]`: number of each row, training image that it comes from.
     pub info: &'a Tensor,
@@ -92,8 +98,8 @@ pub struct Search<'a> {
     pub m: u32,
     /// Values of a row, a multiple of 4.
     pub dim: u32,
-    /// Values of a lifted row, a multiple of 4.
-    pub k: u32,
+    /// How lifted vectors lie.
+    pub k: Lifted,
     /// Which rows are left out.
     pub skip: Option<SkipOwn>,
 }
@@ -104,6 +110,7 @@ struct BoxParams {
     q: u32,
     quads: u32,
     k4: u32,
+    row4: u32,
 }
 
 #[repr(C)]
@@ -126,17 +133,18 @@ impl Search<'_> {
     /// [`Error::Limit`] where a tensor is too small.
     pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
         let Self { q, m, dim, k, .. } = *self;
-        if dim == 0 || !dim.is_multiple_of(4) || k == 0 || !k.is_multiple_of(4) {
+        let Lifted { head, more } = k;
+        if [dim, head].contains(&0) || [dim, head, more].iter().any(|v| !v.is_multiple_of(4)) {
             return Err(Error::Limit(format!(
-                "search: {dim} and {k} values are not positive multiples of 4"
+                "search: {dim}, {head} and {more} values are not positive multiples of 4"
             )));
         }
         let tiles = self.shape.tiles(m);
         check("queries", words(&[q, dim]), self.x)?;
-        check("lifted queries", words(&[q, k]), self.lifted)?;
+        check("lifted queries", words(&[q, k.values()]), self.lifted)?;
         check("bank rows", words(&[m, dim]), self.rows)?;
-        check("lifted bank rows", words(&[m, k]), self.rows_lifted)?;
-        check("tile boxes", words(&[tiles, k, 2]), self.boxes)?;
+        check("lifted bank rows", words(&[m, k.values()]), self.rows_lifted)?;
+        check("tile boxes", words(&[tiles, head, 2]), self.boxes)?;
         check("bank row numbers", words(&[m, 2]), self.info)?;
         check("tile bounds", words(&[q, tiles]), self.bounds)?;
         check("neighbours", words(&[q, 2]), self.best)?;
@@ -162,8 +170,8 @@ impl Search<'_> {
             Archetype::Tiled => (&BOXES_TILED, &[], [q.div_ceil(64), quads.div_ceil(16), 1]),
         };
         let kernel = device.kernel(shader, &[], flags)?;
-        let shape = format!("{q}x{}x{k}", 4 * quads);
-        let params = BoxParams { q, quads, k4: k / 4 };
+        let shape = format!("{q}x{}x{}", 4 * quads, k.head);
+        let params = BoxParams { q, quads, k4: k.head / 4, row4: k.values() / 4 };
         recorder.dispatch(&kernel, &shape, &[self.lifted, self.boxes, self.bounds], &params, grid)
     }
 
@@ -172,6 +180,7 @@ impl Search<'_> {
         let Self { q, m, dim, k, skip, .. } = *self;
         let device = recorder.device().clone();
         let caps = device.caps();
+        let values = k.values();
         let params = SearchParams {
             q,
             m,
@@ -182,17 +191,18 @@ impl Search<'_> {
             queries_per_image: skip.map_or(1, |s| s.queries_per_image),
             // A head errs by gamma(d) of its vector's length, a distance by sqrt(k) times that for both
             // vectors; doubled.
-            slack: 2.0 * (k as f32).sqrt() * (dim + k + 8) as f32 * f32::EPSILON,
+            slack: 2.0 * (values as f32).sqrt() * (dim + values + 8) as f32 * f32::EPSILON,
         };
         let SearchShape { tile, lanes, subgroup } = self.shape;
         let steps = (dim / 4).div_ceil(lanes).min(8);
-        let constants = [("TILE", tile), ("K4", k / 4), ("STEPS", steps), ("LANES", lanes)];
-        let (kernel, groups) = match (caps.archetype, subgroup) {
-            (Archetype::Direct, true) => {
-                (device.kernel(&SEARCH_DIRECT, &constants[..3], &[])?, q.div_ceil(4))
-            }
-            (_, true) => (device.kernel(&SEARCH, &constants, &["SUBGROUP"])?, q),
-            (_, false) => (device.kernel(&SEARCH, &constants, &[])?, q),
+        let constants = [("TILE", tile), ("K4", k.head / 4), ("STEPS", steps)];
+        let (kernel, groups) = if self.shape.goes_on() {
+            let constants = [&constants[..], &[("MORE4", k.more / 4)]].concat();
+            (device.kernel(&SEARCH_DIRECT, &constants, &[])?, q.div_ceil(4))
+        } else {
+            let constants = [&constants[..], &[("LANES", lanes)]].concat();
+            let flags: &[&str] = if subgroup { &["SUBGROUP"] } else { &[] };
+            (device.kernel(&SEARCH, &constants, flags)?, q)
         };
         let grid = crate::gpu::grid_1d(groups, caps.max_groups);
         let tensors = [
