@@ -4,8 +4,9 @@
 // boxes, then look at every tile whose box is near enough for one of them, those near in the tree first. A
 // component of a vec4 belongs to a query.
 //
-// Tiles and rows go round the lanes for the bounds, a row's values for the distance. Cost per lane for four
-// queries: m / (2 TILE) loads, K/4 per row looked at, d/16 per row measured; `finished` counts the rows
+// Tiles and rows go round the lanes for the bounds, a row's values for the distance. A row that its head leaves
+// open has further axes added to its bound before it is measured. Cost per lane for four queries: m / (2 TILE)
+// loads, K4 per row looked at, MORE4 per row left open, d/16 per row measured; `finished` counts the rows
 // measured to the end.
 //#include shared/stored.wgsl
 //#include shared/lanes8.wgsl
