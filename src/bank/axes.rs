@@ -66,17 +66,17 @@ impl Axes {
     /// How vectors lie that are lifted with these axes, and the axes `[values][dim]`; those that stand for a
     /// tail are zero.
     pub fn of_device(&self, device: &Device) -> (Lifted, Vec<f32>) {
-        let goes_on = SearchShape::new(device.caps()).goes_on();
-        let most = if device.caps().archetype == Archetype::Direct && !goes_on { MOST } else { HEAD };
-        self.lay(most, goes_on)
+        let further = SearchShape::new(device.caps()).further_axes;
+        let most = if device.caps().archetype == Archetype::Direct && !further { MOST } else { HEAD };
+        self.lay(most, further)
     }
 
-    /// The same with heads of `most` values at most, and whether what is left of the axes goes on behind them.
-    fn lay(&self, most: usize, goes_on: bool) -> (Lifted, Vec<f32>) {
+    /// The same with heads of `most` values at most, and further axes behind them or not.
+    fn lay(&self, most: usize, further: bool) -> (Lifted, Vec<f32>) {
         let dim = self.mean.len();
         let count = self.vectors.len() / dim;
         let heads = (share(dim, most) - TAIL).min(count);
-        let more = if goes_on { count - heads } else { 0 };
+        let more = if further { count - heads } else { 0 };
         let place = |axes: usize| if axes == 0 { 0 } else { (axes + TAIL).next_multiple_of(4) };
         let (head, behind) = (place(heads), place(more));
         let mut vectors = self.vectors[..heads * dim].to_vec();
@@ -203,7 +203,7 @@ mod tests {
             Axes { mean: vec![0.0; dim], vectors }
         };
         // Axes as models have them, of today and of before there were two parts.
-        for (dim, count, most, goes_on, head, more) in [
+        for (dim, count, most, further, head, more) in [
             (152, Axes::count(152), HEAD, true, 36, 40),
             (152, Axes::count(152), HEAD, false, 36, 0),
             (152, 33, HEAD, true, 36, 0),
@@ -214,7 +214,7 @@ mod tests {
             (16, Axes::count(16), HEAD, true, 8, 0),
             (4, Axes::count(4), HEAD, true, 8, 0),
         ] {
-            let (lifted, axes) = unit(count, dim).lay(most, goes_on);
+            let (lifted, axes) = unit(count, dim).lay(most, further);
             assert_eq!(lifted, Lifted { head, more }, "{count} axes of {dim}");
             assert_eq!(axes.len(), lifted.values() as usize * dim);
             let used: Vec<usize> = axes

@@ -11,7 +11,7 @@ struct Case {
     queries: Vec<f32>,
     bank: Vec<f32>,
     dim: usize,
-    head: usize,
+    axes: usize,
 }
 
 /// Relative error of a squared distance: a difference's rounding counts twice, its square rounds, and so does
@@ -20,17 +20,18 @@ fn square_error(dim: usize) -> f32 {
     gamma(3 + dim + 1)
 }
 
-/// Values of a head. Its length is a constant of the kernels, as is what 8 lanes need for a row: others are
-/// other pipelines to compile, so rows have 36 to 64 values.
-const HEAD: usize = 8;
+/// Axes. By the values of a row, 5 of them are a head and 8 further ones, or 9 and 4, or 13 and none. These are
+/// constants of the kernels, as is what 8 lanes need for a row: others are other pipelines to compile, so rows
+/// have 36 to 64 values.
+const AXES: usize = 13;
 
 fn quarters() -> std::ops::Range<usize> {
     9..17
 }
 
 /// Unit vectors: orthonormal, and as bad as axes get where the variance lies elsewhere.
-fn unit_axes(head: usize, dim: usize) -> Vec<f32> {
-    (0..head * dim).map(|i| if i % dim == i / dim { 1.0 } else { 0.0 }).collect()
+fn unit_axes(count: usize, dim: usize) -> Vec<f32> {
+    (0..count * dim).map(|i| if i % dim == i / dim { 1.0 } else { 0.0 }).collect()
 }
 
 /// Rows and squared distances found on `device`, scores with the given weights, and rows measured in full.
@@ -43,7 +44,7 @@ fn search(
     skip: Option<SkipOwn>,
 ) -> (Vec<u32>, Vec<f32>, Vec<f32>, u32) {
     let q = (case.queries.len() / case.dim) as u32;
-    let axes = Axes { mean: vec![0.25; case.dim], vectors: unit_axes(case.head, case.dim) };
+    let axes = Axes { mean: vec![0.25; case.dim], vectors: unit_axes(case.axes, case.dim) };
     let (rows, dim) = (&case.bank, case.dim as u32);
     let data = BankData { rows, weights, floors, row_image, axes: &axes, order: None, dim };
     let bank = Bank::new(device, &data).unwrap();
@@ -79,7 +80,7 @@ proptest! {
         let _guard = serial();
         let dim = 4 * d4;
         let whole = |seed, len| noise(seed, len, 0.0, span as f32).iter().map(|v| v.round()).collect::<Vec<f32>>();
-        let case = Case { queries: whole(seed, q * dim), bank: whole(seed ^ 1, m * dim), dim, head: HEAD };
+        let case = Case { queries: whole(seed, q * dim), bank: whole(seed ^ 1, m * dim), dim, axes: AXES };
         let weights = noise(seed ^ 2, m, 1.0, 0.5);
         // As far as rows lie from each other, for some.
         let floor = |v: f32| if v > 0.0 { (v * dim as f32 * span as f32).round() } else { 0.0 };
@@ -112,7 +113,7 @@ proptest! {
             queries: noise(seed, q * dim, mean, 1.0),
             bank: noise(seed ^ 1, m * dim, mean, 1.0),
             dim,
-            head: HEAD,
+            axes: AXES,
         };
         let (weights, row_image) = (vec![1.0; m], vec![0; m]);
         let floor = |v: f32| v.max(0.0) * dim as f32;
@@ -130,7 +131,7 @@ fn finds_equal_rows_and_their_first() {
     let _guard = serial();
     let (dim, m) = (40, 100);
     let row = noise(3, dim, 5.0, 1.0);
-    let case = Case { queries: row.repeat(3), bank: row.repeat(m), dim, head: HEAD };
+    let case = Case { queries: row.repeat(3), bank: row.repeat(m), dim, axes: AXES };
     on_devices(|name, device| {
         let (rows, squared, ..) = search(device, &case, &vec![1.0; m], &[], &vec![0; m], None);
         assert_eq!(rows, [0, 0, 0], "{name}");
@@ -150,7 +151,7 @@ fn the_bound_spares_work() {
         queries: shrink(noise(1, q * dim, 0.0, 1.0)),
         bank: shrink(noise(2, m * dim, 0.0, 1.0)),
         dim,
-        head: HEAD,
+        axes: AXES,
     };
     let (_, want) = nearest_neighbor(&case.queries, &case.bank, dim, &[], |_, _| false);
     on_devices(|name, device| {
@@ -174,7 +175,7 @@ fn a_row_vouches_for_no_more_than_its_floor() {
     let dim = 40;
     let mut bank = vec![0.0_f32; 3 * dim];
     (bank[dim], bank[2 * dim]) = (2.0, 10.0);
-    let case = Case { queries: vec![0.0; dim], bank, dim, head: HEAD };
+    let case = Case { queries: vec![0.0; dim], bank, dim, axes: AXES };
     for (floors, row, distance) in [
         ([0.0, 0.0, 0.0], 0, 0.0),
         ([3.0, 0.0, 0.0], 0, 3.0),
@@ -196,7 +197,7 @@ fn not_a_number_ends() {
     for bits in [0xffff_ffff_u32, 0x7fc0_0000, 0xffc0_0000] {
         let mut queries = noise(5, 2 * dim, 0.0, 1.0);
         queries[3] = f32::from_bits(bits);
-        let case = Case { queries: queries.clone(), bank: noise(6, m * dim, 0.0, 1.0), dim, head: HEAD };
+        let case = Case { queries: queries.clone(), bank: noise(6, m * dim, 0.0, 1.0), dim, axes: AXES };
         let (want, _) = nearest_neighbor(&queries[dim..], &case.bank, dim, &[], |_, _| false);
         on_devices(|name, device| {
             let q = Case { queries: case.queries.clone(), bank: case.bank.clone(), ..case };

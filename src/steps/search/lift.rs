@@ -66,18 +66,9 @@ impl Lift<'_> {
     /// [`crate::Error::Limit`] where a tensor is too small.
     pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
         let Self { x, mean, axes: w, bias, to: c, rows, dim, lifted } = *self;
-        Gemm {
-            x,
-            w,
-            bias,
-            residual: None,
-            c,
-            m: rows,
-            k: dim,
-            n: lifted.values(),
-            activation: Activation::None,
-        }
-        .record(recorder)?;
+        let n = lifted.values();
+        Gemm { x, w, bias, residual: None, c, m: rows, k: dim, n, activation: Activation::None }
+            .record(recorder)?;
         // gamma(d) each for the two sums and for the heads, doubled.
         let slack = 4.0 * dim as f32 * f32::EPSILON;
         let params = Params { rows, d4: dim / 4, head4: lifted.head / 4, more4: lifted.more / 4, slack };

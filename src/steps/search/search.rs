@@ -33,6 +33,8 @@ pub struct SearchShape {
     lanes: u32,
     /// The lanes are exactly a subgroup.
     subgroup: bool,
+    /// Axes behind the heads serve the search (`search/search_direct.wgsl`).
+    pub further_axes: bool,
 }
 
 impl SearchShape {
@@ -46,12 +48,8 @@ impl SearchShape {
             }
             (Archetype::Tiled, _) => (32, 32),
         };
-        Self { tile, lanes, subgroup: caps.subgroup == Some((lanes, lanes)) }
-    }
-
-    /// Whether further axes behind the heads serve the search.
-    pub fn goes_on(self) -> bool {
-        self.tile == 16 && self.subgroup
+        let subgroup = caps.subgroup == Some((lanes, lanes));
+        Self { tile, lanes, subgroup, further_axes: broadcast8(caps) }
     }
 
     /// Tiles of `rows` bank rows, padded to whole vec4s.
@@ -193,10 +191,10 @@ impl Search<'_> {
             // vectors; doubled.
             slack: 2.0 * (values as f32).sqrt() * (dim + values + 8) as f32 * f32::EPSILON,
         };
-        let SearchShape { tile, lanes, subgroup } = self.shape;
+        let SearchShape { tile, lanes, subgroup, further_axes } = self.shape;
         let steps = (dim / 4).div_ceil(lanes).min(8);
         let constants = [("TILE", tile), ("K4", k.head / 4), ("STEPS", steps)];
-        let (kernel, groups) = if self.shape.goes_on() {
+        let (kernel, groups) = if further_axes {
             let constants = [&constants[..], &[("MORE4", k.more / 4)]].concat();
             (device.kernel(&SEARCH_DIRECT, &constants, &[])?, q.div_ceil(4))
         } else {
