@@ -10,6 +10,7 @@ enable wgpu_cooperative_matrix;
 
 // Set by the host.
 const LANES: u32 = 32u;
+
 const SUBGROUPS: u32 = 4u;
 
 //#if EIGHT
@@ -20,6 +21,7 @@ const SIDE: u32 = 16u;
 // One fragment is staged, its rows as dense as they can be.
 const TILE: u32 = SIDE;
 const PITCH: u32 = SIDE / 4u;
+const STRIPE: u32 = SIDE;
 alias Staged = vec4<f16>;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;

@@ -17,6 +17,7 @@ const SUBGROUPS: u32 = 4u;
 // One fragment is staged, its rows as dense as they can be.
 const TILE: u32 = SIDE;
 const PITCH: u32 = SIDE / 4u;
+const STRIPE: u32 = SIDE;
 alias Staged = vec4<f16>;
 
 struct Params { n: u32, rounds: u32 }

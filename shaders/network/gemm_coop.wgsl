@@ -3,11 +3,13 @@
 // f32, residual and C [m][n].
 //
 // A fragment is SIDE x SIDE values (16; with EIGHT 8) held by the LANES of a subgroup together. A workgroup
-// of 4 subgroups owns 4 SIDE x 4 SIDE outputs, a subgroup 2 x 2 fragments; with BIG 8 subgroups own 8 SIDE x
-// 8 SIDE, each 4 x 2. A step stages the tile's rows of X and W, K4 vec4 deep, in workgroup memory, four of
-// each per invocation, while the next step's loads are under way. The sums leave through a fragment of
-// workgroup memory for each subgroup. Cost per step and subgroup: K4 SIDE/4 * 4 (BIG 6) fragment loads for as
-// many 4 (8) fragment products.
+// of 4 subgroups owns 4 SIDE x 4 SIDE outputs, a subgroup 2 x 2 fragments; with BIG 8 SIDE x 8 SIDE and 4 x 4,
+// with SMALL 2 SIDE x 2 SIDE and one. A step stages the tile's rows of X and W, K4 vec4 deep, in workgroup
+// memory, four of each per invocation, while the next step's loads are under way: the smaller the tile, the
+// deeper a step, since what takes time where workgroups are few is to wait for loads. Sums go along k in the
+// same order whatever the tile. They leave through a row of fragments of workgroup memory for each subgroup.
+// Cost per step and subgroup, with F = COLUMNS / SIDE fragments a side: 2 F fragment loads for F * F fragment
+// products, K4 * 4 / SIDE times.
 enable f16;
 //#if !SOFT
 enable wgpu_cooperative_matrix;
@@ -21,18 +23,20 @@ const SIDE: u32 = 8u;
 //#else
 const SIDE: u32 = 16u;
 //#endif
-//#if BIG
-const SUBGROUPS: u32 = 8u;
-const ACROSS: u32 = 4u;
-const ROWS: u32 = 4u * SIDE;
-const TILE: u32 = 8u * SIDE;
-//#else
 const SUBGROUPS: u32 = 4u;
 const ACROSS: u32 = 2u;
-const ROWS: u32 = 2u * SIDE;
-const TILE: u32 = 4u * SIDE;
-//#endif
+//#if BIG
+const COLUMNS: u32 = 4u * SIDE;
+//#else
+//#if SMALL
+const COLUMNS: u32 = SIDE;
+//#else
 const COLUMNS: u32 = 2u * SIDE;
+//#endif
+//#endif
+const TILE: u32 = ACROSS * COLUMNS;
+// A row of fragments of sums, and 32 bytes more: rows of a fragment begin on different banks.
+const STRIPE: u32 = COLUMNS + 8u;
 // Four vec4 of either tile per invocation make K4 vec4 per row; 16 bytes more keep rows on different banks.
 const K4: u32 = 4u * SUBGROUPS * LANES / TILE;
 const PITCH: u32 = K4 + 2u;
@@ -64,14 +68,16 @@ fn load_x(row: u32, k: u32) -> vec4<f16> {
 }
 //#endif
 
-// Brings the fragment that lies in the subgroup's part of `sums` to rows `row ..` and columns `4 col4 ..` of
-// C.
+// Brings the row of fragments that lies in the subgroup's part of `sums` to rows `row ..` and columns
+// `4 col4 ..` of C.
 fn store(base: u32, lane: u32, row: u32, col4: u32) {
-    for (var e = lane; e < SIDE * SIDE / 4u; e += LANES) {
-        let r = row + e / (SIDE / 4u);
-        let q = col4 + e % (SIDE / 4u);
+    for (var e = lane; e < SIDE * COLUMNS / 4u; e += LANES) {
+        let i = e / (COLUMNS / 4u);
+        let j = e % (COLUMNS / 4u);
+        let r = row + i;
+        let q = col4 + j;
         if (r < p.m && 4u * q < p.n) {
-            let s = base + 4u * e;
+            let s = base + i * STRIPE + 4u * j;
             let to = r * (p.n / 4u) + q;
             var v = vec4(sums[s], sums[s + 1u], sums[s + 2u], sums[s + 3u]) + bias[q];
             if (p.residual != 0u) { v += vec4<f32>(residual[to + p.residual - 1u]); }
@@ -107,20 +113,30 @@ fn main(
     let sk = me % K4;
     let slot = srow * PITCH + sk;
     // The subgroup's rows and columns of the tile.
-    let xr = sg / ACROSS * ROWS;
+    let xr = sg / ACROSS * COLUMNS;
     let wr = sg % ACROSS * COLUMNS;
-    let base = sg * SIDE * SIDE;
-    for (var e = lane; e < SIDE * SIDE; e += LANES) { sums[base + e] = 0.0; }
+    let base = sg * SIDE * STRIPE;
+    for (var e = lane; e < SIDE * STRIPE; e += LANES) { sums[base + e] = 0.0; }
     workgroupBarrier();
     var c00 = load_sum(base);
+//#if !SMALL
     var c01 = load_sum(base);
     var c10 = load_sum(base);
     var c11 = load_sum(base);
+//#endif
 //#if BIG
+    var c02 = load_sum(base);
+    var c03 = load_sum(base);
+    var c12 = load_sum(base);
+    var c13 = load_sum(base);
     var c20 = load_sum(base);
     var c21 = load_sum(base);
+    var c22 = load_sum(base);
+    var c23 = load_sum(base);
     var c30 = load_sum(base);
     var c31 = load_sum(base);
+    var c32 = load_sum(base);
+    var c33 = load_sum(base);
 //#endif
     var kk = sk;
 //#if CONV
@@ -174,58 +190,82 @@ fn main(
 //#endif
         for (var q = 0u; q < K4; q += SIDE / 4u) {
             let u0 = fragment_w(wr * PITCH + q);
+//#if !SMALL
             let u1 = fragment_w((wr + SIDE) * PITCH + q);
+//#endif
+//#if BIG
+            let u2 = fragment_w((wr + 2u * SIDE) * PITCH + q);
+            let u3 = fragment_w((wr + 3u * SIDE) * PITCH + q);
+//#endif
             let y0 = fragment_x(xr * PITCH + q);
             c00 = multiply_add(y0, u0, c00);
+//#if !SMALL
             c01 = multiply_add(y0, u1, c01);
+//#endif
+//#if BIG
+            c02 = multiply_add(y0, u2, c02);
+            c03 = multiply_add(y0, u3, c03);
+//#endif
+//#if !SMALL
             let y1 = fragment_x((xr + SIDE) * PITCH + q);
             c10 = multiply_add(y1, u0, c10);
             c11 = multiply_add(y1, u1, c11);
+//#endif
 //#if BIG
+            c12 = multiply_add(y1, u2, c12);
+            c13 = multiply_add(y1, u3, c13);
             let y2 = fragment_x((xr + 2u * SIDE) * PITCH + q);
             c20 = multiply_add(y2, u0, c20);
             c21 = multiply_add(y2, u1, c21);
+            c22 = multiply_add(y2, u2, c22);
+            c23 = multiply_add(y2, u3, c23);
             let y3 = fragment_x((xr + 3u * SIDE) * PITCH + q);
             c30 = multiply_add(y3, u0, c30);
             c31 = multiply_add(y3, u1, c31);
+            c32 = multiply_add(y3, u2, c32);
+            c33 = multiply_add(y3, u3, c33);
 //#endif
         }
     }
-    // `sums` holds one fragment for each subgroup: a barrier before it is read and one before it is written
-    // again.
+    // `sums` holds one row of fragments for each subgroup: a barrier before it is read and one before it is
+    // written again.
     let row = row0 + xr;
     let col4 = (col0 + wr) / 4u;
     store_sum(base, c00);
+//#if !SMALL
+    store_sum(base + SIDE, c01);
+//#endif
+//#if BIG
+    store_sum(base + 2u * SIDE, c02);
+    store_sum(base + 3u * SIDE, c03);
+//#endif
     workgroupBarrier();
     store(base, lane, row, col4);
-    workgroupBarrier();
-    store_sum(base, c01);
-    workgroupBarrier();
-    store(base, lane, row, col4 + SIDE / 4u);
+//#if !SMALL
     workgroupBarrier();
     store_sum(base, c10);
+    store_sum(base + SIDE, c11);
+//#if BIG
+    store_sum(base + 2u * SIDE, c12);
+    store_sum(base + 3u * SIDE, c13);
+//#endif
     workgroupBarrier();
     store(base, lane, row + SIDE, col4);
-    workgroupBarrier();
-    store_sum(base, c11);
-    workgroupBarrier();
-    store(base, lane, row + SIDE, col4 + SIDE / 4u);
+//#endif
 //#if BIG
     workgroupBarrier();
     store_sum(base, c20);
+    store_sum(base + SIDE, c21);
+    store_sum(base + 2u * SIDE, c22);
+    store_sum(base + 3u * SIDE, c23);
     workgroupBarrier();
     store(base, lane, row + 2u * SIDE, col4);
     workgroupBarrier();
-    store_sum(base, c21);
-    workgroupBarrier();
-    store(base, lane, row + 2u * SIDE, col4 + SIDE / 4u);
-    workgroupBarrier();
     store_sum(base, c30);
+    store_sum(base + SIDE, c31);
+    store_sum(base + 2u * SIDE, c32);
+    store_sum(base + 3u * SIDE, c33);
     workgroupBarrier();
     store(base, lane, row + 3u * SIDE, col4);
-    workgroupBarrier();
-    store_sum(base, c31);
-    workgroupBarrier();
-    store(base, lane, row + 3u * SIDE, col4 + SIDE / 4u);
 //#endif
 }

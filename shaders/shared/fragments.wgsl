@@ -21,8 +21,8 @@ var<workgroup> ws: array<vec4<f16>, TILE * PITCH>;
 fn put_x(at: u32, v: Staged) { xs[at] = v; }
 fn put_w(at: u32, v: Staged) { ws[at] = v; }
 //#endif
-// One fragment of sums for each subgroup, row by row.
-var<workgroup> sums: array<f32, SUBGROUPS * SIDE * SIDE>;
+// Sums for each subgroup, row by row: SIDE rows of STRIPE.
+var<workgroup> sums: array<f32, SUBGROUPS * SIDE * STRIPE>;
 
 //#if SOFT
 // The same in ordinary registers, for tests of the addressing on machines without cooperative matrices: an
@@ -57,15 +57,18 @@ fn multiply_add(a: FragmentX, b: FragmentW, sum: FragmentC) -> FragmentC {
     return f;
 }
 
-fn load_sum(base: u32) -> FragmentC {
+// Where number `e` of a fragment lies among the sums.
+fn place(e: u32) -> u32 { return e / SIDE * STRIPE + e % SIDE; }
+
+fn load_sum(at: u32) -> FragmentC {
     var f: FragmentC;
-    for (var j = 0u; j < PER; j++) { f[j] = sums[base + own * PER + j]; }
+    for (var j = 0u; j < PER; j++) { f[j] = sums[at + place(own * PER + j)]; }
     return f;
 }
 
-fn store_sum(base: u32, sum: FragmentC) {
+fn store_sum(at: u32, sum: FragmentC) {
     var f = sum;
-    for (var j = 0u; j < PER; j++) { sums[base + own * PER + j] = f[j]; }
+    for (var j = 0u; j < PER; j++) { sums[at + place(own * PER + j)] = f[j]; }
 }
 //#else
 //#if EIGHT
@@ -99,13 +102,13 @@ fn multiply_add(a: FragmentX, b: FragmentW, sum: FragmentC) -> FragmentC {
     return coopMultiplyAdd(a, b, sum);
 }
 
-fn load_sum(base: u32) -> FragmentC {
-    let stride = SIDE;
-    return coopLoadT<FragmentC>(&sums[base], stride);
+fn load_sum(at: u32) -> FragmentC {
+    let stride = STRIPE;
+    return coopLoadT<FragmentC>(&sums[at], stride);
 }
 
-fn store_sum(base: u32, sum: FragmentC) {
-    let stride = SIDE;
-    coopStoreT(sum, &sums[base], stride);
+fn store_sum(at: u32, sum: FragmentC) {
+    let stride = STRIPE;
+    coopStoreT(sum, &sums[at], stride);
 }
 //#endif

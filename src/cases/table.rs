@@ -12,7 +12,7 @@ use crate::settings::{Compat, Discriminator, FitOptions, Group, coreset_batch};
 use crate::shapes::{Activation, ConvShape};
 use crate::steps::input::geometry::Framing;
 use crate::steps::network::depthwise::run_length;
-use crate::steps::tuning::{BIG_FROM, COOP_BIG_FROM};
+use crate::steps::tuning::{BIG_FROM, COOP_BIG_FROM, COOP_MIDDLE_FROM};
 
 pub(super) const LAYERS: &str = "layers of the backbone";
 const INPUT: &str = "every image that is read";
@@ -29,7 +29,13 @@ fn large(device: &Device) -> Result<Device> {
     device.with_tuning(device.tuning().with(&BIG_FROM, 1).with(&COOP_BIG_FROM, 1))
 }
 
-/// A product or convolution, and on GPUs the same with large tiles.
+/// The same with tiles of a middle size, which cooperative matrices have.
+fn middle(device: &Device) -> Result<Device> {
+    let never = u32::MAX;
+    device.with_tuning(device.tuning().with(&COOP_BIG_FROM, never).with(&COOP_MIDDLE_FROM, 1))
+}
+
+/// A product or convolution, and on GPUs the same with larger tiles.
 fn tiles(
     all: &mut Vec<Entry>,
     device: &Device,
@@ -38,6 +44,11 @@ fn tiles(
     make: impl Fn(&Device) -> Result<Case> + Clone + 'static,
 ) {
     all.push(Entry::new(kernel, shape, used_by, make.clone()));
+    if device.caps().coop.is_some() && shape.ends_with(stored(true)) {
+        let make = make.clone();
+        let text = format!("{shape}, middle tiles");
+        all.push(Entry::new(kernel, text, used_by, move |d| make(&middle(d)?)));
+    }
     if device.caps().archetype == Archetype::Tiled {
         all.push(Entry::new(kernel, format!("{shape}, large tiles"), used_by, move |d| make(&large(d)?)));
     }

@@ -4,7 +4,7 @@ use super::caps::Coop;
 use super::device::Device;
 use super::recorder::Recorder;
 use super::shader::{Shader, shader};
-use crate::{Error, Result};
+use crate::Result;
 
 /// What an adapter offers of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,9 @@ static CHECK: Shader = shader!(
 pub fn shaders() -> Vec<&'static Shader> {
     vec![&CHECK]
 }
+
+/// Subgroups of a workgroup, as the shaders have them.
+const SUBGROUPS: u32 = 4;
 
 /// A row of a tile is staged in whole fragments, for which fewer lanes are too few and more too many.
 const LANES: std::ops::RangeInclusive<u32> = 16..=64;
@@ -75,8 +78,7 @@ impl Offer {
     }
 }
 
-/// Whether subgroups are as `coop` says in the workgroups of 4 and of 8 of them that the kernels have, and
-/// multiply right.
+/// Whether subgroups are as `coop` says in a workgroup as the kernels have it, and multiply right.
 pub(super) fn works(device: &Device, coop: Coop) -> Result<bool> {
     let side = coop.side as usize;
     // Neither symmetric nor alike, exact in f16, and so are their products' sums in f32.
@@ -90,31 +92,22 @@ pub(super) fn works(device: &Device, coop: Coop) -> Result<bool> {
     let mut flags = Vec::new();
     flags.extend((coop.side == 8).then_some("EIGHT"));
     flags.extend(coop.emulated.then_some("SOFT"));
-    for subgroups in [4, 8] {
-        let invocations = subgroups * coop.lanes;
-        if invocations > device.caps().max_invocations {
-            continue;
-        }
-        let constants = [("LANES", coop.lanes), ("SUBGROUPS", subgroups)];
-        let kernel = match device.kernel(&CHECK, &constants, &flags) {
-            Err(Error::Limit(_)) => continue,
-            other => other?,
-        };
-        let (x, w) = (device.upload(&x, "x")?, device.upload(&w, "w")?);
-        let c = device.alloc(subgroups as usize * side * side, "c")?;
-        let seats = device.alloc(4 * invocations as usize, "seats")?;
-        let mut recorder = Recorder::new(device);
-        recorder.dispatch(&kernel, "", &[&x, &w, &c, &seats], &(), [1, 1, 1])?;
-        recorder.run()?;
-        let mut seats: Vec<[u32; 4]> = device.read(&seats)?;
-        seats.sort_unstable();
-        let each = (0..subgroups).flat_map(|s| (0..coop.lanes).map(move |lane| [coop.lanes, s, lane, 1]));
-        let products: Vec<f32> = device.read(&c)?;
-        if !seats.into_iter().eq(each) || !products.chunks_exact(side * side).all(|p| p == want) {
-            return Ok(false);
-        }
+    let invocations = SUBGROUPS * coop.lanes;
+    if invocations > device.caps().max_invocations {
+        return Ok(false);
     }
-    Ok(true)
+    let kernel = device.kernel(&CHECK, &[("LANES", coop.lanes)], &flags)?;
+    let (x, w) = (device.upload(&x, "x")?, device.upload(&w, "w")?);
+    let c = device.alloc(SUBGROUPS as usize * side * side, "c")?;
+    let seats = device.alloc(4 * invocations as usize, "seats")?;
+    let mut recorder = Recorder::new(device);
+    recorder.dispatch(&kernel, "", &[&x, &w, &c, &seats], &(), [1, 1, 1])?;
+    recorder.run()?;
+    let mut seats: Vec<[u32; 4]> = device.read(&seats)?;
+    seats.sort_unstable();
+    let each = (0..SUBGROUPS).flat_map(|s| (0..coop.lanes).map(move |lane| [coop.lanes, s, lane, 1]));
+    let products: Vec<f32> = device.read(&c)?;
+    Ok(seats.into_iter().eq(each) && products.chunks_exact(side * side).all(|p| p == want))
 }
 
 #[cfg(test)]

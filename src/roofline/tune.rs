@@ -3,8 +3,10 @@
 use super::{clock, median, once, repeats};
 use crate::backbone::efficientnet_lite;
 use crate::cases::{Case, Entry, Scale, network, products_of};
-use crate::gpu::{Archetype, Device, Tuning};
-use crate::steps::tuning::{BIG_FROM, COOP_BIG_FROM, DEPTHWISE_RUN, DIRECT_COLUMNS, DIRECT_ROWS};
+use crate::gpu::{Archetype, Device, Size, Tuning};
+use crate::steps::tuning::{
+    BIG_FROM, COOP_BIG_FROM, COOP_MIDDLE_FROM, DEPTHWISE_RUN, DIRECT_COLUMNS, DIRECT_ROWS,
+};
 use crate::{Error, Result, files};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -80,9 +82,11 @@ pub fn tune(device: &Device, report: &mut dyn FnMut(&str)) -> Result<Tuning> {
     let mut best = Tuning::default();
     match device.caps().archetype {
         Archetype::Tiled => {
-            best = best.with(&BIG_FROM, threshold(device, false, report)?);
-            if device.caps().coop.is_some_and(|c| !c.emulated) {
-                best = best.with(&COOP_BIG_FROM, threshold(device, true, report)?);
+            best = best.with(&BIG_FROM, threshold(device, &f32_tiles(), report)?);
+            if let Some(coop) = device.caps().coop.filter(|coop| !coop.emulated) {
+                for tiles in coop_tiles(coop.side) {
+                    best = best.with(tiles.from, threshold(device, &tiles, report)?);
+                }
             }
         }
         Archetype::Direct => {
@@ -189,29 +193,53 @@ fn fastest<T: Copy + std::fmt::Debug>(
     })
 }
 
-/// From how many workgroups on the large tile is faster: the threshold with the least time over all sizes.
-fn threshold(device: &Device, coop: bool, report: &mut dyn FnMut(&str)) -> Result<u32> {
-    let tile = match device.caps().coop {
-        Some(c) if coop => 8 * c.side,
-        _ => 128,
-    };
+/// Two sizes of tiles, and the number of workgroups that decides between them.
+struct Tiles {
+    name: &'static str,
+    f16: bool,
+    from: &'static Size,
+    /// Side of the larger ones.
+    side: u32,
+    /// What keeps all products at the smaller ones, and at the larger ones.
+    only: [Tuning; 2],
+}
+
+fn f32_tiles() -> Tiles {
+    let only = [u32::MAX, 1].map(|from| Tuning::default().with(&BIG_FROM, from));
+    Tiles { name: "f32", f16: false, from: &BIG_FROM, side: 128, only }
+}
+
+/// Those of cooperative matrices of `side`.
+fn coop_tiles(side: u32) -> [Tiles; 2] {
+    let only = |big, middle| Tuning::default().with(&COOP_BIG_FROM, big).with(&COOP_MIDDLE_FROM, middle);
+    let [small, middle, big] = [only(u32::MAX, u32::MAX), only(u32::MAX, 1), only(1, 1)];
+    let sides = |from, side, only| Tiles { name: "coop", f16: true, from, side, only };
+    [
+        sides(&COOP_MIDDLE_FROM, 4 * side, [small, middle.clone()]),
+        sides(&COOP_BIG_FROM, 8 * side, [middle, big]),
+    ]
+}
+
+/// From how many workgroups on the larger tile is faster: the threshold with the least time over all sizes.
+fn threshold(device: &Device, tiles: &Tiles, report: &mut dyn FnMut(&str)) -> Result<u32> {
+    let Tiles { name, side, .. } = *tiles;
     let mut times: Vec<(u32, f64, f64)> = Vec::new();
     for m in [196, 784, 1568, 3136, 6272, 12_544, 25_088] {
         for n in [128, 512] {
-            let cases = products_of(&[[m, 512, n]], coop);
-            let with = |from| Tuning::default().with(&BIG_FROM, from).with(&COOP_BIG_FROM, from);
-            let both = compare(device, &[with(u32::MAX), with(1)], &cases)?;
-            let [Some(small), Some(big)] = both[..] else { continue };
-            let groups = (m as u32).div_ceil(tile) * (n as u32).div_ceil(tile);
-            let name = if coop { "coop" } else { "f32" };
-            let (s, b) = (1e3 * small, 1e3 * big);
-            report(&format!("{name} {m}x512x{n}, {groups} large tiles: small {s:.3} ms, large {b:.3} ms"));
-            times.push((groups, small, big));
+            let cases = products_of(&[[m, 512, n]], tiles.f16);
+            let both = compare(device, &tiles.only, &cases)?;
+            let [Some(small), Some(large)] = both[..] else { continue };
+            let groups = (m as u32).div_ceil(side) * (n as u32).div_ceil(side);
+            let (s, l) = (1e3 * small, 1e3 * large);
+            report(&format!(
+                "{name} {m}x512x{n}, {groups} tiles of {side}: smaller ones {s:.3} ms, these {l:.3} ms"
+            ));
+            times.push((groups, small, large));
         }
     }
     // Logarithms, so that small sizes count as much as large ones.
     let cost = |from: u32| -> f64 {
-        times.iter().map(|(groups, small, big)| if *groups >= from { big.ln() } else { small.ln() }).sum()
+        times.iter().map(|(groups, small, large)| if *groups >= from { large.ln() } else { small.ln() }).sum()
     };
     let mut candidates: Vec<u32> = times.iter().map(|t| t.0).chain([u32::MAX]).collect();
     candidates.sort_unstable();

@@ -17,7 +17,7 @@ use softpatch::low_level::steps::network::depthwise::Depthwise;
 use softpatch::low_level::steps::network::gemm::Gemm;
 use softpatch::low_level::steps::network::pool::MaxPool;
 use softpatch::low_level::steps::patches::{means::PatchMean, pooling::Pooled};
-use softpatch::low_level::steps::tuning::{BIG_FROM, COOP_BIG_FROM};
+use softpatch::low_level::steps::tuning::{BIG_FROM, COOP_BIG_FROM, COOP_MIDDLE_FROM};
 use std::sync::OnceLock;
 
 fn run(device: &Device, f: impl FnOnce(&mut Recorder) -> softpatch::Result<()>) {
@@ -75,7 +75,7 @@ pub(crate) fn plain_devices() -> &'static [Named] {
     })
 }
 
-/// Those, and cooperative matrices of both sides with both sizes of tiles: every way to compute with f16.
+/// Those, and cooperative matrices of both sides with all sizes of tiles: every way to compute with f16.
 pub(crate) fn half_devices() -> &'static [Named] {
     static HALF: OnceLock<Vec<Named>> = OnceLock::new();
     HALF.get_or_init(|| {
@@ -93,9 +93,13 @@ pub(crate) fn half_devices() -> &'static [Named] {
             println!("skipped: {} has no cooperative matrices; they are emulated", real.caps().adapter);
         }
         for side in [8, 16] {
-            for (name, coop_big_from) in [("small", u32::MAX), ("big", 1)] {
-                let tuning = Some(Tuning::default().with(&COOP_BIG_FROM, coop_big_from));
-                let unchecked = Some((side == 8) == (coop_big_from == 1));
+            let never = u32::MAX;
+            for (name, big_from, middle_from) in
+                [("small", never, never), ("middle", never, 1), ("big", 1, never)]
+            {
+                let sizes = Tuning::default().with(&COOP_BIG_FROM, big_from);
+                let tuning = Some(sizes.with(&COOP_MIDDLE_FROM, middle_from));
+                let unchecked = Some((side == 8) == (name == "big"));
                 let options = DeviceOptions {
                     archetype,
                     unchecked,
@@ -114,11 +118,11 @@ pub(crate) fn half_devices() -> &'static [Named] {
     })
 }
 
-/// Workgroup memory of `gemm_coop.wgsl` with BIG: two tiles of 8 fragments a side, rows of which are staged
-/// as far as 8 subgroups load at once and padded, and a fragment of f32 for each subgroup.
-fn big_coop_bytes(coop: Coop) -> u32 {
-    let tile = 8 * coop.side;
-    2 * tile * (4 * 8 * coop.lanes / tile + 2) * 8 + 8 * coop.side * coop.side * 4
+/// Workgroup memory of `gemm_coop.wgsl` with tiles of `sides` fragments a side: two tiles, rows of which are
+/// staged as far as 4 subgroups load at once and padded, and a row of fragments of f32 for each subgroup.
+fn coop_bytes(coop: Coop, sides: u32) -> u32 {
+    let tile = sides * coop.side;
+    2 * tile * (4 * 4 * coop.lanes / tile + 2) * 8 + 4 * coop.side * (tile / 2 + 8) * 4
 }
 
 fn gemm_case(name: &str, device: &Device, half: bool, [m, k, n]: [usize; 3]) {
@@ -173,12 +177,21 @@ fn products_in_f16_equal_the_reference() {
             .collect();
         assert!(!used.is_empty() && used.iter().all(|k| k.starts_with(expected)), "{name}: {built:?}");
         let caps = device.caps();
-        let fits = caps.coop.is_none_or(|coop| big_coop_bytes(coop) <= caps.max_workgroup_memory);
-        if name.contains("big") && !fits {
-            println!("skipped: large tiles on {name}, whose workgroups have too little memory");
+        let Some(coop) = caps.coop.filter(|_| caps.archetype == Archetype::Tiled) else {
+            let big = name.ends_with("big");
+            assert_eq!(used.iter().any(|k| k.contains("BIG")), big, "{name}: {built:?}");
+            return;
+        };
+        let sides = [("small", 2), ("middle", 4), ("big", 8)].into_iter();
+        let sides = sides.filter(|(size, _)| name.contains(size)).map(|(_, sides)| sides).max().unwrap();
+        let fits = coop_bytes(coop, sides) <= caps.max_workgroup_memory;
+        if !fits {
+            println!("skipped: tiles of this size on {name}, whose workgroups have too little memory");
         }
-        let big = name.contains("big") && fits;
-        assert_eq!(used.iter().any(|k| k.contains("BIG")), big, "{name}: {built:?}");
+        let flag = if sides == 8 { "BIG" } else { "SMALL" };
+        let all = used.iter().all(|k| k.contains(flag));
+        assert_eq!(used.iter().any(|k| k.contains(flag)), sides != 4 && fits, "{name}: {built:?}");
+        assert!(all || sides != 2, "{name}: {built:?}");
     });
 }
 

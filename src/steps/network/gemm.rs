@@ -1,10 +1,10 @@
 //! Matrix product with a fused epilogue.
 
 use crate::Result;
-use crate::gpu::{Archetype, Caps, Coop, Device, Kernel, Recorder, Shader, Tensor, shader};
+use crate::gpu::{Archetype, Caps, Coop, Device, Kernel, Recorder, Shader, Size, Tensor, shader};
 use crate::shapes::Activation;
 use crate::steps::checks::{broadcast8, check, check_vec4, stored_f16, words};
-use crate::steps::tuning::{BIG_FROM, COOP_BIG_FROM, DIRECT_COLUMNS, DIRECT_ROWS};
+use crate::steps::tuning::{BIG_FROM, COOP_BIG_FROM, COOP_MIDDLE_FROM, DIRECT_COLUMNS, DIRECT_ROWS};
 use std::sync::Arc;
 
 pub(super) static DIRECT: Shader = shader!(
@@ -27,10 +27,13 @@ pub(super) static COOP: Shader = shader!(
     "network/gemm_coop",
     shared: ["gemm_params", "fragments", "conv_rows"],
     variants: [
-        [], ["CONV"], ["BIG"], ["CONV", "BIG"],
+        [], ["CONV"], ["BIG"], ["CONV", "BIG"], ["SMALL"], ["CONV", "SMALL"],
         ["EIGHT"], ["CONV", "EIGHT"], ["BIG", "EIGHT"], ["CONV", "BIG", "EIGHT"],
+        ["SMALL", "EIGHT"], ["CONV", "SMALL", "EIGHT"],
         ["SOFT"], ["CONV", "SOFT"], ["BIG", "SOFT"], ["CONV", "BIG", "SOFT"],
-        ["EIGHT", "SOFT"], ["CONV", "EIGHT", "SOFT"], ["BIG", "EIGHT", "SOFT"], ["CONV", "BIG", "EIGHT", "SOFT"]
+        ["SMALL", "SOFT"], ["CONV", "SMALL", "SOFT"],
+        ["EIGHT", "SOFT"], ["CONV", "EIGHT", "SOFT"], ["BIG", "EIGHT", "SOFT"], ["CONV", "BIG", "EIGHT", "SOFT"],
+        ["SMALL", "EIGHT", "SOFT"], ["CONV", "SMALL", "EIGHT", "SOFT"]
     ]
 );
 
@@ -102,14 +105,21 @@ pub(super) fn variant(
             let sizes = if [rows, columns] == [4, 16] { &[][..] } else { &sizes[..] };
             Ok((device.kernel(&DIRECT, sizes, &flags)?, 8 * rows, columns))
         }
-        (Archetype::Tiled, Some(coop)) if f16 && fits(coop, 4 * coop.side, caps) => {
-            let big = 8 * coop.side;
-            let big = groups(big) >= u64::from(tuning.get(&COOP_BIG_FROM)) && fits(coop, big, caps);
-            let tile = coop.side * if big { 8 } else { 4 };
+        (Archetype::Tiled, Some(coop)) if f16 && fits(coop, 2, caps) => {
+            // Few workgroups wait for their loads, and more of them, which go deeper in a step, wait less.
+            let enough = |size: &Size, groups: u64| groups >= u64::from(tuning.get(size));
+            let all = |tile: u32| words(&[m.div_ceil(tile), n.div_ceil(tile)]);
+            let sides = match () {
+                () if enough(&COOP_BIG_FROM, groups(8 * coop.side)) && fits(coop, 8, caps) => 8,
+                () if enough(&COOP_MIDDLE_FROM, all(4 * coop.side)) && fits(coop, 4, caps) => 4,
+                () => 2,
+            };
             flags.extend(conv.then_some("CONV"));
-            flags.extend(big.then_some("BIG"));
+            flags.extend((sides == 8).then_some("BIG"));
+            flags.extend((sides == 2).then_some("SMALL"));
             flags.extend((coop.side == 8).then_some("EIGHT"));
             flags.extend(coop.emulated.then_some("SOFT"));
+            let tile = sides * coop.side;
             Ok((device.kernel(&COOP, &[("LANES", coop.lanes)], &flags)?, tile, tile))
         }
         (Archetype::Tiled, _) => {
@@ -123,13 +133,13 @@ pub(super) fn variant(
     }
 }
 
-/// Whether a workgroup of `gemm_coop.wgsl` that owns `tile` x `tile` outputs has the memory and invocations
-/// it needs.
-fn fits(coop: Coop, tile: u32, caps: &Caps) -> bool {
-    let subgroups = if tile == 8 * coop.side { 8 } else { 4 };
-    let row = 4 * subgroups * coop.lanes / tile + 2;
-    let bytes = 2 * tile * row * 8 + subgroups * coop.side * coop.side * 4;
-    bytes <= caps.max_workgroup_memory && subgroups * coop.lanes <= caps.max_invocations
+/// Whether a workgroup of `gemm_coop.wgsl` that owns `sides` x `sides` fragments has the memory and
+/// invocations it needs, and stages whole fragments.
+fn fits(coop: Coop, sides: u32, caps: &Caps) -> bool {
+    let tile = sides * coop.side;
+    let depth = 4 * 4 * coop.lanes / tile;
+    let bytes = 2 * tile * (depth + 2) * 8 + 4 * coop.side * (tile / 2 + 8) * 4;
+    4 * depth >= coop.side && bytes <= caps.max_workgroup_memory && 4 * coop.lanes <= caps.max_invocations
 }
 
 /// What is bound as the residual, and what the kernels are told: 0 for none, else 1 more than the vec4s in

@@ -108,8 +108,7 @@ pub fn constants(shader: &Shader) -> Option<Vec<Constants>> {
         // Candidates per batch / 64.
         "coreset/greedy" => of("PER", &[1, 8]),
         // wgpu gives a range of subgroup sizes or one; 32 and 64 are what there is.
-        "network/gemm_coop" | "device/probe_coop" => of("LANES", &[32, 64]),
-        "device/coop_check" => [4, 8].map(|subgroups| vec![("LANES", 64), ("SUBGROUPS", subgroups)]).to_vec(),
+        "network/gemm_coop" | "device/probe_coop" | "device/coop_check" => of("LANES", &[32, 64]),
         // Runs of 7 or 8; the longest that `softpatch tune` tries.
         "network/depthwise" => {
             let mut sets = Vec::new();
