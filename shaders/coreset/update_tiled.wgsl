@@ -3,9 +3,10 @@
 // from the batch's picks, sorted [tiles][8] positions + 1, distance [kept], centre [kept], state.
 //
 // For GPUs: a workgroup of 64 takes tile after tile of 8 patches with one centre; invocation (i, j) walks
-// picks j, j + 8, .. for patch i, so that its neighbours read the same patch and the same few picks. Skipping
-// and its margin as in update_direct.wgsl. Two barriers per tile. Cost: a load per pick of the batch, and up
-// to 2 r4 vec4 loads for each that is not skipped.
+// picks j, j + 8, .. for patch i, so that its neighbours read the same patch and the same few picks. What
+// takes time is to wait for loads: four picks are looked up at once, and four vec4 of a patch and a pick are
+// under way together. Skipping and its margin as in update_direct.wgsl. Two barriers per tile. Cost: a load
+// per pick of the batch, and up to 2 r4 vec4 loads for each that is not skipped.
 const MARGIN: f32 = 1.001;
 
 //#include shared/coreset.wgsl
@@ -19,6 +20,22 @@ const MARGIN: f32 = 1.001;
 @group(0) @binding(6) var<storage, read_write> centre: array<u32>;
 @group(0) @binding(7) var<storage, read_write> state: CountingState;
 @group(0) @binding(8) var<uniform> p: Params;
+
+// Squared distance between rows of z and of the bank, or something no less than `enough`.
+fn squared(row: u32, pick: u32, enough: f32) -> f32 {
+    var sum = 0.0;
+    var k = 0u;
+    for (; k + 4u <= p.r4; k += 4u) {
+        let d0 = z[row + k] - bank[pick + k];
+        let d1 = z[row + k + 1u] - bank[pick + k + 1u];
+        let d2 = z[row + k + 2u] - bank[pick + k + 2u];
+        let d3 = z[row + k + 3u] - bank[pick + k + 3u];
+        sum = add_squares(add_squares(add_squares(add_squares(sum, d0), d1), d2), d3);
+        if (sum >= enough) { return sum; }
+    }
+    for (; k < p.r4; k++) { sum = add_squares(sum, z[row + k] - bank[pick + k]); }
+    return sum;
+}
 
 var<workgroup> end: u32;
 var<workgroup> values: array<f32, 64>;
@@ -46,17 +63,20 @@ fn main(
             let base = (kept[position] - p.row0) * p.r4;
             let row = mine * p.batch;
             let old = sqrt(best);
-            for (var j = me % 8u; j < count; j += 8u) {
-                let reach = old + sqrt(best);
-                if (table[row + j] < reach * reach * MARGIN) {
-                    let pick = first + j;
-                    var sum = 0.0;
-                    for (var k = 0u; k < p.r4; k++) {
-                        sum = add_squares(sum, z[base + k] - bank[pick * p.r4 + k]);
-                        if (sum >= best) { break; }
+            for (var four = me % 8u; four < count; four += 32u) {
+                var close = vec4(table[row + four], 0.0, 0.0, 0.0);
+                if (four + 8u < count) { close.y = table[row + four + 8u]; }
+                if (four + 16u < count) { close.z = table[row + four + 16u]; }
+                if (four + 24u < count) { close.w = table[row + four + 24u]; }
+                for (var i = 0u; i < 4u && four + 8u * i < count; i++) {
+                    let to_pick = select(select(close.x, close.y, i == 1u), select(close.z, close.w, i == 3u), i >= 2u);
+                    let reach = old + sqrt(best);
+                    if (to_pick < reach * reach * MARGIN) {
+                        let pick = first + four + 8u * i;
+                        let sum = squared(base, pick * p.r4, best);
+                        work++;
+                        if (sum < best) { best = sum; mine = pick; }
                     }
-                    work++;
-                    if (sum < best) { best = sum; mine = pick; }
                 }
             }
         }
