@@ -61,6 +61,7 @@ pub mod report;
 mod settings;
 pub(crate) mod spool;
 pub mod text;
+mod workers;
 
 use low_level::{backbone, bank, cases, gpu, process, reference, shapes, steps};
 

@@ -2,7 +2,7 @@
 
 use super::Network;
 use crate::data::Image;
-use crate::gpu::{Device, Plan, Recorder, Submission, Tensor};
+use crate::gpu::{Device, Plan, Recorder, Rows, Submission, Tensor};
 use crate::steps::input::geometry::Framing;
 use crate::steps::input::resize::{AxisTaps, Columns, record_rows};
 use crate::steps::input::taps::{ResizeTable, frame_outputs, resize_table};
@@ -70,8 +70,14 @@ pub struct Feed {
     plans: HashMap<Way, Arc<Plan>>,
     /// Not submitted yet.
     pending: Vec<Arc<Plan>>,
-    /// Pixels on their way to the queue.
-    words: Vec<u32>,
+}
+
+/// Rows of an image on their way to the upload buffer.
+#[derive(Clone, Copy)]
+struct Strip<'a> {
+    image: &'a Image<'a>,
+    /// Row and column of its first pixel.
+    source: [u32; 2],
 }
 
 /// The table of one axis of a frame whose first pixel is output `first` of `table`, counted from the first
@@ -123,7 +129,6 @@ impl Feed {
             input: None,
             plans: HashMap::new(),
             pending: Vec::new(),
-            words: Vec::new(),
         })
     }
 
@@ -159,14 +164,14 @@ impl Feed {
         Ok(())
     }
 
-    /// Uploads what rows `rows` of the frame show of `image` on its way into slot `slot` of `input`
+    /// Uploads what rows `rows` of the frame show of `images` on their way into slots `slot ..` of `input`
     /// `[batch][rows][columns][4]`, for [`Feed::submit`]. Where the upload buffer is full, what came before is
     /// submitted first.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] where the image does not suit the frame, [`Error::Limit`] and
+    /// [`Error::InvalidOption`] where an image does not suit the frame, [`Error::Limit`] and
     /// [`Error::Device`] from the device.
-    pub fn push(&mut self, image: &Image<'_>, input: &Tensor, slot: u32, rows: &Range<u32>) -> Result<()> {
+    pub fn push(&mut self, images: &[Image<'_>], input: &Tensor, slot: u32, rows: &Range<u32>) -> Result<()> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -177,33 +182,48 @@ impl Feed {
             self.plans.clear();
             self.input = Some(input.clone());
         }
-        let size = [image.width(), image.height()];
-        let (touched, [first_column, columns, first_row]) = self.make_room(size, rows)?;
-        let row_words = columns as usize;
-        let mut done = 0;
-        while done < touched.len() as u32 {
-            let left = touched.len() as u32 - done;
-            let mut fit = ((self.upload.len() - self.used) / row_words) as u32;
-            if fit < left && self.used > 0 {
-                self.submit(&[])?;
-                fit = (self.upload.len() / row_words) as u32;
+        let size = |image: &Image<'_>| [image.width(), image.height()];
+        // Before any of them lies in the upload buffer: it may have to grow.
+        images.iter().try_for_each(|image| self.make_room(size(image), rows).map(drop))?;
+        let mut strips = Vec::new();
+        for (image, slot) in images.iter().zip(slot..) {
+            let size = size(image);
+            let (touched, [first_column, columns, first_row]) = self.make_room(size, rows)?;
+            let words = columns as usize;
+            let mut done = 0;
+            while done < touched.len() as u32 {
+                let left = touched.len() as u32 - done;
+                let mut fit = ((self.upload.len() - self.used) / words) as u32;
+                if fit < left && self.used > 0 {
+                    self.write(&mut strips)?;
+                    self.submit(&[])?;
+                    fit = (self.upload.len() / words) as u32;
+                }
+                let strip = done..done + fit.min(left);
+                let block = Rows { at: self.used, words, rows: strip.len() };
+                let source = [first_row + touched.start + done, first_column];
+                strips.push((block, Strip { image, source }));
+                let way = Way { size, slot, rows: rows.clone(), used: self.used, strip: strip.clone() };
+                let plan = match self.plans.get(&way) {
+                    Some(plan) => plan.clone(),
+                    None => self.plan(way, &touched)?,
+                };
+                self.pending.push(plan);
+                let end = self.used + strip.len() * words;
+                self.used = end.next_multiple_of(64).min(self.upload.len() / 64 * 64);
+                done = strip.end;
             }
-            let strip = fit.min(left);
-            self.words.resize(strip as usize * row_words, 0);
-            for (y, row) in self.words.chunks_exact_mut(row_words).enumerate() {
-                image.pack_row(first_row + touched.start + done + y as u32, first_column, row);
-            }
-            self.device.write(&self.upload, self.used, &self.words);
-            let way = Way { size, slot, rows: rows.clone(), used: self.used, strip: done..done + strip };
-            let plan = match self.plans.get(&way) {
-                Some(plan) => plan.clone(),
-                None => self.plan(way, &touched)?,
-            };
-            self.pending.push(plan);
-            self.used = (self.used + self.words.len()).next_multiple_of(64).min(self.upload.len() / 64 * 64);
-            done += strip;
         }
-        Ok(())
+        self.write(&mut strips)
+    }
+
+    /// Brings the pixels of strips to the upload buffer.
+    fn write(&self, strips: &mut Vec<(Rows, Strip<'_>)>) -> Result<()> {
+        let (blocks, strips): (Vec<Rows>, Vec<Strip<'_>>) = strips.drain(..).unzip();
+        self.device.write_rows(&self.upload, &blocks, &|block, row, words| {
+            let Strip { image, source: [first_row, first_column] } = strips[block];
+            image.pack_row(first_row + row as u32, first_column, words);
+        })
     }
 
     /// Makes the buffers for rows `rows` of the frame from images of this width and height; says which rows

@@ -227,9 +227,11 @@ pub(super) fn run_backbone(
     feed.take();
     let input = extractor.input().clone();
     for (i, piece) in extractor.pieces().to_vec().iter().enumerate() {
-        for (slot, image) in images.iter().enumerate() {
-            feed.push(image, &input, slot as u32, &piece.input).map_err(|e| unsuitable(e, name(slot)))?;
+        for (slot, image) in images.iter().enumerate().filter(|_| !piece.input.is_empty()) {
+            let size = [image.width(), image.height()];
+            feed.make_room(size, &piece.input).map_err(|e| unsuitable(e, name(slot)))?;
         }
+        feed.push(images, &input, 0, &piece.input)?;
         submit(feed, extractor.plan(images.len() as u32, i)?, piece)?;
     }
     Ok(())

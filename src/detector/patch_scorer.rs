@@ -4,6 +4,7 @@ use crate::bank::{Bank, Maps, SearchBuffers};
 use crate::gpu::{Device, Readback, Recorder, Submission, Tensor};
 use crate::steps::input::cover::Cover;
 use crate::steps::input::geometry::Placement;
+use crate::workers::share;
 use crate::{Error, Result};
 use std::ops::Range;
 
@@ -116,6 +117,9 @@ pub(crate) struct Batch {
     /// What is computed.
     pub want: Want,
 }
+
+/// Values that a core copies and looks through in a microsecond, measured.
+const VALUES_PER_MICROSECOND: usize = 1000;
 
 /// Patches of one image that are searched at a time at most: a third of a second on two CPU cores.
 const SEARCHED: u64 = 1 << 14;
@@ -267,17 +271,17 @@ impl PatchScorer {
             _ => None,
         };
         let top: Vec<f32> = words.words(0..images);
-        let map = |i: usize| maps.as_ref().map(|m| m.words(i * pixels..(i + 1) * pixels));
-        let score = |(i, (score, (size, placement))): (usize, (f32, &([u32; 2], Placement)))| {
-            let mut map: Vec<f32> = map(i).unwrap_or_default();
+        let one = |i: usize, (size, placement): &([u32; 2], Placement)| {
+            let mut map: Vec<f32> =
+                maps.as_ref().map(|m| m.words(i * pixels..(i + 1) * pixels)).unwrap_or_default();
             if let Some(cover) = cover.filter(|_| !map.is_empty()) {
                 cover.clear(&mut map);
             }
             let patches: Vec<f32> = words.words(images + i * positions..images + (i + 1) * positions);
             let (values, sides) = if map.is_empty() { (&patches, self.grid) } else { (&map, self.frame) };
             Score {
-                score,
-                anomalous: threshold.map(|t| score > t),
+                score: top[i],
+                anomalous: threshold.map(|t| top[i] > t),
                 size: *size,
                 peak: locate(values, sides, placement, *size),
                 grid: self.grid,
@@ -287,7 +291,12 @@ impl PatchScorer {
                 map,
             }
         };
-        Ok(top.into_iter().zip(places).enumerate().map(score).collect())
+        let mut scores: Vec<Option<Score>> = vec![None; images];
+        let values = if maps.is_some() { positions + pixels } else { positions };
+        let microseconds = (images * values / VALUES_PER_MICROSECOND) as u64;
+        let tasks = scores.iter_mut().zip(places).enumerate().collect();
+        share(tasks, microseconds, |(i, (score, place))| *score = Some(one(i, place)));
+        Ok(scores.into_iter().flatten().collect())
     }
 }
 

@@ -36,6 +36,7 @@ pub use recorder::Recorder;
 pub use shader::Shader;
 pub(crate) use shader::shader;
 pub use tensor::Tensor;
+pub(crate) use transfer::Rows;
 pub use tuning::{Size, Tuning};
 pub use wgpu;
 

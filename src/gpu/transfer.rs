@@ -3,7 +3,23 @@
 use super::device::Device;
 use super::tensor::{Allocation, Tensor};
 use crate::Result;
+use crate::workers::share;
 use half::f16;
+
+/// Words that a thread packs at a time.
+const PIECE: usize = 1 << 16;
+/// Words of pixels that a core packs in a microsecond, measured.
+const WORDS_PER_MICROSECOND: usize = 1000;
+
+/// Rows of words on their way to a tensor.
+pub(crate) struct Rows {
+    /// Word of the tensor where they begin.
+    pub at: usize,
+    /// Of a row.
+    pub words: usize,
+    /// How many.
+    pub rows: usize,
+}
 
 impl Device {
     /// A new buffer of `len` 4-byte words, zeroed.
@@ -63,6 +79,58 @@ impl Device {
         if let Err(error) = written {
             self.0.health.keep(error);
         }
+    }
+
+    /// Writes blocks of rows before the next submission runs: `pack` has to fill row `row` of block number
+    /// `block`, in any order and on several threads.
+    ///
+    /// # Errors
+    /// [`crate::Error::Memory`] where memory is out, [`crate::Error::Lost`] where the device was lost.
+    ///
+    /// # Panics
+    /// Where a block passes the tensor's end.
+    pub(crate) fn write_rows(
+        &self,
+        tensor: &Tensor,
+        blocks: &[Rows],
+        pack: &(dyn Fn(usize, usize, &mut [u32]) + Sync),
+    ) -> Result<()> {
+        if self.rehearses() {
+            return Ok(());
+        }
+        self.scoped("writing", || {
+            let (mut views, mut all) = (Vec::new(), 0);
+            for (block, &Rows { at, words, rows }) in blocks.iter().enumerate() {
+                assert!(at + rows * words <= tensor.len(), "write past the end of {tensor:?}");
+                all += rows * words;
+                let per = (PIECE / words.max(1)).max(1);
+                for row in (0..rows).step_by(per) {
+                    let Some(bytes) = wgpu::BufferSize::new(4 * (per.min(rows - row) * words) as u64) else {
+                        continue;
+                    };
+                    let to = tensor.offset() + 4 * (at + row * words) as u64;
+                    // Where there is none the scope knows why.
+                    let Some(view) = self.0.queue.write_buffer_with(tensor.buffer(), to, bytes) else {
+                        return;
+                    };
+                    views.push((block, row, view));
+                }
+            }
+            let tasks = views.iter_mut().collect();
+            share(tasks, (all / WORDS_PER_MICROSECOND) as u64, |(block, first, view)| {
+                let mut row = vec![0; blocks[*block].words];
+                let mut rest = view.slice(..);
+                for y in *first.. {
+                    if rest.is_empty() {
+                        break;
+                    }
+                    pack(*block, y, &mut row);
+                    let (mut to, after) = rest.split_at(4 * row.len());
+                    to.copy_from_slice(bytemuck::cast_slice(&row));
+                    rest = after;
+                }
+            });
+        })
     }
 
     /// Waits for all submitted work and reads the whole tensor back.

@@ -362,7 +362,7 @@ fn the_embedded_backbone_equals_pytorch() {
             )
             .unwrap();
             let input = extractor.input().clone();
-            feed.push(&image, &input, 0, &(0..224)).unwrap();
+            feed.push(&[image], &input, 0, &(0..224)).unwrap();
             feed.submit(&[extractor.plan(1, 0).unwrap()]).unwrap();
             let (tensor, size) = extractor.last_value().unwrap();
             let len = size.iter().product::<u32>() as usize;

@@ -43,7 +43,7 @@ proptest! {
             let mut feed = Feed::new(device, &network, framing).unwrap();
             let len = want.len();
             let input = device.alloc(2 * len, "input").unwrap();
-            feed.push(&image, &input, slot, &(0..crop)).unwrap();
+            feed.push(&[image], &input, slot, &(0..crop)).unwrap();
             feed.submit(&[]).unwrap();
             let got: Vec<f32> = device.read(&input).unwrap();
             assert_close(name, &got[slot as usize * len..][..len], &want, 0.0, normalised());
@@ -52,14 +52,14 @@ proptest! {
             let band = device.alloc(5 * row, "band").unwrap();
             for first in (0..height).step_by(5) {
                 let rows = first..height.min(first + 5);
-                feed.push(&image, &band, 0, &(rows.start as u32..rows.end as u32)).unwrap();
+                feed.push(&[image], &band, 0, &(rows.start as u32..rows.end as u32)).unwrap();
                 feed.submit(&[]).unwrap();
                 let got: Vec<f32> = device.read(&band).unwrap();
                 let want = &want[first * row..rows.end * row];
                 assert_close(name, &got[..want.len()], want, 0.0, normalised());
             }
             let input = device.alloc_f16(2 * len, "input").unwrap();
-            feed.push(&image, &input, slot, &(0..crop)).unwrap();
+            feed.push(&[image], &input, slot, &(0..crop)).unwrap();
             feed.submit(&[]).unwrap();
             let got = device.read_values(&input).unwrap();
             let relative = normalised() + F16_ROUNDING;
@@ -110,7 +110,7 @@ fn large_images_and_every_format() {
         let image = Image::new(data, w as u32, h as u32, stride, format).unwrap();
         let input = device.alloc(2 * 48 * 48 * 4, "input").unwrap();
         for slot in 0..2 {
-            feed.push(&image, &input, slot, &(0..48)).unwrap();
+            feed.push(&[image], &input, slot, &(0..48)).unwrap();
         }
         feed.submit(&[]).unwrap();
         device.read::<f32>(&input).unwrap()

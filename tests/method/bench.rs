@@ -310,7 +310,7 @@ fn embeddings(device: &Device, paths: &[&Path], fit: &FitOptions) -> (Vec<f32>, 
     for path in paths {
         let image = decode_file(path, &DecodeOptions::default()).unwrap();
         let input = extractor.input().clone();
-        feed.push(&image.as_image().unwrap(), &input, 0, &(0..fit.crop)).unwrap();
+        feed.push(&[image.as_image().unwrap()], &input, 0, &(0..fit.crop)).unwrap();
         feed.submit(&[extractor.plan(1, 0).unwrap()]).unwrap();
         all.extend(device.read::<f32>(extractor.embedding()).unwrap());
     }
