@@ -126,7 +126,7 @@ pub fn run(args: Args, quiet: bool) -> Outcome {
     if caps.timestamps {
         let times = detector.profile(&views)?;
         let all: f64 = times.steps.iter().map(|t| t.seconds).sum();
-        let each = 1e3 * all / f64::from(fit.batch);
+        let each = 1e3 * all / times.images as f64;
         // One batch at a time: a stream has the next one decoded and packed meanwhile.
         let busy = 100.0 * each / batches[batches.len() / 2];
         let _ =

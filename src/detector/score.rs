@@ -20,6 +20,8 @@ use std::ops::Range;
 /// Where the time of scoring goes.
 #[derive(Clone, Debug)]
 pub struct Profile {
+    /// Images that were looked at: no more than the device takes at once.
+    pub images: usize,
     /// Every dispatch in order.
     pub steps: Vec<StepTime>,
     /// Share of all query-row pairs whose distance was computed in full; the bounds spared the others.
@@ -274,7 +276,8 @@ impl Scorer {
         let finished: Vec<u32> = self.device.read(&self.scorer.search.finished)?;
         let [h, w] = self.extractor.grid();
         let pairs = count as f64 * f64::from(h * w) * f64::from(self.scorer.bank.rows());
-        Ok(Profile { steps: times, finished_share: f64::from(finished[0]) / pairs })
+        let finished_share = f64::from(finished[0]) / pairs;
+        Ok(Profile { images: count, steps: times, finished_share })
     }
 
     /// Scores images; `name` says which one an error is about.
