@@ -122,10 +122,21 @@ fn share(dim: usize, most: usize) -> usize {
 fn covariance_times(centred: &[Vec<f64>], axis: &[f64]) -> Vec<f64> {
     let mut sum = vec![0.0; axis.len()];
     for row in centred {
-        let along: f64 = axis.iter().zip(row).map(|(a, v)| a * v).sum();
+        let along = dot(axis, row);
         sum.iter_mut().zip(row).for_each(|(s, v)| *s += along * v);
     }
     sum
+}
+
+/// Summed in eight lanes, which do not wait for each other.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let (a, rest_a) = a.as_chunks::<8>();
+    let (b, rest_b) = b.as_chunks::<8>();
+    let mut lanes = [0.0; 8];
+    for (a, b) in a.iter().zip(b) {
+        lanes.iter_mut().zip(a.iter().zip(b)).for_each(|(lane, (a, b))| *lane += a * b);
+    }
+    lanes.iter().sum::<f64>() + rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum::<f64>()
 }
 
 /// Gram-Schmidt, twice for accuracy; a vector that vanishes is replaced by a random one.
@@ -134,16 +145,16 @@ fn orthonormalise(axes: &mut [Vec<f64>], random: &mut ChaCha8Rng) {
         loop {
             let (done, rest) = axes.split_at_mut(i);
             let axis = &mut rest[0];
-            let before: f64 = axis.iter().map(|v| v * v).sum::<f64>().sqrt();
+            let before = dot(axis, axis).sqrt();
             for _ in 0..2 {
                 for other in done.iter() {
-                    let along: f64 = other.iter().zip(axis.iter()).map(|(a, b)| a * b).sum();
+                    let along = dot(other, axis);
                     for (v, o) in axis.iter_mut().zip(other) {
                         *v -= along * o;
                     }
                 }
             }
-            let norm: f64 = axis.iter().map(|v| v * v).sum::<f64>().sqrt();
+            let norm = dot(axis, axis).sqrt();
             if norm > 1e-9 * before && norm > 1e-30 {
                 axis.iter_mut().for_each(|v| *v /= norm);
                 break;

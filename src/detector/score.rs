@@ -8,7 +8,7 @@ use crate::backbone::{Backbone, BackboneInfo, Extraction, Extractor, Feed};
 use crate::bank::Bank;
 use crate::cases::{Then, Use, self_test};
 use crate::data::Image;
-use crate::gpu::{Device, Plan, Recorder, StepTime, Submission, Tensor};
+use crate::gpu::{Device, Plan, Recorder, Recurring, StepTime, Submission, Tensor};
 use crate::model::Model;
 use crate::settings::FitOptions;
 use crate::steps::input::geometry::Framing;
@@ -16,6 +16,7 @@ use crate::{Error, Result};
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Where the time of scoring goes.
 #[derive(Clone, Debug)]
@@ -53,6 +54,7 @@ pub(super) struct Scorer {
     threshold: Option<f32>,
     /// By batch, and rows of the grid.
     plans: BTreeMap<(Batch, [u32; 2]), Plan>,
+    recurring: Recurring,
     /// Oldest first.
     flights: VecDeque<Flight>,
     /// Results that nobody has asked for yet.
@@ -98,6 +100,7 @@ impl Scorer {
             framing: info.framing(),
             threshold: info.threshold,
             plans: BTreeMap::new(),
+            recurring: Recurring::new(),
             flights: VecDeque::new(),
             landed: BTreeMap::new(),
             fallen: BTreeSet::new(),
@@ -151,6 +154,7 @@ impl Scorer {
     ) -> Result<()> {
         // Room for what comes.
         self.plans.clear();
+        self.recurring.clear();
         self.extractor.rest();
         let bank = model.bank.on_device(device)?;
         let mut next = Self::on(device, backbone, model, bank, share)?;
@@ -184,6 +188,7 @@ impl Scorer {
         self.scorer = PatchScorer::new(device, bank, [[h, w], self.framing.frame], batch, memory)?;
         self.batch = batch;
         self.plans.clear();
+        self.recurring.clear();
         Ok(())
     }
 
@@ -206,11 +211,13 @@ impl Scorer {
             self.scorer.search.cover(&self.device, &looked_at);
         }
         self.scorer.prepare(batch.want)?;
-        let Self { device, scorer, extractor, feed, plans, .. } = self;
+        let Self { device, scorer, extractor, feed, plans, recurring, .. } = self;
         let (embedding, mut last) = (extractor.embedding().clone(), None);
         run_backbone(extractor, feed, images, name, |feed, features, piece| {
             let scores = plan(plans, device, scorer, &embedding, &piece.rows, batch)?;
-            last = Some(feed.submit(&[features, scores])?);
+            let pushed = feed.take();
+            let all: Vec<&Plan> = pushed.iter().map(Arc::as_ref).chain([features, scores]).collect();
+            last = Some(recurring.submit(&all)?);
             Ok(())
         })?;
         let submission = last.ok_or_else(|| Error::Internal("a batch of no pieces".into()))?;

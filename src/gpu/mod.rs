@@ -30,6 +30,7 @@ pub use device::Device;
 pub use faults::Faults;
 pub use kernel::Kernel;
 pub use options::{DeviceOptions, Rewrite};
+pub(crate) use plan::Recurring;
 pub use plan::{Plan, StepTime};
 pub use readback::{Mapped, Readback, Submission};
 pub use recorder::Recorder;

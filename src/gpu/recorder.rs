@@ -138,7 +138,12 @@ impl Recorder {
                     _ => {}
                 }
             }
-            return Ok(Plan { device, steps: OfProcess::new(Vec::new()), _tensors: kept });
+            return Ok(Plan {
+                device,
+                steps: OfProcess::new(Vec::new()),
+                _tensors: kept,
+                token: Arc::default(),
+            });
         }
         let steps = device.scoped("recording", || {
             let mut built = Vec::with_capacity(steps.len());
@@ -201,7 +206,7 @@ impl Recorder {
             }
             built
         })?;
-        Ok(Plan { device, steps: OfProcess::new(steps), _tensors: kept })
+        Ok(Plan { device, steps: OfProcess::new(steps), _tensors: kept, token: Arc::default() })
     }
 
     /// [`Recorder::finish`] and one [`Plan::submit`].
