@@ -1,10 +1,14 @@
 //! Weight files: safetensors in f32, f16 or bf16, batch norm folded while loading.
 
 use super::network::{Kind, Network};
+use crate::workers::share;
 use crate::{Error, Result};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
+
+/// Bytes of a file that a core folds in a microsecond, measured.
+const BYTES_PER_MICROSECOND: usize = 800;
 
 /// Convolution weights with the batch norm after it folded in, in the order that the kernels read.
 #[derive(Clone, Debug, PartialEq)]
@@ -137,25 +141,25 @@ impl WeightFile {
     pub fn fold(&self, network: &Network) -> Result<Vec<Option<Folded>>> {
         let file = self.parse()?;
         self.check(network)?;
-        let mut folded: Vec<Option<Folded>> = vec![None; network.layers.len()];
-        for (i, [weight, norm @ ..]) in expected(network) {
-            let layer = &network.layers[i];
+        let fold = |i: usize, [weight, norm @ ..]: [Part; 5]| {
             let get = |part: &Part| {
                 file.tensor(&part.name)
                     .ok()
                     .and_then(|view| values(&view))
                     .ok_or_else(|| self.fail(format!("{} cannot be read", part.name)))
             };
-            let [gamma, beta, mean, var] = [get(&norm[0])?, get(&norm[1])?, get(&norm[2])?, get(&norm[3])?];
-            folded[i] = Some(fold_layer(
-                layer.kind,
-                &weight.shape,
-                &get(&weight)?,
-                [gamma, beta, mean, var],
-                network.eps,
-            ));
-        }
-        Ok(folded)
+            let norm = [get(&norm[0])?, get(&norm[1])?, get(&norm[2])?, get(&norm[3])?];
+            Ok(fold_layer(network.layers[i].kind, &weight.shape, &get(&weight)?, norm, network.eps))
+        };
+        let mut folded: Vec<Option<Result<Folded>>> = network.layers.iter().map(|_| None).collect();
+        let mut parts = expected(network).into_iter().peekable();
+        let tasks = folded.iter_mut().enumerate();
+        let tasks =
+            tasks.filter_map(|(i, to)| parts.next_if(|(at, _)| *at == i).map(|part| (part, to))).collect();
+        share(tasks, (self.bytes.len() / BYTES_PER_MICROSECOND) as u64, |((i, parts), to)| {
+            *to = Some(fold(i, parts));
+        });
+        folded.into_iter().map(Option::transpose).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! A memory bank on a device, ready to be searched.
 
 use super::{Axes, tree};
-use crate::gpu::{Device, Recorder, Tensor};
+use crate::gpu::{Device, Recorder, Rows, Tensor};
 use crate::steps::search::lift::{Lift, Lifted, TAIL};
 use crate::steps::search::patch_score::PatchScore;
 use crate::steps::search::search::{Search, SearchShape, SkipOwn};
@@ -175,9 +175,10 @@ impl Bank {
     fn part(&self, device: &Device, data: &BankData<'_>, range: Range<usize>) -> Result<Part> {
         let (d, count) = (self.dim as usize, range.len());
         let order = &self.order[range];
-        let rows: Vec<f32> =
-            order.iter().flat_map(|&row| &data.rows[row as usize * d..][..d]).copied().collect();
-        let bank = device.upload(&rows, "bank")?;
+        let bank = device.alloc(count * d, "bank")?;
+        device.write_rows(&bank, &[Rows { at: 0, words: d, rows: count }], &|_, row, words| {
+            words.copy_from_slice(bytemuck::cast_slice(&data.rows[order[row] as usize * d..][..d]));
+        })?;
         let (lifted, mut values) = self.lift_rows(device, &bank, count)?;
         let (tile, tiles) = (self.shape.tile as usize, self.shape.tiles(count as u32) as usize);
         // Of rows, the search has no use for the scale.

@@ -8,6 +8,10 @@ use half::f16;
 
 /// Words that a thread packs at a time.
 const PIECE: usize = 1 << 16;
+/// Words that are written as a row where there are none.
+const ROW: usize = 1 << 12;
+/// Bytes from which on several threads write.
+const MANY: usize = 1 << 20;
 /// Words of pixels that a core packs in a microsecond, measured.
 const WORDS_PER_MICROSECOND: usize = 1000;
 
@@ -45,10 +49,14 @@ impl Device {
     /// As [`Device::alloc`].
     pub fn upload_f16(&self, data: &[f32], label: &str) -> Result<Tensor> {
         let max = f16::MAX.to_f32();
-        let mut halves: Vec<f16> = data.iter().map(|v| f16::from_f32(v.clamp(-max, max))).collect();
-        halves.resize(data.len().next_multiple_of(2), f16::ZERO);
         let tensor = self.alloc_f16(data.len(), label)?;
-        self.write(&tensor, 0, &halves);
+        self.write_words(&tensor, 0, data.len().div_ceil(2), &|first, words| {
+            let halves: &mut [f16] = bytemuck::cast_slice_mut(words);
+            halves.fill(f16::ZERO);
+            for (half, v) in halves.iter_mut().zip(&data[2 * first..]) {
+                *half = f16::from_f32(v.clamp(-max, max));
+            }
+        })?;
         Ok(tensor)
     }
 
@@ -74,11 +82,32 @@ impl Device {
         if bytes.is_empty() || self.rehearses() {
             return;
         }
-        let at = tensor.offset() + offset as u64 * 4;
-        let written = self.scoped("writing", || self.0.queue.write_buffer(tensor.buffer(), at, bytes));
+        let written = if bytes.len() >= MANY && bytes.len().is_multiple_of(4) {
+            self.write_words(tensor, offset, bytes.len() / 4, &|first, words| {
+                let to: &mut [u8] = bytemuck::cast_slice_mut(words);
+                to.copy_from_slice(&bytes[4 * first..][..to.len()]);
+            })
+        } else {
+            let at = tensor.offset() + offset as u64 * 4;
+            self.scoped("writing", || self.0.queue.write_buffer(tensor.buffer(), at, bytes))
+        };
         if let Err(error) = written {
             self.0.health.keep(error);
         }
+    }
+
+    /// Writes `count` words at word `at`: `pack` has to fill those from a word on, counted from the first of them.
+    fn write_words(
+        &self,
+        tensor: &Tensor,
+        at: usize,
+        count: usize,
+        pack: &(dyn Fn(usize, &mut [u32]) + Sync),
+    ) -> Result<()> {
+        let (rows, rest) = (count / ROW, count % ROW);
+        let whole = Rows { at, words: ROW, rows };
+        let last = Rows { at: at + rows * ROW, words: rest, rows: 1 };
+        self.write_rows(tensor, &[whole, last], &|block, row, words| pack((block * rows + row) * ROW, words))
     }
 
     /// Writes blocks of rows before the next submission runs: `pack` has to fill row `row` of block number
