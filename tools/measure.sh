@@ -15,7 +15,7 @@
 #   -k PARTS      only these parts, with commas between:
 #                   check     devices, doctor, and doctor without cooperative matrices
 #                   tests     the packed test programs, where there are some
-#                   roofline  every kernel against what the adapter can do
+#                   roofline  every kernel against what the adapter can do, and which tiles suit it
 #                   real      fit and eval of the -b folders
 #                   time      where the time of a fit and a score goes, with EfficientNet-Lite0 and with
 #                             WideResNet-50-2, in f32 and f16
@@ -207,6 +207,8 @@ fi
 if part roofline; then
     keep roofline 120 "$program" roofline --large --csv "$out/roofline.csv" \
         ${device[@]+"${device[@]}"}
+    # Each size of tiles at each shape; the table of the user stays as it is.
+    keep tune 120 "$program" tune --out "$out/tuning.json" ${device[@]+"${device[@]}"}
 fi
 
 # real NAME CATEGORY OPTIONS...: options for fit; eval takes the weights of the same.
@@ -241,7 +243,7 @@ pipeline() {
     local name=$1 precision=$2 seconds=$3
     shift 3
     keep "pipeline-$name-$precision" "$seconds" "$program" --quiet profile "$scratch/set" \
-        --precision "$precision" --batch 32 --coreset-ratio "$ratio" \
+        --geometry paper --precision "$precision" --batch 32 --coreset-ratio "$ratio" \
         ${device[@]+"${device[@]}"} "$@" || return 0
     awk -v row="$name,$precision,32,$images" '
         /^fit:/ { fit = $2 }
@@ -252,7 +254,8 @@ pipeline() {
         "$out/pipeline-$name-$precision.txt" >> "$out/pipeline.csv"
 }
 if part time; then
-    # A bank of 30 000 rows whatever the number of images, as long as their patches suffice: an image has 784.
+    # A bank of 30 000 rows whatever the number of images, as long as their patches suffice: the middle of an
+    # image has 784.
     ratio=$(awk -v n="$images" 'BEGIN { r = 30105 / (784 * n); print (r > 0.8 ? 0.8 : r) }')
     "$program" --quiet synth "$scratch/set" --materials circuit --size 256 --train "$images" --test-good 16 \
         --test-per-defect 4
