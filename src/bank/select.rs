@@ -61,6 +61,9 @@ pub struct Choice<'a> {
     pub start: Start<'a>,
 }
 
+/// Batches that go to the device in one submission at most.
+const ENCODED: usize = 8;
+
 /// Chooses `shape.picks` of the kept rows by greedy k-centre. `watch` is told now and then how far it is and
 /// may stop it. `None` where it did.
 ///
@@ -137,7 +140,10 @@ fn run(
     let mut progress = Progress::default();
     loop {
         let began = Instant::now();
-        Plan::submit_all(&vec![&batch; repeats])?;
+        // The device works on the first while the next are encoded.
+        for first in (0..repeats).step_by(ENCODED) {
+            Plan::submit_all(&vec![&batch; ENCODED.min(repeats - first)])?;
+        }
         let before = progress;
         progress = Progress::read(&device.read(&buffers.state)?);
         if progress.picked >= picks {

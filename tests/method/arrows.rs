@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// those on lower floors; rooms of one floor do not know each other.
 const FLOORS: &[&[&str]] = &[
     &["error"],
-    &["ahead", "files", "process", "shapes", "text"],
+    &["ahead", "files", "process", "shapes", "text", "workers"],
     &["gpu", "spool"],
     &["data", "steps"],
     &["reference", "backbone", "report", "bank"],
