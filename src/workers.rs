@@ -24,11 +24,15 @@ pub(crate) fn share<T: Send>(tasks: Vec<T>, microseconds: u64, one: impl Fn(T) +
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..threads {
-            // Where there is no other thread to be had, this one does it.
-            let _ = std::thread::Builder::new().spawn_scoped(scope, work);
-        }
+        // Where there is no other thread to be had, this one does it.
+        let start = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
+        let others: Vec<_> = (1..threads).filter_map(start).collect();
         work();
+        for other in others {
+            if let Err(panic) = other.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
     });
 }
 
@@ -54,8 +58,13 @@ mod tests {
     #[test]
     fn a_panic_is_the_callers() {
         let panicked = std::panic::catch_unwind(|| {
-            share((0..64).collect(), 1_000_000, |i| assert_ne!(i, 40, "on purpose"));
+            share((0..64).collect(), 1_000_000, |i: i32| {
+                // Each thread has some.
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                assert!(i < 40, "on purpose");
+            });
         });
-        assert!(panicked.is_err());
+        let message = *panicked.unwrap_err().downcast::<&str>().unwrap();
+        assert_eq!(message, "on purpose");
     }
 }

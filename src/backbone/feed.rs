@@ -154,13 +154,19 @@ impl Feed {
         let (columns, first_row, window) =
             axis(&self.device, &resize_table(height, placement.height), placement.top, frame_h)?;
         let columns_used = across.iter().map(|w| w.end).max().unwrap_or(0);
-        if self.upload.len() < columns_used as usize {
-            self.upload = self.device.alloc(columns_used as usize, "pixels")?;
+        self.widen(columns_used as usize)?;
+        let source = [first_column, columns_used, first_row];
+        self.geometries.insert((width, height), Geometry { rows, columns, source, window });
+        Ok(())
+    }
+
+    /// Makes the upload buffer hold a row of `words` pixels.
+    fn widen(&mut self, words: usize) -> Result<()> {
+        if self.upload.len() < words {
+            self.upload = self.device.alloc(words, "pixels")?;
             self.used = 0;
             self.plans.clear();
         }
-        let source = [first_column, columns_used, first_row];
-        self.geometries.insert((width, height), Geometry { rows, columns, source, window });
         Ok(())
     }
 
@@ -183,8 +189,9 @@ impl Feed {
             self.input = Some(input.clone());
         }
         let size = |image: &Image<'_>| [image.width(), image.height()];
-        // Before any of them lies in the upload buffer: it may have to grow.
-        images.iter().try_for_each(|image| self.make_room(size(image), rows).map(drop))?;
+        // Before any of them lies in the upload buffer.
+        let widest = images.iter().map(Image::width).max().unwrap_or(0);
+        self.widen(widest as usize)?;
         let mut strips = Vec::new();
         for (image, slot) in images.iter().zip(slot..) {
             let size = size(image);
@@ -210,7 +217,7 @@ impl Feed {
                 };
                 self.pending.push(plan);
                 let end = self.used + strip.len() * words;
-                self.used = end.next_multiple_of(64).min(self.upload.len() / 64 * 64);
+                self.used = end.next_multiple_of(64).min(self.upload.len());
                 done = strip.end;
             }
         }

@@ -9,8 +9,8 @@ use crate::{Error, Result};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-/// Work of one submission at most, in seconds, for the sake of watchdogs.
-const SUBMISSION: f64 = 0.3;
+/// Work between two looks at how far it is, in seconds, for the sake of watchdogs.
+const SUBMITTED: f64 = 0.3;
 
 /// What a selection found.
 #[derive(Debug)]
@@ -156,7 +156,7 @@ fn run(
             return Ok(None);
         }
         let seconds = began.elapsed().as_secs_f64() / repeats as f64;
-        repeats = ((SUBMISSION / seconds) as usize).clamp(1, (2 * repeats).min(64));
+        repeats = ((SUBMITTED / seconds) as usize).clamp(1, (2 * repeats).min(64));
     }
     Ok(Some(Selection { picks: device.read(&buffers.picks)?, progress }))
 }

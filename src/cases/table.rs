@@ -26,7 +26,15 @@ const PEERS: &str = "the methods SPADE and PaDiM of `bench`";
 
 /// The device with the largest tiles that its kernels have, however small the product.
 fn large(device: &Device) -> Result<Device> {
-    device.with_tuning(device.tuning().with(&BIG_FROM, 1).with(&COOP_BIG_FROM, 1))
+    let sizes = device.tuning().with(&BIG_FROM, 1).with(&COOP_BIG_FROM, 1);
+    device.with_tuning(sizes.with(&COOP_MIDDLE_FROM, 1))
+}
+
+/// The same with the smallest.
+fn small_tiles(device: &Device) -> Result<Device> {
+    let never = u32::MAX;
+    let sizes = device.tuning().with(&BIG_FROM, never).with(&COOP_BIG_FROM, never);
+    device.with_tuning(sizes.with(&COOP_MIDDLE_FROM, never))
 }
 
 /// The same with tiles of a middle size, which cooperative matrices have.
@@ -35,7 +43,7 @@ fn middle(device: &Device) -> Result<Device> {
     device.with_tuning(device.tuning().with(&COOP_BIG_FROM, never).with(&COOP_MIDDLE_FROM, 1))
 }
 
-/// A product or convolution, and on GPUs the same with larger tiles.
+/// A product or convolution, and on GPUs the same with tiles of every size.
 fn tiles(
     all: &mut Vec<Entry>,
     device: &Device,
@@ -44,13 +52,15 @@ fn tiles(
     make: impl Fn(&Device) -> Result<Case> + Clone + 'static,
 ) {
     all.push(Entry::new(kernel, shape, used_by, make.clone()));
-    if device.caps().coop.is_some() && shape.ends_with(stored(true)) {
-        let make = make.clone();
-        let text = format!("{shape}, middle tiles");
-        all.push(Entry::new(kernel, text, used_by, move |d| make(&middle(d)?)));
+    if device.caps().archetype != Archetype::Tiled {
+        return;
     }
-    if device.caps().archetype == Archetype::Tiled {
-        all.push(Entry::new(kernel, format!("{shape}, large tiles"), used_by, move |d| make(&large(d)?)));
+    type Sized = fn(&Device) -> Result<Device>;
+    let sizes: [(&str, Sized); 3] = [("small", small_tiles), ("middle", middle), ("large", large)];
+    let matrices = device.caps().coop.is_some() && shape.ends_with(stored(true));
+    for (name, sized) in sizes.into_iter().filter(|(name, _)| matrices || *name != "middle") {
+        let make = make.clone();
+        all.push(Entry::new(kernel, format!("{shape}, {name} tiles"), used_by, move |d| make(&sized(d)?)));
     }
 }
 

@@ -212,11 +212,11 @@ impl Recurring {
     /// As [`Plan::submit_for`].
     pub fn submit(&mut self, plans: &[&Plan]) -> Result<Submission> {
         process::check()?;
+        self.0.retain(|known| known.plans.iter().all(|plan| plan.strong_count() > 0));
         let Some(first) = plans.first() else { return Ok(Submission(None)) };
         if first.device.rehearses() || plans.iter().any(|plan| plan.submissions() > 1) {
             return Plan::submit_for(plans);
         }
-        self.0.retain(|known| known.plans.iter().all(|plan| plan.strong_count() > 0));
         let same = |known: &Known| {
             let alike = |(of, plan): (&Weak<()>, &&Plan)| std::ptr::eq(of.as_ptr(), Arc::as_ptr(&plan.token));
             known.plans.len() == plans.len() && known.plans.iter().zip(plans).all(alike)

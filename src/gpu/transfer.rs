@@ -2,12 +2,14 @@
 
 use super::device::Device;
 use super::tensor::{Allocation, Tensor};
-use crate::Result;
 use crate::workers::share;
+use crate::{Error, Result};
 use half::f16;
 
 /// Words that a thread packs at a time.
 const PIECE: usize = 1 << 16;
+/// Pieces whose staging memory is made before they are filled: 16 MiB.
+const TOGETHER: usize = 64;
 /// Words that are written as a row where there are none.
 const ROW: usize = 1 << 12;
 /// Bytes from which on several threads write.
@@ -127,39 +129,60 @@ impl Device {
         if self.rehearses() {
             return Ok(());
         }
-        self.scoped("writing", || {
-            let (mut views, mut all) = (Vec::new(), 0);
-            for (block, &Rows { at, words, rows }) in blocks.iter().enumerate() {
-                assert!(at + rows * words <= tensor.len(), "write past the end of {tensor:?}");
+        let mut pieces = Vec::new();
+        for (block, &Rows { at, words, rows }) in blocks.iter().enumerate() {
+            assert!(at + rows * words <= tensor.len(), "write past the end of {tensor:?}");
+            let per = (PIECE / words.max(1)).max(1);
+            let starts = (0..rows).step_by(per).filter(|_| words > 0);
+            pieces.extend(starts.map(|row| (block, row, per.min(rows - row))));
+        }
+        // Staging memory that was not handed back stays for good where there is no more to be had.
+        for some in pieces.chunks(TOGETHER) {
+            self.write_pieces(tensor, blocks, some, pack)?;
+        }
+        Ok(())
+    }
+
+    /// Writes pieces of blocks: number of the block, first row, and rows.
+    fn write_pieces(
+        &self,
+        tensor: &Tensor,
+        blocks: &[Rows],
+        pieces: &[(usize, usize, usize)],
+        pack: &(dyn Fn(usize, usize, &mut [u32]) + Sync),
+    ) -> Result<()> {
+        let (mut views, mut all) = (Vec::new(), 0);
+        let complete = self.scoped("writing", || {
+            for &(block, row, rows) in pieces {
+                let Rows { at, words, .. } = blocks[block];
+                let to = tensor.offset() + 4 * (at + row * words) as u64;
+                let bytes = wgpu::BufferSize::new(4 * (rows * words) as u64);
+                let view = bytes.and_then(|bytes| self.0.queue.write_buffer_with(tensor.buffer(), to, bytes));
+                let Some(view) = view else { return false };
                 all += rows * words;
-                let per = (PIECE / words.max(1)).max(1);
-                for row in (0..rows).step_by(per) {
-                    let Some(bytes) = wgpu::BufferSize::new(4 * (per.min(rows - row) * words) as u64) else {
-                        continue;
-                    };
-                    let to = tensor.offset() + 4 * (at + row * words) as u64;
-                    // Where there is none the scope knows why.
-                    let Some(view) = self.0.queue.write_buffer_with(tensor.buffer(), to, bytes) else {
-                        return;
-                    };
-                    views.push((block, row, view));
-                }
+                views.push((block, row, view));
             }
-            let tasks = views.iter_mut().collect();
-            share(tasks, (all / WORDS_PER_MICROSECOND) as u64, |(block, first, view)| {
-                let mut row = vec![0; blocks[*block].words];
-                let mut rest = view.slice(..);
-                for y in *first.. {
-                    if rest.is_empty() {
-                        break;
-                    }
-                    pack(*block, y, &mut row);
-                    let (mut to, after) = rest.split_at(4 * row.len());
-                    to.copy_from_slice(bytemuck::cast_slice(&row));
-                    rest = after;
+            true
+        })?;
+        if !complete {
+            let _ = self.scoped("writing", || drop(views));
+            return Err(self.failed(Error::Device("writing: there is no staging memory".into())));
+        }
+        share(views.iter_mut().collect(), (all / WORDS_PER_MICROSECOND) as u64, |(block, first, view)| {
+            let mut row = vec![0; blocks[*block].words];
+            let mut rest = view.slice(..);
+            for y in *first.. {
+                if rest.is_empty() {
+                    break;
                 }
-            });
-        })
+                pack(*block, y, &mut row);
+                let (mut to, after) = rest.split_at(4 * row.len());
+                to.copy_from_slice(bytemuck::cast_slice(&row));
+                rest = after;
+            }
+        });
+        // They go to the queue as they are dropped.
+        self.scoped("writing", || drop(views))
     }
 
     /// Waits for all submitted work and reads the whole tensor back.

@@ -27,3 +27,4 @@ mod reference_ops;
 mod resize;
 mod shaders;
 mod source_map;
+mod tile_bits;

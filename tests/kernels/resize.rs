@@ -156,3 +156,35 @@ fn sizes_out_of_range_are_refused() {
         assert!(Feed::new(device, &network, Framing::middle(resize, crop)).is_err(), "{resize} {crop}");
     }
 }
+
+/// Images that do not fit the upload buffer together, more sizes than are remembered, and one after the other.
+#[test]
+fn a_batch_is_what_its_images_are_one_by_one() {
+    let _guard = serial();
+    let network = efficientnet_lite(0);
+    let framing = Framing::middle(40, 32);
+    let sizes = [[1500, 1200], [60, 50], [1500, 1200], [41, 77], [1900, 1000], [1000, 1900]];
+    let many = (0..80).map(|i| [50 + i, 50]);
+    let pixels: Vec<(u32, u32, Vec<u8>)> = (sizes.into_iter().chain(many).zip(0..))
+        .map(|([w, h], seed)| (w, h, pixels(seed, (w * h * 3) as usize)))
+        .collect();
+    let image = |(w, h, rgb)| Image::new(rgb, w, h, w as usize * 3, PixelFormat::Rgb8).unwrap();
+    let images: Vec<Image<'_>> = pixels.iter().map(|(w, h, rgb)| image((*w, *h, rgb))).collect();
+    on_devices(|name, device| {
+        let len = 32 * 32 * 4;
+        let read = |together: usize| -> Vec<f32> {
+            let mut feed = Feed::new(device, &network, framing).unwrap();
+            let input = device.alloc(images.len() * len, "input").unwrap();
+            for (run, images) in images.chunks(together).enumerate() {
+                feed.push(images, &input, (run * together) as u32, &(0..32)).unwrap();
+                feed.submit(&[]).unwrap();
+            }
+            device.read(&input).unwrap()
+        };
+        let one_by_one = read(1);
+        assert!(one_by_one.chunks_exact(len).all(|image| image.iter().any(|v| *v != 0.0)));
+        for together in [2, 7, images.len()] {
+            assert!(read(together) == one_by_one, "{name}: {together} at a time");
+        }
+    });
+}

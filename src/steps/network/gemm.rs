@@ -109,10 +109,12 @@ pub(super) fn variant(
             // Few workgroups wait for their loads, and more of them, which go deeper in a step, wait less.
             let enough = |size: &Size, groups: u64| groups >= u64::from(tuning.get(size));
             let all = |tile: u32| words(&[m.div_ceil(tile), n.div_ceil(tile)]);
-            let sides = match () {
-                () if enough(&COOP_BIG_FROM, groups(8 * coop.side)) && fits(coop, 8, caps) => 8,
-                () if enough(&COOP_MIDDLE_FROM, all(4 * coop.side)) && fits(coop, 4, caps) => 4,
-                () => 2,
+            let middle = enough(&COOP_MIDDLE_FROM, all(4 * coop.side)) && fits(coop, 4, caps);
+            let big = enough(&COOP_BIG_FROM, groups(8 * coop.side)) && fits(coop, 8, caps);
+            let sides = match (middle, big) {
+                (false, _) => 2,
+                (true, false) => 4,
+                (true, true) => 8,
             };
             flags.extend(conv.then_some("CONV"));
             flags.extend((sides == 8).then_some("BIG"));
