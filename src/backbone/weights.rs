@@ -141,7 +141,7 @@ impl WeightFile {
     pub fn fold(&self, network: &Network) -> Result<Vec<Option<Folded>>> {
         let file = self.parse()?;
         self.check(network)?;
-        let fold = |i: usize, [weight, norm @ ..]: [Part; 5]| {
+        let fold = |i: usize, [weight, norm @ ..]: &[Part; 5]| {
             let get = |part: &Part| {
                 file.tensor(&part.name)
                     .ok()
@@ -149,17 +149,16 @@ impl WeightFile {
                     .ok_or_else(|| self.fail(format!("{} cannot be read", part.name)))
             };
             let norm = [get(&norm[0])?, get(&norm[1])?, get(&norm[2])?, get(&norm[3])?];
-            Ok(fold_layer(network.layers[i].kind, &weight.shape, &get(&weight)?, norm, network.eps))
+            Ok(fold_layer(network.layers[i].kind, &weight.shape, &get(weight)?, norm, network.eps))
         };
-        let mut folded: Vec<Option<Result<Folded>>> = network.layers.iter().map(|_| None).collect();
-        let mut parts = expected(network).into_iter().peekable();
-        let tasks = folded.iter_mut().enumerate();
-        let tasks =
-            tasks.filter_map(|(i, to)| parts.next_if(|(at, _)| *at == i).map(|part| (part, to))).collect();
-        share(tasks, (self.bytes.len() / BYTES_PER_MICROSECOND) as u64, |((i, parts), to)| {
-            *to = Some(fold(i, parts));
-        });
-        folded.into_iter().map(Option::transpose).collect()
+        let mut layers: Vec<_> = expected(network).into_iter().map(|(i, parts)| (i, parts, None)).collect();
+        let microseconds = (self.bytes.len() / BYTES_PER_MICROSECOND) as u64;
+        share(layers.iter_mut().collect(), microseconds, |(i, parts, done)| *done = Some(fold(*i, parts)));
+        let mut folded: Vec<Option<Folded>> = vec![None; network.layers.len()];
+        for (i, _, done) in layers {
+            folded[i] = done.transpose()?;
+        }
+        Ok(folded)
     }
 }
 

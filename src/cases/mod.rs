@@ -13,6 +13,7 @@ mod real;
 mod rounding;
 mod self_test;
 mod table;
+mod tiles;
 mod values;
 
 pub use real::{Scale, method, network, products, products_of};

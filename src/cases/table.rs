@@ -2,17 +2,17 @@
 
 use super::layers::{End, conv, gemm, pool, resize};
 use super::outlier::{Groups, floor, group, knn, lof, mahalanobis, nearest, others, quantile};
+use super::tiles::tiles;
 use super::{Case, Entry, Make, bank, patches};
 use crate::Result;
 use crate::backbone::embedding::embedding_dim;
 use crate::backbone::network::Kind;
 use crate::backbone::{Network, Patches, Precision};
-use crate::gpu::{Archetype, Device};
+use crate::gpu::Device;
 use crate::settings::{Compat, Discriminator, FitOptions, Group, coreset_batch};
 use crate::shapes::{Activation, ConvShape};
 use crate::steps::input::geometry::Framing;
 use crate::steps::network::depthwise::run_length;
-use crate::steps::tuning::{BIG_FROM, COOP_BIG_FROM, COOP_MIDDLE_FROM};
 
 pub(super) const LAYERS: &str = "layers of the backbone";
 const INPUT: &str = "every image that is read";
@@ -23,46 +23,6 @@ pub(super) const SELECTION: &str = "choice of the memory bank";
 pub(super) const SEARCH: &str = "scores of patches and images";
 pub(super) const MAP: &str = "anomaly maps";
 const PEERS: &str = "the methods SPADE and PaDiM of `bench`";
-
-/// The device with the largest tiles that its kernels have, however small the product.
-fn large(device: &Device) -> Result<Device> {
-    let sizes = device.tuning().with(&BIG_FROM, 1).with(&COOP_BIG_FROM, 1);
-    device.with_tuning(sizes.with(&COOP_MIDDLE_FROM, 1))
-}
-
-/// The same with the smallest.
-fn small_tiles(device: &Device) -> Result<Device> {
-    let never = u32::MAX;
-    let sizes = device.tuning().with(&BIG_FROM, never).with(&COOP_BIG_FROM, never);
-    device.with_tuning(sizes.with(&COOP_MIDDLE_FROM, never))
-}
-
-/// The same with tiles of a middle size, which cooperative matrices have.
-fn middle(device: &Device) -> Result<Device> {
-    let never = u32::MAX;
-    device.with_tuning(device.tuning().with(&COOP_BIG_FROM, never).with(&COOP_MIDDLE_FROM, 1))
-}
-
-/// A product or convolution, and on GPUs the same with tiles of every size.
-fn tiles(
-    all: &mut Vec<Entry>,
-    device: &Device,
-    kernel: &'static str,
-    (shape, used_by): (&str, &'static str),
-    make: impl Fn(&Device) -> Result<Case> + Clone + 'static,
-) {
-    all.push(Entry::new(kernel, shape, used_by, make.clone()));
-    if device.caps().archetype != Archetype::Tiled {
-        return;
-    }
-    type Sized = fn(&Device) -> Result<Device>;
-    let sizes: [(&str, Sized); 3] = [("small", small_tiles), ("middle", middle), ("large", large)];
-    let matrices = device.caps().coop.is_some() && shape.ends_with(stored(true));
-    for (name, sized) in sizes.into_iter().filter(|(name, _)| matrices || *name != "middle") {
-        let make = make.clone();
-        all.push(Entry::new(kernel, format!("{shape}, {name} tiles"), used_by, move |d| make(&sized(d)?)));
-    }
-}
 
 fn stored(f16: bool) -> &'static str {
     if f16 { ", f16" } else { "" }
@@ -100,14 +60,14 @@ fn layer(all: &mut Vec<Entry>, device: &Device, (kind, kernel, stride, long): La
             let end = End { residual: true, activation: Activation::Relu, ..end };
             let text = format!("1x1, 9x11x40->68{stored}");
             let shape = ConvShape { in_w: 11, out_w: 11, ..small_shape(1, 1, [40, 68], 9) };
-            tiles(all, device, "conv", (&text, LAYERS), move |d| conv(d, shape, false, end));
+            tiles(all, device, ("conv", f16), (&text, LAYERS), move |d| conv(d, shape, false, end));
         }
         Kind::Conv { .. } => {
             let end = End { residual: true, activation: Activation::Relu, ..end };
             // More than one step of every kernel's depth, and a last column of its own.
             let text = format!("{kernel}x{kernel} s{stride}, 13x13x20->68{stored}");
             let shape = small_shape(kernel, stride, [20, 68], 13);
-            tiles(all, device, "conv", (&text, LAYERS), move |d| conv(d, shape, false, end));
+            tiles(all, device, ("conv", f16), (&text, LAYERS), move |d| conv(d, shape, false, end));
         }
         Kind::Depthwise => {
             // Runs of 8 where they fit better than runs of 7, see the operation.
@@ -149,7 +109,7 @@ fn input(all: &mut Vec<Entry>, f16: bool) {
 /// Products in f32 beside the backbone.
 fn projection(all: &mut Vec<Entry>, device: &Device) {
     let size = [67, 152, 68];
-    tiles(all, device, "gemm", ("67x152x68", PROJECTION), move |d| gemm(d, size, End::plain(false)));
+    tiles(all, device, ("gemm", false), ("67x152x68", PROJECTION), move |d| gemm(d, size, End::plain(false)));
 }
 
 fn denoise(all: &mut Vec<Entry>, discriminator: Discriminator, [n, r, k]: [usize; 3]) {

@@ -12,7 +12,7 @@ const PIECE: usize = 1 << 16;
 const TOGETHER: usize = 64;
 /// Words that are written as a row where there are none.
 const ROW: usize = 1 << 12;
-/// Bytes from which on several threads write.
+/// From so many bytes on a write is shared among threads.
 const MANY: usize = 1 << 20;
 /// Words of pixels that a core packs in a microsecond, measured.
 const WORDS_PER_MICROSECOND: usize = 1000;
