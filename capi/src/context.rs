@@ -268,6 +268,7 @@ pub unsafe extern "C" fn softpatch_context_info_json(
             "archetype": caps.archetype.to_string(),
             "f16": caps.f16,
             "int64": caps.int64,
+            "texels": caps.texels,
             "subgroup": caps.subgroup,
             "coop": caps.coop.is_some(),
             "unchecked": caps.unchecked,

@@ -11,7 +11,7 @@ use softpatch::low_level::gpu::{AdapterSummary, Caps, adapters};
 /// List the adapters that can run the kernels, their limits, and which kernel variants they get.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The first adapter is the one that is used without --device. \
-         SOFTPATCH_DISABLE=f16,int64,subgroup,coop,unchecked turns features off, for comparison.")]
+         SOFTPATCH_DISABLE=f16,int64,texels,subgroup,coop,unchecked turns features off, for comparison.")]
 pub struct Args {
     /// One JSON array instead of text.
     #[arg(long)]
@@ -57,6 +57,7 @@ fn describe(a: &AdapterSummary, caps: &Result<Caps, Error>) -> String {
             );
             line("f16", yes(c.f16).into());
             line("int64", yes(c.int64).into());
+            line("texels", yes(c.texels > 0).into());
             line("subgroups", c.subgroup.map_or("no".into(), |(low, high)| format!("{low} to {high} lanes")));
             line(
                 "coop",
@@ -103,6 +104,7 @@ pub fn caps_json(c: &Caps) -> serde_json::Value {
         "archetype": c.archetype.to_string(),
         "f16": c.f16,
         "int64": c.int64,
+        "texels": c.texels,
         "subgroup": c.subgroup.map(|(low, high)| [low, high]),
         "coop": c.coop.map(|coop| json!({ "side": coop.side, "lanes": coop.lanes })),
         "unchecked": c.unchecked,

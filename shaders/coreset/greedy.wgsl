@@ -69,7 +69,7 @@ fn main(@builtin(local_invocation_index) me: u32) {
         }
         for (var i = 0u; i < PER; i++) {
             let slot = me + 64u * i;
-            if (slot < count) { value[i] = min(value[i], mutual[pick.slot * p.batch + slot]); }
+            if (slot < count) { value[i] = min(value[i], mutual[pick.slot * p.across + slot]); }
             if (slot == pick.slot) { value[i] = -1.0; }
         }
         n++;

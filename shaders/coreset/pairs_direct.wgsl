@@ -1,6 +1,6 @@
 // Squared distances between rows: mutual ones of the candidates, or with CENTRES those of the open clusters'
 // centres from the batch's picks (and in `closeness` the smallest of each centre).
-// x, y [..][r4] (CENTRES: both the bank), state, out [..][batch]; with CENTRES open [..], clusters [picks].
+// x, y [..][r4] (CENTRES: both the bank), state, out [..][across]; with CENTRES open [..], clusters [picks].
 //
 // For CPU drivers, as gemm_direct: a workgroup of 8 lanes owns 8*TM rows by TN columns, the columns are
 // loaded once and handed round by broadcasts (SUBGROUP). Workgroups walk the tiles with the grid's stride, as
@@ -10,17 +10,27 @@ const TN: u32 = 16u;
 
 //#include shared/coreset.wgsl
 //#include shared/stored.wgsl
+//#include shared/texels.wgsl
 
+//#if TEXELS
+@group(0) @binding(0) var x: Texels;
+@group(0) @binding(1) var y: Texels;
+fn x_at(i: u32) -> vec4<f32> { return textureLoad(x, texel(i)); }
+fn y_at(i: u32) -> vec4<f32> { return textureLoad(y, texel(i)); }
+//#else
 @group(0) @binding(0) var<storage, read> x: array<Stored>;
 @group(0) @binding(1) var<storage, read> y: array<Stored>;
+fn x_at(i: u32) -> vec4<f32> { return wide(x[i]); }
+fn y_at(i: u32) -> vec4<f32> { return wide(y[i]); }
+//#endif
 @group(0) @binding(2) var<storage, read> state: State;
 //#if CENTRES
 @group(0) @binding(3) var<storage, read> open: array<u32>;
 @group(0) @binding(4) var<storage, read_write> clusters: array<CountingCluster>;
-@group(0) @binding(5) var<storage, read_write> out: array<f32>;
+@group(0) @binding(5) var<storage, read_write> out: array<Stored>;
 @group(0) @binding(6) var<uniform> p: Params;
 //#else
-@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+@group(0) @binding(3) var<storage, read_write> out: array<Stored>;
 @group(0) @binding(4) var<uniform> p: Params;
 //#endif
 
@@ -45,7 +55,7 @@ fn main(
     for (var tile = wid.x; tile < tiles; tile += groups.x) {
         let row0 = tile / across * (8u * TM) + lane;
         let col0 = tile % across * TN;
-        // Rows and columns past the end repeat the last one and are not stored.
+        // Rows and columns past the end repeat the last one; whole vec4s of them are not stored.
         var row: array<u32, TM>;
         var base: array<u32, TM>;
         for (var j = 0u; j < TM; j++) {
@@ -67,10 +77,12 @@ fn main(
         for (var i = 0u; i < TN; i++) { for (var j = 0u; j < TM; j++) { acc[i][j] = 0.0; } }
         for (var k = 0u; k < p.r4; k++) {
             var xv: array<vec4<f32>, TM>;
-            for (var j = 0u; j < TM; j++) { xv[j] = wide(x[base[j] + k]); }
+            for (var j = 0u; j < TM; j++) { xv[j] = x_at(base[j] + k); }
             for (var t = 0u; t < TN / 8u; t++) {
+                // Columns past the end cost nothing where the whole workgroup passes over them.
+                if (t > 0u && col0 + 8u * t >= n) { continue; }
 //#if SUBGROUP
-                let yv = wide(y[at[t] + k]);
+                let yv = y_at(at[t] + k);
                 // The lane of a broadcast must be a constant expression, hence no loop.
                 let s0 = subgroupBroadcast(yv, 0u);
                 for (var j = 0u; j < TM; j++) { acc[8u * t][j] = add_squares(acc[8u * t][j], xv[j] - s0); }
@@ -90,7 +102,7 @@ fn main(
                 for (var j = 0u; j < TM; j++) { acc[8u * t + 7u][j] = add_squares(acc[8u * t + 7u][j], xv[j] - s7); }
 //#else
                 for (var i = 0u; i < 8u; i++) {
-                    let s = wide(y[(y0 + min(at[t] + i, n - 1u)) * p.r4 + k]);
+                    let s = y_at((y0 + min(at[t] + i, n - 1u)) * p.r4 + k);
                     for (var j = 0u; j < TM; j++) {
                         acc[8u * t + i][j] = add_squares(acc[8u * t + i][j], xv[j] - s);
                     }
@@ -100,11 +112,13 @@ fn main(
         }
         for (var j = 0u; j < TM; j++) {
             if (row0 + 8u * j < m) {
+                // Columns that repeat the last one end up past it, and change no minimum.
                 var least = acc[0][j];
-                for (var i = 0u; i < TN; i++) {
+                for (var i = 0u; i < TN; i += 4u) {
                     if (col0 + i < n) {
-                        out[row[j] * p.batch + col0 + i] = acc[i][j];
-                        least = min(least, acc[i][j]);
+                        let v = vec4(acc[i][j], acc[i + 1u][j], acc[i + 2u][j], acc[i + 3u][j]);
+                        out[(row[j] * p.across + col0 + i) / 4u] = stored(v);
+                        least = min(least, min(min(v.x, v.y), min(v.z, v.w)));
                     }
                 }
 //#if CENTRES

@@ -38,7 +38,7 @@ fn store(i: u32, j: u32, m: u32, n: u32, sum: vec4<f32>) {
 //#if CENTRES
     row = open[i];
 //#endif
-    let to = row * p.batch + j;
+    let to = row * p.across + j;
     var least = sum.x;
     out[to] = sum.x;
     if (j + 1u < n) { out[to + 1u] = sum.y; least = min(least, sum.y); }

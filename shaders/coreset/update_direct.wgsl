@@ -1,5 +1,5 @@
 // Distances of the patches to their nearest pick after a batch, and which pick that is.
-// z [rows of the chunk][r4], kept [kept], bank [picks][r4], table [picks][batch] squared distances of centres
+// z [rows of the chunk][r4], kept [kept], bank [picks][r4], table [picks][across] squared distances of centres
 // from the batch's picks, sorted [tiles][8] positions + 1, distance [kept], centre [kept], state.
 //
 // For CPU drivers: a workgroup of 8 lanes takes tile after tile of 8 patches with one centre c and walks the
@@ -17,14 +17,21 @@ const MARGIN: f32 = 1.001;
 
 //#include shared/coreset.wgsl
 //#include shared/stored.wgsl
+//#include shared/texels.wgsl
 //#if SUBGROUP
 //#include shared/lanes8.wgsl
 //#endif
 
 @group(0) @binding(0) var<storage, read> z: array<Stored>;
 @group(0) @binding(1) var<storage, read> kept: array<u32>;
+//#if TEXELS
+@group(0) @binding(2) var bank: Texels;
+fn bank_at(i: u32) -> vec4<f32> { return textureLoad(bank, texel(i)); }
+//#else
 @group(0) @binding(2) var<storage, read> bank: array<Stored>;
-@group(0) @binding(3) var<storage, read> table: array<f32>;
+fn bank_at(i: u32) -> vec4<f32> { return wide(bank[i]); }
+//#endif
+@group(0) @binding(3) var<storage, read> table: array<Stored>;
 @group(0) @binding(4) var<storage, read> sorted: array<u32>;
 @group(0) @binding(5) var<storage, read_write> distance: array<f32>;
 @group(0) @binding(6) var<storage, read_write> centre: array<u32>;
@@ -38,7 +45,7 @@ fn pick_part(pick: u32, k: u32) -> vec4<f32> {
 //#if TAIL
     if (k >= p.r4) { return vec4(0.0); }
 //#endif
-    return wide(bank[pick * p.r4 + k]);
+    return bank_at(pick * p.r4 + k);
 }
 
 fn patch_part(base: u32, k: u32) -> vec4<f32> {
@@ -116,14 +123,14 @@ fn main(
             var n = 0u;
             while (n < 8u && (left != 0u || j0 < count)) {
                 if (left == 0u) {
-                    // Bit i stands for pick j0 + i.
+                    // Bit i stands for pick j0 + i. What follows the last pick in the table is nothing.
+                    let j = j0 + 4u * lane;
                     var near = vec4<bool>();
-                    for (var i = 0u; i < 4u; i++) {
-                        let j = j0 + 8u * i + lane;
-                        if (j < count) { near[i] = table[c * p.batch + j] < limit; }
+                    if (j < count) {
+                        near = (wide(table[(c * p.across + j) / 4u]) < vec4(limit)) & (vec4(j) + vec4(0u, 1u, 2u, 3u) < vec4(count));
                     }
-                    let bits = select(vec4(0u), vec4(1u, 1u << 8u, 1u << 16u, 1u << 24u), near);
-                    left = joined8((bits.x | bits.y | bits.z | bits.w) << lane);
+                    let bits = select(vec4(0u), vec4(1u, 2u, 4u, 8u), near);
+                    left = joined8((bits.x | bits.y | bits.z | bits.w) << (4u * lane));
                     j0 += 32u;
                 } else {
                     // Lane l takes bit number l - n of those left.
@@ -184,10 +191,11 @@ fn main(
             let c = mine;
             for (var j = 0u; j < count; j++) {
                 let reach = old + sqrt(best);
-                if (table[c * p.batch + j] < reach * reach * MARGIN) {
+                let at = c * p.across + j;
+                if (wide(table[at / 4u])[at % 4u] < reach * reach * MARGIN) {
                     var sum = 0.0;
                     for (var k = 0u; k < p.r4; k++) {
-                        sum = add_squares(sum, wide(z[base + k]) - wide(bank[(first + j) * p.r4 + k]));
+                        sum = add_squares(sum, wide(z[base + k]) - bank_at((first + j) * p.r4 + k));
                         if (sum >= best) { break; }
                     }
                     work++;

@@ -61,7 +61,7 @@ fn main(
             best = distance[position];
             mine = centre[position];
             let base = (kept[position] - p.row0) * p.r4;
-            let row = mine * p.batch;
+            let row = mine * p.across;
             let old = sqrt(best);
             for (var four = me % 8u; four < count; four += 32u) {
                 var close = vec4(table[row + four], 0.0, 0.0, 0.0);

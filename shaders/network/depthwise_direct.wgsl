@@ -28,6 +28,7 @@ fn wide(v: Stored) -> Values { return v; }
 fn stored(v: Values) -> Stored { return v; }
 //#endif
 //#endif
+//#include shared/texels.wgsl
 const K: u32 = 3u;
 const S: u32 = 1u;
 const TX: u32 = 4u;
@@ -41,7 +42,14 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Stored>;
+//#if TEXELS
+@group(0) @binding(1) var w: Texels;
+// Beside words of 64 bits alone.
+fn w_at(i: u32) -> Values { let v = textureLoad(w, texel(i / 2u)); return select(v.xy, v.zw, i % 2u == 1u); }
+//#else
 @group(0) @binding(1) var<storage, read> w: array<Stored>;
+fn w_at(i: u32) -> Values { return wide(w[i]); }
+//#endif
 @group(0) @binding(2) var<storage, read> bias: array<Values>;
 @group(0) @binding(3) var<storage, read_write> c: array<Stored>;
 @group(0) @binding(4) var<uniform> p: Params;
@@ -63,7 +71,7 @@ fn main(
     let oy = tile / across % down * p.rows;
     let b = bias[word];
     var taps: array<Values, K * K>;
-    for (var i = 0u; i < K * K; i++) { taps[i] = wide(w[i * p.words + word]); }
+    for (var i = 0u; i < K * K; i++) { taps[i] = w_at(i * p.words + word); }
     // Row 0 is the youngest.
     var sums: array<array<Values, TX>, DEPTH>;
     for (var m = 0u; m < DEPTH; m++) {

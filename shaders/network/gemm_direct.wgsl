@@ -8,13 +8,20 @@
 // drivers a load costs as much as dozens of multiply-adds. Cost: k/4 * (TM + TN/8) vec4 loads for 8*TM*TN*k
 // multiply-adds.
 //#include shared/stored.wgsl
+//#include shared/texels.wgsl
 const TM: u32 = 4u;
-const TN: u32 = 16u;
+const TN: u32 = 24u;
 
 //#include shared/gemm_params.wgsl
 
 @group(0) @binding(0) var<storage, read> x: array<Stored>;
+//#if TEXELS
+@group(0) @binding(1) var w: Texels;
+fn w_at(i: u32) -> vec4<f32> { return textureLoad(w, texel(i)); }
+//#else
 @group(0) @binding(1) var<storage, read> w: array<Stored>;
+fn w_at(i: u32) -> vec4<f32> { return wide(w[i]); }
+//#endif
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> residual: array<Stored>;
 @group(0) @binding(4) var<storage, read_write> c: array<Stored>;
@@ -75,8 +82,10 @@ fn main(
 //#endif
             }
             for (var t = 0u; t < TN / 8u; t++) {
+                // Columns past the end cost nothing where the whole workgroup passes over them.
+                if (t > 0u && col0 + 8u * t >= p.n) { continue; }
 //#if SUBGROUP
-                let wv = wide(w[at[t] + k]);
+                let wv = w_at(at[t] + k);
                 // The lane of a broadcast must be a constant expression, hence no loop.
                 let s0 = subgroupBroadcast(wv, 0u);
                 for (var j = 0u; j < TM; j++) { acc[8u * t][j] += dot(xv[j], s0); }
@@ -96,7 +105,7 @@ fn main(
                 for (var j = 0u; j < TM; j++) { acc[8u * t + 7u][j] += dot(xv[j], s7); }
 //#else
                 for (var i = 0u; i < 8u; i++) {
-                    let s = wide(w[min(col0 + 8u * t + i, p.n - 1u) * p.w_row4 + tap_at + k]);
+                    let s = w_at(min(col0 + 8u * t + i, p.n - 1u) * p.w_row4 + tap_at + k);
                     for (var j = 0u; j < TM; j++) { acc[8u * t + i][j] += dot(xv[j], s); }
                 }
 //#endif

@@ -6,13 +6,26 @@
 // For CPU drivers, as gemm_direct.wgsl: 8 lanes hold 4 queries each, the corners of 8 tiles are loaded by all
 // lanes together and handed round (SUBGROUP). A workgroup walks PAIRS pairs of 4 tiles.
 //#include shared/stored.wgsl
+//#include shared/texels.wgsl
 const TM: u32 = 4u;
 const PAIRS: u32 = 8u;
 
 struct Params { q: u32, quads: u32, k4: u32, row4: u32 }
 
+//#if TEXELS
+@group(0) @binding(0) var x: Texels;
+fn x_at(i: u32) -> vec4<f32> { return textureLoad(x, texel(i)); }
+//#else
 @group(0) @binding(0) var<storage, read> x: array<Stored>;
+fn x_at(i: u32) -> vec4<f32> { return wide(x[i]); }
+//#endif
+//#if TEXELS
+@group(0) @binding(1) var boxes: Texels;
+fn boxes_at(i: u32) -> vec4<f32> { return textureLoad(boxes, texel(i)); }
+//#else
 @group(0) @binding(1) var<storage, read> boxes: array<Stored>;
+fn boxes_at(i: u32) -> vec4<f32> { return wide(boxes[i]); }
+//#endif
 @group(0) @binding(2) var<storage, read_write> c: array<Stored>;
 @group(0) @binding(3) var<uniform> p: Params;
 
@@ -39,10 +52,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
             for (var r = 0u; r < 8u; r++) { for (var j = 0u; j < TM; j++) { acc[r][j] = 0.0; } }
             for (var k = 0u; k < p.k4; k++) {
                 var v: array<vec4<f32>, TM>;
-                for (var j = 0u; j < TM; j++) { v[j] = wide(x[base[j] + k]); }
+                for (var j = 0u; j < TM; j++) { v[j] = x_at(base[j] + k); }
                 for (var t = 0u; t < 2u; t++) {
 //#if SUBGROUP
-                    let corner = wide(boxes[select(at0, at1, t == 1u) + 2u * k]);
+                    let corner = boxes_at(select(at0, at1, t == 1u) + 2u * k);
                     let low0 = subgroupBroadcast(corner, 0u);
                     let high0 = subgroupBroadcast(corner, 1u);
                     for (var j = 0u; j < TM; j++) { acc[4u * t][j] += outside(v[j], low0, high0); }
@@ -58,8 +71,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 //#else
                     for (var r = 0u; r < 4u; r++) {
                         let at = ((4u * select(quad, quad1, t == 1u) + r) * p.k4 + k) * 2u;
-                        let low = wide(boxes[at]);
-                        let high = wide(boxes[at + 1u]);
+                        let low = boxes_at(at);
+                        let high = boxes_at(at + 1u);
                         for (var j = 0u; j < TM; j++) { acc[4u * t + r][j] += outside(v[j], low, high); }
                     }
 //#endif

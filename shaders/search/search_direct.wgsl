@@ -9,6 +9,7 @@
 // loads, K4 per row looked at, MORE4 per row left open, d/16 per row measured; `finished` counts the rows
 // measured to the end.
 //#include shared/stored.wgsl
+//#include shared/texels.wgsl
 //#include shared/lanes8.wgsl
 const TILE: u32 = 16u;
 // Vectors of a head with its tail, of what follows it, and of both.
@@ -28,11 +29,29 @@ struct Params {
     slack: f32,
 }
 
+//#if TEXELS
+@group(0) @binding(0) var x: Texels;
+fn x_at(i: u32) -> vec4<f32> { return textureLoad(x, texel(i)); }
+//#else
 @group(0) @binding(0) var<storage, read> x: array<Stored>;
+fn x_at(i: u32) -> vec4<f32> { return wide(x[i]); }
+//#endif
+//#if TEXELS
+@group(0) @binding(1) var bank: Texels;
+fn bank_at(i: u32) -> vec4<f32> { return textureLoad(bank, texel(i)); }
+//#else
 @group(0) @binding(1) var<storage, read> bank: array<Stored>;
+fn bank_at(i: u32) -> vec4<f32> { return wide(bank[i]); }
+//#endif
 @group(0) @binding(2) var<storage, read> boxes: array<Stored>;
 @group(0) @binding(3) var<storage, read> lifted: array<Stored>;
+//#if TEXELS
+@group(0) @binding(4) var rows: Texels;
+fn rows_at(i: u32) -> vec4<f32> { return textureLoad(rows, texel(i)); }
+//#else
 @group(0) @binding(4) var<storage, read> rows: array<Stored>;
+fn rows_at(i: u32) -> vec4<f32> { return wide(rows[i]); }
+//#endif
 @group(0) @binding(5) var<storage, read> info: array<vec2<u32>>;
 @group(0) @binding(6) var<storage, read_write> best: array<vec2<u32>>;
 @group(0) @binding(7) var<storage, read_write> finished: array<atomic<u32>>;
@@ -67,7 +86,7 @@ fn hits(need: vec4<u32>, lane: u32) -> u32 {
 fn heads(before: vec4<f32>, row: u32, start: u32, end: u32) -> vec4<f32> {
     var sums = before;
     for (var k = start; k < end; k++) {
-        let v = wide(rows[row * R4 + k]);
+        let v = rows_at(row * R4 + k);
         for (var i = 0u; i < 4u; i++) {
             let d = own[k][i] - v;
             sums[i] += dot(d, d);
@@ -170,7 +189,7 @@ fn main(
             loop {
                 let stop = min(k + STEPS * 8u, p.d4);
                 for (var at = k + lane; at < stop; at += 8u) {
-                    let v = wide(x[values + at]) - wide(bank[row * p.d4 + at]);
+                    let v = x_at(values + at) - bank_at(row * p.d4 + at);
                     part += dot(v, v);
                 }
                 k += STEPS * 8u;
@@ -178,7 +197,7 @@ fn main(
                 if (k >= p.d4 || sum > distance[i]) { break; }
             }
             count += select(0u, 1u, k >= p.d4 && query0 + i < p.q);
-            sum = floored(sum, wide(rows[row * R4 + K4 - 1u]).y);
+            sum = floored(sum, rows_at(row * R4 + K4 - 1u).y);
             let found = info[row].x;
             if (sum < distance[i] || (sum == distance[i] && found < number[i])) {
                 distance = select(distance, vec4(sum), one);
@@ -237,14 +256,14 @@ fn main(
                     sums = heads(sums, r, FEW, SOME);
                     if (near_enough(sums, need)) {
                         sums = heads(sums, r, SOME, K4 - 1u);
-                        let other = wide(rows[r * R4 + K4 - 1u]);
+                        let other = rows_at(r * R4 + K4 - 1u);
                         let end = end_of(K4 - 1u, other);
                         sums += end.head;
                         var all = sums + end.rest;
                         if (MORE4 > 0u) {
                             if (near_enough(all, need)) {
                                 sums = heads(sums, r, K4, R4 - 1u);
-                                let end = end_of(R4 - 1u, wide(rows[r * R4 + R4 - 1u]));
+                                let end = end_of(R4 - 1u, rows_at(r * R4 + R4 - 1u));
                                 all = sums + end.head + end.rest;
                             }
                         }

@@ -1,8 +1,9 @@
 // What the kernels of a selection share: parameters, state, clusters, and the one sum of squares.
 
 struct Params {
-    // Kept patches, vec4s per row, picks wanted, candidates per batch at most.
-    kept: u32, r4: u32, picks: u32, batch: u32,
+    // Kept patches, vec4s per row, picks wanted, candidates per batch at most; values of a row of the tables of
+    // distances, as many in whole vec4s.
+    kept: u32, r4: u32, picks: u32, batch: u32, across: u32,
     // Kept positions pos0 .. pos1 lie in the bound chunk, whose first row is row0.
     pos0: u32, pos1: u32, row0: u32,
     // Patches whose rows are gathered; 0: as many as there are candidates.

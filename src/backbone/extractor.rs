@@ -112,7 +112,7 @@ impl Extractor {
                         true => device.upload_f16(&f.w, &layer.weight)?,
                         false => device.upload(&f.w, &layer.weight)?,
                     };
-                    Ok(Some((w, device.upload(&f.bias, &layer.norm)?)))
+                    Ok(Some((w.constant(), device.upload(&f.bias, &layer.norm)?)))
                 })
                 .collect::<Result<_>>()?,
             input: image.slice(above, image.len() - above),

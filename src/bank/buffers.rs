@@ -117,6 +117,7 @@ fn plain(
     let longest = spans.iter().map(|s| s.1 - s.0).max().unwrap_or_default();
     let slots = longest as usize + 7 * longest.min(picks) as usize;
     let (m, b, r) = (picks as usize, batch as usize, dims as usize);
+    let across = shape.across() as usize;
     let listed = b.max(MAX_SAMPLES);
     let mut padded = samples.to_vec();
     padded.resize(MAX_SAMPLES, 0);
@@ -135,10 +136,10 @@ fn plain(
         candidates: device.alloc(listed, "coreset candidates")?,
         chosen: device.alloc(b, "coreset chosen")?,
         rows: device.alloc(listed * r, "coreset rows")?,
-        mutual: device.alloc(b * b, "coreset mutual")?,
+        mutual: device.alloc(b * across, "coreset mutual")?,
         clusters: device.alloc(4 * m, "coreset clusters")?,
         open: device.alloc(m, "coreset clusters that can change")?,
-        table: device.alloc(m * b, "coreset table")?,
+        table: device.alloc(m * across, "coreset table")?,
         sorted: device.alloc(slots.next_multiple_of(8), "coreset sorted")?,
         official: None,
     })

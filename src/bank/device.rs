@@ -113,7 +113,7 @@ impl Bank {
             weights: device.upload(data.weights, "bank weights")?,
             lift: LiftTensors {
                 mean: device.upload(&data.axes.mean, "bank mean")?,
-                axes: device.upload(&axes, "bank axes")?,
+                axes: device.upload(&axes, "bank axes")?.constant(),
                 bias: device.upload(&bias, "bank axes bias")?,
             },
             order: Vec::new(),
@@ -191,9 +191,9 @@ impl Bank {
         let info: Vec<[u32; 2]> = order.iter().map(|&row| [row, data.row_image[row as usize]]).collect();
         Ok(Part {
             rows: count as u32,
-            bank,
-            lifted,
-            boxes: device.upload(&boxes, "tile boxes")?,
+            bank: bank.constant(),
+            lifted: lifted.constant(),
+            boxes: device.upload(&boxes, "tile boxes")?.constant(),
             info: device.upload(&info, "bank rows")?,
         })
     }

@@ -75,6 +75,7 @@ pub fn remedy(device: &Device, kernels: &[String]) -> String {
     let mut off: Vec<&str> = Vec::new();
     off.extend((uses("+SUBGROUP") || uses("search/search_direct")).then_some(Feature::Subgroup.name()));
     off.extend(uses("+INT64").then_some(Feature::Int64.name()));
+    off.extend(uses("+TEXELS").then_some(Feature::Texels.name()));
     off.extend((uses("network/gemm_coop") && !uses("+SOFT")).then_some(Feature::Coop.name()));
     off.extend(caps.unchecked.then_some("unchecked"));
     let mut text = "update the driver, or choose another adapter with --device".to_owned();

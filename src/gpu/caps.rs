@@ -48,6 +48,9 @@ pub struct Caps {
     pub f16: bool,
     /// Words of 64 bits in shaders, in which the `direct` kernels load and store.
     pub int64: bool,
+    /// Texels that a kernel can read as a texture, four values each; 0 where kernels of the `direct` family read
+    /// buffers alone.
+    pub texels: u64,
     /// Smallest and largest subgroup, where subgroup operations are offered.
     pub subgroup: Option<(u32, u32)>,
     /// Cooperative matrices with f16 operands and f32 sums; none where the adapter offers no shape that the
@@ -76,6 +79,8 @@ pub enum Feature {
     F16,
     /// Words of 64 bits.
     Int64,
+    /// Textures that are read without sampling, by which CPU drivers load faster.
+    Texels,
     /// Subgroup operations.
     Subgroup,
     /// Cooperative matrices.
@@ -84,13 +89,14 @@ pub enum Feature {
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::F16, Self::Int64, Self::Subgroup, Self::Coop];
+    pub const ALL: [Self; 5] = [Self::F16, Self::Int64, Self::Texels, Self::Subgroup, Self::Coop];
 
     /// Its name in `SOFTPATCH_DISABLE`.
     pub fn name(self) -> &'static str {
         match self {
             Self::F16 => "f16",
             Self::Int64 => "int64",
+            Self::Texels => "texels",
             Self::Subgroup => "subgroup",
             Self::Coop => "coop",
         }
@@ -100,13 +106,14 @@ impl Feature {
         match self {
             Self::F16 => wgpu::Features::SHADER_F16,
             Self::Int64 => wgpu::Features::SHADER_INT64,
+            Self::Texels => wgpu::Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES,
             Self::Subgroup => wgpu::Features::SUBGROUP,
             Self::Coop => wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX,
         }
     }
 }
 
-/// What the user turned off: `SOFTPATCH_DISABLE=f16,int64,subgroup,coop,unchecked`.
+/// What the user turned off: `SOFTPATCH_DISABLE=f16,int64,texels,subgroup,coop,unchecked`.
 #[derive(Debug, Default)]
 pub(super) struct Disabled {
     pub features: Vec<Feature>,
@@ -130,7 +137,7 @@ impl Disabled {
                 None if word == "unchecked" => this.unchecked = true,
                 None => {
                     return Err(Error::InvalidOption(format!(
-                        "SOFTPATCH_DISABLE: there is no '{word}'; use f16, int64, subgroup, coop, unchecked"
+                        "SOFTPATCH_DISABLE: there is no '{word}'; use f16, int64, texels, subgroup, coop, unchecked"
                     )));
                 }
             }
@@ -145,7 +152,7 @@ mod tests {
 
     #[test]
     fn what_is_switched_off_is_told_by_name_and_misspelt_names_are_refused() {
-        let all = Disabled::parse("f16, int64,subgroup,coop ,unchecked,").unwrap();
+        let all = Disabled::parse("f16, int64,texels,subgroup,coop ,unchecked,").unwrap();
         assert_eq!(all.features, Feature::ALL);
         assert!(all.unchecked);
         assert!(Disabled::parse("").unwrap().features.is_empty());

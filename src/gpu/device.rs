@@ -6,6 +6,7 @@ use super::health::{Health, Numbered};
 use super::kernel::Kernel;
 use super::options::Rewrite;
 use super::tested::{SelfTest, Tested};
+use super::texels::Pool;
 use super::tuning::Tuning;
 use crate::process::{self, OfProcess};
 use crate::{Error, Result};
@@ -25,6 +26,7 @@ pub(super) struct Shared {
     /// None where kernels are used untried.
     pub self_test: Option<SelfTest>,
     pub rewrite: Option<Rewrite>,
+    pub texels: Mutex<Pool>,
     pub health: Arc<Health>,
     /// The last device that was opened in the place of one that was lost; shared by all that came one after the
     /// other. Those who use it keep it.
@@ -95,6 +97,7 @@ impl Device {
             successor: self.0.successor.clone(),
             kernels: self.0.kernels.clone(),
             cache: self.0.cache.clone(),
+            texels: Mutex::default(),
             live_bytes: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),
             spooled_bytes: AtomicU64::new(0),
@@ -152,6 +155,25 @@ impl Device {
     /// Bytes of the features that waited in temporary files.
     pub fn spooled_bytes(&self) -> u64 {
         self.0.spooled_bytes.load(Ordering::Relaxed)
+    }
+
+    /// # Errors
+    /// [`Error::Memory`] where the device was told to have less.
+    pub(super) fn make_room(&self, bytes: u64, label: &str) -> Result<()> {
+        let live = self.live_bytes();
+        if let Some(most) = self.0.health.faults.as_ref().and_then(|faults| faults.memory)
+            && live + bytes > most
+        {
+            return Err(Error::Memory(format!(
+                "allocating {bytes} bytes for '{label}' beside {live}: it has {most}"
+            )));
+        }
+        Ok(())
+    }
+
+    pub(super) fn count_bytes(&self, bytes: u64) {
+        let live = self.0.live_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.0.peak_bytes.fetch_max(live, Ordering::Relaxed);
     }
 
     pub(crate) fn count_spooled(&self, bytes: u64) {

@@ -28,9 +28,18 @@ pub(super) enum Kind {
     Read,
     ReadWrite,
     Uniform,
+    /// A tensor as a texture, of f16 values or f32.
+    Texels {
+        f16: bool,
+    },
 }
 
 impl Kernel {
+    /// Its tensors, in order.
+    pub(super) fn storage(&self) -> impl Iterator<Item = &Binding> + Clone {
+        self.bindings.iter().filter(|b| b.kind != Kind::Uniform)
+    }
+
     /// Checks what a dispatch brings against what the shader declares.
     ///
     /// # Panics
@@ -40,7 +49,7 @@ impl Kernel {
             return;
         }
         let label = &self.label;
-        let storage = self.bindings.iter().filter(|b| b.kind != Kind::Uniform);
+        let storage = self.storage();
         assert_eq!(storage.clone().count(), tensors.len(), "{label}: storage bindings");
         for (i, (binding, bytes)) in storage.zip(tensors).enumerate() {
             let declared = binding.bytes.map_or(bytes, u64::from);

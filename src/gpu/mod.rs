@@ -18,6 +18,7 @@ mod reflect;
 mod shader;
 mod tensor;
 mod tested;
+mod texels;
 mod timestamps;
 mod transfer;
 mod tuning;

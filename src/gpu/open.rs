@@ -2,16 +2,17 @@
 
 use super::adapter;
 use super::cache::PipelineCache;
-use super::caps::{Archetype, Caps, Coop, Disabled};
+use super::caps::{Archetype, Caps, Coop, Disabled, Feature};
 use super::coop;
 use super::device::{Device, Shared};
 use super::faults::Faults;
 use super::health::Health;
 use super::options::DeviceOptions;
 use super::tested::SelfTest;
+use super::texels;
 use crate::{Error, Result, process};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 impl Device {
     /// Opens an adapter.
@@ -29,7 +30,8 @@ impl Device {
             | wgpu::Features::SUBGROUP
             | wgpu::Features::SHADER_F16
             | wgpu::Features::SHADER_INT64
-            | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+            | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
+            | if texels::offered(&adapter) { Feature::Texels.wgpu() } else { wgpu::Features::empty() };
         let mut features = adapter.features() & wanted;
         if options.cache.is_some() && adapter.get_info().device_type != wgpu::DeviceType::Cpu {
             features |= adapter.features() & wgpu::Features::PIPELINE_CACHE;
@@ -65,13 +67,19 @@ impl Device {
         {
             return Err(Error::Device("emulated cooperative matrices do not multiply right".into()));
         }
+        if this.caps().archetype == Archetype::Direct
+            && features.contains(Feature::Texels.wgpu())
+            && let Some(shared) = Arc::get_mut(&mut this.0)
+        {
+            shared.caps.texels = texels::most(&shared.wgpu.limits());
+        }
         tracing::debug!(caps = ?this.caps(), "device");
         Ok(this)
     }
 
     /// Uses a device that the application already owns; the application keeps using it at the same time.
     /// Features that were not requested when the device was made (timestamps, subgroups, f16, words of 64
-    /// bits) are not used, nor are cooperative matrices.
+    /// bits) are not used, nor are cooperative matrices, nor textures in place of buffers.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         // In a forked process, what the device is used for says so.
         let _ = process::enter();
@@ -124,6 +132,7 @@ impl Device {
             archetype: options.archetype.unwrap_or(by_type),
             f16: features.contains(wgpu::Features::SHADER_F16),
             int64: features.contains(wgpu::Features::SHADER_INT64),
+            texels: 0,
             subgroup: features
                 .contains(wgpu::Features::SUBGROUP)
                 .then_some((info.subgroup_min_size, info.subgroup_max_size)),
@@ -150,6 +159,7 @@ impl Device {
             self_test: (!options.no_self_test)
                 .then(|| SelfTest::new(options.cache.clone().filter(|_| options.rewrite.is_none()))),
             rewrite: options.rewrite.clone(),
+            texels: Mutex::default(),
             health,
             successor: Arc::default(),
             wgpu: device,

@@ -5,6 +5,7 @@ use super::device::Device;
 use super::kernel::{Kernel, Kind};
 use super::reflect::{Needs, needs};
 use super::shader::Shader;
+use super::texels;
 use crate::{Error, Result};
 use std::sync::Arc;
 
@@ -40,6 +41,10 @@ impl Device {
         kernels.insert(label, kernel.clone());
         Ok(kernel)
     }
+}
+
+fn buffer(ty: wgpu::BufferBindingType) -> wgpu::BindingType {
+    wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None }
 }
 
 fn build(
@@ -84,14 +89,15 @@ fn build(
             .map(|(i, binding)| wgpu::BindGroupLayoutEntry {
                 binding: i as u32,
                 visibility: wgpu::ShaderStages::COMPUTE,
-                ty: wgpu::BindingType::Buffer {
-                    ty: match binding.kind {
-                        Kind::Uniform => wgpu::BufferBindingType::Uniform,
-                        Kind::Read => wgpu::BufferBindingType::Storage { read_only: true },
-                        Kind::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+                ty: match binding.kind {
+                    Kind::Uniform => buffer(wgpu::BufferBindingType::Uniform),
+                    Kind::Read => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
+                    Kind::ReadWrite => buffer(wgpu::BufferBindingType::Storage { read_only: false }),
+                    Kind::Texels { f16 } => wgpu::BindingType::StorageTexture {
+                        access: wgpu::StorageTextureAccess::ReadOnly,
+                        format: texels::format(f16),
+                        view_dimension: wgpu::TextureViewDimension::D2,
                     },
-                    has_dynamic_offset: false,
-                    min_binding_size: None,
                 },
                 count: None,
             })

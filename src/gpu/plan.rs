@@ -3,6 +3,7 @@
 use super::device::Device;
 use super::readback::Submission;
 use super::tensor::Tensor;
+use super::texels::Fill;
 use super::timestamps::Timestamps;
 use crate::Result;
 use crate::process::{self, OfProcess};
@@ -28,6 +29,8 @@ pub(super) enum Step {
         byte: u64,
         bytes: u64,
     },
+    /// To a texture.
+    Fill(Fill),
     /// What follows is a submission of its own.
     Cut,
 }
@@ -286,6 +289,7 @@ fn encode_transfer(encoder: &mut wgpu::CommandEncoder, step: &Step) {
             encoder.copy_buffer_to_buffer(from, *from_byte, to, *to_byte, *bytes);
         }
         Step::Clear { buffer, byte, bytes } => encoder.clear_buffer(buffer, *byte, Some(*bytes)),
+        Step::Fill(fill) => fill.encode(encoder),
         Step::Dispatch { .. } | Step::Cut => {}
     }
 }

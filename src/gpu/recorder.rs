@@ -5,6 +5,7 @@ use super::kernel::{Kernel, Kind};
 use super::plan::{Plan, Step};
 use super::readback::Readback;
 use super::tensor::Tensor;
+use super::texels::{Fill, Texels};
 use crate::process::OfProcess;
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ enum Recorded {
     Copy { from: Tensor, to: Tensor, from_word: usize, to_word: usize, words: usize },
     CopyBack { from: Tensor, to: wgpu::Buffer, to_word: usize, words: usize },
     Clear { tensor: Tensor },
+    Fill(Fill),
     Cut,
 }
 
@@ -21,12 +23,14 @@ enum Recorded {
 pub struct Recorder {
     device: Device,
     steps: Vec<Recorded>,
+    /// Textures that the next dispatch reads.
+    taken: Vec<Arc<Texels>>,
 }
 
 impl Recorder {
     /// An empty recorder.
     pub fn new(device: &Device) -> Self {
-        Self { device: device.clone(), steps: Vec::new() }
+        Self { device: device.clone(), steps: Vec::new(), taken: Vec::new() }
     }
 
     /// The device that the work is for.
@@ -60,6 +64,16 @@ impl Recorder {
             kernel.label
         );
         let limit = self.device.caps().max_groups;
+        self.taken.clear();
+        for (tensor, binding) in tensors.iter().zip(kernel.storage()) {
+            match binding.kind {
+                Kind::ReadWrite => tensor.assert_may_change(),
+                Kind::Texels { .. } => {
+                    assert!(tensor.texels().is_some(), "{}: {tensor:?} has no texture", kernel.label);
+                }
+                _ => {}
+            }
+        }
         if grid.iter().any(|&g| g > limit) {
             return Err(Error::Limit(format!(
                 "{} {shape}: grid {grid:?} passes {limit} workgroups",
@@ -79,6 +93,22 @@ impl Recorder {
         Ok(())
     }
 
+    /// The tensor with its words in a texture, for kernels that ask for one, where the device
+    /// [reads such](Device::reads_texels). To be followed by the dispatch that it is for: the next one but that may
+    /// have other words there.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] where memory is out.
+    pub(crate) fn texels(&mut self, tensor: &Tensor) -> Result<Tensor> {
+        if tensor.is_constant() {
+            return self.device.shown(tensor);
+        }
+        let (tensor, fill) = self.device.filled(tensor, &self.taken)?;
+        self.taken.extend(tensor.texels().cloned());
+        self.steps.push(Recorded::Fill(fill));
+        Ok(tensor)
+    }
+
     /// Records a copy of `words` words.
     ///
     /// # Panics
@@ -88,6 +118,7 @@ impl Recorder {
             from_word + words <= from.len() && to_word + words <= to.len(),
             "copy of {words} words does not fit"
         );
+        to.assert_may_change();
         self.steps.push(Recorded::Copy { from: from.clone(), to: to.clone(), from_word, to_word, words });
     }
 
@@ -103,6 +134,7 @@ impl Recorder {
 
     /// Records setting a whole tensor to zero.
     pub fn clear(&mut self, tensor: &Tensor) {
+        tensor.assert_may_change();
         self.steps.push(Recorded::Clear { tensor: tensor.clone() });
     }
 
@@ -117,7 +149,7 @@ impl Recorder {
     /// # Errors
     /// [`Error::Device`] where wgpu refuses a binding.
     pub fn finish(self) -> Result<Plan> {
-        let Self { device, steps } = self;
+        let Self { device, steps, .. } = self;
         let align = device.caps().alignment as usize;
         let mut uniform = Vec::new();
         let mut offsets = Vec::with_capacity(steps.len());
@@ -167,6 +199,7 @@ impl Recorder {
                         byte: tensor.offset(),
                         bytes: tensor.len() as u64 * 4,
                     },
+                    Recorded::Fill(fill) => Step::Fill(fill),
                     Recorded::Cut => Step::Cut,
                     Recorded::Dispatch { kernel, label, tensors, params, grid } => {
                         let Some((pipeline, layout)) = &kernel.built else { continue };
@@ -176,20 +209,20 @@ impl Recorder {
                             .iter()
                             .enumerate()
                             .filter_map(|(i, binding)| {
-                                let buffer = match binding.kind {
-                                    Kind::Uniform => wgpu::BufferBinding {
+                                let resource = match binding.kind {
+                                    Kind::Uniform => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                                         buffer: parameters.buffer(),
                                         offset: offset as u64,
                                         size: std::num::NonZeroU64::new(
                                             params.len().next_multiple_of(16) as u64
                                         ),
-                                    },
-                                    _ => storage.next()?.binding(),
+                                    }),
+                                    Kind::Texels { .. } => {
+                                        wgpu::BindingResource::TextureView(storage.next()?.texels()?.view())
+                                    }
+                                    _ => wgpu::BindingResource::Buffer(storage.next()?.binding()),
                                 };
-                                Some(wgpu::BindGroupEntry {
-                                    binding: i as u32,
-                                    resource: wgpu::BindingResource::Buffer(buffer),
-                                })
+                                Some(wgpu::BindGroupEntry { binding: i as u32, resource })
                             })
                             .collect();
                         let group = device.0.wgpu.create_bind_group(&wgpu::BindGroupDescriptor {

@@ -4,8 +4,8 @@ use super::kernel::{Binding, Kind};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use wgpu::naga::{
-    AddressSpace, ArraySize, Block, Expression, Function, GlobalVariable, Handle, Module, Statement,
-    StorageAccess, Type, TypeInner, proc::Layouter,
+    AddressSpace, ArraySize, Block, Expression, Function, GlobalVariable, Handle, ImageClass, Module,
+    Statement, StorageAccess, StorageFormat, Type, TypeInner, proc::Layouter,
 };
 
 /// What an entry point needs.
@@ -40,12 +40,19 @@ pub(super) fn needs(label: &str, module: &Module, entry: &str) -> Result<Needs> 
                 workgroup_bytes += layouter[variable.ty].size;
                 continue;
             }
+            AddressSpace::Handle => match module.types[variable.ty].inner {
+                TypeInner::Image { class: ImageClass::Storage { format, .. }, .. } => {
+                    Kind::Texels { f16: format == StorageFormat::Rgba16Float }
+                }
+                _ => continue,
+            },
             _ => continue,
         };
         let name = variable.name.as_deref().unwrap_or_default();
         let at = variable.binding.filter(|at| at.group == 0);
         let at = at.ok_or_else(|| fail(format!("{name} is not in group 0")))?;
-        let bytes = (!grows(module, variable.ty)).then_some(layouter[variable.ty].size);
+        let sized = !matches!(kind, Kind::Texels { .. }) && !grows(module, variable.ty);
+        let bytes = sized.then(|| layouter[variable.ty].size);
         if bindings.insert(at.binding, Binding { kind, bytes }).is_some() {
             return Err(fail(format!("{entry} uses two variables at binding {}", at.binding)));
         }

@@ -1,28 +1,24 @@
 //! Typed views of device buffers.
 
 use super::device::{Device, Shared};
+use super::texels::{Shown, Texels};
 use crate::process::OfProcess;
 use crate::{Error, Result};
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::Ordering};
 
 /// A buffer, counted for as long as it lives.
 pub(super) struct Allocation {
     pub buffer: OfProcess<wgpu::Buffer>,
     pub bytes: u64,
     owner: Arc<OfProcess<Shared>>,
+    /// Set where the words stay as they are.
+    shown: OnceLock<Mutex<Shown>>,
 }
 
 impl Allocation {
     pub fn new(device: &Device, bytes: u64, usage: wgpu::BufferUsages, label: &str) -> Result<Self> {
         let shared = &device.0;
-        let live = shared.live_bytes.load(Ordering::Relaxed);
-        if let Some(most) = shared.health.faults.as_ref().and_then(|faults| faults.memory)
-            && live + bytes > most
-        {
-            return Err(Error::Memory(format!(
-                "allocating {bytes} bytes for '{label}' beside {live}: it has {most}"
-            )));
-        }
+        device.make_room(bytes, label)?;
         let size = if shared.rehearses { 16 } else { bytes };
         let buffer = device.scoped(&format!("allocating {bytes} bytes for '{label}'"), || {
             shared.wgpu.create_buffer(&wgpu::BufferDescriptor {
@@ -33,9 +29,8 @@ impl Allocation {
             })
         })?;
         device.count_created(1);
-        let live = shared.live_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        shared.peak_bytes.fetch_max(live, Ordering::Relaxed);
-        Ok(Self { buffer: OfProcess::new(buffer), bytes, owner: shared.clone() })
+        device.count_bytes(bytes);
+        Ok(Self { buffer: OfProcess::new(buffer), bytes, owner: shared.clone(), shown: OnceLock::new() })
     }
 }
 
@@ -55,6 +50,8 @@ pub struct Tensor {
     offset: u64,
     len: usize,
     f16: bool,
+    /// The texture that a dispatch binds in place of the buffer, where its kernel asks for one.
+    texels: Option<Arc<Texels>>,
 }
 
 impl std::fmt::Debug for Tensor {
@@ -80,7 +77,7 @@ impl Tensor {
             | wgpu::BufferUsages::COPY_DST
             | wgpu::BufferUsages::UNIFORM;
         let allocation = Allocation::new(device, bytes, usage, label)?;
-        Ok(Self { allocation: Arc::new(allocation), offset: 0, len, f16 })
+        Ok(Self { allocation: Arc::new(allocation), offset: 0, len, f16, texels: None })
     }
 
     /// Length in 4-byte words.
@@ -120,7 +117,7 @@ impl Tensor {
     pub fn part(&self, start: usize, len: usize) -> Self {
         assert!(start + len <= self.len, "words {start}+{len} of {self:?}");
         let offset = self.offset + start as u64 * 4;
-        Self { allocation: self.allocation.clone(), offset, len, f16: self.f16 }
+        Self { allocation: self.allocation.clone(), offset, len, f16: self.f16, texels: None }
     }
 
     /// The same from the last word on that can be bound, and the words there are in front of its own.
@@ -128,9 +125,49 @@ impl Tensor {
         let before = (self.offset % ALIGNMENT / 4) as usize;
         let offset = self.offset - before as u64 * 4;
         (
-            Self { allocation: self.allocation.clone(), offset, len: self.len + before, f16: self.f16 },
+            Self {
+                allocation: self.allocation.clone(),
+                offset,
+                len: self.len + before,
+                f16: self.f16,
+                texels: None,
+            },
             before as u32,
         )
+    }
+
+    /// The same, whose words stay as they are from now on, in all of its memory: kernels that read it as a texture
+    /// have it copied once.
+    ///
+    /// # Panics
+    /// Later, where something is recorded or written that would change it: a mistake in host code, not in input.
+    pub fn constant(self) -> Self {
+        self.allocation.shown.get_or_init(Mutex::default);
+        self
+    }
+
+    /// Whether the words stay as they are.
+    pub(super) fn is_constant(&self) -> bool {
+        self.allocation.shown.get().is_some()
+    }
+
+    /// Refuses to be changed where the words stay.
+    pub(super) fn assert_may_change(&self) {
+        assert!(!self.is_constant(), "{self:?} was declared constant");
+    }
+
+    /// The textures with its words, of which others may be made only by whoever holds this.
+    pub(super) fn shown(&self) -> MutexGuard<'_, Shown> {
+        let shown = self.allocation.shown.get_or_init(Mutex::default);
+        shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn with_texels(&self, texels: Arc<Texels>) -> Self {
+        Self { texels: Some(texels), ..self.clone() }
+    }
+
+    pub(super) fn texels(&self) -> Option<&Arc<Texels>> {
+        self.texels.as_ref()
     }
 
     /// Whether both are the same words in the same memory.

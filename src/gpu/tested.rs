@@ -138,6 +138,7 @@ mod tests {
             archetype: Archetype::Tiled,
             f16: true,
             int64: true,
+            texels: 0,
             subgroup: Some((8, 8)),
             coop: None,
             unchecked: false,

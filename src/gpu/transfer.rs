@@ -81,6 +81,7 @@ impl Device {
     pub fn write<T: bytemuck::Pod>(&self, tensor: &Tensor, offset: usize, data: &[T]) {
         let bytes: &[u8] = bytemuck::cast_slice(data);
         assert!(offset * 4 + bytes.len() <= tensor.len() * 4, "write past the end of {tensor:?}");
+        tensor.assert_may_change();
         if bytes.is_empty() || self.rehearses() {
             return;
         }
@@ -126,6 +127,7 @@ impl Device {
         blocks: &[Rows],
         pack: &(dyn Fn(usize, usize, &mut [u32]) + Sync),
     ) -> Result<()> {
+        tensor.assert_may_change();
         if self.rehearses() {
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! What the host sides check and choose alike.
 
-use crate::gpu::{Archetype, Caps, Tensor};
+use crate::gpu::{Archetype, Caps, Device, Recorder, Tensor};
 use crate::{Error, Result};
 use std::ops::Range;
 
@@ -8,6 +8,17 @@ use std::ops::Range;
 /// 8 lanes.
 pub(crate) fn broadcast8(caps: &Caps) -> bool {
     caps.archetype == Archetype::Direct && caps.subgroup == Some((8, 8))
+}
+
+/// Whether kernels of the `direct` family read this tensor as a texture. Only where they have subgroups of 8 and words
+/// of 64 bits, too: the drivers that gain by it have both, and every other combination would be one more to test.
+pub(crate) fn reads_texels(device: &Device, tensor: &Tensor) -> bool {
+    broadcast8(device.caps()) && device.caps().int64 && device.reads_texels(tensor)
+}
+
+/// The tensor as a dispatch binds it: as a texture, or as it is.
+pub(crate) fn bound(recorder: &mut Recorder, texels: bool, tensor: &Tensor) -> Result<Tensor> {
+    if texels { recorder.texels(tensor) } else { Ok(tensor.clone()) }
 }
 
 /// Refuses a tensor of fewer than `expected` values.

@@ -16,7 +16,7 @@ pub static COOP_MIDDLE_FROM: Size = Size { name: "coop-middle-from", ..BIG_FROM 
 pub static DIRECT_ROWS: Size = Size { name: "direct-rows", default: 4, least: 1, most: 16, multiple: 1 };
 /// Columns that a workgroup of that family owns.
 pub static DIRECT_COLUMNS: Size =
-    Size { name: "direct-columns", default: 16, least: 8, most: 32, multiple: 8 };
+    Size { name: "direct-columns", default: 24, least: 8, most: 32, multiple: 8 };
 /// Outputs of a row that an invocation of the depthwise convolution owns; 0: by the width.
 pub static DEPTHWISE_RUN: Size = Size { name: "depthwise-run", default: 0, least: 0, most: 16, multiple: 1 };
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 pub type Named = (String, Device);
 
 /// Devices that between them make every choice that is open to the kernels: both families; `direct` with and
-/// without subgroups and with either width of words, `tiled` with and without subgroups; wgpu's injected
+/// without subgroups, with either width of words, with and without textures, `tiled` with and without subgroups; wgpu's injected
 /// checks on and off in each family; WebGPU's default limits and the adapter's own ones. Opened once a test
 /// binary. What the adapter lacks is left out, and said.
 ///
@@ -24,8 +24,9 @@ pub fn devices() -> &'static [Named] {
     DEVICES.get_or_init(|| {
         const SUBGROUP: Feature = Feature::Subgroup;
         const INT64: Feature = Feature::Int64;
+        const TEXELS: Feature = Feature::Texels;
         let (direct, tiled) = (Archetype::Direct, Archetype::Tiled);
-        let wanted: [(Archetype, &[Feature], bool, bool); 6] = [
+        let wanted: [(Archetype, &[Feature], bool, bool); 7] = [
             // Family, what is done without, unchecked, default limits. Two with the same kernels, but for the
             // width of words, have the same checks, so that the driver's cache knows most of the second's;
             // neighbours, which tests run at the same time, have not.
@@ -35,6 +36,7 @@ pub fn devices() -> &'static [Named] {
             (tiled, &[], true, true),
             (direct, &[INT64], true, false),
             (direct, &[SUBGROUP, INT64], false, false),
+            (direct, &[TEXELS], true, true),
         ];
         let mut all: Vec<Named> = Vec::new();
         for (archetype, without, unchecked, default_limits) in wanted {
@@ -86,6 +88,10 @@ fn features(caps: &Caps) -> String {
     // Only the `direct` kernels load and store in wide words.
     if caps.archetype == Archetype::Direct {
         name += if caps.int64 { " 64-bit" } else { " 32-bit" };
+        // Which go with subgroups of 8 and wide words.
+        if caps.texels > 0 && caps.int64 && caps.subgroup == Some((8, 8)) {
+            name += " texels";
+        }
     }
     name
 }

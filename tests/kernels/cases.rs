@@ -36,6 +36,10 @@ fn beyond(shader: &str, flags: &BTreeSet<&str>, device: &Device) -> Option<&'sta
     if flags.contains("INT64") && tiled {
         return Some("words of 64 bits are for CPU drivers");
     }
+    let wide = flags.contains("INT64") || !shaders().iter().any(|s| s.name == shader && s.asks_for("INT64"));
+    if flags.contains("TEXELS") && (caps.texels == 0 || !wide) {
+        return Some("textures are read beside words of 64 bits, where the adapter has both");
+    }
     let eight_needed = flags.contains("SUBGROUP") && (direct || both) || shader == "search/search_direct";
     if eight_needed && !eight {
         return Some("the adapter has no subgroups of exactly 8");

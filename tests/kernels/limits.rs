@@ -136,7 +136,9 @@ fn the_variant_in_use_is_the_one_chosen() {
             .record(&mut recorder)
             .unwrap();
         let caps = device.caps();
+        let texels = caps.texels > 0 && caps.int64;
         let mut expected = match (caps.archetype, caps.subgroup) {
+            (Archetype::Direct, Some((8, 8))) if texels => "network/gemm_direct+SUBGROUP+TEXELS",
             (Archetype::Direct, Some((8, 8))) => "network/gemm_direct+SUBGROUP",
             (Archetype::Direct, _) => "network/gemm_direct",
             (Archetype::Tiled, _) => "network/gemm_tiled",

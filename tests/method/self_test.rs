@@ -25,6 +25,7 @@ fn options() -> FitOptions {
 fn like(caps: &Caps, no_self_test: bool, rewrite: Option<Rewrite>) -> Device {
     let mut without = Vec::new();
     without.extend((!caps.int64).then_some(Feature::Int64));
+    without.extend((caps.texels == 0).then_some(Feature::Texels));
     without.extend(caps.subgroup.is_none().then_some(Feature::Subgroup));
     without.extend((!caps.f16).then_some(Feature::F16));
     let (archetype, unchecked) = (Some(caps.archetype), Some(caps.unchecked));

@@ -47,8 +47,9 @@ impl Adapter {
         let list: serde_json::Value = serde_json::from_str(&self.run(&["devices", "--json"])).unwrap();
         let first = list.get(0)?.clone();
         let caps = &first["caps"];
-        let choices =
-            ["archetype", "subgroup", "int64", "f16"].map(|c| format!("{c} {}", caps[c])).join(", ");
+        let choices = ["archetype", "subgroup", "int64", "texels", "f16"]
+            .map(|c| format!("{c} {}", caps[c]))
+            .join(", ");
         println!("{}: {}, {choices}", self.name, first["driver"]);
         Some(first)
     }
@@ -133,10 +134,10 @@ fn adapters() -> Vec<Adapter> {
     } else {
         println!("skipped: other sizes of subgroups, the driver is not llvmpipe");
     }
-    for list in ["subgroup", "int64", "subgroup,int64,f16,coop"] {
+    for list in ["subgroup", "int64", "texels", "subgroup,int64,texels,f16,coop"] {
         let other = Adapter::new(&format!("without {list}"), &[("SOFTPATCH_DISABLE", list)]);
         let caps = &other.describe().unwrap()["caps"];
-        let off = |value: &serde_json::Value| value.is_null() || *value == false;
+        let off = |value: &serde_json::Value| value.is_null() || *value == false || *value == 0;
         assert!(list.split(',').all(|feature| off(&caps[feature])), "{list}: {caps}");
         all.push(other);
     }

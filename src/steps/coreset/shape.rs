@@ -43,5 +43,12 @@ impl CoresetShape {
     }
 }
 
+impl CoresetShape {
+    /// Values of a row of the tables of distances from candidates or picks of a batch: whole vec4s.
+    pub(crate) fn across(&self) -> u32 {
+        self.batch.next_multiple_of(4)
+    }
+}
+
 /// Most rows that the first pick is measured against.
 pub(crate) const MAX_SAMPLES: usize = 16;

@@ -8,6 +8,7 @@ pub(super) struct Params {
     pub r4: u32,
     pub picks: u32,
     pub batch: u32,
+    pub across: u32,
     pub pos0: u32,
     pub pos1: u32,
     pub row0: u32,

@@ -5,7 +5,7 @@ use super::shape::Chunk;
 use super::state::{Params, State};
 use crate::Result;
 use crate::gpu::{Archetype, Kernel, Recorder, Shader, Tensor, grid_1d, shader};
-use crate::steps::checks::broadcast8;
+use crate::steps::checks::{bound, broadcast8, reads_texels};
 use std::sync::Arc;
 
 static MEANS: Shader = shader!("coreset/start", entry: "means", shared: ["coreset"]);
@@ -26,14 +26,17 @@ static OFFSETS: Shader = shader!("coreset/clusters", entry: "offsets", shared: [
 static SCATTER: Shader = shader!("coreset/clusters", entry: "scatter", shared: ["coreset"]);
 static PAIRS_DIRECT: Shader = shader!(
     "coreset/pairs_direct",
-    shared: ["coreset", "stored"],
-    variants: [[], ["CENTRES"], ["SUBGROUP"], ["SUBGROUP", "CENTRES"]]
+    shared: ["coreset", "stored", "texels"],
+    variants: [
+        [], ["CENTRES"], ["SUBGROUP"], ["SUBGROUP", "CENTRES"],
+        ["SUBGROUP", "TEXELS"], ["SUBGROUP", "TEXELS", "CENTRES"]
+    ]
 );
 static PAIRS_TILED: Shader = shader!("coreset/pairs_tiled", shared: ["coreset"], variants: [[], ["CENTRES"]]);
 static UPDATE_DIRECT: Shader = shader!(
     "coreset/update_direct",
-    shared: ["coreset", "stored", "lanes8"],
-    variants: [[], ["SUBGROUP"], ["SUBGROUP", "TAIL"]]
+    shared: ["coreset", "stored", "texels", "lanes8"],
+    variants: [[], ["SUBGROUP"], ["SUBGROUP", "TAIL"], ["SUBGROUP", "TEXELS"], ["SUBGROUP", "TEXELS", "TAIL"]]
 );
 static UPDATE_TILED: Shader = shader!("coreset/update_tiled", shared: ["coreset"]);
 
@@ -91,6 +94,7 @@ impl Coreset<'_> {
             r4: s.dims / 4,
             picks: s.picks,
             batch: s.batch,
+            across: s.across(),
             pos1: s.kept,
             ..Params::default()
         }
@@ -265,19 +269,22 @@ impl Coreset<'_> {
         let (b, label, params) = (self.buffers, self.label(), self.params());
         let device = recorder.device().clone();
         let direct = device.caps().archetype == Archetype::Direct;
-        let pairs = |centres: bool| {
+        let pairs = |texels: bool, centres: bool| {
             let mut flags = Vec::new();
             if direct && broadcast8(device.caps()) {
                 flags.push("SUBGROUP");
             }
+            flags.extend(texels.then_some("TEXELS"));
             if centres {
                 flags.push("CENTRES");
             }
             device.kernel(if direct { &PAIRS_DIRECT } else { &PAIRS_TILED }, &[], &flags)
         };
         let tiles = [TILE_WALKERS, 1, 1];
-        let tensors = [&b.rows, &b.rows, &b.state, &b.mutual];
-        recorder.dispatch(&pairs(false)?, &label, &tensors, &params, tiles)?;
+        let texels = reads_texels(&device, &b.rows);
+        let rows = bound(recorder, texels, &b.rows)?;
+        let tensors = [&rows, &rows, &b.state, &b.mutual];
+        recorder.dispatch(&pairs(texels, false)?, &label, &tensors, &params, tiles)?;
         recorder.dispatch(
             &device.kernel(&GREEDY, &[("PER", b.shape.batch.div_ceil(64))], &[])?,
             &label,
@@ -296,8 +303,10 @@ impl Coreset<'_> {
             &(),
             walkers(b.shape.picks),
         )?;
-        let tensors = [&b.bank, &b.bank, &b.state, &b.open, &b.clusters, &b.table];
-        recorder.dispatch(&pairs(true)?, &label, &tensors, &params, tiles)
+        let texels = reads_texels(&device, &b.bank);
+        let bank = bound(recorder, texels, &b.bank)?;
+        let tensors = [&bank, &bank, &b.state, &b.open, &b.clusters, &b.table];
+        recorder.dispatch(&pairs(texels, true)?, &label, &tensors, &params, tiles)
     }
 
     fn count(&self, recorder: &mut Recorder, params: Params, members: bool) -> Result<()> {
@@ -345,18 +354,21 @@ impl Coreset<'_> {
             &params,
             walkers(params.pos1 - params.pos0),
         )?;
+        let texels = reads_texels(&device, &b.bank);
         let update = if device.caps().archetype == Archetype::Direct {
             let r4 = b.shape.dims / 4;
-            let flags: &[&str] = match (broadcast8(device.caps()), r4 >= 8 && r4.is_multiple_of(4)) {
-                (true, true) => &["SUBGROUP"],
-                (true, false) => &["SUBGROUP", "TAIL"],
-                (false, _) => &[],
-            };
-            device.kernel(&UPDATE_DIRECT, &[], flags)?
+            let mut flags = Vec::new();
+            if broadcast8(device.caps()) {
+                flags.push("SUBGROUP");
+                flags.extend(texels.then_some("TEXELS"));
+                flags.extend((r4 < 8 || !r4.is_multiple_of(4)).then_some("TAIL"));
+            }
+            device.kernel(&UPDATE_DIRECT, &[], &flags)?
         } else {
             device.kernel(&UPDATE_TILED, &[], &[])?
         };
-        let tensors = [rows, &b.kept, &b.bank, &b.table, &b.sorted, &b.distance, &b.centre, &b.state];
+        let bank = bound(recorder, texels, &b.bank)?;
+        let tensors = [rows, &b.kept, &bank, &b.table, &b.sorted, &b.distance, &b.centre, &b.state];
         recorder.dispatch(&update, &label, &tensors, &params, [TILE_WALKERS, 1, 1])
     }
 }

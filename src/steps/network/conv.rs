@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::gpu::{Recorder, Tensor};
 use crate::shapes::{Activation, ConvShape};
-use crate::steps::checks::{check, check_vec4, stored_f16, words};
+use crate::steps::checks::{bound, check, check_vec4, reads_texels, stored_f16, words};
 use crate::steps::network::gemm::{Params, grid, residual_binding, variant};
 
 /// `C = activation(conv(X, W) + bias + residual)`; X `[batch][in_h][in_w][in_c]`, W
@@ -71,7 +71,9 @@ impl Conv<'_> {
             pad_top: s.pad_top as u32,
             pad_left: s.pad_left,
         };
-        let (kernel, rows, columns) = variant(recorder.device(), !s.pointwise(), f16, [m, s.out_c])?;
+        let texels = reads_texels(recorder.device(), self.w);
+        let (kernel, rows, columns) = variant(recorder.device(), texels, !s.pointwise(), f16, [m, s.out_c])?;
+        let w = bound(recorder, texels, self.w)?;
         let limit = recorder.device().caps().max_groups;
         recorder.dispatch(
             &kernel,
@@ -79,7 +81,7 @@ impl Conv<'_> {
                 "{}x{} s{} {}x{}x{}->{}x{}x{} b{}",
                 s.kernel_h, s.kernel_w, s.stride, s.in_h, s.in_w, s.in_c, s.out_h, s.out_w, s.out_c, s.batch
             ),
-            &[self.x, self.w, self.bias, &added, self.c],
+            &[self.x, &w, self.bias, &added, self.c],
             &params,
             grid(s.out_c.div_ceil(columns), m.div_ceil(rows), limit),
         )

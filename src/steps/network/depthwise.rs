@@ -2,13 +2,14 @@
 
 use crate::gpu::{Archetype, Recorder, Shader, Tensor, shader};
 use crate::shapes::{Activation, ConvShape};
-use crate::steps::checks::{check, check_vec4, flag_f16, grid_64, stored_f16, words};
+use crate::steps::checks::{bound, check, check_vec4, flag_f16, grid_64, reads_texels, stored_f16, words};
 use crate::steps::tuning::DEPTHWISE_RUN;
 use crate::{Error, Result};
 
 pub(super) static DIRECT: Shader = shader!(
     "network/depthwise_direct",
-    variants: [[], ["F16"]]
+    shared: ["texels"],
+    variants: [[], ["F16"], ["TEXELS"], ["TEXELS", "F16"]]
 );
 pub(super) static TILED: Shader = shader!(
     "network/depthwise",
@@ -88,7 +89,7 @@ impl Depthwise<'_> {
         check("depthwise c", s.output_len() as u64, self.c)?;
         let f16 = stored_f16("depthwise", &[self.x, self.w, self.c])?;
         let (lo, hi) = self.activation.bounds(f16);
-        let device = recorder.device();
+        let device = recorder.device().clone();
         let archetype = device.caps().archetype;
         // The kernel's word, see its text.
         let per_word = if f16 || device.caps().int64 { 2 } else { 1 };
@@ -114,13 +115,16 @@ impl Depthwise<'_> {
             hi,
         };
         let constants = [("K", s.kernel_h), ("S", s.stride), ("TX", columns)];
-        let kernel = device.kernel(shader, &constants, flag_f16(f16))?;
+        let texels = reads_texels(&device, self.w);
+        let flags = [if texels { &["TEXELS"][..] } else { &[] }, flag_f16(f16)].concat();
+        let kernel = device.kernel(shader, &constants, &flags)?;
+        let w = bound(recorder, texels, self.w)?;
         let items = words(&[s.batch, s.out_h.div_ceil(rows), s.out_w.div_ceil(columns), channels]);
         let grid = grid_64("depthwise", items, device.caps())?;
         recorder.dispatch(
             &kernel,
             &format!("{}x{}x{}->{}x{} b{}", s.in_h, s.in_w, s.in_c, s.out_h, s.out_w, s.batch),
-            &[self.x, self.w, self.bias, self.c],
+            &[self.x, &w, self.bias, self.c],
             &params,
             grid,
         )

@@ -3,16 +3,18 @@
 use crate::Result;
 use crate::gpu::{Archetype, Caps, Coop, Device, Kernel, Recorder, Shader, Size, Tensor, shader};
 use crate::shapes::Activation;
-use crate::steps::checks::{broadcast8, check, check_vec4, stored_f16, words};
+use crate::steps::checks::{bound, broadcast8, check, check_vec4, reads_texels, stored_f16, words};
 use crate::steps::tuning::{BIG_FROM, COOP_BIG_FROM, COOP_MIDDLE_FROM, DIRECT_COLUMNS, DIRECT_ROWS};
 use std::sync::Arc;
 
 pub(super) static DIRECT: Shader = shader!(
     "network/gemm_direct",
-    shared: ["stored", "gemm_params"],
+    shared: ["stored", "texels", "gemm_params"],
     variants: [
         [], ["CONV"], ["SUBGROUP"], ["SUBGROUP", "CONV"],
-        ["F16"], ["CONV", "F16"], ["SUBGROUP", "F16"], ["SUBGROUP", "CONV", "F16"]
+        ["F16"], ["CONV", "F16"], ["SUBGROUP", "F16"], ["SUBGROUP", "CONV", "F16"],
+        ["SUBGROUP", "TEXELS"], ["SUBGROUP", "TEXELS", "CONV"],
+        ["SUBGROUP", "TEXELS", "F16"], ["SUBGROUP", "TEXELS", "CONV", "F16"]
     ]
 );
 pub(super) static TILED: Shader = shader!(
@@ -86,6 +88,7 @@ pub(super) struct Params {
 /// The kernel for this device and `[m, n]` outputs, and the rows and columns that one of its workgroups owns.
 pub(super) fn variant(
     device: &Device,
+    texels: bool,
     conv: bool,
     f16: bool,
     [m, n]: [u32; 2],
@@ -97,12 +100,14 @@ pub(super) fn variant(
     match (caps.archetype, caps.coop) {
         (Archetype::Direct, _) => {
             flags.extend(broadcast8(caps).then_some("SUBGROUP"));
+            flags.extend(texels.then_some("TEXELS"));
             flags.extend(conv.then_some("CONV"));
             flags.extend(f16.then_some("F16"));
             let [rows, columns] = [tuning.get(&DIRECT_ROWS), tuning.get(&DIRECT_COLUMNS)];
             // What the shader's text says itself needs no mention in the label.
             let sizes = [("TM", rows), ("TN", columns)];
-            let sizes = if [rows, columns] == [4, 16] { &[][..] } else { &sizes[..] };
+            let default = [rows, columns] == [DIRECT_ROWS.default, DIRECT_COLUMNS.default];
+            let sizes = if default { &[][..] } else { &sizes[..] };
             Ok((device.kernel(&DIRECT, sizes, &flags)?, 8 * rows, columns))
         }
         (Archetype::Tiled, Some(coop)) if f16 && fits(coop, 2, caps) => {
@@ -183,12 +188,14 @@ impl Gemm<'_> {
         let (lo, hi) = self.activation.bounds(f16);
         let (added, residual) = residual_binding(self.residual, self.bias);
         let params = Params { m, n, k4: k / 4, w_row4: k / 4, lo, hi, residual, ..Default::default() };
-        let (kernel, rows, columns) = variant(recorder.device(), false, f16, [m, n])?;
+        let texels = reads_texels(recorder.device(), self.w);
+        let (kernel, rows, columns) = variant(recorder.device(), texels, false, f16, [m, n])?;
         let limit = recorder.device().caps().max_groups;
+        let w = bound(recorder, texels, self.w)?;
         recorder.dispatch(
             &kernel,
             &format!("{m}x{k}x{n}"),
-            &[self.x, self.w, self.bias, &added, self.c],
+            &[self.x, &w, self.bias, &added, self.c],
             &params,
             grid(n.div_ceil(columns), m.div_ceil(rows), limit),
         )

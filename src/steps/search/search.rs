@@ -3,18 +3,19 @@
 
 use super::lift::Lifted;
 use crate::gpu::{Archetype, Caps, Recorder, Shader, Tensor, shader};
-use crate::steps::checks::{broadcast8, check, words};
+use crate::steps::checks::{bound, broadcast8, check, reads_texels, words};
 use crate::{Error, Result};
 
 pub(super) static BOXES_DIRECT: Shader = shader!(
     "search/boxes_direct",
-    shared: ["stored"],
-    variants: [[], ["SUBGROUP"]]
+    shared: ["stored", "texels"],
+    variants: [[], ["SUBGROUP"], ["SUBGROUP", "TEXELS"]]
 );
 pub(super) static BOXES_TILED: Shader = shader!("search/boxes_tiled");
 pub(super) static SEARCH_DIRECT: Shader = shader!(
     "search/search_direct",
-    shared: ["stored", "lanes8"]
+    shared: ["stored", "texels", "lanes8"],
+    variants: [[], ["TEXELS"]]
 );
 pub(super) static SEARCH: Shader = shader!(
     "search/search",
@@ -160,9 +161,14 @@ impl Search<'_> {
         let device = recorder.device().clone();
         let caps = device.caps();
         let quads = self.shape.tiles(self.m) / 4;
+        let texels = reads_texels(&device, self.lifted) && reads_texels(&device, self.boxes);
         let (shader, flags, grid): (_, &[&str], _) = match caps.archetype {
             Archetype::Direct => {
-                let flags: &[&str] = if broadcast8(caps) { &["SUBGROUP"] } else { &[] };
+                let flags: &[&str] = match (texels, broadcast8(caps)) {
+                    (true, _) => &["SUBGROUP", "TEXELS"],
+                    (false, true) => &["SUBGROUP"],
+                    (false, false) => &[],
+                };
                 (&BOXES_DIRECT, flags, [q.div_ceil(32), quads.div_ceil(2 * DIRECT_PAIRS), 1])
             }
             Archetype::Tiled => (&BOXES_TILED, &[], [q.div_ceil(64), quads.div_ceil(16), 1]),
@@ -170,7 +176,8 @@ impl Search<'_> {
         let kernel = device.kernel(shader, &[], flags)?;
         let shape = format!("{q}x{}x{}", 4 * quads, k.head);
         let params = BoxParams { q, quads, k4: k.head / 4, row4: k.values() / 4 };
-        recorder.dispatch(&kernel, &shape, &[self.lifted, self.boxes, self.bounds], &params, grid)
+        let [lifted, boxes] = [bound(recorder, texels, self.lifted)?, bound(recorder, texels, self.boxes)?];
+        recorder.dispatch(&kernel, &shape, &[&lifted, &boxes, self.bounds], &params, grid)
     }
 
     /// The rows of tiles whose bound does not exceed the best distance so far.
@@ -194,25 +201,24 @@ impl Search<'_> {
         let SearchShape { tile, lanes, subgroup, further_axes } = self.shape;
         let steps = (dim / 4).div_ceil(lanes).min(8);
         let constants = [("TILE", tile), ("K4", k.head / 4), ("STEPS", steps)];
+        let read = [self.x, self.rows, self.rows_lifted];
+        let texels = further_axes && read.iter().all(|tensor| reads_texels(&device, tensor));
         let (kernel, groups) = if further_axes {
             let constants = [&constants[..], &[("MORE4", k.more / 4)]].concat();
-            (device.kernel(&SEARCH_DIRECT, &constants, &[])?, q.div_ceil(4))
+            let flags: &[&str] = if texels { &["TEXELS"] } else { &[] };
+            (device.kernel(&SEARCH_DIRECT, &constants, flags)?, q.div_ceil(4))
         } else {
             let constants = [&constants[..], &[("LANES", lanes)]].concat();
             let flags: &[&str] = if subgroup { &["SUBGROUP"] } else { &[] };
             (device.kernel(&SEARCH, &constants, flags)?, q)
         };
         let grid = crate::gpu::grid_1d(groups, caps.max_groups);
-        let tensors = [
-            self.x,
-            self.rows,
-            self.bounds,
-            self.lifted,
-            self.rows_lifted,
-            self.info,
-            self.best,
-            self.finished,
-        ];
+        let mut read = read.map(Tensor::clone);
+        for tensor in &mut read {
+            *tensor = bound(recorder, texels, tensor)?;
+        }
+        let [x, rows, rows_lifted] = &read;
+        let tensors = [x, rows, self.bounds, self.lifted, rows_lifted, self.info, self.best, self.finished];
         recorder.dispatch(&kernel, &format!("{q}x{m}x{dim}"), &tensors, &params, grid)
     }
 }
