@@ -27,13 +27,15 @@ pub(super) struct Shared {
     pub self_test: Option<SelfTest>,
     pub rewrite: Option<Rewrite>,
     pub texels: Mutex<Pool>,
+    /// Copies to textures that go before the next submission; shared by devices that differ in tile sizes alone.
+    pub fills: Arc<Mutex<Vec<wgpu::CommandBuffer>>>,
     pub health: Arc<Health>,
     /// The last device that was opened in the place of one that was lost; shared by all that came one after the
     /// other. Those who use it keep it.
     pub successor: Arc<Mutex<Weak<OfProcess<Shared>>>>,
     /// Counts buffers and makes none.
     pub rehearses: bool,
-    pub live_bytes: AtomicU64,
+    pub live_bytes: Arc<AtomicU64>,
     pub peak_bytes: AtomicU64,
     /// Bytes of features that were written to temporary files.
     pub spooled_bytes: AtomicU64,
@@ -98,7 +100,8 @@ impl Device {
             kernels: self.0.kernels.clone(),
             cache: self.0.cache.clone(),
             texels: Mutex::default(),
-            live_bytes: AtomicU64::new(0),
+            fills: self.0.fills.clone(),
+            live_bytes: Arc::default(),
             peak_bytes: AtomicU64::new(0),
             spooled_bytes: AtomicU64::new(0),
             created: AtomicU64::new(0),
@@ -233,7 +236,11 @@ impl Device {
     pub(super) fn submit(&self, commands: wgpu::CommandBuffer) -> Numbered {
         let Shared { health, queue, wgpu, .. } = &**self.0;
         let number = health.submissions.fetch_add(1, Ordering::Relaxed) + 1;
-        let numbered = (number, queue.submit([commands]));
+        let numbered = {
+            // Held until they are on their way: what another thread submits may need them.
+            let mut fills = self.0.fills.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            (number, queue.submit(fills.drain(..).chain([commands])))
+        };
         health.submitted(numbered.clone());
         if tracing::event_enabled!(target: "softpatch::submission", tracing::Level::TRACE) {
             let began = Instant::now();

@@ -4,6 +4,7 @@ mod adapter;
 mod cache;
 mod caps;
 mod coop;
+mod copies;
 mod device;
 mod faults;
 mod health;

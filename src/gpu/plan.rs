@@ -1,9 +1,9 @@
 //! Recorded work, ready to be submitted any number of times.
 
+use super::copies::Fill;
 use super::device::Device;
 use super::readback::Submission;
 use super::tensor::Tensor;
-use super::texels::Fill;
 use super::timestamps::Timestamps;
 use crate::Result;
 use crate::process::{self, OfProcess};

@@ -1,11 +1,12 @@
 //! Records dispatches once into a [`Plan`] that is submitted any number of times.
 
+use super::copies::Fill;
 use super::device::Device;
 use super::kernel::{Kernel, Kind};
 use super::plan::{Plan, Step};
 use super::readback::Readback;
 use super::tensor::Tensor;
-use super::texels::{Fill, Texels};
+use super::texels::Texels;
 use crate::process::OfProcess;
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -218,7 +219,7 @@ impl Recorder {
                                         ),
                                     }),
                                     Kind::Texels { .. } => {
-                                        wgpu::BindingResource::TextureView(storage.next()?.texels()?.view())
+                                        wgpu::BindingResource::TextureView(&storage.next()?.texels()?.view)
                                     }
                                     _ => wgpu::BindingResource::Buffer(storage.next()?.binding()),
                                 };

@@ -91,8 +91,8 @@ fn nothing_that_is_used_is_left_out() {
 /// The fault that every product without subgroups of 8 once had: the last columns' offset was held back, not
 /// the column.
 fn old_fault(name: &str, text: &str) -> Option<String> {
-    let right = "w[min(col0 + 8u * t + i, p.n - 1u) * p.w_row4 + tap_at + k]";
-    let wrong = "w[min((col0 + 8u * t + i) * p.w_row4 + tap_at, (p.n - 1u) * p.w_row4) + k]";
+    let right = "w_at(min(col0 + 8u * t + i, p.n - 1u) * p.w_row4 + tap_at + k)";
+    let wrong = "w_at(min((col0 + 8u * t + i) * p.w_row4 + tap_at, (p.n - 1u) * p.w_row4) + k)";
     (name == "network/gemm_direct" && text.contains(right)).then(|| text.replace(right, wrong))
 }
 
@@ -167,7 +167,7 @@ fn what_passed_is_not_tried_again() {
 /// What does nothing leaves zeros: no harm where those are bounds that then spare no work, or spare less. Too
 /// large bounds do harm.
 const BOUNDS: &[(&str, &str, &str)] = &[
-    ("coreset/pairs_direct", "col0 + i] = acc[i][j];", "col0 + i] = 4.0 * acc[i][j];"),
+    ("coreset/pairs_direct", "= stored(v);", "= stored(4.0 * v);"),
     ("coreset/pairs_tiled", "out[to + 1u] = sum.y;", "out[to + 1u] = 4.0 * sum.y;"),
     ("search/lift", "sqrt(max(rest - lost, 0.0))", "4.0 * sqrt(max(rest - lost, 0.0))"),
     ("search/boxes_direct", "return dot(e, e);", "return 16.0 * dot(e, e);"),
