@@ -27,7 +27,7 @@ pub struct CoresetShape {
 }
 
 /// Candidates a batch at most, where the vectors are on the device.
-pub(crate) const HELD: u64 = 512;
+pub(crate) const HELD: u64 = 1024;
 /// The same where they are not.
 pub(crate) const STREAMED: u64 = 2048;
 
@@ -39,7 +39,9 @@ impl CoresetShape {
         let picks = picks.min(kept);
         let fitting =
             (max_binding / 4 / u64::from(picks.max(1))).min(if streamed { STREAMED } else { HELD }) as u32;
-        Self { kept, dims, picks, batch: (fitting / 64 * 64).max(64) }
+        // Nor are there more candidates than patches.
+        let batch = (fitting / 64 * 64).max(64).min(kept.clamp(1, STREAMED as u32).next_multiple_of(64));
+        Self { kept, dims, picks, batch }
     }
 }
 
