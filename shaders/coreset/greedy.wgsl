@@ -1,5 +1,5 @@
 // Plain greedy among the candidates, for as long as the best of them comes before every other patch.
-// candidates [batch] positions, distance [kept], mutual [batch][batch] squared distances, kept [kept];
+// candidates [batch] positions, distance [kept], mutual [batch][across] squared distances, kept [kept];
 // picks [picks] row indices, chosen [batch] candidates in the order picked, state.
 // One workgroup of 64; an invocation holds PER candidates in registers. Cost per pick: PER loads and three
 // barriers.

@@ -1,6 +1,6 @@
 // Squared distances between rows: mutual ones of the candidates, or with CENTRES those of the open clusters'
 // centres from the batch's picks (and in `closeness` the smallest of each centre).
-// x, y [..][r4] (CENTRES: both the bank), state, out [..][batch]; with CENTRES open [..], clusters [picks].
+// x, y [..][r4] (CENTRES: both the bank), state, out [..][across]; with CENTRES open [..], clusters [picks].
 //
 // For GPUs, as gemm_tiled: a workgroup of 256 owns 64 x 64 distances, an invocation 4 x 4; 64 rows of x and
 // of y are staged 16 values deep in workgroup memory (10 KiB). Workgroups walk the tiles with the grid's

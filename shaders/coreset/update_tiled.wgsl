@@ -1,5 +1,5 @@
 // Distances of the patches to their nearest pick after a batch, and which pick that is.
-// z [rows of the chunk][r4], kept [kept], bank [picks][r4], table [picks][batch] squared distances of centres
+// z [rows of the chunk][r4], kept [kept], bank [picks][r4], table [picks][across] squared distances of centres
 // from the batch's picks, sorted [tiles][8] positions + 1, distance [kept], centre [kept], state.
 //
 // For GPUs: a workgroup of 64 takes tile after tile of 8 patches with one centre; invocation (i, j) walks

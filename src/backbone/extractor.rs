@@ -174,9 +174,10 @@ impl Extractor {
         self.layout.bytes_of_batch()
     }
 
-    /// Bytes of the weights.
+    /// Bytes of the weights, with those of the textures that they are read from.
     pub fn weight_bytes(&self) -> u64 {
-        self.weights.iter().flatten().map(|(w, bias)| 4 * (w.len() + bias.len()) as u64).sum()
+        let bytes = |(w, bias): &(Tensor, Tensor)| 4 * (w.len() + bias.len()) as u64 + w.texel_bytes();
+        self.weights.iter().flatten().map(bytes).sum()
     }
 
     /// Rows and columns of the grid of patches.

@@ -240,7 +240,9 @@ impl Bank {
     /// Bytes of the buffers of a search, a query.
     pub fn query_bytes(&self) -> u64 {
         let tiles = self.parts.iter().map(|p| self.shape.tiles(p.rows)).max().unwrap_or(4);
-        4 * u64::from(self.lifted.values() + tiles + 4)
+        // Embedding and lifted once more, where they are read as textures.
+        let copied = if self.shape.further_axes { self.dim + self.lifted.values() } else { 0 };
+        4 * u64::from(self.lifted.values() + tiles + 4 + copied)
     }
 
     /// Buffers for searches of at most `queries` queries at a time, of `of` that there are.

@@ -98,15 +98,18 @@ pub fn select(
     }
 }
 
-/// Makes the buffers of a selection for a device that only counts them, and chooses some rows.
+/// Makes the buffers of a selection and of a batch for a device that only counts them, and chooses some rows.
 fn rehearse(device: &Device, choice: Choice<'_>) -> Result<Selection> {
     let Choice { shape, vectors, kept, samples, start } = choice;
+    let record = |chunks: &[Chunk<'_>]| {
+        let buffers = &allocate(device, shape, chunks, kept, samples, start)?;
+        let mut recorder = Recorder::new(device);
+        Coreset { chunks, buffers }.record_batch(&mut recorder)?;
+        recorder.finish().map(drop)
+    };
     match vectors {
-        Vectors::Device(chunks) => drop(allocate(device, shape, chunks, kept, samples, start)?),
-        Vectors::Stream { rows, piece, .. } => {
-            let staging = Staging::new(device, shape, rows, piece)?;
-            drop(allocate(device, shape, &staging.chunks(), kept, samples, start)?);
-        }
+        Vectors::Device(chunks) => record(chunks)?,
+        Vectors::Stream { rows, piece, .. } => record(&Staging::new(device, shape, rows, piece)?.chunks())?,
     }
     let picks = spread(kept.len(), shape.picks as usize).map(|at| kept[at]).collect();
     Ok(Selection { picks, progress: Progress::default() })

@@ -315,7 +315,7 @@ pub(crate) fn of_use(device: &Device, what: &Use<'_>) -> Result<Vec<Entry>> {
             }
             let r = dim.min(options.projection as usize);
             // What is left of the memory for a cell decides, and the number of its images.
-            for batch in [64, batch(device, what, options, images), 512, 2048] {
+            for batch in [64, batch(device, what, options, images), 1024, 2048] {
                 selection(&mut all, r, batch, options.compat == Compat::Official);
             }
             gathering(&mut all);

@@ -65,6 +65,16 @@ impl Fill {
     }
 }
 
+impl Tensor {
+    /// Bytes of the textures that have its words for good.
+    pub(crate) fn texel_bytes(&self) -> u64 {
+        if !self.is_constant() {
+            return 0;
+        }
+        self.shown().0.iter().map(|(.., texels)| Texels::bytes(texels.lines, texels.f16)).sum()
+    }
+}
+
 impl Device {
     /// Whether a texture holds this tensor here.
     pub(crate) fn reads_texels(&self, tensor: &Tensor) -> bool {
@@ -76,11 +86,11 @@ impl Device {
         let (lines, f16) = (lines_of(tensor), tensor.is_f16());
         let bytes = Texels::bytes(lines, f16);
         self.make_room(bytes, "texels")?;
-        let height = if self.rehearses() { 1 } else { lines };
+        let [width, height] = if self.rehearses() { [1, 1] } else { [LINE, lines] };
         let texture = self.scoped(&format!("allocating {bytes} bytes for 'texels'"), || {
             self.0.wgpu.create_texture(&wgpu::TextureDescriptor {
                 label: Some("texels"),
-                size: wgpu::Extent3d { width: LINE, height, depth_or_array_layers: 1 },
+                size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
                 mip_level_count: 1,
                 sample_count: 1,
                 dimension: wgpu::TextureDimension::D2,
@@ -227,7 +237,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
             assert!(sum(&device, [&ta, &tb], values) == want, "{values} values, after a change");
         }
         assert_eq!(device.live_bytes(), before, "textures are counted, and go with their tensors");
-        let halves: Vec<f32> = (0..line + 8).map(|i| (i % 1021) as f32).collect();
+        // Of either sign, and down to the smallest f16 there is.
+        let halves: Vec<f32> = (0..line + 8)
+            .map(|i| (i % 1021) as f32 - 500.0)
+            .map(|v| if v > 0.0 { v } else { v * 2.0_f32.powi(-24) })
+            .collect();
         let of = |data: &[f32]| device.upload_f16(data, "halves").unwrap();
         let want: Vec<f32> = halves.iter().map(|h| 3.0 * f16::from_f32(*h).to_f32()).collect();
         assert!(sum(&device, [&of(&halves), &of(&halves).constant()], halves.len()) == want, "f16");

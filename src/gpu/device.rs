@@ -239,7 +239,11 @@ impl Device {
         let numbered = {
             // Held until they are on their way: what another thread submits may need them.
             let mut fills = self.0.fills.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            (number, queue.submit(fills.drain(..).chain([commands])))
+            // By themselves: commands that are refused would take them along.
+            if !fills.is_empty() {
+                queue.submit(fills.drain(..));
+            }
+            (number, queue.submit([commands]))
         };
         health.submitted(numbered.clone());
         if tracing::event_enabled!(target: "softpatch::submission", tracing::Level::TRACE) {

@@ -152,7 +152,15 @@ impl Plan {
         let shared = &self.device.0;
         let mut times = Vec::new();
         // A query set holds 4096 entries: two per dispatch.
-        for chunk in self.steps.chunks(2048) {
+        let mut rest = &self.steps[..];
+        while !rest.is_empty() {
+            // What is copied to a texture is read in the same submission.
+            let mut count = rest.len().min(2048);
+            while count > 1 && matches!(rest[count - 1], Step::Fill(_)) {
+                count -= 1;
+            }
+            let (chunk, later) = rest.split_at(count);
+            rest = later;
             let stamps = Timestamps::new(&self.device, 2 * chunk.len() as u32)?;
             let mut encoder = shared.wgpu.create_command_encoder(&Default::default());
             let mut labels = Vec::new();

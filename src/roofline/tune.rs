@@ -281,10 +281,11 @@ mod tests {
         // What earlier versions wrote, and less of it.
         let written =
             r#""big-from":7,"coop-big-from":128,"direct-rows":4,"direct-columns":16,"depthwise-run":0"#;
-        for text in [written, r#""big-from":7"#] {
+        let want = Tuning::default().with(&BIG_FROM, 7);
+        for (text, want) in [(written, want.clone().with(&DIRECT_COLUMNS, 16)), (r#""big-from":7"#, want)] {
             std::fs::write(&path, of(text)).unwrap();
-            assert_eq!(Table::load(&path).unwrap().adapters[0].tuning, Tuning::default().with(&BIG_FROM, 7));
+            assert_eq!(Table::load(&path).unwrap().adapters[0].tuning, want);
         }
-        assert!(serde_json::to_string(&table).unwrap().contains(r#""depthwise-run":0,"direct-columns":16"#));
+        assert!(serde_json::to_string(&table).unwrap().contains(r#""depthwise-run":0,"direct-columns":24"#));
     }
 }

@@ -39,8 +39,8 @@ impl CoresetShape {
         let picks = picks.min(kept);
         let fitting =
             (max_binding / 4 / u64::from(picks.max(1))).min(if streamed { STREAMED } else { HELD }) as u32;
-        // Nor are there more candidates than patches.
-        let batch = (fitting / 64 * 64).max(64).min(kept.clamp(1, STREAMED as u32).next_multiple_of(64));
+        // Few picks need few candidates.
+        let batch = (fitting / 64 * 64).max(64).min(picks.clamp(1, STREAMED as u32).next_multiple_of(64));
         Self { kept, dims, picks, batch }
     }
 }

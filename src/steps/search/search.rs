@@ -176,7 +176,9 @@ impl Search<'_> {
         let kernel = device.kernel(shader, &[], flags)?;
         let shape = format!("{q}x{}x{}", 4 * quads, k.head);
         let params = BoxParams { q, quads, k4: k.head / 4, row4: k.values() / 4 };
-        let [lifted, boxes] = [bound(recorder, texels, self.lifted)?, bound(recorder, texels, self.boxes)?];
+        // Copies are of no more queries than there are.
+        let lifted = self.lifted.part(0, q as usize * k.values() as usize);
+        let [lifted, boxes] = [bound(recorder, texels, &lifted)?, bound(recorder, texels, self.boxes)?];
         recorder.dispatch(&kernel, &shape, &[&lifted, &boxes, self.bounds], &params, grid)
     }
 
@@ -201,7 +203,8 @@ impl Search<'_> {
         let SearchShape { tile, lanes, subgroup, further_axes } = self.shape;
         let steps = (dim / 4).div_ceil(lanes).min(8);
         let constants = [("TILE", tile), ("K4", k.head / 4), ("STEPS", steps)];
-        let read = [self.x, self.rows, self.rows_lifted];
+        let x = &self.x.part(0, q as usize * dim as usize);
+        let read = [x, self.rows, self.rows_lifted];
         let texels = further_axes && read.iter().all(|tensor| reads_texels(&device, tensor));
         let (kernel, groups) = if further_axes {
             let constants = [&constants[..], &[("MORE4", k.more / 4)]].concat();
