@@ -134,17 +134,17 @@ impl Device {
         (&self.0.wgpu, &self.0.queue)
     }
 
-    /// Most bytes of device buffers that were alive at once.
+    /// Most bytes of device buffers and textures that were alive at once.
     pub fn peak_bytes(&self) -> u64 {
         self.0.peak_bytes.load(Ordering::Relaxed)
     }
 
-    /// Bytes of device buffers that are alive.
+    /// Bytes of device buffers and textures that are alive.
     pub(crate) fn live_bytes(&self) -> u64 {
         self.0.live_bytes.load(Ordering::Relaxed)
     }
 
-    /// Most bytes of device buffers that were alive at once since this was asked last.
+    /// Most bytes of device buffers and textures that were alive at once since this was asked last.
     #[doc(hidden)]
     pub fn take_peak(&self) -> u64 {
         self.0.peak_bytes.swap(self.live_bytes(), Ordering::Relaxed)
