@@ -106,8 +106,7 @@ impl Layout {
         let bank = |p: &Parts| {
             // Candidates among each other; few of them are no matter.
             let mutual = 4 * (p.table / 4 / picks).pow(2).saturating_sub(FEW * FEW);
-            // Rows once more where kernels read them as textures.
-            (picks * (2 * row + 24) + p.table + mutual).max(picks * 28 * shape.dim as u64)
+            (picks * (row + 24) + p.table + mutual).max(picks * 20 * shape.dim as u64)
         };
         let (wanted, least) = (parts(1, HELD), parts(0, HELD));
         let (z, e) = (patches * row, if keep_embeddings { patches * 4 * shape.dim as u64 } else { 0 });
@@ -228,7 +227,7 @@ mod tests {
         assert_eq!(places(200, 1 << 30), (false, false));
         assert_eq!(places(500, 256 << 20), (false, true));
         assert_eq!(places(2000, 256 << 20), (true, true));
-        assert_eq!(places(2000, 112 << 20), (true, true));
+        assert_eq!(places(2000, 96 << 20), (true, true));
         let error = layout(2000, 32 << 20).unwrap_err().to_string();
         assert!(error.contains("the memory budget is 32.0 MiB; raise --memory"), "{error}");
     }
@@ -257,6 +256,6 @@ mod tests {
         assert_eq!(parts(1 << 30).block, PART);
         assert_eq!(parts(1 << 30).table, 4 * HELD * 15_680);
         assert_eq!(parts(512 << 20).table, 4 * STREAMED * 15_680);
-        assert!(parts(112 << 20).table < parts(256 << 20).table);
+        assert!(parts(96 << 20).table < parts(256 << 20).table);
     }
 }

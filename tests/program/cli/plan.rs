@@ -29,13 +29,13 @@ fn a_plan_says_what_a_fit_will_take_and_writes_nothing() {
     }
     assert!(fitted.summary.contains("64 rows of 152 values"), "{}", fitted.summary);
     // With so little, features wait on disk.
-    let (said, _) = succeeds(&planned(&good, &["--memory", "400KiB"]));
+    let (said, _) = succeeds(&planned(&good, &["--memory", "320KiB"]));
     assert!(said.contains(" in temporary files: projected vectors and embeddings"), "{said}");
-    let (said, _) = succeeds(&planned(&good, &["--json", "--memory", "400KiB"]));
+    let (said, _) = succeeds(&planned(&good, &["--json", "--memory", "320KiB"]));
     let document: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!(document["disk"], 640 * 4 * (128 + 152));
     assert_eq!(document["frame"], serde_json::json!([64, 64]));
-    assert_eq!((&document["rows"], &document["memory"]), (&64.into(), &(400 << 10).into()));
+    assert_eq!((&document["rows"], &document["memory"]), (&64.into(), &(320 << 10).into()));
     assert!(document["seconds"].is_null() && document["device"].as_u64() > Some(1 << 20), "{said}");
     let stages = document["stages"].as_array().unwrap();
     let names: Vec<&str> = stages.iter().map(|stage| stage["stage"].as_str().unwrap()).collect();
