@@ -1,5 +1,5 @@
 // Values in textures, four a texel and 4096 texels a line. CPU drivers load a texel for all lanes together; a vec4 of a
-// buffer they load lane by lane and word by word, which takes three times as long.
+// buffer they load lane by lane and word by word, in four times the instructions.
 //#if TEXELS
 //#if F16
 alias Texels = texture_storage_2d<rgba16float, read>;

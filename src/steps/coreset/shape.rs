@@ -43,9 +43,7 @@ impl CoresetShape {
         let batch = (fitting / 64 * 64).max(64).min(picks.clamp(1, STREAMED as u32).next_multiple_of(64));
         Self { kept, dims, picks, batch }
     }
-}
 
-impl CoresetShape {
     /// Values of a row of the tables of distances from candidates or picks of a batch: whole vec4s.
     pub(crate) fn across(&self) -> u32 {
         self.batch.next_multiple_of(4)
