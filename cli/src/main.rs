@@ -21,7 +21,7 @@ mod tune;
 mod verify;
 
 use clap::{Parser, Subcommand};
-use common::log;
+use common::{log, threads};
 use std::process::ExitCode;
 
 /// Learns what normal parts look like from a folder of images, a few of which may be defective, then finds
@@ -79,6 +79,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    threads::for_software_driver();
     let cli = Cli::try_parse().unwrap_or_else(|wrong| misused(&wrong));
     log::init(cli.log, cli.quiet, cli.verbose);
     let quiet = cli.quiet;

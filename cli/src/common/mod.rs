@@ -15,5 +15,6 @@ pub mod report;
 pub mod set;
 pub mod settings;
 pub mod sizes;
+pub mod threads;
 pub mod time;
 pub mod training;
