@@ -12,7 +12,7 @@ const VARIABLE: &str = "LP_NUM_THREADS";
 pub fn for_software_driver() {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if (2..=4).contains(&cores) && std::env::var_os(VARIABLE).is_none() {
-        // SAFETY: the caller sees to it that no other thread reads the environment.
+        // SAFETY: `main` calls this first, when there is no other thread that could read the environment.
         unsafe { std::env::set_var(VARIABLE, (2 * cores).to_string()) };
     }
 }
