@@ -11,7 +11,7 @@
 #   --no-widths      without the second pass
 #   --help           this text
 #
-# The tests that use the device take turns by a lock, so the others may run beside them.
+# Of the tests that use the device two run at a time, the others beside them.
 set -euo pipefail
 
 usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; }

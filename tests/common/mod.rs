@@ -1,13 +1,13 @@
 //! What the tests of the kernels share: the devices, the lock that serialises them, comparison of floats.
 //!
-//! `mod common;` in a test file; every test starts with `let _guard = serial();`, since a software driver
+//! `mod common;` in a test file; every test starts with `let _turn = turn();`, since a software driver
 //! already uses every core.
 #![allow(dead_code, reason = "every test binary includes this file and uses its own part")]
 
 use rand::{Rng, SeedableRng};
 use softpatch::low_level::gpu::{Archetype, Caps, Device, DeviceOptions, Faults, Feature};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
 /// A device of the matrix and what it is.
 pub type Named = (String, Device);
@@ -168,11 +168,43 @@ pub fn on_devices(f: impl Fn(&str, &Device) + Sync) {
     on_each(devices(), f);
 }
 
-/// Held by every test that uses a device, so that tests do not share its cores. A failed test does not poison
-/// it.
-pub fn serial() -> MutexGuard<'static, ()> {
-    static LOCK: Mutex<()> = Mutex::new(());
-    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
+/// Tests that use a device at once: one then computes while the other compiles or decodes.
+const AT_ONCE: u32 = 2;
+
+static FREE: (Mutex<u32>, Condvar) = (Mutex::new(AT_ONCE), Condvar::new());
+
+/// What a test holds while it uses a device.
+pub struct Turn(u32);
+
+impl Turn {
+    fn wait(places: u32) -> Self {
+        let free = FREE.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let few = |free: &mut u32| *free < places;
+        *FREE.1.wait_while(free, few).unwrap_or_else(PoisonError::into_inner) -= places;
+        Self(places)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *FREE.0.lock().unwrap_or_else(PoisonError::into_inner) += self.0;
+        FREE.1.notify_all();
+    }
+}
+
+/// Held by every test that uses a device, so that few share its cores and memory.
+pub fn turn() -> Turn {
+    Turn::wait(1)
+}
+
+/// In the place of [`turn`], where no other test may use a device in this process.
+pub fn alone() -> Turn {
+    Turn::wait(AT_ONCE)
+}
+
+/// The same device with counts, pipelines and buffers of its own.
+pub fn fresh(device: &Device) -> Device {
+    device.with_tuning(device.tuning().clone()).unwrap()
 }
 
 /// Asserts `|got - want| <= absolute + relative * |want|` element by element; equal infinities are close, and

@@ -3,7 +3,7 @@
 
 use crate::common::{
     DIVISION, Named, assert_close, devices, direct, gamma, noise, on_devices, on_each, resampling_error,
-    serial, tiled,
+    tiled, turn,
 };
 use proptest::prelude::*;
 use softpatch::low_level::gpu::{Archetype, Device, Recorder, Tuning};
@@ -75,7 +75,7 @@ proptest! {
     fn gemm_equals_the_reference(
         m in 1_usize..150, k4 in 1_usize..20, n4 in 1_usize..40, residual: bool, activation in activations(), seed: u64,
     ) {
-        let _guard = serial();
+        let _turn = turn();
         let (k, n) = (4 * k4, 4 * n4);
         let (x, w) = (noise(seed, m * k, 0.0, 1.0), noise(seed ^ 1, n * k, 0.0, 1.0));
         let (bias, add) = (noise(seed ^ 2, n, 0.0, 1.0), noise(seed ^ 3, m * n, 0.0, 1.0));
@@ -98,7 +98,7 @@ proptest! {
 
     #[test]
     fn conv_equals_the_reference(shape in shapes(), residual: bool, activation in activations(), seed: u64) {
-        let _guard = serial();
+        let _turn = turn();
         let k = (shape.kernel_h * shape.kernel_w * shape.in_c) as usize;
         let x = noise(seed, shape.input_len(), 0.0, 1.0);
         let w = noise(seed ^ 1, k * shape.out_c as usize, 0.0, 1.0);
@@ -122,7 +122,7 @@ proptest! {
     fn pooling_patches_and_resampling_equal_the_reference(
         shape in shapes(), out_h in 1_u32..30, out_w in 1_u32..30, seed: u64,
     ) {
-        let _guard = serial();
+        let _turn = turn();
         let c = shape.in_c;
         let shape = ConvShape { out_c: c, ..shape };
         // A window that lies in the padding alone has no maximum.
@@ -182,7 +182,7 @@ proptest! {
 
     #[test]
     fn gather_moves_rows(rows in 1_usize..60, c4 in 1_usize..5, picks in prop::collection::vec(any::<prop::sample::Index>(), 1..50)) {
-        let _guard = serial();
+        let _turn = turn();
         let c = 4 * c4;
         let x = noise(7, rows * c, 0.0, 1.0);
         let pairs: Vec<[u32; 2]> = picks.iter().enumerate().map(|(i, p)| [p.index(rows) as u32, i as u32]).collect();
@@ -245,7 +245,7 @@ fn depthwise_case(name: &str, device: &Device, shape: ConvShape, activation: Act
 
 #[test]
 fn depthwise_equals_the_reference() {
-    let _guard = serial();
+    let _turn = turn();
     on_devices(|name, device| {
         // What sizes do to the text is the same with every flag: all of them on one device of each family,
         // two elsewhere.
@@ -260,7 +260,7 @@ fn depthwise_equals_the_reference() {
 /// The corners of what `softpatch tune` may choose.
 #[test]
 fn sizes_that_tuning_may_choose_equal_the_reference() {
-    let _guard = serial();
+    let _turn = turn();
     let without = devices()
         .iter()
         .find(|(_, d)| d.caps().archetype == Archetype::Direct && d.caps().subgroup.is_none());
@@ -334,7 +334,7 @@ fn golden_image() -> Vec<u8> {
 #[test]
 fn the_embedded_backbone_equals_pytorch() {
     const RELATIVE: f64 = 1e-4;
-    let _guard = serial();
+    let _turn = turn();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/lite0.safetensors");
     let bytes = std::fs::read(path).unwrap();
     let golden = safetensors::SafeTensors::deserialize(&bytes).unwrap();

@@ -1,6 +1,6 @@
 //! An image in bands of rows has the embeddings of the image in one piece, bit by bit.
 
-use crate::common::{Named, direct, noise, on_each, serial, tiled};
+use crate::common::{Named, direct, noise, on_each, tiled, turn};
 use crate::precision::{half_devices, plain_devices};
 use half::f16;
 use softpatch::low_level::backbone::network::{Kind, Layer, Padding, Tap};
@@ -98,7 +98,7 @@ fn compare(name: &str, device: &Device, network: &Network, weights: &WeightFile,
 /// Every kernel of a device that a network is made of.
 #[test]
 fn bands_of_rows_leave_no_seam() {
-    let _guard = serial();
+    let _turn = turn();
     let network = network();
     let weights = WeightFile::made_up(&network).unwrap();
     let each = |devices: &[Named], precision| {
@@ -125,7 +125,7 @@ fn bands_of_rows_leave_no_seam() {
 #[cfg(feature = "embedded-weights")]
 #[test]
 fn the_embedded_backbone_leaves_no_seam() {
-    let _guard = serial();
+    let _turn = turn();
     let network =
         softpatch::low_level::backbone::efficientnet_lite(0).with_taps(&["block4", "block10"]).unwrap();
     on_each(&[direct().clone(), tiled().clone()], |name, device| {
@@ -140,7 +140,7 @@ fn the_embedded_backbone_leaves_no_seam() {
 
 #[test]
 fn a_resnet_leaves_no_seam() {
-    let _guard = serial();
+    let _turn = turn();
     let network = resnet("resnet18").unwrap().with_taps(&["layer2", "layer3"]).unwrap();
     let weights = WeightFile::made_up(&network).unwrap();
     let patches = Patches::Pooled { dim: 1024 };

@@ -1,6 +1,6 @@
 //! The table of cases: right on every device, and every variant of every shader in it.
 
-use crate::common::{Named, devices, on_each, second_pass, serial};
+use crate::common::{Named, devices, on_each, second_pass, turn};
 use softpatch::low_level::backbone::efficientnet_lite;
 use softpatch::low_level::cases::{Scale, method, network, products_of, small};
 use softpatch::low_level::gpu::{Archetype, Device, DeviceOptions};
@@ -69,7 +69,7 @@ fn with_matrices() -> Vec<(String, Device)> {
 
 #[test]
 fn every_variant_is_run_and_right() {
-    let _guard = serial();
+    let _turn = turn();
     let run: Mutex<BTreeSet<BTreeSet<String>>> = Mutex::default();
     let matrices = if second_pass() { Vec::new() } else { with_matrices() };
     let all: Vec<Named> = devices().iter().chain(&matrices).cloned().collect();
@@ -127,7 +127,7 @@ fn every_variant_is_run_and_right() {
 
 #[test]
 fn shapes_of_real_use_are_right_and_count_their_work() {
-    let _guard = serial();
+    let _turn = turn();
     let scale = Scale { batch: 1, large: false };
     let lite = efficientnet_lite(0).with_taps(&["block4"]).unwrap();
     // Without the injected checks, as the program runs.

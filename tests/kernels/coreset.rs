@@ -1,6 +1,6 @@
 //! The batched greedy coreset against plain greedy, index by index.
 
-use crate::common::{SQUARE_ROOT, checked, direct, gamma, noise, on_devices, serial};
+use crate::common::{SQUARE_ROOT, checked, direct, gamma, noise, on_devices, turn};
 use proptest::prelude::*;
 use softpatch::Error;
 use softpatch::low_level::bank::{Choice, RowSource, Selection, Start, Vectors, select};
@@ -194,14 +194,14 @@ fn check_all(case: &Case) {
 
 #[test]
 fn real_values_equal_plain_greedy() {
-    let _guard = serial();
+    let _turn = turn();
     let kept = (0..900).filter(|i| i % 7 != 3).collect();
     check_all(&Case { z: noise(1, 900 * 128, 0.0, 3.0), dims: 128, kept, picks: 200, batch: 64, seed: 5 });
 }
 
 #[test]
 fn clusters_equal_plain_greedy() {
-    let _guard = serial();
+    let _turn = turn();
     let (rows, dims) = (1500, 36);
     let means = noise(2, 40 * dims, 0.0, 10.0);
     let spread = noise(3, rows * dims, 0.0, 0.5);
@@ -217,7 +217,7 @@ fn clusters_equal_plain_greedy() {
 
 #[test]
 fn integers_equal_the_reference() {
-    let _guard = serial();
+    let _turn = turn();
     let case =
         Case { z: integers(4, 700 * 8), dims: 8, kept: (0..700).collect(), picks: 300, batch: 64, seed: 9 };
     let want = greedy_coreset(&case.z, 8, &case.kept, 300, 9);
@@ -228,7 +228,7 @@ fn integers_equal_the_reference() {
 
 #[test]
 fn equal_rows_come_in_order_of_index() {
-    let _guard = serial();
+    let _turn = turn();
     on_devices(|name, device| {
         let kept: Vec<u32> = (0..500).filter(|i| i % 3 != 0).collect();
         let case =
@@ -239,7 +239,7 @@ fn equal_rows_come_in_order_of_index() {
 
 #[test]
 fn duplicates_and_more_picks_than_rows() {
-    let _guard = serial();
+    let _turn = turn();
     let base = integers(6, 30 * 12);
     let z: Vec<f32> = (0..600).flat_map(|i| base[(i * 17 % 30) * 12..][..12].to_vec()).collect();
     for picks in [599, 5000] {
@@ -249,7 +249,7 @@ fn duplicates_and_more_picks_than_rows() {
 
 #[test]
 fn chunks_change_nothing() {
-    let _guard = serial();
+    let _turn = turn();
     let kept = (0..800).filter(|i| !(300..420).contains(i) && i % 11 != 0).collect();
     let case = Case { z: noise(8, 800 * 128, 1.0, 2.0), dims: 128, kept, picks: 250, batch: 64, seed: 2 };
     on_devices(|name, device| {
@@ -260,7 +260,7 @@ fn chunks_change_nothing() {
 
 #[test]
 fn streaming_changes_nothing() {
-    let _guard = serial();
+    let _turn = turn();
     let kept = (0..800).filter(|i| !(300..420).contains(i) && i % 11 != 0).collect();
     let case = Case { z: noise(8, 800 * 128, 1.0, 2.0), dims: 128, kept, picks: 250, batch: 64, seed: 2 };
     on_devices(|name, device| {
@@ -278,7 +278,7 @@ fn streaming_changes_nothing() {
 
 #[test]
 fn a_failing_read_ends_a_selection() {
-    let _guard = serial();
+    let _turn = turn();
     let z = noise(8, 200 * 16, 1.0, 2.0);
     let kept: Vec<u32> = (0..200).collect();
     let shape = CoresetShape { kept: 200, dims: 16, picks: 100, batch: 64 };
@@ -295,7 +295,7 @@ fn a_failing_read_ends_a_selection() {
 
 #[test]
 fn batch_changes_nothing() {
-    let _guard = serial();
+    let _turn = turn();
     let mut case = Case {
         z: noise(9, 600 * 16, 0.0, 1.0),
         dims: 16,
@@ -315,7 +315,7 @@ fn batch_changes_nothing() {
 
 #[test]
 fn watching_can_stop_it() {
-    let _guard = serial();
+    let _turn = turn();
     let case = Case {
         z: noise(9, 600 * 16, 0.0, 1.0),
         dims: 16,
@@ -347,7 +347,7 @@ proptest! {
         whole: bool,
         keep in 1_u32..5,
     ) {
-        let _guard = serial();
+        let _turn = turn();
         let dims = 4 * quads;
         let z = if whole { integers(seed, rows * dims) } else { noise(seed, rows * dims, 0.0, 1.0) };
         let mut kept: Vec<u32> = (0..rows as u32).filter(|i| (i * 31 + seed as u32) % 5 < keep).collect();

@@ -1,6 +1,6 @@
 //! Floors of bank rows against the plain-Rust ones.
 
-use crate::common::{assert_close, gamma, noise, on_devices, serial};
+use crate::common::{assert_close, gamma, noise, on_devices, turn};
 use proptest::prelude::*;
 use softpatch::low_level::gpu::{Device, Recorder};
 use softpatch::low_level::reference::outlier::floor::floors;
@@ -56,7 +56,7 @@ proptest! {
         rows in 1_usize..150, d4 in 1_usize..40, images in 1_usize..4, height in 1_usize..6, columns in 1_usize..6,
         seed: u64,
     ) {
-        let _guard = serial();
+        let _turn = turn();
         let (dim, all) = (4 * d4, images * height * columns);
         let patches: Vec<u32> = (0..rows).map(|i| (i * 5 % all) as u32).collect();
         let case = Rows {
@@ -81,7 +81,7 @@ proptest! {
 /// The middle of a 3x3 grid, and a corner: by hand.
 #[test]
 fn a_row_that_stands_out_is_farther() {
-    let _guard = serial();
+    let _turn = turn();
     let e = std::f32::consts::E;
     // Whole neighbourhood: e^(6 * 1/9 * 1.8) = e^1.2; corner of four: e^(6 * 1.8 / 4) = e^2.7 is cut at 8.
     let mut scores = vec![1.0; 9];

@@ -1,6 +1,6 @@
 //! Gathering by grid position is exact; centring keeps the digits of values far from 0.
 
-use crate::common::{DIVISION, assert_close, checked, gamma, noise, on_devices, serial};
+use crate::common::{DIVISION, assert_close, checked, gamma, noise, on_devices, turn};
 use proptest::prelude::*;
 use softpatch::low_level::gpu::Recorder;
 use softpatch::low_level::steps::outlier::group::{Centre, Gather};
@@ -23,7 +23,7 @@ proptest! {
         span in (0_u32..20, 1_u32..20),
         r4 in 1_u32..9,
     ) {
-        let _guard = serial();
+        let _turn = turn();
         let r = 4 * r4;
         // Chunks are cut anywhere, within images, too.
         let mut ends: Vec<u32> = cuts.iter().map(|c| c.index((n * positions) as usize) as u32).collect();
@@ -60,7 +60,7 @@ proptest! {
 
     #[test]
     fn centres(groups in 1_usize..9, n in 1_usize..80, r4 in 1_usize..9, mean in prop::sample::select(vec![0.0_f32, 1000.0])) {
-        let _guard = serial();
+        let _turn = turn();
         let r = 4 * r4;
         let x = noise(2, groups * n * r, mean, 1.0);
         let mut want = vec![0.0; x.len()];
@@ -85,7 +85,7 @@ proptest! {
 
 #[test]
 fn refuses_what_does_not_fit() {
-    let _guard = serial();
+    let _turn = turn();
     let device = &checked()[0].1;
     let z = device.alloc(2 * 3 * 4, "z").unwrap();
     let gather = |first, p0, r, block: usize| {

@@ -1,13 +1,13 @@
 //! Pooled features and their distances against the plain-Rust ones.
 
-use crate::common::{DIVISION, assert_close, checked, distance_error, gamma, noise, on_devices, serial};
+use crate::common::{DIVISION, assert_close, checked, distance_error, gamma, noise, on_devices, turn};
 use softpatch::low_level::gpu::Recorder;
 use softpatch::low_level::reference;
 use softpatch::low_level::steps::search::{image_distance, image_mean};
 
 #[test]
 fn means() {
-    let _guard = serial();
+    let _turn = turn();
     for (images, positions, dim, mean) in
         [(1, 1, 4, 0.0), (5, 49, 152, 0.0), (3, 64, 40, 1000.0), (70, 3, 12, -2.0)]
     {
@@ -31,7 +31,7 @@ fn means() {
 
 #[test]
 fn distances() {
-    let _guard = serial();
+    let _turn = turn();
     for (q, m, dim) in [(1, 1, 4), (3, 70, 152), (17, 5, 1024)] {
         let (a, b) = (noise(1, q * dim, 1.0, 1.0), noise(2, m * dim, 1.0, 1.0));
         let want = reference::search::image_distance::image_distance(&a, &b, dim);

@@ -2,7 +2,7 @@
 
 use crate::common::{
     Named, SQUARE_ROOT, assert_close, checked, devices, direct, distance_error, gamma, noise, on_devices,
-    on_each, serial, tiled,
+    on_each, tiled, turn,
 };
 use proptest::prelude::*;
 use softpatch::low_level::gpu::{Archetype, Device, Recorder};
@@ -71,7 +71,7 @@ proptest! {
         mean in prop::sample::select(vec![0.0_f32, 1000.0]),
         seed in any::<u64>(),
     ) {
-        let _guard = serial();
+        let _turn = turn();
         let r = 4 * r4;
         let x: Vec<f32> = noise(seed, groups * n * r, 0.0, levels as f32 / 2.0).iter().map(|v| v.round() + mean).collect();
         let (distances, indices) = reference(&x, n, r, k);
@@ -92,7 +92,7 @@ proptest! {
         mean in prop::sample::select(vec![0.0_f32, 1000.0]),
         seed in any::<u64>(),
     ) {
-        let _guard = serial();
+        let _turn = turn();
         let n = n.max(2);
         let x = noise(seed, groups * n * r, mean, 1.0);
         let (want, _) = reference(&x, n, r, k);
@@ -127,7 +127,7 @@ proptest! {
 /// Lists of the length that is allowed at most take long to compile: one device of each kind.
 #[test]
 fn the_longest_lists() {
-    let _guard = serial();
+    let _turn = turn();
     let (groups, n, r, k) = (2, 70, 12, MAX_K as usize);
     let x: Vec<f32> = noise(9, groups * n * r, 0.0, 3.0).iter().map(|v| v.round()).collect();
     let (distances, indices) = reference(&x, n, r, k);
@@ -143,7 +143,7 @@ fn the_longest_lists() {
 
 #[test]
 fn near_duplicates_far_from_zero_keep_their_distance() {
-    let _guard = serial();
+    let _turn = turn();
     let (n, r) = (40, 128);
     // Rows 2 i and 2 i + 1 differ by one unit in the last place of 1000 in one value.
     let mut x = noise(7, n * r, 1000.0, 1.0);
@@ -161,7 +161,7 @@ fn near_duplicates_far_from_zero_keep_their_distance() {
 
 #[test]
 fn rows_without_finite_distances_name_themselves() {
-    let _guard = serial();
+    let _turn = turn();
     let (n, r, k) = (20, 8, 6);
     let mut x = noise(8, n * r, 0.0, 1.0);
     x[5 * r + 3] = f32::NAN;
@@ -179,7 +179,7 @@ fn rows_without_finite_distances_name_themselves() {
 
 #[test]
 fn refuses_what_does_not_fit() {
-    let _guard = serial();
+    let _turn = turn();
     let device = &checked()[0].1;
     let (block, list) = (device.alloc(3 * 8, "block").unwrap(), device.alloc(6, "list").unwrap());
     let knn = |n, r, k| {

@@ -2,7 +2,7 @@
 //! cut.
 
 use crate::common::{
-    DIVISION, assert_close, checked, direct, gamma, noise, on_devices, on_each, serial, tiled,
+    DIVISION, assert_close, checked, direct, gamma, noise, on_devices, on_each, tiled, turn,
 };
 use softpatch::Error;
 use softpatch::detector::{FitOptions, Quiet};
@@ -27,7 +27,7 @@ fn grids_cover_everything_within_the_limit() {
 
 #[test]
 fn a_grid_of_more_than_65535_groups_loses_nothing() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     // 64 invocations a group: 4.3 million positions of 4 values are 67 000 groups.
     let (h, w) = (2100_u32, 2050);
@@ -51,7 +51,7 @@ fn a_grid_of_more_than_65535_groups_loses_nothing() {
 
 #[test]
 fn a_tall_matrix_is_split_over_the_grid() {
-    let _guard = serial();
+    let _turn = turn();
     for (name, device) in [direct(), tiled()] {
         // 2.2 million rows in tiles of 32 are more than 65 535 groups along one dimension.
         let (m, k, n) = (2_200_000_usize, 4, 4);
@@ -75,7 +75,7 @@ fn a_tall_matrix_is_split_over_the_grid() {
 
 #[test]
 fn what_passes_a_limit_is_refused_with_its_numbers() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = checked()[0];
     let too_long = (device.caps().max_binding / 4) as usize + 4;
     let error = device.alloc(too_long, "huge").unwrap_err();
@@ -101,7 +101,7 @@ fn what_passes_a_limit_is_refused_with_its_numbers() {
 
 #[test]
 fn unknown_kernels_constants_and_adapters_are_errors() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = checked()[0];
     let all = shaders();
     let pool = all.iter().find(|s| s.name == "network/pool").unwrap();
@@ -126,7 +126,7 @@ fn unknown_kernels_constants_and_adapters_are_errors() {
 /// The variant that the capabilities allow is the one that was built: a silent fallback is a failure.
 #[test]
 fn the_variant_in_use_is_the_one_chosen() {
-    let _guard = serial();
+    let _turn = turn();
     on_devices(|name, device| {
         let x = device.alloc(64 * 64, "x").unwrap();
         let c = device.alloc(64 * 64, "c").unwrap();
@@ -169,7 +169,7 @@ fn what_a_dispatch_brings_is_what_the_shader_declares() {
         shared: &[],
         variants: &[&[]],
     };
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = checked()[0];
     let kernel = device.kernel(&SHADER, &[], &[]).unwrap();
     let x = device.upload(&[1_u32, 2, 3], "x").unwrap();
@@ -197,7 +197,7 @@ fn what_a_dispatch_brings_is_what_the_shader_declares() {
 /// The application's own device works as well, and stays the application's.
 #[test]
 fn an_application_lends_its_device() {
-    let _guard = serial();
+    let _turn = turn();
     use softpatch::low_level::gpu::wgpu;
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapter =
@@ -219,7 +219,7 @@ fn a_bank_that_nearly_fills_a_binding_is_found_and_searched() {
     const DIM: usize = 1024;
     const ROWS: usize = 30_000;
     let (grid, images, positions) = ([8, 8], 496, 64);
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     assert_eq!(device.caps().max_binding, 128 << 20);
     // Points of a curved surface: every pick has few patches near it, as real ones have.
@@ -275,7 +275,7 @@ fn a_bank_that_nearly_fills_a_binding_is_found_and_searched() {
 /// A search that would write past its buffers, or past the queries that there are, is refused before it is recorded.
 #[test]
 fn queries_past_a_search_are_refused() {
-    let _guard = serial();
+    let _turn = turn();
     let device = &direct().1;
     let rows: Vec<f32> = noise(5, 40 * 8, -1.0, 1.0);
     let bank = MemoryBank {

@@ -1,6 +1,6 @@
 //! Local outlier factors against the plain-Rust ones.
 
-use crate::common::{DIVISION, assert_close, distance_error, gamma, noise, on_devices, serial};
+use crate::common::{DIVISION, assert_close, distance_error, gamma, noise, on_devices, turn};
 use proptest::prelude::*;
 use softpatch::low_level::gpu::{Device, Recorder};
 use softpatch::low_level::reference;
@@ -97,7 +97,7 @@ proptest! {
         margin in (0_usize..3, 0_usize..3),
         seed in any::<u64>(),
     ) {
-        let _guard = serial();
+        let _turn = turn();
         let r = 4 * r4;
         let x: Vec<f32> = noise(seed, groups * n * r, 0.0, levels as f32 / 2.0).iter().map(|v| v.round() + mean).collect();
         let positions = margin.0 + groups + margin.1;
@@ -119,7 +119,7 @@ proptest! {
         mean in prop::sample::select(vec![0.0_f32, 1000.0]),
         seed in any::<u64>(),
     ) {
-        let _guard = serial();
+        let _turn = turn();
         let n = n.max(2);
         let x = noise(seed, groups * n * 16, mean, 1.0);
         on_devices(|name, device| {
@@ -132,7 +132,7 @@ proptest! {
 
 #[test]
 fn constant_images_and_single_images_score_one() {
-    let _guard = serial();
+    let _turn = turn();
     on_devices(|name, device| {
         let same = score(device, &[3.25; 2 * 10 * 8], [2, 10, 8, 6], 2, 0);
         assert_close(name, &same.scores, &[1.0; 20], 0.0, factor_tolerance(0, 6));
@@ -143,7 +143,7 @@ fn constant_images_and_single_images_score_one() {
 
 #[test]
 fn an_outlier_stands_out_and_a_damaged_row_scores_the_largest_float() {
-    let _guard = serial();
+    let _turn = turn();
     let (n, r) = (50, 16);
     let mut x = noise(4, n * r, 0.0, 1.0);
     x[11 * r..12 * r].fill(9.0);
@@ -160,7 +160,7 @@ fn an_outlier_stands_out_and_a_damaged_row_scores_the_largest_float() {
 /// Among more than `k` equal rows the density is 1 / 1e-10: rows next to them get factors of that size.
 #[test]
 fn crowds_of_duplicates_have_the_specified_density() {
-    let _guard = serial();
+    let _turn = turn();
     let (n, r, k) = (15, 8, 6);
     let mut x = vec![2.0; n * r];
     for i in 10..n {

@@ -1,6 +1,6 @@
 //! Mahalanobis scores against the plain-Rust ones.
 
-use crate::common::{DIVISION, SQUARE_ROOT, assert_close, gamma, noise, on_devices, serial};
+use crate::common::{DIVISION, SQUARE_ROOT, assert_close, gamma, noise, on_devices, turn};
 use proptest::prelude::*;
 use softpatch::low_level::gpu::Recorder;
 use softpatch::low_level::reference;
@@ -71,7 +71,7 @@ proptest! {
         mean in prop::sample::select(vec![0.0_f32, 1000.0]),
         seed in any::<u64>(),
     ) {
-        let _guard = serial();
+        let _turn = turn();
         // Few rows in many directions are as good as parallel: the condition passes what f32 resolves.
         let r = 4 * r4.min(n);
         check(&noise(seed, groups * n * r, mean, 1.0), groups, n, r, 1.0);
@@ -80,20 +80,20 @@ proptest! {
 
 #[test]
 fn full_size_group() {
-    let _guard = serial();
+    let _turn = turn();
     check(&noise(1, 2 * 209 * 128, 0.0, 1.0), 2, 209, 128, 1.0);
 }
 
 #[test]
 fn constant_and_single_images_score_one() {
-    let _guard = serial();
+    let _turn = turn();
     check(&[5.5; 2 * 7 * 12], 2, 7, 12, 0.0);
     check(&noise(2, 3 * 12, 1000.0, 1.0), 3, 1, 12, 0.0);
 }
 
 #[test]
 fn correlated_values_of_unlike_sizes() {
-    let _guard = serial();
+    let _turn = turn();
     let (n, r) = (90, 20);
     let mut x = noise(3, n * r, 0.0, 1.0);
     for row in x.chunks_exact_mut(r) {
@@ -107,7 +107,7 @@ fn correlated_values_of_unlike_sizes() {
 /// Rows scored under a Gaussian that they had no part in.
 #[test]
 fn other_rows() {
-    let _guard = serial();
+    let _turn = turn();
     // Differences are at most 2.5.
     let spread = 1.25;
     for (groups, n, q, r, mean) in

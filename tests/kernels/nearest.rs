@@ -1,6 +1,6 @@
 //! The nearest-neighbour score against the plain-Rust one.
 
-use crate::common::{assert_close, distance_error, gamma, noise, on_devices, serial};
+use crate::common::{assert_close, distance_error, gamma, noise, on_devices, turn};
 use proptest::prelude::*;
 use softpatch::low_level::gpu::Recorder;
 use softpatch::low_level::reference;
@@ -23,7 +23,7 @@ proptest! {
         mean in prop::sample::select(vec![0.0_f32, 1000.0]),
         constant in any::<bool>(),
     ) {
-        let _guard = serial();
+        let _turn = turn();
         let r = 4 * r4;
         let x = noise(5, (groups * n * r) as usize, mean, if constant { 0.0 } else { 1.0 });
         let (positions, p0) = (groups + 2, 1);

@@ -1,6 +1,6 @@
 //! The exact two-stage nearest neighbour against brute force.
 
-use crate::common::{assert_close, gamma, noise, on_devices, serial};
+use crate::common::{assert_close, gamma, noise, on_devices, turn};
 use proptest::prelude::*;
 use softpatch::low_level::bank::{Axes, Bank, BankData};
 use softpatch::low_level::gpu::{Device, Recorder};
@@ -77,7 +77,7 @@ proptest! {
         q in 1_usize..90, m in 1_usize..150, d4 in quarters(), span in 1_u64..6, images in 1_u32..5,
         seed: u64, skip: bool, floored: bool,
     ) {
-        let _guard = serial();
+        let _turn = turn();
         let dim = 4 * d4;
         let whole = |seed, len| noise(seed, len, 0.0, span as f32).iter().map(|v| v.round()).collect::<Vec<f32>>();
         let case = Case { queries: whole(seed, q * dim), bank: whole(seed ^ 1, m * dim), dim, axes: AXES };
@@ -105,7 +105,7 @@ proptest! {
     fn equals_brute_force_on_real_values(
         q in 1_usize..40, m in 1_usize..400, d4 in quarters(), offset in 0_u32..3, seed: u64, floored: bool,
     ) {
-        let _guard = serial();
+        let _turn = turn();
         let dim = 4 * d4;
         // Far from the origin and from the mean that is subtracted: bounds cancel there.
         let mean = [0.0, 30.0, 1000.0][offset as usize];
@@ -128,7 +128,7 @@ proptest! {
 
 #[test]
 fn finds_equal_rows_and_their_first() {
-    let _guard = serial();
+    let _turn = turn();
     let (dim, m) = (40, 100);
     let row = noise(3, dim, 5.0, 1.0);
     let case = Case { queries: row.repeat(3), bank: row.repeat(m), dim, axes: AXES };
@@ -142,7 +142,7 @@ fn finds_equal_rows_and_their_first() {
 /// Data whose variance lies in the leading axes: most rows must not be measured in full.
 #[test]
 fn the_bound_spares_work() {
-    let _guard = serial();
+    let _turn = turn();
     let (dim, m, q) = (64, 3000, 50);
     let shrink = |v: Vec<f32>| -> Vec<f32> {
         v.iter().enumerate().map(|(i, v)| v / (1.0 + (i % 64) as f32)).collect()
@@ -171,7 +171,7 @@ fn the_bound_spares_work() {
 /// A patch that equals a row is no nearer to it than its floor, and another row may be nearer.
 #[test]
 fn a_row_vouches_for_no_more_than_its_floor() {
-    let _guard = serial();
+    let _turn = turn();
     let dim = 40;
     let mut bank = vec![0.0_f32; 3 * dim];
     (bank[dim], bank[2 * dim]) = (2.0, 10.0);
@@ -192,7 +192,7 @@ fn a_row_vouches_for_no_more_than_its_floor() {
 /// Values that are no numbers, of any bits, end the search like others.
 #[test]
 fn not_a_number_ends() {
-    let _guard = serial();
+    let _turn = turn();
     let (dim, m) = (40, 100);
     for bits in [0xffff_ffff_u32, 0x7fc0_0000, 0xffc0_0000] {
         let mut queries = noise(5, 2 * dim, 0.0, 1.0);

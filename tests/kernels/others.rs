@@ -2,7 +2,7 @@
 
 use crate::common::{
     DIVISION, SQUARE_ROOT, assert_close, checked, direct, distance_error, gamma, noise, on_devices, on_each,
-    serial, tiled,
+    tiled, turn,
 };
 use proptest::prelude::*;
 use softpatch::low_level::bank::{StripBuilder, tile_order};
@@ -136,7 +136,7 @@ proptest! {
         pace in prop::sample::select(vec![1_u32, 3, 1000]),
         seed in any::<u64>(),
     ) {
-        let _guard = serial();
+        let _turn = turn();
         let (r, grid) = (4 * r4, [grid.0, grid.1]);
         let among = Among { images, grid, reach };
         let side = grid.map(|side| side as u32);
@@ -155,7 +155,7 @@ proptest! {
         mean in prop::sample::select(vec![0.0_f32, 1000.0]),
         seed in any::<u64>(),
     ) {
-        let _guard = serial();
+        let _turn = turn();
         let (images, grid, r, k) = (60, [3, 4], 64, 6);
         let mut x = noise(seed, images * 12 * r, 0.0, 1.0);
         x.iter_mut().enumerate().for_each(|(i, v)| *v = mean + *v * 8.0 / (1 + i % r) as f32);
@@ -181,7 +181,7 @@ proptest! {
 /// Lists of the length that is allowed at most take long to compile: one device of each kind.
 #[test]
 fn the_longest_lists() {
-    let _guard = serial();
+    let _turn = turn();
     let (among, k) = (Among { images: 20, grid: [2, 2], reach: None }, MAX_K as usize);
     let x = whole(9, 20 * 4 * 12, 6);
     on_each(&[direct().clone(), tiled().clone()], |name, device| {
@@ -193,7 +193,7 @@ fn the_longest_lists() {
 /// and an image of nothing else.
 #[test]
 fn patches_that_are_no_numbers_disturb_no_other() {
-    let _guard = serial();
+    let _turn = turn();
     let (images, grid, r, k) = (40, [2, 3], 36, 6);
     for reach in [None, Some(1)] {
         let among = Among { images, grid, reach };
@@ -215,7 +215,7 @@ fn patches_that_are_no_numbers_disturb_no_other() {
 /// Fewer candidates than a list has entries.
 #[test]
 fn lists_that_are_not_full_name_their_own_patch() {
-    let _guard = serial();
+    let _turn = turn();
     let among = Among { images: 2, grid: [1, 3], reach: Some(1) };
     let x = whole(6, 2 * 3 * 8, 9);
     on_devices(|name, device| {
@@ -239,7 +239,7 @@ fn lists_are_as_long_as_the_fewest_candidates() {
 
 #[test]
 fn refuses_what_does_not_fit() {
-    let _guard = serial();
+    let _turn = turn();
     let device = &checked()[0].1;
     let among = Among { images: 3, grid: [1, 2], reach: Some(1) };
     let x = noise(1, 3 * 2 * 8, 0.0, 1.0);

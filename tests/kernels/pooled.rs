@@ -1,6 +1,6 @@
 //! `pooled` patches against the plain-Rust specification.
 
-use crate::common::{DIVISION, assert_close, direct, gamma, noise, resampling_error, serial, tiled};
+use crate::common::{DIVISION, assert_close, direct, gamma, noise, resampling_error, tiled, turn};
 use proptest::prelude::*;
 use softpatch::low_level::gpu::{Device, Recorder};
 use softpatch::low_level::reference::patches::means::{adaptive_average, embed_pooled};
@@ -53,7 +53,7 @@ proptest! {
         batch in 1_u32..3, h in 1_u32..6, w in 1_u32..6, h1 in 1_u32..5, w1 in 1_u32..5,
         c0 in 1_u32..90, c1 in 1_u32..200, dim4 in 16_u32..=256, seed: u64,
     ) {
-        let _guard = serial();
+        let _turn = turn();
         let dim = 4 * dim4;
         let sizes = [[h, w, c0], [h1, w1, c1]];
         let stages: Vec<_> = sizes
@@ -82,7 +82,7 @@ proptest! {
     /// Columns `to ..` of wider rows, any neighbourhood; other columns stay as they are.
     #[test]
     fn rows_are_pooled_in_place(n in 1_u32..3000, m4 in 1_u32..80, before4 in 0_u32..3, after4 in 0_u32..3, seed: u64) {
-        let _guard = serial();
+        let _turn = turn();
         let (m, rows) = (4 * m4, 3_usize);
         let x = noise(seed, rows * n as usize, 0.0, 1.0);
         let pooled = adaptive_average(&x, n as usize, m as usize);
@@ -106,7 +106,7 @@ proptest! {
 
 #[test]
 fn sizes_out_of_range_are_refused() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let x = device.alloc(9 * 4, "x").unwrap();
     let c = device.alloc(9 * 8, "c").unwrap();

@@ -5,7 +5,7 @@
 use crate::backbone::depthwise_shapes;
 use crate::common::{
     DIVISION, F16_FLUSHED, F16_ROUNDING, Named, assert_close, devices, direct, gamma, noise, on_each,
-    second_pass, serial,
+    second_pass, turn,
 };
 use half::f16;
 use softpatch::low_level::backbone::{Extraction, Extractor, Precision, WeightFile, efficientnet_lite};
@@ -148,7 +148,7 @@ const SIZES: [[usize; 3]; 4] = [[128, 64, 128], [150, 52, 140], [7, 4, 68], [33,
 
 #[test]
 fn tiles_of_both_sizes_equal_the_reference() {
-    let _guard = serial();
+    let _turn = turn();
     on_each(tilings(), |name, device| {
         SIZES.iter().for_each(|&size| gemm_case(name, device, false, size));
         let built = device.built_kernels();
@@ -159,7 +159,7 @@ fn tiles_of_both_sizes_equal_the_reference() {
 
 #[test]
 fn products_in_f16_equal_the_reference() {
-    let _guard = serial();
+    let _turn = turn();
     on_each(half_devices(), |name, device| {
         SIZES.iter().for_each(|&size| gemm_case(name, device, true, size));
         // What the capabilities allow is what was built.
@@ -241,7 +241,7 @@ fn convolutions() -> [ConvShape; 4] {
 
 #[test]
 fn convolutions_in_tiles_of_both_sizes_equal_the_reference() {
-    let _guard = serial();
+    let _turn = turn();
     on_each(tilings(), |name, device| {
         convolutions().into_iter().for_each(|shape| conv_case(name, device, false, shape));
     });
@@ -249,7 +249,7 @@ fn convolutions_in_tiles_of_both_sizes_equal_the_reference() {
 
 #[test]
 fn convolutions_in_f16_equal_the_reference() {
-    let _guard = serial();
+    let _turn = turn();
     on_each(half_devices(), |name, device| {
         convolutions().into_iter().for_each(|shape| conv_case(name, device, true, shape));
     });
@@ -257,7 +257,7 @@ fn convolutions_in_f16_equal_the_reference() {
 
 #[test]
 fn the_rest_of_a_backbone_in_f16_equals_the_reference() {
-    let _guard = serial();
+    let _turn = turn();
     let s = shape([13, 11, 12], 12, 3, 2);
     let x = rounded(1, s.input_len());
     let pooled = reference::network::pool::max_pool(&x, &s);
@@ -308,7 +308,7 @@ fn the_rest_of_a_backbone_in_f16_equals_the_reference() {
 /// Sums past the range of f16 become its largest number, never an infinity; mixed storage is refused.
 #[test]
 fn f16_saturates() {
-    let _guard = serial();
+    let _turn = turn();
     on_each(half_devices(), |name, device| {
         let (m, k, n) = (4, 64, 8);
         let x: Vec<f32> = (0..m * k).map(|i| if i / k % 2 == 0 { 300.0 } else { -300.0 }).collect();
@@ -334,7 +334,7 @@ fn f16_saturates() {
 #[cfg(feature = "embedded-weights")]
 #[test]
 fn a_backbone_in_f16_stays_near_its_twin_in_f32() {
-    let _guard = serial();
+    let _turn = turn();
     let crop = 64;
     let image: Vec<f32> = noise(5, (crop * crop * 4) as usize, 0.0, 2.0)
         .iter()

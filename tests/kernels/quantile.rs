@@ -1,6 +1,6 @@
 //! The quantile is exact, and so are the patches that stay.
 
-use crate::common::{FLUSHED, checked, gamma, noise, on_devices, serial};
+use crate::common::{FLUSHED, checked, gamma, noise, on_devices, turn};
 use proptest::prelude::*;
 use softpatch::low_level::gpu::{Device, Recorder};
 use softpatch::low_level::reference;
@@ -66,7 +66,7 @@ proptest! {
         levels in prop::sample::select(vec![0.0_f32, 1.0, 100.0]),
         seed in any::<u64>(),
     ) {
-        let _guard = serial();
+        let _turn = turn();
         let mut scores = noise(seed, len, mean, 1.5);
         if levels > 0.0 {
             // Many equal scores.
@@ -77,7 +77,7 @@ proptest! {
 
     #[test]
     fn damaged_scores(len in 1_usize..3000, every in 1_usize..20, q in 0.0_f64..1.0) {
-        let _guard = serial();
+        let _turn = turn();
         let mut scores = noise(9, len, 1.0, 1.0);
         let damage = [f32::NAN, f32::INFINITY, f32::MAX, -f32::NAN];
         for (i, s) in scores.iter_mut().step_by(every).enumerate() { *s = damage[i % 4]; }
@@ -88,7 +88,7 @@ proptest! {
 /// Negative zeros equal zeros: the threshold is one of them, and all of both stay.
 #[test]
 fn zeros_of_both_signs() {
-    let _guard = serial();
+    let _turn = turn();
     for q in [0.0, 0.5, 1.0] {
         check(&[0.0, -0.0, 1.0, -0.0, 0.0, -1.0, 0.0], q);
         check(&[-0.0, 0.0, -0.0], q);
@@ -97,13 +97,13 @@ fn zeros_of_both_signs() {
 
 #[test]
 fn hundreds_of_thousands() {
-    let _guard = serial();
+    let _turn = turn();
     check(&noise(10, 800_003, 1.2, 0.3), 0.85);
 }
 
 #[test]
 fn extremes_of_the_range() {
-    let _guard = serial();
+    let _turn = turn();
     let scores = [0.0, -0.0, f32::MIN_POSITIVE, -f32::MIN_POSITIVE, -1e38, 1e38, -3.0, 3.0];
     for q in [0.0, 2.0 / 7.0, 0.4, 0.85, 1.0] {
         check(&scores, q);
@@ -112,7 +112,7 @@ fn extremes_of_the_range() {
 
 #[test]
 fn refuses_what_has_no_quantile() {
-    let _guard = serial();
+    let _turn = turn();
     let device = &checked()[0].1;
     let (scores, state) =
         (device.alloc(8, "scores").unwrap(), device.alloc(Quantile::STATE, "state").unwrap());

@@ -1,7 +1,7 @@
 //! Pixels to the backbone's input, and scores to the anomaly map, against the plain-Rust reference.
 
 use crate::common::{
-    F16_FLUSHED, F16_ROUNDING, assert_close, checked, direct, gamma, noise, on_devices, serial,
+    F16_FLUSHED, F16_ROUNDING, assert_close, checked, direct, gamma, noise, on_devices, turn,
 };
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
@@ -30,7 +30,7 @@ proptest! {
     fn the_feed_equals_pillow(
         w in 1_u32..300, h in 1_u32..300, crop in 16_u32..60, extra in 0_u32..20, slot in 0_u32..2, way in 0_usize..4, seed: u64,
     ) {
-        let _guard = serial();
+        let _turn = turn();
         let network = efficientnet_lite(0);
         let framing = match way {
             0 => Framing::middle(crop + extra, crop),
@@ -69,7 +69,7 @@ proptest! {
 
     #[test]
     fn the_map_equals_scipy(h in 1_u32..12, w in 1_u32..12, oh in 1_u32..70, ow in 1_u32..70, seed: u64) {
-        let _guard = serial();
+        let _turn = turn();
         let scores = noise(seed, (3 * h * w) as usize, 1.0, 1.0);
         let size = |a: u32, b: u32| [a as usize, b as usize];
         let want: Vec<f32> = scores
@@ -91,7 +91,7 @@ proptest! {
 /// alike.
 #[test]
 fn large_images_and_every_format() {
-    let _guard = serial();
+    let _turn = turn();
     let network = efficientnet_lite(0);
     let (name, device) = direct();
     let (w, h) = (3000, 1900);
@@ -149,7 +149,7 @@ fn large_images_and_every_format() {
 
 #[test]
 fn sizes_out_of_range_are_refused() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = checked()[0];
     let network = efficientnet_lite(0);
     for (resize, crop) in [(0, 0), (64, 0), (64, 65), (10_000, 10_000)] {
@@ -160,7 +160,7 @@ fn sizes_out_of_range_are_refused() {
 /// Images that do not fit the upload buffer together, more sizes than are remembered, and one after the other.
 #[test]
 fn a_batch_is_what_its_images_are_one_by_one() {
-    let _guard = serial();
+    let _turn = turn();
     let network = efficientnet_lite(0);
     let framing = Framing::middle(40, 32);
     let sizes = [[1500, 1200], [60, 50], [1500, 1200], [41, 77], [1900, 1000], [1000, 1900]];

@@ -1,6 +1,6 @@
 //! Anomaly maps in the pixels of the source image, against the plain-Rust reference.
 
-use crate::common::{assert_close, direct, gamma, noise, on_devices, serial};
+use crate::common::{assert_close, direct, gamma, noise, on_devices, turn};
 use proptest::prelude::*;
 use softpatch::low_level::bank::SourceMaps;
 use softpatch::low_level::reference::map::{anomaly_map::anomaly_map, source_map::source_map};
@@ -54,7 +54,7 @@ proptest! {
 
     #[test]
     fn the_map_is_the_frames_map_sampled(shape in shapes(), again in shapes(), seed: u64) {
-        let _guard = serial();
+        let _turn = turn();
         let again = Shape { grid: shape.grid, ..again };
         let scores = |seed| noise(seed, (shape.grid[0] * shape.grid[1]) as usize, 1.0, 1.0);
         on_devices(|name, device| {
@@ -72,7 +72,7 @@ proptest! {
 
 #[test]
 fn a_frame_that_is_the_source_has_the_frames_map() {
-    let _guard = serial();
+    let _turn = turn();
     let whole = |side| SourceAxis { source: side, resized: side, first: 0, frame: side };
     let shape = Shape { grid: [5, 7], rows: whole(40), columns: whole(56) };
     let scores = noise(3, 35, 1.0, 1.0);
@@ -83,7 +83,7 @@ fn a_frame_that_is_the_source_has_the_frames_map() {
 /// What the frame does not reach is 0, and only that: the published protocol's crop, and a padded frame.
 #[test]
 fn margins_that_the_frame_does_not_reach_are_zero() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let scores = noise(4, 16, 1.0, 0.5);
     for (axis, covered) in [
@@ -105,7 +105,7 @@ fn margins_that_the_frame_does_not_reach_are_zero() {
 
 #[test]
 fn wrong_lengths_are_refused() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let axis = SourceAxis { source: 10, resized: 10, first: 0, frame: 10 };
     let mut maps = SourceMaps::new(device, [2, 3], SourceMaps::STRIP).unwrap();

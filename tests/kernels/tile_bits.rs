@@ -1,6 +1,6 @@
 //! Products and convolutions in tiles of every size have the same bits.
 
-use crate::common::{noise, second_pass, serial};
+use crate::common::{noise, second_pass, turn};
 use crate::precision::{half_devices, rounded, run, shape, tilings};
 use softpatch::low_level::gpu::{Archetype, Device};
 use softpatch::low_level::shapes::Activation;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// An image alone takes other tiles than in a batch, and scores the same in every bit.
 #[test]
 fn tiles_of_every_size_give_the_same_bits() {
-    let _guard = serial();
+    let _turn = turn();
     let conv = shape([13, 9, 40], 136, 3, 1);
     let (m, k, n) = (150, 52, 140);
     let (x, w) = (rounded(1, m * k), rounded(2, n * k));

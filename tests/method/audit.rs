@@ -1,6 +1,6 @@
 //! Contaminated training pictures come first.
 
-use crate::common::{direct, serial};
+use crate::common::{direct, turn};
 use softpatch::data::synth::{Defect, Material, render};
 use softpatch::data::{ImageSource, MemorySource, OwnedImage, Roi, WithRoi};
 use softpatch::detector::{Audit, AuditImage, Group, Progress, Stage};
@@ -45,7 +45,7 @@ fn near(mask: &[bool], [x, y]: [u32; 2]) -> bool {
 
 #[test]
 fn planted_pictures_come_first() {
-    let _guard = serial();
+    let _turn = turn();
     let (images, masks) = parts();
     for group in [Group::Position, Group::Window] {
         let audit = audit(&MemorySource(&images), &FitOptions { group, ..options() }).unwrap();
@@ -84,7 +84,7 @@ fn summary(audit: &Audit) -> Vec<(usize, f32)> {
 
 #[test]
 fn what_is_not_looked_at_is_not_suspicious() {
-    let _guard = serial();
+    let _turn = turn();
     let mut images: Vec<OwnedImage> =
         (0..10).map(|i| render(Material::Metal, None, i, SIDE).unwrap().0).collect();
     // A black bar on the right of the fourth.
@@ -105,7 +105,7 @@ fn what_is_not_looked_at_is_not_suspicious() {
 
 #[test]
 fn what_judges_nothing_is_refused_and_copies_say_nothing() {
-    let _guard = serial();
+    let _turn = turn();
     let (images, _) = parts();
     let none = FitOptions { discriminator: Discriminator::None, ..options() };
     let error = audit(&MemorySource(&images), &none).unwrap_err();
@@ -132,7 +132,7 @@ impl Progress for EndsLate {
 
 #[test]
 fn an_audit_can_be_ended_to_the_last() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let images = parts().0;
     for group in [Group::Position, Group::Window] {

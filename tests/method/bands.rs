@@ -1,6 +1,6 @@
 //! A frame that does not fit the memory budget is computed in bands of rows, and nothing else changes.
 
-use crate::common::serial;
+use crate::common::turn;
 use softpatch::data::MemorySource;
 use softpatch::data::synth::{Defect, Material, render};
 use softpatch::detector::{Discriminator, Want};
@@ -10,7 +10,7 @@ use softpatch::{Backbone, Detector, Device, DeviceOptions, FitOptions, Quiet, Si
 /// Models, scores and maps are the same with much memory and with little, of which no more is used.
 #[test]
 fn little_memory_changes_nothing_but_the_memory() {
-    let _guard = serial();
+    let _turn = turn();
     let backbone = Backbone::embedded().unwrap();
     let good: Vec<_> = (0..5).map(|i| render(Material::Circuit, None, i, 512).unwrap().0).collect();
     let bad = render(Material::Circuit, Some(Defect::Scratch), 9, 512).unwrap().0;

@@ -1,6 +1,6 @@
 //! The benchmark harness on a tiny procedural set.
 
-use crate::common::{direct, serial};
+use crate::common::{direct, turn};
 use softpatch::data::synth::{Material, SynthOptions, generate};
 use softpatch::data::{
     Dataset, DecodeOptions, ImageSource, NoiseProtocol, OwnedImage, Split, SplitSource, TrainEntry,
@@ -104,7 +104,7 @@ fn results(out: &Path) -> Vec<Vec<u8>> {
 
 #[test]
 fn features_are_extracted_once_and_an_interrupted_run_goes_on() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let set = set(&folder.path().join("set"), vec![Material::Fabric, Material::Metal]);
     let mut options = options(&[Method::PatchCore, LOF], &[0.0, 0.1]);
@@ -199,7 +199,7 @@ fn well_formed(out: &Path, summary: &Summary) {
 
 #[test]
 fn cells_equal_a_detector_on_the_same_split() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let set = set(&folder.path().join("set"), vec![Material::Gear]);
     let hard = Method::SoftPatch { discriminator: Discriminator::Gaussian, soft: false };
@@ -262,7 +262,7 @@ fn compare(set: &Dataset, out: &Path, options: &BenchOptions) {
 
 #[test]
 fn too_few_defects_are_said() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let mut set = set(&folder.path().join("set"), vec![Material::Metal]);
     let items = &mut set.categories[0].test.items;
@@ -283,7 +283,7 @@ fn too_few_defects_are_said() {
 
 #[test]
 fn every_method_runs_within_a_small_budget() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let set = set(&folder.path().join("set"), vec![Material::Fabric]);
     let mut options = options(&Method::ALL, &[0.1]);
@@ -320,7 +320,7 @@ fn embeddings(device: &Device, paths: &[&Path], fit: &FitOptions) -> (Vec<f32>, 
 
 #[test]
 fn spade_and_padim_equal_their_references() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let set = set(&folder.path().join("set"), vec![Material::Print]);
     let options = options(&[Method::Spade, Method::Padim], &[0.0]);

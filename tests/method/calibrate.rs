@@ -1,6 +1,6 @@
 //! Thresholds for a wanted false-alarm rate, and the scores of training images that they are from.
 
-use crate::common::{direct, noise, on_each, serial, tiled};
+use crate::common::{direct, noise, on_each, tiled, turn};
 use softpatch::data::synth::{Defect, Material, render};
 use softpatch::data::{MemorySource, OwnedImage, Roi, WithRoi};
 use softpatch::detector::{Backbone, Detector, EditKind, FitOptions, Model, Quiet, Rule, Size, Source, Want};
@@ -28,7 +28,7 @@ fn without(model: &Model, image: u32) -> Model {
 /// that a bank without the image's rows gives, in every bit.
 #[test]
 fn scores_are_those_of_a_bank_without_the_images_rows() {
-    let _guard = serial();
+    let _turn = turn();
     // More images than the sample has, and more patches than are searched for at first.
     let (grid, dim, images) = ([7, 9], 32_u32, 43);
     let image = 63 * dim as usize;
@@ -74,7 +74,7 @@ fn fit(device: &Device, source: &dyn softpatch::data::ImageSource, target_fpr: f
 /// keeps where they come from, and other good parts calibrate anew.
 #[test]
 fn thresholds_do_what_they_say() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let mut images = parts(None, 0..38);
     images.extend(parts(Some(Defect::Stain), 50..52));
@@ -147,7 +147,7 @@ fn thresholds_do_what_they_say() {
 /// What is not looked at has no score here either.
 #[test]
 fn regions_of_interest_hold_for_all_training_images() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let images = parts(None, 0..36);
     let memory = MemorySource(&images);

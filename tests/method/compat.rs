@@ -1,6 +1,6 @@
 //! The published program's choices (`compat: official`) against their specification.
 
-use crate::common::{direct, noise, of_each_kind, on_each, serial};
+use crate::common::{direct, noise, of_each_kind, on_each, turn};
 use softpatch::data::MemorySource;
 use softpatch::data::synth::{Material, render};
 use softpatch::detector::{Backbone, Compat, Detector, Embedding, FitOptions, Quiet};
@@ -91,7 +91,7 @@ impl Case {
 /// the cap bites.
 #[test]
 fn the_start_distances_stay_in_the_minimum() {
-    let _guard = serial();
+    let _turn = turn();
     let kept = (0..900).filter(|i| i % 7 != 3).collect();
     let case = Case { z: noise(1, 900 * 128, 0.0, 3.0), dims: 128, kept, picks: 200, seed: 5 };
     case.check();
@@ -101,7 +101,7 @@ fn the_start_distances_stay_in_the_minimum() {
 
 #[test]
 fn the_first_row_may_be_a_dropped_one() {
-    let _guard = serial();
+    let _turn = turn();
     let mut z = noise(2, 500 * 16, 0.0, 1.0);
     z[123 * 16..124 * 16].fill(50.0);
     let kept: Vec<u32> = (0..500).filter(|i| *i != 123).collect();
@@ -120,7 +120,7 @@ fn the_first_row_may_be_a_dropped_one() {
 
 #[test]
 fn clusters_and_duplicates_equal_the_specification() {
-    let _guard = serial();
+    let _turn = turn();
     let (rows, dims) = (1500, 36);
     let means = noise(2, 40 * dims, 0.0, 10.0);
     let spread = noise(3, rows * dims, 0.0, 0.5);
@@ -134,7 +134,7 @@ fn clusters_and_duplicates_equal_the_specification() {
 
 #[test]
 fn more_picks_than_kept_rows_are_refused() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let rows = device.upload(&noise(4, 40 * 4, 0.0, 1.0), "z").unwrap();
     let chunks = [Chunk { rows: &rows, first_row: 0, len: 40 }];
@@ -150,7 +150,7 @@ fn more_picks_than_kept_rows_are_refused() {
 #[cfg(feature = "embedded-weights")]
 #[test]
 fn a_fit_follows_the_published_program() {
-    let _guard = serial();
+    let _turn = turn();
     let images: Vec<_> = (0..8).map(|i| render(Material::Fabric, None, i, 64).unwrap().0).collect();
     let backbone = Backbone::embedded().unwrap();
     let (_, device) = direct();

@@ -1,6 +1,6 @@
 //! The whole method on small procedural sets: fit, save, load, score.
 
-use crate::common::{checked, direct, serial, tiled};
+use crate::common::{checked, direct, fresh, tiled, turn};
 use softpatch::data::synth::{Defect, Material, SynthOptions, generate, render};
 use softpatch::data::{DecodeOptions, Frame, MemorySource, PixelFormat, TestSet, TrainSet};
 use softpatch::detector::{
@@ -40,7 +40,7 @@ fn image_auroc(detector: &Detector, folder: &Path) -> f64 {
 /// scores low.
 #[test]
 fn lof_survives_contamination_that_misleads_patchcore() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let options = SynthOptions {
         materials: vec![Material::Fabric],
@@ -62,7 +62,7 @@ fn lof_survives_contamination_that_misleads_patchcore() {
 
 #[test]
 fn a_model_survives_disk_and_every_discriminator_works() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let images: Vec<_> =
         (0..7).map(|i| softpatch::data::synth::render(Material::Metal, None, i, 96).unwrap().0).collect();
@@ -105,7 +105,7 @@ fn a_model_survives_disk_and_every_discriminator_works() {
 /// pass over near rows, and are refused.
 #[test]
 fn a_model_without_an_index_scores_the_same_and_a_wrong_index_is_refused() {
-    let _guard = serial();
+    let _turn = turn();
     let images: Vec<_> =
         (0..7).map(|i| softpatch::data::synth::render(Material::Metal, None, i, 96).unwrap().0).collect();
     let backbone = Backbone::embedded().unwrap();
@@ -140,7 +140,7 @@ fn a_model_without_an_index_scores_the_same_and_a_wrong_index_is_refused() {
 /// Features that wait on disk give the same model, bit for bit.
 #[test]
 fn a_small_budget_changes_nothing() {
-    let _guard = serial();
+    let _turn = turn();
     let images: Vec<_> =
         (0..9).map(|i| softpatch::data::synth::render(Material::Print, None, i, 96).unwrap().0).collect();
     let backbone = Backbone::embedded().unwrap();
@@ -186,12 +186,13 @@ fn a_small_budget_changes_nothing() {
 /// change no result.
 #[test]
 fn scoring_makes_nothing_once_it_is_warm() {
-    let _guard = serial();
+    let _turn = turn();
     let render = |i| softpatch::data::synth::render(Material::Metal, None, i, 96).unwrap().0;
     let images: Vec<_> = (0..20).map(render).collect();
     let views: Vec<_> = images.iter().map(|i| i.as_image().unwrap()).collect();
     let backbone = Backbone::embedded().unwrap();
     for (name, device) in [checked()[0], tiled()] {
+        let device = &fresh(device);
         for batch in [1, 3] {
             let options = FitOptions { resize: 96, crop: 96, batch, ..small(Discriminator::Nearest) };
             let source = MemorySource(&images[..6]);
@@ -228,7 +229,7 @@ fn scoring_makes_nothing_once_it_is_warm() {
 /// A caller that stops in the middle, and a bad image in the middle, leave a detector as it was.
 #[test]
 fn scoring_goes_on_after_an_error() {
-    let _guard = serial();
+    let _turn = turn();
     let render = |i| softpatch::data::synth::render(Material::Metal, None, i, 96).unwrap().0;
     let images: Vec<_> = (0..9).map(render).collect();
     let mut views: Vec<_> = images.iter().map(|i| i.as_image().unwrap()).collect();
@@ -263,7 +264,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 /// score.
 #[test]
 fn fits_repeat_and_kernel_families_agree() {
-    let _guard = serial();
+    let _turn = turn();
     let images: Vec<_> =
         (0..6).map(|i| softpatch::data::synth::render(Material::Gear, None, i, 96).unwrap().0).collect();
     let backbone = Backbone::embedded().unwrap();
@@ -296,7 +297,7 @@ fn fits_repeat_and_kernel_families_agree() {
 /// Real images, where the folder with them stands beside the checkout.
 #[test]
 fn real_bottles_are_told_apart() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/mvtec_ad/bottle");
     if !folder.is_dir() {
         println!("skipped: {} is not there", folder.display());
@@ -316,7 +317,7 @@ fn real_bottles_are_told_apart() {
 #[test]
 fn a_model_remembers_its_precision() {
     use softpatch::detector::Precision;
-    let _guard = serial();
+    let _turn = turn();
     let device = &direct().1;
     let good: Vec<_> = (0..4).map(|i| render(Material::Gear, None, i, 64).unwrap().0).collect();
     let backbone = Backbone::embedded().unwrap();
@@ -341,7 +342,7 @@ fn a_model_remembers_its_precision() {
 /// A file from before there were other frames says neither geometry nor frame: it looks at the middle square.
 #[test]
 fn a_model_without_a_frame_looks_at_the_middle_square() {
-    let _guard = serial();
+    let _turn = turn();
     let good: Vec<_> = (0..4).map(|i| render(Material::Gear, None, i, 64).unwrap().0).collect();
     let options = FitOptions { coreset_ratio: 0.5, ..FitOptions::paper(72, 64) };
     let backbone = Backbone::embedded().unwrap();

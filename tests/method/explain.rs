@@ -1,6 +1,6 @@
 //! What a patch was compared with, and what would have to be allowed.
 
-use crate::common::{direct, serial};
+use crate::common::{direct, turn};
 use softpatch::data::{MemorySource, OwnedImage};
 use softpatch::detector::Explanation;
 use softpatch::{Backbone, Detector, Discriminator, FitOptions, Quiet, Size};
@@ -44,7 +44,7 @@ fn explain(detector: &Detector, image: &OwnedImage) -> Explanation {
 
 #[test]
 fn a_patch_is_traced_to_the_picture_and_place_that_it_comes_from() {
-    let _guard = serial();
+    let _turn = turn();
     let detector = detector();
     let columns = detector.info().grid[1];
     let cell = SIDE / columns;
@@ -75,7 +75,7 @@ fn a_patch_is_traced_to_the_picture_and_place_that_it_comes_from() {
 
 #[test]
 fn further_pictures_are_those_that_a_plain_search_finds() {
-    let _guard = serial();
+    let _turn = turn();
     let detector = detector();
     let image = part(117, Some(([32, 40], 0)));
     let borrowed = image.as_image().unwrap();
@@ -108,7 +108,7 @@ fn further_pictures_are_those_that_a_plain_search_finds() {
 
 #[test]
 fn the_patches_above_the_threshold_are_what_would_have_to_be_allowed() {
-    let _guard = serial();
+    let _turn = turn();
     let detector = detector();
     let threshold = detector.info().threshold.unwrap();
     let explained = explain(&detector, &part(200, None));

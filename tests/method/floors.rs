@@ -1,6 +1,6 @@
 //! Floors of bank rows: nothing is dropped, and what slipped in vouches for nothing.
 
-use crate::common::{assert_close, direct, gamma, noise, of_each_kind, on_each, serial};
+use crate::common::{assert_close, direct, gamma, noise, of_each_kind, on_each, turn};
 use softpatch::detector::{Discriminator, FitOptions, Group, Model, Progress, Quiet, Stage, Want};
 use softpatch::low_level::gpu::Device;
 use softpatch::low_level::reference::distance::squared_distance;
@@ -33,7 +33,7 @@ fn scores(device: &Device, model: &Model, x: &[f32], size: usize) -> Vec<f32> {
 /// and in many, with vectors in memory and on disk.
 #[test]
 fn floors_are_those_of_the_reference() {
-    let _guard = serial();
+    let _turn = turn();
     let (grid, images, dim) = ([3_usize, 5], 40, 32);
     let positions = grid[0] * grid[1];
     let mut x: Vec<f32> = noise(9, images * positions * dim, 0.0, 6.0).iter().map(|v| v.round()).collect();
@@ -94,7 +94,7 @@ fn floors_are_those_of_the_reference() {
 /// keeps that.
 #[test]
 fn what_slipped_in_vouches_for_nothing() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let (grid, images, dim) = ([4_u32, 4], 20, 32);
     let size = 16 * dim;
@@ -121,7 +121,7 @@ fn what_slipped_in_vouches_for_nothing() {
 /// A file whose floors are none is refused.
 #[test]
 fn floors_below_zero_are_no_model() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let x = noise(5, 6 * 4 * 32, 0.0, 1.0);
     let mut model = fit_embeddings(device, &x, [2, 2], 32, &auto().coreset_ratio(0.5), &Quiet).unwrap().model;
@@ -162,7 +162,7 @@ impl Progress for Watch {
 /// Floors take as long as a search: whoever waits sees how far it is, and may end it.
 #[test]
 fn floors_are_a_stage_that_can_be_seen_and_ended() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let (grid, images, dim) = ([2_u32, 3], 5, 32_u32);
     let x = noise(3, images * 6 * dim as usize, 0.0, 1.0);

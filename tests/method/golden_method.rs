@@ -2,7 +2,7 @@
 //! scikit-learn, SciPy and NumPy (`tools/golden_method.py`, which also says why no pick and no neighbour can
 //! hang on a rounding).
 
-use crate::common::{DIVISION, SQUARE_ROOT, assert_close, gamma, of_each_kind, on_each, serial};
+use crate::common::{DIVISION, SQUARE_ROOT, assert_close, gamma, of_each_kind, on_each, turn};
 use safetensors::{Dtype, SafeTensors};
 use softpatch::detector::{Compat, Discriminator, FitOptions, Quiet, Score, Want};
 use softpatch::low_level::reference::coreset::greedy::{greedy_coreset, greedy_coreset_official};
@@ -208,7 +208,7 @@ fn the_reference_is_scikit_learns_and_scipys() {
 
 #[test]
 fn the_detector_is_scikit_learns_and_scipys() {
-    let _guard = serial();
+    let _turn = turn();
     with_golden(|golden| {
         let (train, test, seed) =
             (golden.features("train.features"), golden.features("test.features"), golden.seed());

@@ -1,7 +1,7 @@
 //! Outlier scores by patches of other images at other positions.
 
 use crate::common::{
-    DIVISION, assert_close, direct, distance_error, gamma, noise, of_each_kind, on_each, serial,
+    DIVISION, assert_close, direct, distance_error, gamma, noise, of_each_kind, on_each, turn,
 };
 use rand::{Rng, SeedableRng};
 use softpatch::data::Dataset;
@@ -26,7 +26,7 @@ fn grouped(group: Group) -> FitOptions {
 /// The whole way, with features in memory and on disk: whole numbers, whose distances are exact.
 #[test]
 fn scores_are_those_of_the_reference() {
-    let _guard = serial();
+    let _turn = turn();
     let (grid, images, dim) = ([3_u32, 5_u32], 40, 32);
     let x: Vec<f32> = noise(7, images * 15 * dim, 0.0, 6.0).iter().map(|v| v.round()).collect();
     // Memory that holds what is searched, but not the vectors beside it.
@@ -76,7 +76,7 @@ fn auroc(scores: &[f32], planted: &[Option<bool>]) -> f64 {
 /// whose cells all differ, but for a little noise; every fifth image has one that is of no part.
 #[test]
 fn noise_is_found_in_parts_that_lie_anyhow() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let (side, dim, images) = (8_usize, 16, 30);
     let cells = noise(1, 12 * 12 * dim, 0.0, 1.0);
@@ -131,7 +131,7 @@ impl Progress for Notes {
 
 #[test]
 fn lists_are_lowered_to_a_corners_window_and_that_is_said() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let x = noise(5, 2 * 9 * 8, 0.0, 1.0);
     let notes = Notes::default();
@@ -148,7 +148,7 @@ fn lists_are_lowered_to_a_corners_window_and_that_is_said() {
 /// alone say that they cannot.
 #[test]
 fn a_bench_compares_methods_by_windows() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let folder = tempfile::tempdir().unwrap();
     let set = SynthOptions {
@@ -182,7 +182,7 @@ fn a_bench_compares_methods_by_windows() {
 
 #[test]
 fn what_does_not_fit_the_memory_is_refused_with_what_to_do() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let x = noise(5, 300 * 9 * 64, 0.0, 1.0);
     let options = |group| grouped(group).memory(600_000);

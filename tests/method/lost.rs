@@ -1,6 +1,6 @@
 //! Devices that are lost, fall silent, or have too little memory: the same results, or a clear error.
 
-use crate::common::{direct, faulty, serial};
+use crate::common::{direct, faulty, turn};
 use softpatch::data::synth::{Defect, Material, SynthOptions, generate, render};
 use softpatch::data::{Dataset, Frame, MemorySource, OwnedImage};
 use softpatch::detector::{Audit, Discriminator, Progress, Score, Stream, Want};
@@ -68,7 +68,7 @@ fn some_of(last: u64, count: u64) -> Vec<u64> {
 
 #[test]
 fn a_fit_on_a_lost_device_is_the_same() {
-    let _guard = serial();
+    let _turn = turn();
     for discriminator in [Discriminator::Lof, Discriminator::Auto] {
         let options = options().discriminator(discriminator);
         let (device, faults) = faulty("");
@@ -86,7 +86,7 @@ fn a_fit_on_a_lost_device_is_the_same() {
 
 #[test]
 fn an_audit_on_a_lost_device_is_the_same() {
-    let _guard = serial();
+    let _turn = turn();
     let backbone = Backbone::embedded().unwrap();
     let (images, options) = (parts(8), options());
     let audit = |device: &Device| Audit::of(device, &backbone, &MemorySource(&images), &options, &Quiet);
@@ -99,7 +99,7 @@ fn an_audit_on_a_lost_device_is_the_same() {
 
 #[test]
 fn the_second_loss_ends_a_fit() {
-    let _guard = serial();
+    let _turn = turn();
     let error = fit(&lost_after(&[3, 6]), &options(), &Quiet).unwrap_err();
     assert!(matches!(error, Error::Lost(_)), "{error}");
     assert!(error.to_string().contains("once before"), "{error}");
@@ -132,7 +132,7 @@ fn detector_lost_after(model: &[u8], more: &[u64]) -> (Detector, u64) {
 
 #[test]
 fn scores_on_a_lost_device_are_the_same() {
-    let _guard = serial();
+    let _turn = turn();
     let model = bytes(&fit(&direct().1, &options(), &Quiet).unwrap());
     let images = parts(9);
     let (detector, _) = detector_lost_after(&model, &[]);
@@ -162,7 +162,7 @@ fn scores_on_a_lost_device_are_the_same() {
 
 #[test]
 fn a_map_on_a_lost_device_is_the_same() {
-    let _guard = serial();
+    let _turn = turn();
     let model = bytes(&fit(&direct().1, &options(), &Quiet).unwrap());
     let image = parts(3).pop().unwrap();
     let (detector, _) = detector_lost_after(&model, &[]);
@@ -176,7 +176,7 @@ fn a_map_on_a_lost_device_is_the_same() {
 
 #[test]
 fn a_stream_goes_on_after_losses() {
-    let _guard = serial();
+    let _turn = turn();
     let model = bytes(&fit(&direct().1, &options(), &Quiet).unwrap());
     let images = parts(12);
     let (detector, _) = detector_lost_after(&model, &[]);
@@ -191,7 +191,7 @@ fn a_stream_goes_on_after_losses() {
 
 #[test]
 fn a_silent_device_is_a_lost_one() {
-    let _guard = serial();
+    let _turn = turn();
     let whole = bytes(&fit(&direct().1, &options(), &Quiet).unwrap());
     let heard = Heard::default();
     let (device, _) = faulty("silent=4");
@@ -202,7 +202,7 @@ fn a_silent_device_is_a_lost_one() {
 
 #[test]
 fn too_little_memory_halves_what_is_taken_at_a_time() {
-    let _guard = serial();
+    let _turn = turn();
     let options = options().batch(8);
     let (device, _) = faulty("");
     let whole = fit(&device, &options, &Quiet).unwrap();
@@ -236,7 +236,7 @@ fn too_little_memory_halves_what_is_taken_at_a_time() {
 /// A device of the application's is not opened again, and what it does not answer is no result.
 #[test]
 fn an_applications_device_that_is_lost_is_an_error() {
-    let _guard = serial();
+    let _turn = turn();
     let (ours, _) = faulty("");
     let (wgpu, queue) = ours.wgpu();
     let device = Device::from_wgpu(wgpu.clone(), queue.clone());
@@ -250,7 +250,7 @@ fn an_applications_device_that_is_lost_is_an_error() {
 /// Each cell is told of once, and its figures are those of an undisturbed run.
 #[test]
 fn a_bench_on_a_lost_device_is_the_same() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let materials = vec![Material::Gear];
     let small = SynthOptions {
@@ -292,7 +292,7 @@ fn a_bench_on_a_lost_device_is_the_same() {
 /// Maps for figures of merit are made while a source is scored, on buffers of their own.
 #[test]
 fn figures_on_a_lost_device_are_the_same() {
-    let _guard = serial();
+    let _turn = turn();
     let model = bytes(&fit(&direct().1, &options(), &Quiet).unwrap());
     let images = parts(9);
     let maps = |detector: &Detector, size: MetricSize| {
@@ -318,7 +318,7 @@ fn figures_on_a_lost_device_are_the_same() {
 
 #[test]
 fn edits_on_a_lost_device_are_the_same() {
-    let _guard = serial();
+    let _turn = turn();
     let model = bytes(&fit(&direct().1, &options(), &Quiet).unwrap());
     let image = parts(3).pop().unwrap();
     let region = Some([20, 20, 16, 16]);

@@ -1,6 +1,6 @@
 //! Images in memory: of the `image` crate, of a camera, borrowed and owned.
 
-use crate::common::{direct, serial};
+use crate::common::{direct, turn};
 use image::{DynamicImage, GrayImage, ImageBuffer, Luma, LumaA, Rgb, RgbImage, Rgba};
 use softpatch::Error;
 use softpatch::data::synth::{Material, render};
@@ -64,7 +64,7 @@ fn each_image_needs_a_name() {
 /// Frames of a camera give the model that the same pixels in RGB give, and a job may own them.
 #[test]
 fn frames_of_any_format_can_be_fitted_on() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let backbone = Backbone::embedded().unwrap();
     let options = FitOptions { coreset_ratio: 0.2, ..FitOptions::paper(64, 64) };

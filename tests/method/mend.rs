@@ -1,6 +1,6 @@
 //! Models that are verified, and mended without a new fit.
 
-use crate::common::{checked, direct, serial, tiled};
+use crate::common::{checked, direct, tiled, turn};
 use softpatch::Error;
 use softpatch::data::synth::{Defect, Material, render};
 use softpatch::data::{MemorySource, Named, OwnedImage, Roi};
@@ -61,7 +61,7 @@ fn score(detector: &Detector, image: &OwnedImage) -> f32 {
 /// the file is found.
 #[test]
 fn a_model_is_verified_by_what_it_keeps() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let detector = fit(device);
     let references = detector.model().references.clone().unwrap();
@@ -108,7 +108,7 @@ fn without_references(detector: &Detector) -> Model {
 
 #[test]
 fn models_without_references_load_and_say_so() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let mut detector = fit(device);
     let plain = without_references(&detector);
@@ -132,7 +132,7 @@ fn models_without_references_load_and_say_so() {
 
 #[test]
 fn references_of_hostile_sizes_are_refused() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let model = fit(device).model().clone();
     let refused = |change: &dyn Fn(&mut softpatch::detector::References)| {
@@ -176,7 +176,7 @@ fn references_of_hostile_sizes_are_refused() {
 /// With a checksum that fits, as whoever makes a file can have it.
 #[test]
 fn models_of_hostile_parts_are_refused() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let model = fit(device).model().clone();
     let refused = |change: &dyn Fn(&mut Model)| {
@@ -204,7 +204,7 @@ fn models_of_hostile_parts_are_refused() {
 /// A false alarm passes once it is allowed, others are still found; and it is taken back in every bit.
 #[test]
 fn what_is_allowed_passes_and_undo_gives_the_same_bits() {
-    let _guard = serial();
+    let _turn = turn();
     let [(_, first), (_, second)] = checked();
     for (name, device) in [("direct", first), ("tiled", second)] {
         let mut detector = fit(device);
@@ -265,7 +265,7 @@ fn what_is_allowed_passes_and_undo_gives_the_same_bits() {
 /// parts pass as before.
 #[test]
 fn what_is_denied_is_found() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let mut images: Vec<OwnedImage> = (0..10).map(|i| part(None, i)).collect();
     images[4] = spoilt(images[4].clone());
@@ -313,7 +313,7 @@ fn what_is_denied_is_found() {
 /// Exactly its rows go, in whatever order edits come and are taken back.
 #[test]
 fn a_removed_image_takes_its_rows_along() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let whole = fit(device).model().clone();
     let count = |model: &Model, image: u32| model.bank.provenance.iter().filter(|p| p[0] == image).count();

@@ -1,7 +1,7 @@
 //! Numbers at their ends: what is none, what is too large or too small, pictures and settings without any
 //! difference in them. The right result, or an error that says why there is none.
 
-use crate::common::{direct, noise, of_each_kind, on_devices, on_each, serial};
+use crate::common::{direct, noise, of_each_kind, on_devices, on_each, turn};
 use softpatch::data::{MemorySource, OwnedImage};
 use softpatch::detector::{Discriminator, Score, Want};
 use softpatch::low_level::gpu::Device;
@@ -34,7 +34,7 @@ fn scores(device: &Device, model: &softpatch::detector::Model, x: &[f32], size: 
 /// anomalous, and its other patches score as they did.
 #[test]
 fn what_is_no_number_never_passes_as_good() {
-    let _guard = serial();
+    let _turn = turn();
     let (grid, images, dim) = ([4_u32, 5], 12, 32_usize);
     let size = 20 * dim;
     let x = noise(5, images * size, 0.0, 1.0);
@@ -72,7 +72,7 @@ fn what_is_no_number_never_passes_as_good() {
 /// others.
 #[test]
 fn a_training_patch_that_is_no_number_teaches_nothing() {
-    let _guard = serial();
+    let _turn = turn();
     let (grid, images, dim) = ([3_u32, 3], 12, 32_usize);
     let size = 9 * dim;
     let x = noise(7, images * size, 0.0, 1.0);
@@ -107,7 +107,7 @@ fn a_training_patch_that_is_no_number_teaches_nothing() {
 /// Embeddings without any difference, with hardly any, and settings at their ends.
 #[test]
 fn degenerate_sets_are_fitted_or_refused() {
-    let _guard = serial();
+    let _turn = turn();
     let device = &direct().1;
     let (grid, dim) = ([3_u32, 3], 32_usize);
     let size = 9 * dim;
@@ -151,7 +151,7 @@ fn degenerate_sets_are_fitted_or_refused() {
 /// Black, white and equal pictures through the whole way.
 #[test]
 fn pictures_without_a_difference() {
-    let _guard = serial();
+    let _turn = turn();
     let device = &direct().1;
     let backbone = Backbone::embedded().unwrap();
     let plain = |value: u8| OwnedImage { width: 64, height: 64, pixels: vec![value; 64 * 64 * 3] };
@@ -179,7 +179,7 @@ fn pictures_without_a_difference() {
 /// As many patches as a frame of 2048 x 2048 has.
 #[test]
 fn a_grid_of_65536_patches() {
-    let _guard = serial();
+    let _turn = turn();
     let device = &direct().1;
     let (grid, images, dim) = ([256_u32, 256], 4, 8_usize);
     let size = 65_536 * dim;
@@ -198,7 +198,7 @@ fn a_grid_of_65536_patches() {
 /// More rows than one binding holds are refused before the work, with a ratio that does.
 #[test]
 fn a_bank_over_one_binding_is_refused() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) =
         crate::common::devices().iter().find(|(name, _)| name.contains("default-limits")).unwrap();
     let dim = 1024_usize;

@@ -1,6 +1,6 @@
 //! What a plan says of a fit, against what the fit then takes.
 
-use crate::common::{direct, serial};
+use crate::common::{direct, fresh, turn};
 use softpatch::data::synth::{Material, render};
 use softpatch::data::{FileSource, ImageSource, MemorySource, OwnedImage, TrainSet};
 use softpatch::detector::{Compat, Discriminator, Group, Stage, Want};
@@ -14,11 +14,6 @@ const WITHIN: f64 = 0.25;
 
 fn is_near(planned: u64, measured: u64) -> bool {
     (planned as f64 / measured.max(1) as f64 - 1.0).abs() <= WITHIN
-}
-
-/// A device on which nothing was counted yet.
-fn fresh(device: &Device) -> Device {
-    device.with_tuning(device.tuning().clone()).unwrap()
 }
 
 /// The stage at hand, and the most bytes of each so far.
@@ -43,7 +38,7 @@ impl Progress for Peaks<'_> {
 /// Bytes of the device in every stage, and of temporary files, planned and taken.
 #[test]
 fn plans_are_what_a_fit_takes() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let backbone = Backbone::embedded().unwrap();
     let images: Vec<OwnedImage> = (0..9).map(|i| render(Material::Metal, None, i, 96).unwrap().0).collect();
@@ -84,7 +79,7 @@ fn plans_are_what_a_fit_takes() {
 /// Whatever the budget is, a fit keeps to it, or is refused.
 #[test]
 fn budgets_are_kept_to() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let backbone = Backbone::embedded().unwrap();
     let image = render(Material::Metal, None, 1, 96).unwrap().0;
@@ -115,7 +110,7 @@ fn budgets_are_kept_to() {
 /// does.
 #[test]
 fn scores_do_not_depend_on_the_budget() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let backbone = Backbone::embedded().unwrap();
     let images: Vec<OwnedImage> = (0..4).map(|i| render(Material::Circuit, None, i, 96).unwrap().0).collect();
@@ -193,7 +188,7 @@ impl Progress for Resident {
 #[test]
 #[ignore = "takes minutes, and a set"]
 fn planned_and_measured() {
-    let _guard = serial();
+    let _turn = turn();
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let dir = std::env::var("SOFTPATCH_PLAN_SET").unwrap();
     let mut options = FitOptions::default();

@@ -1,6 +1,6 @@
 //! Regions of interest, padding, and what is ignored: neither learned, nor judged, nor scored.
 
-use crate::common::{direct, serial};
+use crate::common::{direct, turn};
 use softpatch::data::synth::{Defect, Material, render};
 use softpatch::data::{MemorySource, OwnedImage, Roi, WithRoi};
 use softpatch::detector::{FitAspect, Group, Want};
@@ -44,7 +44,7 @@ fn options() -> FitOptions {
 
 #[test]
 fn what_lies_outside_of_a_region_of_interest_is_not_looked_at() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let good = images();
     for (discriminator, group) in [
@@ -92,7 +92,7 @@ fn what_lies_outside_of_a_region_of_interest_is_not_looked_at() {
 
 #[test]
 fn what_is_ignored_is_not_scored() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let good = images();
     let detector = fit(device, &good, &options(), None).unwrap();
@@ -123,7 +123,7 @@ fn what_is_ignored_is_not_scored() {
 
 #[test]
 fn padding_is_neither_learned_nor_scored() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     // Six square pictures and two low ones.
     let mut pictures = images();

@@ -1,6 +1,6 @@
 //! ResNets against torchvision's activations, recognition of weight files, and fits with pooled embeddings.
 
-use crate::common::{direct, serial, tiled};
+use crate::common::{direct, tiled, turn};
 use crate::weights::{compare, empty, file, fnv, golden, taps_equal, tensors};
 use safetensors::tensor::{Dtype, SafeTensors};
 use softpatch::data::{DecodeOptions, TestSet, TrainSet};
@@ -42,7 +42,7 @@ fn made_up_weights_are_those_of_the_golden_script() {
 }
 
 fn parity(name: &str, devices: &[&Device]) {
-    let _guard = serial();
+    let _turn = turn();
     let bytes = golden("resnet.safetensors");
     let golden = SafeTensors::deserialize(&bytes).unwrap();
     let layers = ["layer1", "layer2", "layer3"];
@@ -176,7 +176,7 @@ fn half_precision_files_load() {
 /// A real ResNet-18 on real images, where both stand beside the checkout.
 #[test]
 fn resnet18_tells_bottles_apart() {
-    let _guard = serial();
+    let _turn = turn();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
     let (file, folder) =
         (root.join("weights/resnet18_to_layer3.safetensors"), root.join("data/mvtec_ad/bottle"));

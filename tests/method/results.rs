@@ -1,6 +1,6 @@
 //! Scores in the pixels of their images: maps, peaks, regions, and the thresholds that they are found by.
 
-use crate::common::{assert_close, checked, direct, gamma, serial};
+use crate::common::{assert_close, checked, direct, gamma, turn};
 use softpatch::data::synth::{Material, render};
 use softpatch::data::{Frame, MemorySource, OwnedImage};
 use softpatch::detector::{
@@ -43,7 +43,7 @@ fn fit(device: &Device, geometry: Geometry, fit_aspect: FitAspect) -> Detector {
 /// is where it was painted.
 #[test]
 fn maps_peaks_and_regions_are_in_the_pixels_of_the_image() {
-    let _guard = serial();
+    let _turn = turn();
     let ways = [
         (Geometry::Whole, FitAspect::Stretch),
         (Geometry::Whole, FitAspect::Pad),
@@ -122,7 +122,7 @@ fn maps_peaks_and_regions_are_in_the_pixels_of_the_image() {
 
 #[test]
 fn the_pixel_threshold_goes_into_the_file_and_may_be_missing() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let detector = fit(device, Geometry::Whole, FitAspect::Stretch);
     let info = detector.info();
@@ -152,7 +152,7 @@ fn the_pixel_threshold_goes_into_the_file_and_may_be_missing() {
 
 #[test]
 fn streams_and_sources_have_what_is_wanted() {
-    let _guard = serial();
+    let _turn = turn();
     let (_, device) = direct();
     let detector = std::sync::Arc::new(fit(device, Geometry::Whole, FitAspect::Pad));
     let images: Vec<OwnedImage> =
@@ -183,7 +183,7 @@ fn streams_and_sources_have_what_is_wanted() {
 /// bank.
 #[test]
 fn what_is_examined_scores_the_same() {
-    let _guard = serial();
+    let _turn = turn();
     for (name, device) in checked() {
         for aspect in [FitAspect::Stretch, FitAspect::Pad] {
             let detector = fit(device, Geometry::Whole, aspect);
@@ -216,7 +216,7 @@ fn what_is_examined_scores_the_same() {
 /// A training image that is examined without its own rows is near to those of others alone.
 #[test]
 fn an_image_is_examined_without_its_own_rows() {
-    let _guard = serial();
+    let _turn = turn();
     let [(_, device), _] = checked();
     let detector = fit(device, Geometry::Whole, FitAspect::Stretch);
     let picture = part(3, 150, 100);

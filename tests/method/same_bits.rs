@@ -1,7 +1,7 @@
 //! Models, picks, scores and maps are the same in every bit as when they were recorded: what a change of the
 //! code's order must not change. Bits differ from driver to driver, so digests are kept per adapter.
 
-use crate::common::{serial, tiled};
+use crate::common::{tiled, turn};
 use sha2::{Digest, Sha256};
 use softpatch::data::synth::{Defect, Material, SynthOptions, generate, render};
 use softpatch::data::{Dataset, MemorySource, OwnedImage};
@@ -142,7 +142,7 @@ fn bench(bits: &mut Bits, device: &Device) {
 /// With `SOFTPATCH_WRITE_BITS=1` it records the bits of this adapter instead.
 #[test]
 fn bits_are_as_recorded() {
-    let _guard = serial();
+    let _turn = turn();
     // Not one of the matrix: what the adapter is by default.
     let device = Device::open(&DeviceOptions { unchecked: Some(true), ..DeviceOptions::default() }).unwrap();
     let caps = device.caps();

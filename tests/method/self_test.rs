@@ -1,7 +1,7 @@
 //! The self-test before a device's first use: nothing that is used is left out, faults are found, what passed
 //! is remembered.
 
-use crate::common::{devices, serial};
+use crate::common::{devices, turn};
 use softpatch::data::synth::{Defect, Material, render};
 use softpatch::data::{Image, MemorySource, OwnedImage, PixelFormat};
 use softpatch::detector::{Compat, Embedding, Precision};
@@ -52,7 +52,7 @@ fn use_all(device: &Device, options: &FitOptions) -> softpatch::Result<f32> {
 
 #[test]
 fn nothing_that_is_used_is_left_out() {
-    let _guard = serial();
+    let _turn = turn();
     let backbone = Backbone::embedded().unwrap();
     let ways = [
         options(),
@@ -98,7 +98,7 @@ fn old_fault(name: &str, text: &str) -> Option<String> {
 
 #[test]
 fn a_wrong_kernel_stops_a_fit_and_a_score() {
-    let _guard = serial();
+    let _turn = turn();
     let without = vec![Feature::Subgroup];
     let rewrite = Some(Rewrite(Arc::new(old_fault)));
     let archetype = Some(Archetype::Direct);
@@ -143,7 +143,7 @@ fn a_wrong_kernel_stops_a_fit_and_a_score() {
 
 #[test]
 fn what_passed_is_not_tried_again() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let open = || {
         let cache = Some(folder.path().to_owned());
@@ -191,7 +191,7 @@ fn faulty(text: &str, shader: &str) -> Option<String> {
 /// whatever it is given.
 #[test]
 fn a_faulty_kernel_is_found() {
-    let _guard = serial();
+    let _turn = turn();
     let mut passed = Vec::new();
     for archetype in [Archetype::Direct, Archetype::Tiled] {
         let open = |rewrite| {

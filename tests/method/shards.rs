@@ -1,7 +1,7 @@
 //! Fits in shards: with one shard the model of a fit in every bit; with several the same outlier scores, and a bank
 //! that covers the patches nearly as well.
 
-use crate::common::{direct, of_each_kind, on_each, serial};
+use crate::common::{direct, of_each_kind, on_each, turn};
 use softpatch::data::synth::{Defect, Material, render};
 use softpatch::data::{ImageSource, OwnedImage, Roi};
 use softpatch::detector::shards::{ShardPlan, ShardRows};
@@ -153,7 +153,7 @@ fn all(images: &[OwnedImage]) -> Part<'_> {
 
 #[test]
 fn one_shard_makes_the_model_of_a_fit() {
-    let _guard = serial();
+    let _turn = turn();
     let images = parts();
     on_each(&of_each_kind(), |name, device| {
         for options in [
@@ -171,7 +171,7 @@ fn one_shard_makes_the_model_of_a_fit() {
 
 #[test]
 fn several_shards_judge_alike_and_cover_nearly_as_well() {
-    let _guard = serial();
+    let _turn = turn();
     let device = &direct().1;
     let images = parts();
     let mut padded = parts();
@@ -214,7 +214,7 @@ fn several_shards_judge_alike_and_cover_nearly_as_well() {
 /// From a bank that is there, the choice goes on as greedy would have: on the device and streamed from disk.
 #[test]
 fn a_choice_goes_on_from_a_bank() {
-    let _guard = serial();
+    let _turn = turn();
     let (images, backbone) = (parts(), Backbone::embedded().unwrap());
     on_each(&of_each_kind(), |name, device| {
         for memory in [1 << 30, 2 << 20] {
@@ -239,7 +239,7 @@ fn a_choice_goes_on_from_a_bank() {
 /// An image that gave the bank no row is scored as any other image, and its peak is the largest value of its map.
 #[test]
 fn without_own_rows_an_image_is_any_other() {
-    let _guard = serial();
+    let _turn = turn();
     let device = &direct().1;
     let (images, backbone) = (parts(), Backbone::embedded().unwrap());
     let plan = ShardPlan::new(device, &backbone, &all(&images), &options(), &Quiet).unwrap();
@@ -270,7 +270,7 @@ fn without_own_rows_an_image_is_any_other() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let _guard = serial();
+    let _turn = turn();
     let device = &direct().1;
     let (images, backbone) = (parts(), Backbone::embedded().unwrap());
     let plan =
@@ -330,7 +330,7 @@ fn what_does_not_fit_is_refused() {
 /// Whatever sizes a plan names, no call panics or takes memory for more than its arrays.
 #[test]
 fn hostile_sizes_are_refused() {
-    let _guard = serial();
+    let _turn = turn();
     let device = &direct().1;
     let (images, backbone) = (parts(), Backbone::embedded().unwrap());
     let options = options().target_fpr(0.2);

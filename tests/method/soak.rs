@@ -1,7 +1,7 @@
 //! Many frames through a stream while all that can go wrong does: nothing is lost, nothing overtakes, nothing
 //! grows.
 
-use crate::common::{faulty, serial};
+use crate::common::{faulty, turn};
 use rand::{Rng, SeedableRng};
 use softpatch::data::synth::{Material, render};
 use softpatch::data::{Image, MemorySource, OwnedImage, PixelFormat};
@@ -121,7 +121,7 @@ fn soak(frames: u64) -> Counts {
 
 #[test]
 fn a_stream_survives_what_can_happen() {
-    let _guard = serial();
+    let _turn = turn();
     let counts = soak(2_500);
     assert!(counts.refused > 5 && counts.discarded > 5, "{counts:?}");
 }
@@ -130,7 +130,7 @@ fn a_stream_survives_what_can_happen() {
 #[test]
 #[ignore = "takes as long as is asked for"]
 fn a_long_soak() {
-    let _guard = serial();
+    let _turn = turn();
     let frames = std::env::var("SOAK_FRAMES").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000);
     soak(frames);
 }

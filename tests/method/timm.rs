@@ -1,6 +1,6 @@
 //! EfficientNet-Lite under timm's tensor names, against timm's activations (`tools/golden_timm.py`).
 
-use crate::common::{direct, serial, tiled};
+use crate::common::{direct, tiled, turn};
 use crate::weights::{empty, file, golden, taps_equal, tensors};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use softpatch::Error;
@@ -13,7 +13,7 @@ use softpatch::low_level::gpu::Device;
 use std::collections::HashMap;
 
 fn parity(network: &Network, devices: &[&Device]) {
-    let _guard = serial();
+    let _turn = turn();
     let bytes = golden("timm.safetensors");
     let golden = SafeTensors::deserialize(&bytes).unwrap();
     let weights = file(&tensors(network), Dtype::F32);

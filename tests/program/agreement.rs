@@ -2,7 +2,7 @@
 //! their own: the adapter as it is, with narrower and wider SIMD registers (so subgroups of other sizes)
 //! where it is llvmpipe, without what other adapters lack, and on other drivers that are installed.
 
-use crate::common::{in_pairs, serial};
+use crate::common::{in_pairs, turn};
 use crate::root;
 use softpatch::data::synth::{Material, SynthOptions, generate};
 use softpatch::detector::Model;
@@ -208,7 +208,7 @@ fn banks_apart(a: &Model, b: &Model) -> (f64, bool) {
 
 #[test]
 fn every_adapter_gives_the_same_scores() {
-    let _guard = serial();
+    let _turn = turn();
     let adapters = adapters();
     let folder = tempfile::tempdir().unwrap();
     let (train, test) = painted(&folder.path().join("set"));
@@ -248,7 +248,7 @@ fn every_adapter_gives_the_same_scores() {
 #[cfg(unix)]
 #[test]
 fn every_adapter_gives_the_same_scores_of_real_images() {
-    let _guard = serial();
+    let _turn = turn();
     let root = root().join("../shared");
     let set = root.join("data/mvtec_ad/bottle");
     if !set.is_dir() {

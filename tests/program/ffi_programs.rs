@@ -3,7 +3,7 @@
 
 #[cfg(unix)]
 use crate::agreement::drivers;
-use crate::common::serial;
+use crate::common::turn;
 use crate::root;
 use softpatch::data::OwnedImage;
 use softpatch::data::synth::{Material, render};
@@ -119,7 +119,7 @@ fn model(place: &Place, program: &Path) -> PathBuf {
 #[cfg(unix)]
 #[test]
 fn c_programs_run() {
-    let _guard = serial();
+    let _turn = turn();
     if !has("cc", "--version") {
         return;
     }
@@ -242,7 +242,7 @@ fn valgrind(program: &Path) -> Command {
 #[test]
 #[ignore = "takes minutes: every shader is compiled under valgrind"]
 fn valgrind_finds_nothing() {
-    let _guard = serial();
+    let _turn = turn();
     if !has("valgrind", "--version") || !has("cc", "--version") {
         return;
     }
@@ -348,7 +348,7 @@ fn built(name: &str) -> bool {
 
 #[test]
 fn rust_examples_run() {
-    let _guard = serial();
+    let _turn = turn();
     if built("shared_device") {
         assert!(run(&mut Command::new(example("shared_device"))).contains("score"));
     }

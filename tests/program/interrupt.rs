@@ -1,6 +1,6 @@
 //! `softpatch fit` stopped by ctrl-c: an exit status of its own, no model, nothing left behind.
 
-use crate::common::serial;
+use crate::common::turn;
 use softpatch::data::synth::{Material, render};
 use softpatch::detector::Model;
 use softpatch::report::write_png;
@@ -44,7 +44,7 @@ fn names(folder: &Path) -> Vec<std::ffi::OsString> {
 
 #[test]
 fn an_interrupted_fit_leaves_nothing() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let [train, out, scratch] = ["train", "out", "scratch"].map(|name| folder.path().join(name));
     for made in [&train, &out, &scratch] {

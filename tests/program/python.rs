@@ -1,7 +1,7 @@
 //! The Python package on the shared library, as it is in the repository: its tests, and what wheels are built
 //! with. What the machine has no module for is skipped with a line.
 
-use crate::common::serial;
+use crate::common::turn;
 use crate::ffi_programs::{libraries, run, shared_library};
 use crate::root;
 use std::ffi::OsString;
@@ -21,7 +21,7 @@ fn python(modules: &str) -> Option<OsString> {
 /// `python/tests`, on this library and against this program.
 #[test]
 fn the_python_package_works() {
-    let _guard = serial();
+    let _turn = turn();
     let Some(python) = python("numpy") else { return };
     let tests = root().join("python/tests");
     run(Command::new(python)

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn devices_and_doctor() {
-    let _guard = serial();
+    let _turn = turn();
     let (json, _) = succeeds(&run(["devices", "--json"]));
     let list: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert!(list[0]["caps"]["archetype"].is_string(), "{json}");
@@ -17,7 +17,7 @@ fn devices_and_doctor() {
 
 #[test]
 fn kernels_are_tried_once_on_an_adapter() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let good = fitted().folder.path().join("good");
     let score = |more: &[&str], cache: &Path| {
@@ -69,7 +69,7 @@ fn reported(
 
 #[test]
 fn a_report_has_what_a_maintainer_asks_for_and_no_paths() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let (file, home) = (folder.path().join("report.json"), folder.path().join("alice"));
     let config = home.join("config");
@@ -105,7 +105,7 @@ fn a_report_has_what_a_maintainer_asks_for_and_no_paths() {
 
 #[test]
 fn a_report_is_written_where_nothing_can_be_checked() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let (file, home) = (folder.path().join("report.json"), folder.path().join("alice"));
     std::fs::create_dir_all(&home).unwrap();

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 #[test]
 fn a_contaminated_folder_is_audited_and_fitted_without_what_is_listed() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let images = folder.path().join("images");
     fill(&images, 9);
@@ -42,7 +42,7 @@ fn a_contaminated_folder_is_audited_and_fitted_without_what_is_listed() {
 
 #[test]
 fn a_score_is_explained_with_pictures_of_a_named_folder_alone() {
-    let _guard = serial();
+    let _turn = turn();
     let fitted = fitted();
     let folder = tempfile::tempdir().unwrap();
     let [bad, sheet] = ["it's bad.png", "why.png"].map(|name| folder.path().join(name));
@@ -91,7 +91,7 @@ fn a_score_is_explained_with_pictures_of_a_named_folder_alone() {
 #[test]
 fn the_command_that_explain_suggests_works_as_it_is_pasted() {
     use std::os::unix::ffi::OsStrExt;
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let bad = folder.path().join(std::ffi::OsStr::from_bytes(b"it's \xff\x1b[1m.png"));
     let (plain, model) = (folder.path().join("plain.png"), folder.path().join("m.safetensors"));

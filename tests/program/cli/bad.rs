@@ -29,7 +29,7 @@ const SMALL: [&str; 4] = ["--size", "64", "--coreset-ratio", "0.2"];
 
 #[test]
 fn every_bad_file_is_named_in_one_run_or_skipped() {
-    let _guard = serial();
+    let _turn = turn();
     let dir = tempfile::tempdir().unwrap();
     set(&dir.path().join("set"), true);
     let (metal, model) = (dir.path().join("set/metal"), dir.path().join("m.safetensors"));
@@ -71,7 +71,7 @@ fn every_bad_file_is_named_in_one_run_or_skipped() {
 
 #[test]
 fn nobody_fits_on_what_may_be_a_defect() {
-    let _guard = serial();
+    let _turn = turn();
     let dir = tempfile::tempdir().unwrap();
     let (parts, model) = (dir.path().join("parts"), dir.path().join("m.safetensors"));
     for (folder, count) in [("front_ok", 4), ("front_scratched", 2)] {
@@ -91,7 +91,7 @@ fn nobody_fits_on_what_may_be_a_defect() {
 
 #[test]
 fn names_of_files_and_of_folders_inside_speak_too() {
-    let _guard = serial();
+    let _turn = turn();
     let dir = tempfile::tempdir().unwrap();
     let model = dir.path().join("m.safetensors");
     let images = || Model::load(&model).unwrap().info.images.len();
@@ -147,7 +147,7 @@ fn names_of_files_and_of_folders_inside_speak_too() {
 
 #[test]
 fn what_is_left_out_is_said_and_an_error_where_it_is_asked_for() {
-    let _guard = serial();
+    let _turn = turn();
     let dir = tempfile::tempdir().unwrap();
     let (folder, model) = (dir.path().join("good"), dir.path().join("m.safetensors"));
     fill(&folder, 5);
@@ -182,7 +182,7 @@ fn what_is_left_out_is_said_and_an_error_where_it_is_asked_for() {
 
 #[test]
 fn a_class_without_images_is_no_figure() {
-    let _guard = serial();
+    let _turn = turn();
     let dir = tempfile::tempdir().unwrap();
     set(&dir.path().join("set"), false);
     let (metal, model) = (dir.path().join("set/metal"), fitted().model());
@@ -209,7 +209,7 @@ fn a_class_without_images_is_no_figure() {
 
 #[test]
 fn copies_of_one_image_give_no_verdict() {
-    let _guard = serial();
+    let _turn = turn();
     let dir = tempfile::tempdir().unwrap();
     let (folder, model) = (dir.path().join("same"), dir.path().join("m.safetensors"));
     fill(&folder, 1);

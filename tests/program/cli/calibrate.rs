@@ -27,7 +27,7 @@ fn json(output: &Output) -> serde_json::Value {
 
 #[test]
 fn a_labelled_folder_sets_the_thresholds() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let (set, out) = (folder.path().join("part"), folder.path().join("new.safetensors"));
     labelled(&set, 25);
@@ -67,7 +67,7 @@ fn a_labelled_folder_sets_the_thresholds() {
 
 #[test]
 fn good_pictures_alone_will_do() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let (set, model) = (folder.path().join("part"), folder.path().join("m.safetensors"));
     labelled(&set, 19);
@@ -96,7 +96,7 @@ fn good_pictures_alone_will_do() {
 
 #[test]
 fn what_cannot_calibrate_is_refused_and_leaves_the_model() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let (set, model) = (folder.path().join("part"), folder.path().join("m.safetensors"));
     labelled(&set, 2);

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn bad_training_folders_are_named() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("out.safetensors");
     let missing = folder.path().join("missing");
@@ -20,7 +20,7 @@ fn bad_training_folders_are_named() {
 
 #[test]
 fn bad_training_images_are_named_and_nothing_is_written() {
-    let _guard = serial();
+    let _turn = turn();
     let whole = softpatch::report::png_bytes(&part(None, 99)).unwrap();
     let cases: [(&str, &[u8], &str); 3] = [
         ("cut.png", &whole[..whole.len() / 2], "damaged or was cut off"),
@@ -53,7 +53,7 @@ fn a_place_that_cannot_be_written_is_said_before_the_work() {
 
 #[test]
 fn odd_images_are_legal_and_k_is_lowered() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let images = folder.path().join("Teile und Stücke");
     std::fs::create_dir(&images).unwrap();
@@ -83,7 +83,7 @@ fn odd_images_are_legal_and_k_is_lowered() {
 
 #[test]
 fn a_summary_says_what_was_made() {
-    let _guard = serial();
+    let _turn = turn();
     let summary = &fitted().summary;
     for key in [
         "images      10",

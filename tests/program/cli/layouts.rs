@@ -266,7 +266,7 @@ fn fit_in_c(context: softpatch_context, folder: &Path, out: &Path) -> Model {
 
 #[test]
 fn the_same_images_in_every_layout_come_to_the_same() {
-    let _guard = serial();
+    let _turn = turn();
     let parts = Parts::new();
     let mut context = 0;
     assert_eq!(unsafe { softpatch_context_create(std::ptr::null(), &mut context) }, SOFTPATCH_OK);

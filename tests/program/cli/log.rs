@@ -27,7 +27,7 @@ fn closed(lines: &[Value]) -> Vec<(&str, f64, f64)> {
 
 #[test]
 fn stages_are_told_as_json_and_the_output_is_the_same() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let good = fitted().folder.path().join("good");
     let model = folder.path().join("part.safetensors");
@@ -59,7 +59,7 @@ fn stages_are_told_as_json_and_the_output_is_the_same() {
 
 #[test]
 fn errors_are_json_too() {
-    let _guard = serial();
+    let _turn = turn();
     let missing = Path::new("no\u{9b}thing.safetensors");
     let good = fitted().folder.path().join("good");
     for quiet in [&[][..], &["-q"]] {

@@ -1,7 +1,7 @@
 //! Devices that are lost under a command: the same output, or what was finished and a clear error.
 
 use super::{Output, arg, fails, fitted, part, program, succeeds};
-use crate::common::serial;
+use crate::common::turn;
 use softpatch::report::write_png;
 use std::path::Path;
 
@@ -17,7 +17,7 @@ fn pictures(folder: &Path, count: u64) {
 
 #[test]
 fn commands_go_on_after_a_lost_device() {
-    let _guard = serial();
+    let _turn = turn();
     let (folder, model) = (tempfile::tempdir().unwrap(), fitted().model());
     pictures(folder.path(), 20);
     let (model, folder) = (arg(&model), arg(folder.path()));
@@ -38,7 +38,7 @@ fn commands_go_on_after_a_lost_device() {
 
 #[test]
 fn what_was_finished_before_the_second_loss_is_there() {
-    let _guard = serial();
+    let _turn = turn();
     let (folder, model) = (tempfile::tempdir().unwrap(), fitted().model());
     pictures(folder.path(), 40);
     let score = ["score", arg(&model), arg(folder.path()), "--csv", "--no-self-test"];

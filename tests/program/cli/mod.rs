@@ -20,7 +20,7 @@ mod usage;
 #[cfg(unix)]
 mod watch;
 
-use crate::common::serial;
+use crate::common::turn;
 use softpatch::data::OwnedImage;
 use softpatch::data::synth::{Defect, Material, SynthOptions, generate, render};
 use softpatch::detector::Model;
@@ -119,7 +119,7 @@ impl Fitted {
     }
 }
 
-/// A model of ten images, made once; hold the lock of [`serial`].
+/// A model of ten images, made once; hold the lock of [`turn`].
 fn fitted() -> &'static Fitted {
     static MODEL: OnceLock<Fitted> = OnceLock::new();
     MODEL.get_or_init(|| {

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_model_is_verified_mended_and_as_it_was() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let model = at("part.safetensors");
@@ -81,7 +81,7 @@ fn a_model_is_verified_mended_and_as_it_was() {
 
 #[test]
 fn pictures_stay_out_of_the_model_where_that_is_said() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     fill(&folder.path().join("good"), 4);
     let model = folder.path().join("m");
@@ -93,7 +93,7 @@ fn pictures_stay_out_of_the_model_where_that_is_said() {
 /// No output takes the place of a model, of weights or of an image, and a model only that of a model.
 #[test]
 fn a_wrong_name_for_an_output_costs_nothing() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let (model, list, picture, weights) =
@@ -125,7 +125,7 @@ fn a_wrong_name_for_an_output_costs_nothing() {
 #[test]
 fn an_edit_keeps_links_and_rights() {
     use std::os::unix::fs::PermissionsExt;
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let (model, link) = (folder.path().join("v1.safetensors"), folder.path().join("current.safetensors"));
     std::fs::copy(fitted().model(), &model).unwrap();

@@ -69,7 +69,7 @@ fn middle(scores: &[(String, f64)]) -> f64 {
 
 #[test]
 fn the_counts_of_a_page_follow_its_threshold() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let images = folder.path().join("images");
     fill(&images.join("plain"), 4);
@@ -112,7 +112,7 @@ fn the_counts_of_a_page_follow_its_threshold() {
 
 #[test]
 fn a_page_of_a_labelled_set_counts_false_alarms_and_misses() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let options = SynthOptions {
         materials: vec![Material::Metal],

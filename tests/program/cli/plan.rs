@@ -9,7 +9,7 @@ fn planned(folder: &Path, more: &[&str]) -> Output {
 
 #[test]
 fn a_plan_says_what_a_fit_will_take_and_writes_nothing() {
-    let _guard = serial();
+    let _turn = turn();
     let fitted = fitted();
     let good = fitted.folder.path().join("good");
     let before = listing(fitted.folder.path());
@@ -45,7 +45,7 @@ fn a_plan_says_what_a_fit_will_take_and_writes_nothing() {
 
 #[test]
 fn a_probe_tells_the_time_of_the_features() {
-    let _guard = serial();
+    let _turn = turn();
     let good = fitted().folder.path().join("good");
     let arguments = ["plan", arg(&good), "--size", "64", "--batch", "4"];
     let (said, _) = succeeds(&run(arguments));
@@ -60,7 +60,7 @@ fn a_probe_tells_the_time_of_the_features() {
 
 #[test]
 fn what_does_not_fit_is_said_with_what_to_do() {
-    let _guard = serial();
+    let _turn = turn();
     let fitted = fitted();
     let good = fitted.folder.path().join("good");
     let output = planned(&good, &["--memory", "20KiB"]);

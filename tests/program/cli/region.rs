@@ -10,7 +10,7 @@ fn left_half(path: &Path) {
 
 #[test]
 fn what_is_looked_at_is_said_and_kept() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let options = SynthOptions {

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn damaged_models_are_refused() {
-    let _guard = serial();
+    let _turn = turn();
     let good = fitted().folder.path().join("good");
     let bytes = std::fs::read(fitted().model()).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -52,7 +52,7 @@ fn text_replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
 
 #[test]
 fn a_damaged_image_does_not_stop_the_others() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let images = folder.path().join("images");
     fill(&images, 3);
@@ -73,7 +73,7 @@ fn a_damaged_image_does_not_stop_the_others() {
 
 #[test]
 fn formats_are_stable_and_agree() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let images = folder.path().join("a, \"b\"");
     fill(&images, 2);
@@ -100,7 +100,7 @@ fn formats_are_stable_and_agree() {
 
 #[test]
 fn an_image_that_is_named_twice_is_scored_once() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let good = folder.path().join("good");
     fill(&good, 2);
@@ -113,7 +113,7 @@ fn an_image_that_is_named_twice_is_scored_once() {
 
 #[test]
 fn heatmaps_of_one_name_do_not_collide() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let (a, b) = (folder.path().join("a"), folder.path().join("b"));
     fill(&a, 2);
@@ -146,7 +146,7 @@ fn npy(path: &Path) -> ([usize; 2], Vec<f32>) {
 
 #[test]
 fn maps_masks_and_regions_say_the_same() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let images = at("images");
@@ -246,7 +246,7 @@ fn maps_masks_and_regions_say_the_same() {
 
 #[test]
 fn a_closed_pipe_is_no_failure() {
-    let _guard = serial();
+    let _turn = turn();
     let model = fitted().model();
     let good = fitted().folder.path().join("good");
     let mut child = program()
@@ -266,7 +266,7 @@ fn a_closed_pipe_is_no_failure() {
 #[cfg(target_os = "linux")]
 #[test]
 fn names_are_neither_formulas_nor_commands() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let formula = "=HYPERLINK(\"x\").png";
     write_png(&folder.path().join(formula), &part(None, 3)).unwrap();

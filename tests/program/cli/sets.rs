@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_set_is_painted_and_measured() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("set");
     let small = [
@@ -41,7 +41,7 @@ fn a_set_is_painted_and_measured() {
 
 #[test]
 fn a_benchmark_is_run_once_and_timed() {
-    let _guard = serial();
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let (set, out) = (folder.path().join("set"), folder.path().join("out"));
     let options = SynthOptions {

@@ -70,7 +70,7 @@ fn names(lines: &[String], folder: &Path) -> Vec<String> {
 
 #[test]
 fn what_arrives_is_scored_once_and_as_a_whole() {
-    let _guard = serial();
+    let _turn = turn();
     let dir = tempfile::tempdir().unwrap();
     let (folder, results) = (dir.path().join("in"), dir.path().join("r.csv"));
     fill(&folder, 1);
@@ -125,7 +125,7 @@ fn what_arrives_is_scored_once_and_as_a_whole() {
 
 #[test]
 fn a_watch_does_not_look_at_its_own_files() {
-    let _guard = serial();
+    let _turn = turn();
     let dir = tempfile::tempdir().unwrap();
     let (folder, results, maps) =
         (dir.path().join("in"), dir.path().join("in/r.csv"), dir.path().join("maps"));
@@ -168,7 +168,7 @@ fn a_watch_does_not_look_at_its_own_files() {
 
 #[test]
 fn a_watch_says_what_it_needs() {
-    let _guard = serial();
+    let _turn = turn();
     let dir = tempfile::tempdir().unwrap();
     let (folder, results) = (dir.path().join("in"), dir.path().join("r.csv"));
     let model = fitted().model();

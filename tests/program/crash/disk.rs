@@ -24,7 +24,7 @@ const FULL: &[&str] = &["No space left on device", "free some space"];
 
 #[test]
 fn a_full_disk_spoils_no_model() {
-    let _guard = serial();
+    let _turn = turn();
     if faults().is_none() {
         return;
     }
@@ -65,7 +65,7 @@ fn a_full_disk_spoils_no_model() {
 
 #[test]
 fn a_full_disk_for_temporary_files_is_said() {
-    let _guard = serial();
+    let _turn = turn();
     if faults().is_none() {
         return;
     }
@@ -113,7 +113,7 @@ fn a_full_disk_for_temporary_files_is_said() {
 
 #[test]
 fn a_full_disk_leaves_whole_pictures_and_tables_or_none() {
-    let _guard = serial();
+    let _turn = turn();
     if faults().is_none() {
         return;
     }
@@ -181,7 +181,7 @@ fn a_full_disk_leaves_whole_pictures_and_tables_or_none() {
 
 #[test]
 fn a_picture_that_the_disk_does_not_give_is_named() {
-    let _guard = serial();
+    let _turn = turn();
     if faults().is_none() {
         return;
     }
@@ -229,7 +229,7 @@ fn a_picture_that_the_disk_does_not_give_is_named() {
 
 #[test]
 fn a_folder_for_output_that_goes_is_named() {
-    let _guard = serial();
+    let _turn = turn();
     let made = Bench::get();
     let (folder, model) = desk();
     let out = folder.path().join("out");

@@ -39,7 +39,7 @@ fn press(args: &[&str], sign: Option<&str>, scratch: &Path) -> (std::process::Ex
 fn ctrl_c_ends_every_long_command_in_order() {
     use std::os::unix::process::ExitStatusExt;
     const SIGINT: i32 = 2;
-    let _guard = serial();
+    let _turn = turn();
     let made = Bench::get();
     let folder = tempfile::tempdir().unwrap();
     let [many, scratch, out] = ["many", "scratch", "out"].map(|name| folder.path().join(name));

@@ -244,7 +244,7 @@ impl Editing {
 
 #[test]
 fn a_killed_program_spoils_nothing_and_its_work_is_done_again() {
-    let _guard = serial();
+    let _turn = turn();
     if faults().is_none() {
         return;
     }
@@ -263,7 +263,7 @@ fn a_killed_program_spoils_nothing_and_its_work_is_done_again() {
 
 #[test]
 fn a_bench_that_is_killed_goes_on_without_extracting_features_again() {
-    let _guard = serial();
+    let _turn = turn();
     if faults().is_none() {
         return;
     }
@@ -318,7 +318,7 @@ fn a_bench_that_is_killed_goes_on_without_extracting_features_again() {
 #[test]
 #[ignore = "takes minutes: tools/kill.sh"]
 fn kills_at_random() {
-    let _guard = serial();
+    let _turn = turn();
     if faults().is_none() {
         return;
     }

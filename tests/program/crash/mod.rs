@@ -9,7 +9,7 @@ mod interrupted;
 mod kill;
 mod watch;
 
-use crate::common::serial;
+use crate::common::turn;
 use crate::root;
 use softpatch::data::OwnedImage;
 use softpatch::data::synth::{Defect, Material, SynthOptions, generate, render};
@@ -116,7 +116,7 @@ fn part(defect: Option<Defect>, seed: u64) -> OwnedImage {
     render(Material::Metal, defect, seed, 80).unwrap().0
 }
 
-/// A painted set with a model of it, made once; hold the lock of [`serial`].
+/// A painted set with a model of it, made once; hold the lock of [`turn`].
 struct Bench {
     folder: tempfile::TempDir,
 }

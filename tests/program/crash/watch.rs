@@ -164,7 +164,7 @@ impl Watched {
 
 #[test]
 fn a_watch_that_is_killed_goes_on_as_if_nothing_had_been() {
-    let _guard = serial();
+    let _turn = turn();
     if faults().is_none() {
         return;
     }
@@ -178,7 +178,7 @@ fn a_watch_that_is_killed_goes_on_as_if_nothing_had_been() {
 
 #[test]
 fn a_watch_on_a_full_disk_ends_with_an_error_and_goes_on_once_there_is_room() {
-    let _guard = serial();
+    let _turn = turn();
     if faults().is_none() {
         return;
     }

@@ -24,7 +24,7 @@ unsafe extern "C" fn cancel(user: *mut c_void, stage: u32, done: u64, _: u64) ->
 /// The callback is not called again, and the call returns without waiting for the rest of the fit.
 #[test]
 fn a_cancelled_fit_returns_at_once_in_every_stage() {
-    let _guard = serial();
+    let _turn = turn();
     let context = context();
     let training = images(48);
     let c_images: Vec<_> = training.iter().map(c_image).collect();

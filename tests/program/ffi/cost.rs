@@ -8,7 +8,7 @@ use super::*;
 #[test]
 #[ignore = "a measurement"]
 fn the_abi_and_the_queue_cost_little() {
-    let _guard = serial();
+    let _turn = turn();
     let context = context();
     // The published size, not the tests': what matters is the share of a real frame.
     let training: Vec<_> = (0..6).map(|i| render(Material::Metal, None, i, 256).unwrap().0).collect();

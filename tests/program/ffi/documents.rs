@@ -49,7 +49,7 @@ fn folder(place: &Path, name: &str, seeds: std::ops::Range<u64>) -> String {
 
 #[test]
 fn documents_are_those_of_the_program() {
-    let _guard = serial();
+    let _turn = turn();
     let place = tempfile::tempdir().unwrap();
     let at = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
     let c = |text: &str| CString::new(text).unwrap();

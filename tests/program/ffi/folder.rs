@@ -43,7 +43,7 @@ fn info(detector: u64) -> serde_json::Value {
 
 #[test]
 fn a_folder_says_which_bits_are_significant() {
-    let _guard = serial();
+    let _turn = turn();
     let (context, folder) = (context(), tempfile::tempdir().unwrap());
     pictures(&folder.path().join("twelve"), 4095);
     pictures(&folder.path().join("sixteen"), 65535);
@@ -69,7 +69,7 @@ fn a_folder_says_which_bits_are_significant() {
 
 #[test]
 fn a_folder_is_opened_as_told() {
-    let _guard = serial();
+    let _turn = turn();
     let (context, folder) = (context(), tempfile::tempdir().unwrap());
     for name in ["fine", "torn"] {
         pictures(&folder.path().join(name), 255);

@@ -47,7 +47,8 @@ fn is_told<T>(result: Result<T, Error>) {
 
 #[test]
 fn a_forked_process_is_told() {
-    let _guard = serial();
+    // A lock that another test's thread held would be held in the child for good.
+    let _turn = alone();
     let (bytes, detector) = fitted();
     let detector = detector.clone();
     let (device, backbone) = (detector.device().clone(), Backbone::embedded().unwrap());

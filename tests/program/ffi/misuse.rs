@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn every_misuse_gets_an_error_code() {
-    let _guard = serial();
+    let _turn = turn();
     let (ctx, other) = (context(), context());
     let det = load(ctx);
     let mut stream = 0;

@@ -14,7 +14,7 @@ mod same_bits;
 mod shards;
 mod stream;
 
-use crate::common::serial;
+use crate::common::{alone, turn};
 use softpatch::data::synth::{Material, render};
 use softpatch::data::{Frame, Image, MemorySource, OwnedImage, PixelFormat};
 use softpatch::detector::{
@@ -126,7 +126,7 @@ fn types_are_shared_between_threads() {
 
 #[test]
 fn adapters_are_listed_and_chosen() {
-    let _guard = serial();
+    let _turn = turn();
     let mut count = 0;
     ok(unsafe { softpatch_adapter_list(null_mut(), 0, &mut count) });
     let mut list = vec![unsafe { std::mem::zeroed::<softpatch_adapter>() }; count];

@@ -5,7 +5,7 @@ use softpatch::detector::regions;
 
 #[test]
 fn peaks_and_regions_are_those_of_the_rust_api() {
-    let _guard = serial();
+    let _turn = turn();
     let context = context();
     let detector = load(context);
     let rust = &fitted().1;

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn the_abi_gives_the_same_bits_as_the_rust_api() {
-    let _guard = serial();
+    let _turn = turn();
     let (bytes, rust) = fitted();
     let context = context();
     let training = images(6);
@@ -111,7 +111,7 @@ fn the_abi_gives_the_same_bits_as_the_rust_api() {
 /// A frame in each format, with gaps between rows, scores like the same pixels in RGB.
 #[test]
 fn formats_and_strides_are_understood() {
-    let _guard = serial();
+    let _turn = turn();
     let context = context();
     let detector = load(context);
     let image = &images(1)[0];

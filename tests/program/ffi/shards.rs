@@ -25,7 +25,7 @@ fn bytes(detector: softpatch_detector) -> Vec<u8> {
 
 #[test]
 fn a_fit_in_shards_is_a_fit() {
-    let _guard = serial();
+    let _turn = turn();
     let place = tempfile::tempdir().unwrap();
     for i in 0..6 {
         let image = render(Material::Metal, None, i, SIZE).unwrap().0;

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_stream_keeps_order_and_loses_nothing() {
-    let _guard = serial();
+    let _turn = turn();
     let stream = Stream::new(fitted().1.clone(), 4, Want::Maps).unwrap();
     let frames = frames(7);
     let views: Vec<_> = frames.iter().map(Frame::as_image).collect();
@@ -48,7 +48,7 @@ fn a_stream_keeps_order_and_loses_nothing() {
 
 #[test]
 fn a_frame_that_fails_takes_no_other_with_it_and_discarding_is_the_callers_choice() {
-    let _guard = serial();
+    let _turn = turn();
     let stream = Stream::new(fitted().1.clone(), 16, Want::Maps).unwrap();
     let good = &frames(1)[0];
     // So long that it has no size once its shorter side is brought to the crop's.
@@ -73,7 +73,7 @@ fn a_frame_that_fails_takes_no_other_with_it_and_discarding_is_the_callers_choic
 
 #[test]
 fn one_thread_submits_while_another_takes() {
-    let _guard = serial();
+    let _turn = turn();
     let context = context();
     let detector = load(context);
     let mut stream = 0;
@@ -125,7 +125,7 @@ fn one_thread_submits_while_another_takes() {
 #[test]
 #[ignore = "takes minutes"]
 fn ten_thousand_frames_leave_memory_flat() {
-    let _guard = serial();
+    let _turn = turn();
     let resident = || {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let line = status.lines().find(|l| l.starts_with("VmRSS:")).map(str::to_owned);
