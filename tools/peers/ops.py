@@ -3,22 +3,30 @@
 
     python tools/peers/ops.py > ops.csv
 
-Convolutions run in both memory formats (NCHW, and channels last); the faster one stands, named in `detail`. Every answer is
-checked on samples against a float64 loop before it is timed. f32 is f32 there, too (no TF32), and --half is f16 with sums in f32.
+Convolutions run in both memory formats (NCHW, and channels last); the faster one stands, named in `detail`. Answers of operations are
+checked on samples against a float64 loop before they are timed; samples of a network's are printed, and table.py compares those of all
+programs. f32 is f32 there, too (no TF32), and --half is f16 with sums in f32.
+
+Networks run in PyTorch as they are, traced and frozen (batch norms folded, oneDNN's layers), and on the CPU in onnxruntime where it is
+installed, which is a program of its own in the table.
 """
 
 import argparse
 import csv
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
+
+import common
 
 SHAPES = Path(__file__).resolve().parent / "shapes.txt"
-COLUMNS = ["program", "shape", "ms_median", "ms_min", "gflops", "repeats", "detail"]
+COLUMNS = ["program", "shape", "ms_median", "ms_min", "gflops", "repeats", "detail", "answer"]
 SAMPLES = 200
 
 
@@ -81,6 +89,69 @@ def conv(h: int, w: int, cin: int, cout: int, kernel: int, stride: int, groups: 
     return 2 * c.numel() * per * kernel * kernel, results
 
 
+def samples(out) -> str:
+    """Of [images][14][14][112] values."""
+    flat = np.asarray(out, np.float32).ravel()
+    return " ".join(f"{flat[i * 9973 % flat.size]:.5f}" for i in range(SAMPLES))
+
+
+def in_onnxruntime(net: torch.nn.Module, x: torch.Tensor, threads: int):
+    """A session's run, or None where onnxruntime is not installed."""
+    try:
+        import onnx  # noqa: F401 (the export needs it)
+        import onnxruntime
+    except ImportError:
+        print("network: onnxruntime is not installed", file=sys.stderr)
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "network.onnx")
+        torch.onnx.export(net, (x,), path, dynamo=False, opset_version=17, do_constant_folding=True)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    name, image = session.get_inputs()[0].name, x.numpy()
+    return f"onnxruntime {onnxruntime.__version__}", lambda: session.run(None, {name: image})[0]
+
+
+def network(images: int, least: float, place: dict, threads: int) -> list[tuple]:
+    """EfficientNet-Lite0 to block 10: (program, operations, detail, seconds, samples) of every program."""
+    net = common.Lite0(load_file(common.LITE0)).eval()
+
+    class Last(torch.nn.Module):
+        def forward(self, x):
+            x = net.net._swish(net.net._bn0(net.net._conv_stem(x)))
+            for block in net.net._blocks[:11]:
+                x = block(x)
+            return x
+
+    last = Last().eval()
+    last.net = net
+    x = torch.from_numpy(values(images * 224 * 224 * 3, 1)).reshape(images, 224, 224, 3).permute(0, 3, 1, 2).contiguous()
+    flops = 0
+
+    def count(module, _, out):
+        nonlocal flops
+        flops += 2 * out.numel() * module.in_channels // module.groups * module.kernel_size[0] * module.kernel_size[1]
+
+    hooks = [m.register_forward_hook(count) for m in last.modules() if isinstance(m, torch.nn.Conv2d)]
+    last(x)
+    for hook in hooks:
+        hook.remove()
+    found = []
+    if place["device"] == "cpu":
+        session = in_onnxruntime(last, x, threads)
+        if session:
+            run = session[1]
+            found.append(("onnxruntime", flops, session[0], timed(run, least, place), samples(run().transpose(0, 2, 3, 1))))
+    last, x = last.to(**place), x.to(**place)
+    for name, form in [("nchw", torch.contiguous_format), ("nhwc", torch.channels_last)]:
+        xf, lf = x.contiguous(memory_format=form), last.to(memory_format=form)
+        frozen = torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(lf, xf)))
+        for how, run in [(name, lambda: lf(xf)), (f"{name} frozen", lambda: frozen(xf))]:
+            found.append(("torch", flops, how, timed(run, least, place), samples(run().float().cpu().permute(0, 2, 3, 1))))
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
@@ -102,12 +173,19 @@ def main() -> None:
         if not line or line.startswith("#"):
             continue
         kind, *sizes = line.split()
-        flops, results = {"gemm": gemm, "conv": conv}[kind](*map(int, sizes), args.seconds, place)
-        layout, seconds = min(results, key=lambda r: np.median(r[1]))
-        median, least = np.median(seconds), min(seconds)
-        detail = " ".join(filter(None, [f"torch {torch.__version__}", *where, layout]))
-        writer.writerow(["torch", line, f"{median * 1e3:.3f}", f"{least * 1e3:.3f}", f"{flops / median / 1e9:.2f}", len(seconds), detail])
-        sys.stdout.flush()
+        sizes = list(map(int, sizes))
+        if kind == "network":
+            found = network(*sizes, args.seconds, place, args.threads)
+        else:
+            flops, results = {"gemm": gemm, "conv": conv}[kind](*sizes, args.seconds, place)
+            found = [("torch", flops, layout, seconds, "") for layout, seconds in results]
+        for program in dict.fromkeys(f[0] for f in found):
+            _, flops, how, seconds, answer = min((f for f in found if f[0] == program), key=lambda f: np.median(f[3]))
+            median, least = np.median(seconds), min(seconds)
+            versions = [f"torch {torch.__version__}"] if program == "torch" else []
+            detail = " ".join(filter(None, [*versions, *where, how]))
+            writer.writerow([program, line, f"{median * 1e3:.3f}", f"{least * 1e3:.3f}", f"{flops / median / 1e9:.2f}", len(seconds), detail, answer])
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

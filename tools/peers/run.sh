@@ -14,12 +14,13 @@
 #     --half                backbones in f16: softpatch with --precision f16, PyTorch by autocast, shapes in f16
 #     --pixels              pixel AUROC too
 #     --seconds S           least time for a shape (default: 1)
-#     --only NAMES          of softpatch,published,anomalib,ops, with commas between
+#     --only NAMES          of softpatch,published,anomalib,ops,burn, with commas between; burn takes twenty
+#                           minutes to compile
 #     --out DIR             (default: tools/peers/results)
 #
 # SOFTPATCH names the program (default: target/release/softpatch), PEERS_VENV the Python environment,
 # CARGO_TARGET_DIR where the two programs that time shapes are built. What is missing is skipped with a line
-# that says so.
+# that says so. A software driver gets two threads a core for softpatch's shapes where the program does so.
 #
 # published.py and anomalib run with OMP_WAIT_POLICY=passive unless that is set: PyTorch, faiss and
 # scikit-learn bring an OpenMP each, whose threads take the cores from each other while they spin. ops.py has
@@ -29,7 +30,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 python=${PEERS_VENV:-$here/.venv-peers}/bin/python
 softpatch=${SOFTPATCH:-$root/target/release/softpatch}
-images=1000000 few=48 test=1000000 ratio=0.1 seed=0 backbone='' seconds=1 only=softpatch,published,anomalib,ops
+images=1000000 few=48 test=1000000 ratio=0.1 seed=0 backbone='' seconds=1 only=softpatch,published,anomalib,ops,burn
 out=$here/results category='' pixels=() batch=8 device=cpu half=() f16=()
 
 usage() {
@@ -150,25 +151,31 @@ if wanted anomalib; then
         skip anomalib "not installed (tools/peers/setup.sh)"
     fi
 fi
+# NAME PROGRAM...: its table of shapes.
+shapes() {
+    local name=$1
+    shift
+    echo "run: shapes with $name" >&2
+    if "$@" "$seconds" "${half[@]#--}" > "$scratch/out"; then
+        mv "$scratch/out" "$out/ops-$name.csv"
+    else
+        skip "shapes with $name" "it failed"
+    fi
+}
+# MANIFEST [WHAT...]: builds it into $target; fails where that cannot be.
+build() {
+    command -v cargo > /dev/null || return 1
+    cargo build --quiet --release --manifest-path "$1" --target-dir "$target" "${@:2}"
+}
 if wanted ops; then
-    for name in softpatch burn; do
-        if [ $name = burn ] && [ ${#half[@]} -gt 0 ]; then
-            skip "shapes with burn" "its program has f32 only"
-            continue
-        fi
-        if ! command -v cargo > /dev/null; then
-            skip "shapes with $name" "no cargo"
-            continue
-        fi
-        target=${CARGO_TARGET_DIR:-$here/$name/target}
-        echo "run: shapes with $name" >&2
-        if cargo build --quiet --release --manifest-path "$here/$name/Cargo.toml" --target-dir "$target" &&
-            "$target/release/peers-$name" "$seconds" "${half[@]#--}" > "$scratch/out"; then
-            mv "$scratch/out" "$out/ops-$name.csv"
-        else
-            skip "shapes with $name" "it failed"
-        fi
-    done
+    cores=$(nproc 2> /dev/null || sysctl -n hw.ncpu)
+    if [ "$cores" -ge 2 ] && [ "$cores" -le 4 ]; then export LP_NUM_THREADS=${LP_NUM_THREADS:-$((2 * cores))}; fi
+    target=${CARGO_TARGET_DIR:-$root/target}
+    if build "$root/Cargo.toml" -p softpatch-benches --bin peer-shapes; then
+        shapes softpatch "$target/release/peer-shapes"
+    else
+        skip "shapes with softpatch" "they cannot be built"
+    fi
     if $have_python; then
         echo "run: shapes with torch" >&2
         for policy in active passive; do
@@ -180,6 +187,16 @@ if wanted ops; then
         done
     else
         skip "shapes with torch" "no $python (tools/peers/setup.sh)"
+    fi
+fi
+if wanted burn; then
+    target=${CARGO_TARGET_DIR:-$here/burn/target}
+    if [ ${#half[@]} -gt 0 ]; then
+        skip "shapes with burn" "its program has f32 only"
+    elif build "$here/burn/Cargo.toml"; then
+        shapes burn "$target/release/peers-burn"
+    else
+        skip "shapes with burn" "they cannot be built"
     fi
 fi
 python3 "$here/table.py" "$out" | tee "$out/table.md"

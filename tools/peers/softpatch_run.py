@@ -64,7 +64,8 @@ def main() -> None:
     parser.add_argument("--time", action="store_true", help="score_s_p50 too, by `softpatch profile`, which fits again")
     split = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     args = parser.parse_args(sys.argv[1:split])
-    args.fit = sys.argv[split + 1 :]  # options of fit
+    # The middle square, which is all that the others look at.
+    args.fit = ["--geometry", "paper", *sys.argv[split + 1 :]]
     weights = ["--backbone", args.backbone] if args.backbone else []
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -90,7 +91,7 @@ def main() -> None:
                 writer.writerows((Path("test", *Path(r["path"]).parts[-2:]), s) for r, s in zip(rows, scores))
         pixel = p50 = batch = None
         if args.pixels:
-            _, _, text, _ = run([args.program, "--quiet", "eval", model, args.category, *weights, "--json"])
+            _, _, text, _ = run([args.program, "--quiet", "eval", model, args.category, *weights, "--metric-size", "frame", "--json"])
             pixel = json.loads(text)["all"]["pixel_auroc"]
         if args.time:
             command = [args.program, "profile", args.category, "--coreset-ratio", args.ratio, *weights, *args.fit]

@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-MATRIX = ["softpatch", "burn", "torch"]
+MATRIX = ["softpatch", "burn", "torch", "onnxruntime"]
 
 
 def number(value, form: str) -> str:
@@ -30,8 +30,16 @@ def methods(rows: list[dict]) -> None:
         )
 
 
+def compare(path: Path, row: dict, other: str) -> None:
+    """Samples of a network's answer by two programs are the same but for rounding."""
+    got, want = ([float(v) for v in text.split(" ")] for text in (row["answer"], other))
+    bound = 1e-3 * max(map(abs, want))
+    if len(got) != len(want) or not all(abs(g - w) <= bound for g, w in zip(got, want)):
+        raise SystemExit(f"{path}: {row['program']} has another answer for '{row['shape']}' than the program before it")
+
+
 def operations(files: list[Path]) -> None:
-    figures, details = {}, {}
+    figures, details, answers = {}, {}, {}
     for path in files:
         with path.open(newline="") as file:
             for row in csv.DictReader(file):
@@ -39,6 +47,8 @@ def operations(files: list[Path]) -> None:
                 # Where a program ran twice, its better figure.
                 shape[row["program"]] = max(shape.get(row["program"], 0.0), float(row["gflops"]))
                 details.setdefault(row["program"], row["detail"])
+                if row.get("answer"):
+                    compare(path, row, answers.setdefault(row["shape"], row["answer"]))
     programs = [p for p in MATRIX if p in details]
     ratios = [p for p in programs[1:] if programs[0] == "softpatch"]
     print("\n| shape | " + " | ".join(f"{p} GFLOP/s" for p in programs) + "".join(f" | softpatch / {p}" for p in ratios) + " |")

@@ -1,20 +1,23 @@
-//! Times the shapes of `../shapes.txt` with softpatch's kernels, on the default adapter. CSV on standard
-//! output, the columns of `ops.py`. `peers-softpatch [SECONDS [half]]`: the least time for a shape, and
-//! operands and results in f16.
+//! Times the shapes of `tools/peers/shapes.txt` with softpatch's kernels, on the default adapter. CSV on
+//! standard output, the columns of `tools/peers/ops.py`. `peer-shapes [SECONDS [half]]`: the least time for a
+//! shape, and operands and results in f16.
 //!
-//! Every answer is checked on samples against a loop in f64 before it is timed. A run is one operation and
-//! the wait for it, as in `burn/`.
+//! Answers of operations are checked on samples against a loop in f64 before they are timed; samples of a
+//! network's are printed, and `table.py` compares those of all programs. A run is one operation and the wait
+//! for it, as in `tools/peers/burn/`. Weights stay where they are over the runs, as a network's do.
 
 use std::time::Instant;
 
 use softpatch::Result;
-use softpatch::gpu::{Device, DeviceOptions, Plan, Recorder, Tensor};
-use softpatch::ops::Activation;
-use softpatch::ops::conv::{Conv, ConvShape};
-use softpatch::ops::depthwise::Depthwise;
-use softpatch::ops::gemm::Gemm;
+use softpatch::low_level::backbone::network::Kind;
+use softpatch::low_level::backbone::{Extractor, WeightFile, efficientnet_lite};
+use softpatch::low_level::gpu::{Device, DeviceOptions, Plan, Recorder, Tensor};
+use softpatch::low_level::shapes::{Activation, ConvShape};
+use softpatch::low_level::steps::network::conv::Conv;
+use softpatch::low_level::steps::network::depthwise::Depthwise;
+use softpatch::low_level::steps::network::gemm::Gemm;
 
-const SHAPES: &str = include_str!("../../shapes.txt");
+const SHAPES: &str = include_str!("../tools/peers/shapes.txt");
 const SAMPLES: usize = 200;
 
 /// Repeatable values in -0.5 .. 0.5, the same in all three programs.
@@ -84,6 +87,7 @@ fn answer(device: &Device, work: &Plan, out: &Tensor) -> Result<Vec<f32>> {
 fn gemm(place: &Place, [m, k, n]: [usize; 3], least: f64) -> Result<(usize, Vec<f64>)> {
     let device = &place.device;
     let ((x, a), (w, b)) = (place.upload(&values(m * k, 1))?, place.upload(&values(n * k, 2))?);
+    let w = w.constant();
     let bias = device.upload(&vec![0.0_f32; n], "bias")?;
     let out = place.alloc(m * n)?;
     let work = plan(device, |r| {
@@ -116,7 +120,7 @@ fn conv(place: &Place, sizes: [usize; 7], least: f64) -> Result<(usize, Vec<f64>
         kernel_h: kernel as u32,
         kernel_w: kernel as u32,
         stride: stride as u32,
-        pad_top: pad as u32,
+        pad_top: pad as i32,
         pad_left: pad as u32,
         out_h: oh as u32,
         out_w: ow as u32,
@@ -129,6 +133,7 @@ fn conv(place: &Place, sizes: [usize; 7], least: f64) -> Result<(usize, Vec<f64>
         _ => (0..taps * cout).map(|i| weight[i % cout * taps + i / cout]).collect(),
     };
     let ((tx, x), (tw, weight)) = (place.upload(&values(shape.input_len(), 1))?, place.upload(&ordered)?);
+    let tw = tw.constant();
     let bias = device.upload(&vec![0.0_f32; cout], "bias")?;
     let out = place.alloc(shape.output_len())?;
     let work = plan(device, |r| {
@@ -160,6 +165,35 @@ fn conv(place: &Place, sizes: [usize; 7], least: f64) -> Result<(usize, Vec<f64>
     Ok((2 * c.len() * per * taps, timed(device, least, &work)?))
 }
 
+/// EfficientNet-Lite0 to block 10, `batch` images of 224 x 224: operations, times, and samples of what comes
+/// out.
+fn network(device: &Device, batch: usize, least: f64) -> Result<(usize, Vec<f64>, String)> {
+    let network = efficientnet_lite(0).with_taps(&["block10"])?;
+    let sizes = network.sizes(224, 224)?;
+    let operations = |i: usize| {
+        let shape = network.conv_shape(i, &sizes, batch as u32);
+        let depth = match network.layers[i].kind {
+            Kind::Conv { .. } if i == 0 => 3,
+            Kind::Conv { .. } => shape.in_c,
+            Kind::Depthwise | Kind::MaxPool => 1,
+        };
+        2 * shape.output_len() * (shape.kernel_h * shape.kernel_w * depth) as usize
+    };
+    let flops = (0..network.layers.len()).map(operations).sum();
+    let mut extractor = Extractor::new(device, network, &WeightFile::embedded(), 224, batch as u32)?;
+    // The fourth value of a pixel is nothing.
+    let image: Vec<f32> =
+        values(batch * 224 * 224 * 3, 1).chunks(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 0.0]).collect();
+    device.write(extractor.input(), 0, &image);
+    extractor.plan(batch as u32, 0)?;
+    let (out, _) = extractor.tap(0).expect("an image of 224 x 224 is computed at once");
+    let work = extractor.plan(batch as u32, 0)?;
+    let all = answer(device, work, &out)?;
+    let all = &all[..batch * 14 * 14 * 112];
+    let samples = (0..SAMPLES).map(|i| format!("{:.5}", all[i * 9973 % all.len()]));
+    Ok((flops, timed(device, least, work)?, samples.collect::<Vec<_>>().join(" ")))
+}
+
 fn main() -> Result<()> {
     let least = std::env::args().nth(1).map_or(1.0, |s| s.parse().expect("SECONDS is a number"));
     // As release builds run them, whatever the profile of this build.
@@ -168,17 +202,28 @@ fn main() -> Result<()> {
     let caps = place.device.caps();
     let stored = if place.f16 { ", f16" } else { "" };
     let detail = format!("{}, kernels {}{stored}", caps.adapter, caps.archetype).replace('"', "'");
-    println!("program,shape,ms_median,ms_min,gflops,repeats,detail");
+    println!("program,shape,ms_median,ms_min,gflops,repeats,detail,answer");
     for line in SHAPES.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
         let (kind, sizes) = line.split_once(' ').expect("KIND SIZES");
         let sizes: Vec<usize> = sizes.split(' ').map(|s| s.parse().expect("a size")).collect();
+        let mut samples = String::new();
         let (flops, seconds) = match kind {
             "gemm" => gemm(&place, sizes.try_into().expect("M K N"), least)?,
-            _ => conv(&place, sizes.try_into().expect("seven sizes"), least)?,
+            "conv" => conv(&place, sizes.try_into().expect("seven sizes"), least)?,
+            "network" if place.f16 => {
+                eprintln!("{line}: left out, f32 only");
+                continue;
+            }
+            "network" => {
+                let (flops, seconds, answer) = network(&place.device, sizes[0], least)?;
+                samples = answer;
+                (flops, seconds)
+            }
+            _ => panic!("{line}: there is no {kind}"),
         };
         let median = seconds[seconds.len() / 2];
         println!(
-            "softpatch,{line},{:.3},{:.3},{:.2},{},\"{detail}\"",
+            "softpatch,{line},{:.3},{:.3},{:.2},{},\"{detail}\",{samples}",
             median * 1e3,
             seconds[0] * 1e3,
             flops as f64 / median / 1e9,
