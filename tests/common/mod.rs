@@ -1,6 +1,6 @@
-//! What the tests of the kernels share: the devices, the lock that serialises them, comparison of floats.
+//! What the tests of the kernels share: the devices, turns at them, comparison of floats.
 //!
-//! `mod common;` in a test file; every test starts with `let _turn = turn();`, since a software driver
+//! `mod common;` in a test file; every test with a device starts with `let _turn = turn();`, since a software driver
 //! already uses every core.
 #![allow(dead_code, reason = "every test binary includes this file and uses its own part")]
 

@@ -93,10 +93,11 @@ fn a_report_has_what_a_maintainer_asks_for_and_no_paths() {
     assert_eq!(report["environment"]["VK_LAYER_PATH"], "set");
     let cores = std::thread::available_parallelism().unwrap().get();
     let threads = &report["environment"]["LP_NUM_THREADS"];
-    match std::env::var("LP_NUM_THREADS") {
-        Ok(set) => assert_eq!(threads, &set),
-        Err(_) if (2..=4).contains(&cores) => assert_eq!(threads, &(2 * cores).to_string()),
-        Err(_) => assert!(threads.is_null(), "{threads}"),
+    match (std::env::var("LP_NUM_THREADS"), cores) {
+        (Ok(set), _) => assert_eq!(threads, &set),
+        (Err(_), 1) => assert!(threads.is_null(), "{threads}"),
+        (Err(_), 2..=4) => assert_eq!(threads, &(2 * cores).to_string()),
+        (Err(_), _) => assert_eq!(threads, &cores.to_string()),
     }
     assert_eq!(report["default_settings"]["lof-k"], softpatch::FitOptions::default().lof_k.to_string());
     let said = report.to_string();
