@@ -185,7 +185,6 @@ fn network(device: &Device, batch: usize, least: f64) -> Result<(usize, Vec<f64>
     let image: Vec<f32> =
         values(batch * 224 * 224 * 3, 1).chunks(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 0.0]).collect();
     device.write(extractor.input(), 0, &image);
-    extractor.plan(batch as u32, 0)?;
     let (out, _) = extractor.tap(0).expect("an image of 224 x 224 is computed at once");
     let work = extractor.plan(batch as u32, 0)?;
     let all = answer(device, work, &out)?;

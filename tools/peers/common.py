@@ -102,7 +102,10 @@ class Lite0(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Images [n][3][h][w] u8 to stages [n][c][h'][w']."""
-        x = (x.float() - 127) / 128
+        return self.stages((x.float() - 127) / 128)
+
+    def stages(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """The same of normalised images."""
         x = self.net._swish(self.net._bn0(self.net._conv_stem(x)))
         taps = []
         for i, block in enumerate(self.net._blocks[:11]):

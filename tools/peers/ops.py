@@ -96,7 +96,7 @@ def samples(out) -> str:
 
 
 def in_onnxruntime(net: torch.nn.Module, x: torch.Tensor, threads: int):
-    """A session's run, or None where onnxruntime is not installed."""
+    """The version and a run of `net` on `x`; None where onnxruntime is not installed."""
     try:
         import onnx  # noqa: F401 (the export needs it)
         import onnxruntime
@@ -118,14 +118,16 @@ def network(images: int, least: float, place: dict, threads: int) -> list[tuple]
     net = common.Lite0(load_file(common.LITE0)).eval()
 
     class Last(torch.nn.Module):
+        """Normalised images to the last stage."""
+
+        def __init__(self):
+            super().__init__()
+            self.net = net
+
         def forward(self, x):
-            x = net.net._swish(net.net._bn0(net.net._conv_stem(x)))
-            for block in net.net._blocks[:11]:
-                x = block(x)
-            return x
+            return self.net.stages(x)[-1]
 
     last = Last().eval()
-    last.net = net
     x = torch.from_numpy(values(images * 224 * 224 * 3, 1)).reshape(images, 224, 224, 3).permute(0, 3, 1, 2).contiguous()
     flops = 0
 
@@ -139,10 +141,9 @@ def network(images: int, least: float, place: dict, threads: int) -> list[tuple]
         hook.remove()
     found = []
     if place["device"] == "cpu":
-        session = in_onnxruntime(last, x, threads)
-        if session:
-            run = session[1]
-            found.append(("onnxruntime", flops, session[0], timed(run, least, place), samples(run().transpose(0, 2, 3, 1))))
+        if session := in_onnxruntime(last, x, threads):
+            version, run = session
+            found.append(("onnxruntime", flops, version, timed(run, least, place), samples(run().transpose(0, 2, 3, 1))))
     last, x = last.to(**place), x.to(**place)
     for name, form in [("nchw", torch.contiguous_format), ("nhwc", torch.channels_last)]:
         xf, lf = x.contiguous(memory_format=form), last.to(memory_format=form)
