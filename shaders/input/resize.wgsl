@@ -1,9 +1,9 @@
 // Antialiased resize in fixed point, as Pillow does it: rows, then columns, rounded to 8 bit after each.
 //   rows:    X, `rows` rows of `in_w` packed pixels (r | g << 8 | b << 16) -> rows `to_row ..` of packed
 //            [..][out_w]
-//   columns: X [in_h][w] packed pixels -> image [out_h][w][4] normalised floats (v - mean) * scale at vec4
-//            `to4`, the fourth channel 0; with F16 stored as f16: outputs `first_out ..` of the axis, from
-//            rows of the image from `first_row` on.
+//   columns: X [images][in_rows][w] packed pixels -> [images][out_h][w][4] normalised floats (v - mean) *
+//            scale at vec4 `to4`, the fourth channel 0; with F16 stored as f16: outputs `first_out ..` of the
+//            axis, from rows of each image from `first_row` on.
 // Output o of an axis sums window[o].y inputs from window[o].x on, with coefficients of 22 fractional bits.
 // An invocation owns one output pixel. Cost: as many loads of pixels and coefficients as there are taps.
 
@@ -14,7 +14,7 @@ struct RowParams { rows: u32, in_w: u32, out_w: u32, taps: u32, to_row: u32 }
 struct ColumnParams {
     w: u32, out_h: u32, taps: u32, first_row: u32,
     mean: vec4<f32>, scale: vec4<f32>,
-    to4: u32, first_out: u32,
+    to4: u32, first_out: u32, images: u32, in_rows: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<u32>;
@@ -61,8 +61,10 @@ fn columns(
     let p = p_columns;
     let id = (wid.x + wid.y * groups.x) * 64u + me;
     let column = id % p.w;
-    if (id / p.w >= p.out_h) { return; }
-    let o = p.first_out + id / p.w;
-    let v = vec3<f32>(levels(o, (window[o].x - p.first_row) * p.w + column, p.w, p.taps));
+    let row = id / p.w;
+    if (row >= p.images * p.out_h) { return; }
+    let o = p.first_out + row % p.out_h;
+    let first = row / p.out_h * p.in_rows + window[o].x - p.first_row;
+    let v = vec3<f32>(levels(o, first * p.w + column, p.w, p.taps));
     image[p.to4 + id] = stored(vec4((v - p.mean.xyz) * p.scale.xyz, 0.0));
 }

@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// Words of pixels on the device at once: 16 MiB. Larger images go up in strips of rows.
 const UPLOAD_WORDS: usize = 4 << 20;
+/// Words of rows after the first pass, where no image alone has more: 4 MiB.
+const BETWEEN_WORDS: usize = 1 << 20;
 /// Source sizes whose tables are kept.
 const GEOMETRIES: usize = 64;
 /// Recorded ways that are kept.
@@ -37,21 +39,25 @@ impl Geometry {
     }
 }
 
-/// What a recorded way of a strip depends on.
+/// What a recorded way depends on: of a strip of an image, or of all strips of images that lie one behind the
+/// other.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Way {
-    /// Of the image.
+    /// Of each image.
     size: [u32; 2],
+    images: u32,
+    /// Of the first image.
     slot: u32,
     /// Rows of the frame that are wanted.
     rows: Range<u32>,
-    /// Where the strip's pixels lie.
+    /// Where the pixels lie.
     used: usize,
-    /// Its rows, counted from the first that is wanted.
+    /// Rows of the strip, counted from the first that is wanted.
     strip: Range<u32>,
 }
 
-/// Brings images of any size into slots of a batch. What a size needs is recorded once and used again.
+/// Brings images of any size into slots of a batch, neighbours of one size together. What a size needs is recorded once
+/// and used again.
 ///
 /// Pixels of a batch may be packed while the device works on the one before: the queue copies them to the
 /// device after everything that was submitted earlier.
@@ -124,7 +130,7 @@ impl Feed {
             scale: network.std.map(|s| 1.0 / s),
             upload: device.alloc(UPLOAD_WORDS, "pixels")?,
             used: 0,
-            between: device.alloc(0, "resized rows")?,
+            between: device.alloc(BETWEEN_WORDS, "resized rows")?,
             geometries: HashMap::new(),
             input: None,
             plans: HashMap::new(),
@@ -193,13 +199,27 @@ impl Feed {
         let widest = images.iter().map(Image::width).max().unwrap_or(0);
         self.widen(widest as usize)?;
         let mut strips = Vec::new();
+        // What is not recorded yet, since the next image may join it.
+        let mut open: Option<Way> = None;
         for (image, slot) in images.iter().zip(slot..) {
             let size = size(image);
+            if open.as_ref().is_some_and(|way| way.size != size) {
+                self.close(&mut open)?;
+            }
             let (touched, [first_column, columns, first_row]) = self.make_room(size, rows)?;
-            let words = columns as usize;
+            let (words, all) = (columns as usize, 0..touched.len() as u32);
             let mut done = 0;
-            while done < touched.len() as u32 {
-                let left = touched.len() as u32 - done;
+            while done < all.end {
+                let source = [first_row + touched.start + done, first_column];
+                if done == 0 && open.as_ref().is_some_and(|way| self.takes(way, &all, words)) {
+                    let block = Rows { at: self.used, words, rows: touched.len() };
+                    strips.push((block, Strip { image, source }));
+                    open.iter_mut().for_each(|way| way.images += 1);
+                    self.used += words * touched.len();
+                    break;
+                }
+                self.close(&mut open)?;
+                let left = all.end - done;
                 let mut fit = ((self.upload.len() - self.used) / words) as u32;
                 if fit < left && self.used > 0 {
                     self.write(&mut strips)?;
@@ -208,20 +228,35 @@ impl Feed {
                 }
                 let strip = done..done + fit.min(left);
                 let block = Rows { at: self.used, words, rows: strip.len() };
-                let source = [first_row + touched.start + done, first_column];
                 strips.push((block, Strip { image, source }));
-                let way = Way { size, slot, rows: rows.clone(), used: self.used, strip: strip.clone() };
-                let plan = match self.plans.get(&way) {
-                    Some(plan) => plan.clone(),
-                    None => self.plan(way, &touched)?,
-                };
-                self.pending.push(plan);
-                let end = self.used + strip.len() * words;
-                self.used = end.next_multiple_of(64).min(self.upload.len());
                 done = strip.end;
+                let used = self.used;
+                self.used += words * strip.len();
+                open = Some(Way { size, images: 1, slot, rows: rows.clone(), used, strip });
             }
         }
+        self.close(&mut open)?;
         self.write(&mut strips)
+    }
+
+    /// Whether one more image of the same size, with rows `all` of `words` pixels, may follow those of `way`.
+    fn takes(&self, way: &Way, all: &Range<u32>, words: usize) -> bool {
+        let between = (way.images as usize + 1) * all.len() * self.framing.frame[1] as usize;
+        way.strip == *all
+            && self.used + words * all.len() <= self.upload.len()
+            && between <= self.between.len()
+    }
+
+    /// The way is complete: its plan is pending, and the next one's pixels begin where a binding may.
+    fn close(&mut self, open: &mut Option<Way>) -> Result<()> {
+        let Some(way) = open.take() else { return Ok(()) };
+        let plan = match self.plans.get(&way) {
+            Some(plan) => plan.clone(),
+            None => self.plan(way)?,
+        };
+        self.pending.push(plan);
+        self.used = self.used.next_multiple_of(64).min(self.upload.len());
+        Ok(())
     }
 
     /// Brings the pixels of strips to the upload buffer.
@@ -250,23 +285,25 @@ impl Feed {
         Ok((touched, source))
     }
 
-    /// Records the way of a strip of the rows `touched` of the source, with the last one to its end in the slot.
-    fn plan(&mut self, way: Way, touched: &Range<u32>) -> Result<Arc<Plan>> {
-        let Way { size: [width, height], slot, rows, used, strip } = way.clone();
+    /// Records a way, with the last strip of an image to its end in the slot.
+    fn plan(&mut self, way: Way) -> Result<Arc<Plan>> {
+        let Way { size: [width, height], images, slot, rows, used, strip } = way.clone();
         let (Some(geometry), Some(input)) = (self.geometries.get(&(width, height)), &self.input) else {
             return Err(Error::Internal("resize tables vanished".into()));
         };
-        let columns = geometry.source[1];
+        let (columns, touched) = (geometry.source[1], geometry.touched(&rows));
         let mut recorder = Recorder::new(&self.device);
-        let pixels = self.upload.slice(used, strip.len() * columns as usize);
-        let sizes = [strip.len() as u32, columns];
-        record_rows(&mut recorder, &pixels, sizes, &geometry.rows, &self.between, strip.start)?;
+        let lines = images * strip.len() as u32;
+        let pixels = self.upload.slice(used, lines as usize * columns as usize);
+        record_rows(&mut recorder, &pixels, [lines, columns], &geometry.rows, &self.between, strip.start)?;
         if strip.end as usize == touched.len() {
             let w = self.framing.frame[1];
             let to = slot * rows.len() as u32 * w * 4;
-            let (x, axis, first_row) = (&self.between, &geometry.columns, touched.start);
+            let (x, axis, first_row, in_rows) =
+                (&self.between, &geometry.columns, touched.start, touched.len() as u32);
             let Self { mean, scale, .. } = *self;
-            Columns { x, first_row, w, axis, rows, mean, scale, c: input, to }.record(&mut recorder)?;
+            let pass = Columns { x, images, first_row, in_rows, w, axis, rows, mean, scale, c: input, to };
+            pass.record(&mut recorder)?;
         }
         let plan = Arc::new(recorder.finish()?);
         if self.plans.len() >= PLANS {

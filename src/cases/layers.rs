@@ -151,11 +151,15 @@ pub fn pool(device: &Device, shape: ConvShape, f16: bool) -> Result<Case> {
     )
 }
 
-/// Antialiased resize of `w` x `h` pixels, frame, normalisation.
+/// Antialiased resize of two images of `w` x `h` pixels, frame, normalisation.
 pub fn resize(device: &Device, [w, h]: [u32; 2], framing: Framing, f16: bool) -> Result<Case> {
-    let rgb: Vec<u8> = values((w * h * 3) as usize, 1).iter().map(|v| ((v + 0.5) * 255.0) as u8).collect();
+    let rgb: Vec<u8> =
+        values((2 * w * h * 3) as usize, 1).iter().map(|v| ((v + 0.5) * 255.0) as u8).collect();
     let (mean, std) = ([127.0, 116.28, 103.53], [128.0, 57.12, 57.375]);
-    let want = plain::input::resize::preprocess(&rgb, w, h, framing, mean, std)?;
+    let resized = rgb
+        .chunks_exact((w * h * 3) as usize)
+        .map(|image| plain::input::resize::preprocess(image, w, h, framing, mean, std));
+    let resized = resized.collect::<Result<Vec<_>>>()?;
     let placement = framing.place(w, h)?;
     let [frame_h, frame_w] = framing.frame;
     let axis = |input: u32, output: u32, first: i64, frame: u32| -> Result<AxisTaps> {
@@ -176,24 +180,42 @@ pub fn resize(device: &Device, [w, h]: [u32; 2], framing: Framing, f16: bool) ->
     let packed: Vec<u32> =
         rgb.chunks_exact(3).map(|p| u32::from(p[0]) | u32::from(p[1]) << 8 | u32::from(p[2]) << 16).collect();
     let x = device.upload(&packed, "pixels")?;
-    let between = device.alloc((h * frame_w) as usize, "resized rows")?;
+    let between = device.alloc((2 * h * frame_w) as usize, "resized rows")?;
+    // In two parts, as large frames are: of each part, both images.
+    let parts = [0..frame_h / 2, frame_h / 2..frame_h];
+    let line = 4 * frame_w as usize;
+    let part_of = |image: &[f32], rows: &std::ops::Range<u32>| {
+        image[rows.start as usize * line..rows.end as usize * line].to_vec()
+    };
+    let want: Vec<f32> =
+        parts.iter().flat_map(|rows| resized.iter().flat_map(|image| part_of(image, rows))).collect();
     let c = room(device, f16, want.len())?;
-    let len = packed.len() + (h * frame_w) as usize + want.len();
+    let len = packed.len() + (2 * h * frame_w) as usize + want.len();
     let answer = c.clone();
     Case::new(
         device,
         |recorder| {
-            record_rows(recorder, &x, [h, w], &rows, &between, 0)?;
+            record_rows(recorder, &x, [2 * h, w], &rows, &between, 0)?;
             let scale = std.map(|s| 1.0 / s);
-            // In two parts, as large frames are.
-            let half = frame_h / 2;
-            let part = |rows: std::ops::Range<u32>| {
-                let to = rows.start * frame_w * 4;
-                let (x, axis, c) = (&between, &columns, &c);
-                Columns { x, first_row: 0, w: frame_w, axis, rows, mean, scale, c, to }
+            let (x, axis, c, images, in_rows) = (&between, &columns, &c, 2, h);
+            let pass = Columns {
+                x,
+                images,
+                first_row: 0,
+                in_rows,
+                w: frame_w,
+                axis,
+                rows: 0..0,
+                mean,
+                scale,
+                c,
+                to: 0,
             };
-            part(0..half).record(recorder)?;
-            part(half..frame_h).record(recorder)
+            for rows in parts {
+                let to = images * rows.start * frame_w * 4;
+                Columns { rows, to, ..pass }.record(recorder)?;
+            }
+            Ok(())
         },
         move |device| {
             // The 8-bit values are the reference's bit for bit. What is left: a difference, the rounding of 1

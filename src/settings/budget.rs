@@ -29,8 +29,8 @@ const TILE: (u64, u64) = (64, 20);
 /// Bytes of a patch's leading values, and of its place in their order.
 const HEAD: u64 = 136;
 /// Bytes of working buffers that may come on top of the budget, whatever it is: those of the backbone, pixels on
-/// their way to the device (16 MiB, `backbone/feed.rs`), and pictures that are decoded.
-pub(crate) const ON_TOP: u64 = BACKBONE + (16 << 20) + PICTURES;
+/// their way to the device (20 MiB, `backbone/feed.rs`), and pictures that are decoded.
+pub(crate) const ON_TOP: u64 = BACKBONE + (20 << 20) + PICTURES;
 /// Of these, the backbone's.
 const BACKBONE: u64 = 32 << 20;
 /// Of these, those of pictures.

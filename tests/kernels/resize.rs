@@ -157,34 +157,63 @@ fn sizes_out_of_range_are_refused() {
     }
 }
 
-/// Images that do not fit the upload buffer together, more sizes than are remembered, and one after the other.
+/// Images that do not fit the upload buffer together, more sizes than are remembered, neighbours of one size, which
+/// are resized together as far as the buffers go, and one after the other.
 #[test]
 fn a_batch_is_what_its_images_are_one_by_one() {
     let _turn = turn();
     let network = efficientnet_lite(0);
-    let framing = Framing::middle(40, 32);
+    // Of the widest frame, rows between the passes of three images of 500 rows fill their buffer.
+    let framings = [Framing::middle(40, 32), Framing { frame: [16, 600], way: Way::Stretch }];
     let sizes = [[1500, 1200], [60, 50], [1500, 1200], [41, 77], [1900, 1000], [1000, 1900]];
     let many = (0..80).map(|i| [50 + i, 50]);
-    let pixels: Vec<(u32, u32, Vec<u8>)> = (sizes.into_iter().chain(many).zip(0..))
+    let alike = [[40, 500]; 5].into_iter().chain([[900, 1000]; 6]).chain([[40, 500]; 2]);
+    let pixels: Vec<(u32, u32, Vec<u8>)> = (sizes.into_iter().chain(many).chain(alike).zip(0..))
         .map(|([w, h], seed)| (w, h, pixels(seed, (w * h * 3) as usize)))
         .collect();
     let image = |(w, h, rgb)| Image::new(rgb, w, h, w as usize * 3, PixelFormat::Rgb8).unwrap();
     let images: Vec<Image<'_>> = pixels.iter().map(|(w, h, rgb)| image((*w, *h, rgb))).collect();
     on_devices(|name, device| {
-        let len = 32 * 32 * 4;
-        let read = |together: usize| -> Vec<f32> {
-            let mut feed = Feed::new(device, &network, framing).unwrap();
-            let input = device.alloc(images.len() * len, "input").unwrap();
-            for (run, images) in images.chunks(together).enumerate() {
-                feed.push(images, &input, (run * together) as u32, &(0..32)).unwrap();
-                feed.submit(&[]).unwrap();
+        for framing in framings {
+            let [rows, columns] = framing.frame;
+            let len = (rows * columns * 4) as usize;
+            let read = |together: usize| -> Vec<f32> {
+                let mut feed = Feed::new(device, &network, framing).unwrap();
+                let input = device.alloc(images.len() * len, "input").unwrap();
+                for (run, images) in images.chunks(together).enumerate() {
+                    feed.push(images, &input, (run * together) as u32, &(0..rows)).unwrap();
+                    feed.submit(&[]).unwrap();
+                }
+                device.read(&input).unwrap()
+            };
+            let one_by_one = read(1);
+            assert!(one_by_one.chunks_exact(len).all(|image| image.iter().any(|v| *v != 0.0)));
+            for together in [2, 7, images.len()] {
+                assert!(read(together) == one_by_one, "{name}: {together} at a time");
             }
-            device.read(&input).unwrap()
-        };
-        let one_by_one = read(1);
-        assert!(one_by_one.chunks_exact(len).all(|image| image.iter().any(|v| *v != 0.0)));
-        for together in [2, 7, images.len()] {
-            assert!(read(together) == one_by_one, "{name}: {together} at a time");
         }
     });
+}
+
+#[test]
+fn neighbours_of_one_size_are_one_piece_of_work() {
+    let _turn = turn();
+    let (_, device) = direct();
+    let network = efficientnet_lite(0);
+    let plans = |sizes: &[[u32; 2]], framing: Framing| {
+        let rgb = vec![9; 3 * 900 * 1000];
+        let image = |&[w, h]: &[u32; 2]| Image::new(&rgb, w, h, w as usize * 3, PixelFormat::Rgb8).unwrap();
+        let images: Vec<Image<'_>> = sizes.iter().map(image).collect();
+        let mut feed = Feed::new(device, &network, framing).unwrap();
+        let values = images.len() * (framing.frame[0] * framing.frame[1] * 4) as usize;
+        let input = device.alloc(values, "input").unwrap();
+        feed.push(&images, &input, 0, &(0..framing.frame[0])).unwrap();
+        feed.take().len()
+    };
+    let small = Framing::middle(40, 32);
+    assert_eq!(plans(&[[60, 50]; 32], small), 1);
+    assert_eq!(plans(&[[60, 50], [50, 60], [50, 60], [60, 50]], small), 3);
+    // What did not fit the upload buffer with the last two was submitted before them.
+    assert_eq!(plans(&[[900, 1000]; 6], Framing { frame: [32; 2], way: Way::Stretch }), 1);
+    assert_eq!(plans(&[[40, 500]; 5], Framing { frame: [16, 600], way: Way::Stretch }), 2);
 }

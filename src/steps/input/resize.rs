@@ -46,7 +46,8 @@ struct ColumnParams {
     scale: [f32; 4],
     to4: u32,
     first_out: u32,
-    pad: [u32; 2],
+    images: u32,
+    in_rows: u32,
 }
 
 /// First pass, along rows: `rows` rows of `in_w` packed pixels into rows `to_row ..` of `c` `[..][axis.out]`.
@@ -70,17 +71,21 @@ pub fn record_rows(
     recorder.dispatch(&kernel, &shape, &[x, &axis.window, &axis.coefficients, c], &params, grid)
 }
 
-/// Second pass, along columns: rows `rows` of the resized image as `[rows][w][4]` floats `(v - mean) *
-/// scale`. Mean and scale are in units of 8-bit values.
+/// Second pass, along columns: rows `rows` of resized images of one size as `[images][rows][w][4]` floats
+/// `(v - mean) * scale`. Mean and scale are in units of 8-bit values.
 #[derive(Debug)]
 pub struct Columns<'a> {
-    /// `[..][w]` packed pixels.
+    /// `[images][in_rows][w]` packed pixels.
     pub x: &'a Tensor,
-    /// Row of the image that `x` begins with: the first that the wanted rows touch, or one above it.
+    /// Images.
+    pub images: u32,
+    /// Row of an image that `x` begins with: the first that the wanted rows touch, or one above it.
     pub first_row: u32,
+    /// Rows of each image that `x` has from there on: all that the wanted rows touch.
+    pub in_rows: u32,
     /// Columns.
     pub w: u32,
-    /// Taps of all rows of the resized image.
+    /// Taps of all rows of a resized image.
     pub axis: &'a AxisTaps,
     /// Rows wanted.
     pub rows: Range<u32>,
@@ -100,9 +105,10 @@ impl Columns<'_> {
     /// # Errors
     /// [`crate::Error::Limit`] where a tensor is too small or there are no such rows.
     pub fn record(&self, recorder: &mut Recorder) -> Result<()> {
-        let Self { x, w, axis, c, to, .. } = *self;
+        let Self { x, w, axis, c, to, images, in_rows, .. } = *self;
         let (first_out, out_h) = rows_of("resized image", &self.rows, axis.out)?;
-        check("resized image", u64::from(to) + words(&[out_h, w, 4]), c)?;
+        check("resize rows", words(&[images, in_rows, w]), x)?;
+        check("resized image", u64::from(to) + words(&[images, out_h, w, 4]), c)?;
         let four = |v: [f32; 3]| [v[0], v[1], v[2], 0.0];
         let params = ColumnParams {
             w,
@@ -113,11 +119,12 @@ impl Columns<'_> {
             scale: four(self.scale),
             to4: to / 4,
             first_out,
-            pad: [0; 2],
+            images,
+            in_rows,
         };
         let kernel = recorder.device().kernel(&COLUMNS, &[], flag_f16(c.is_f16()))?;
-        let grid = grid_64("resize", words(&[out_h, w]), recorder.device().caps())?;
-        let shape = format!("{out_h}x{w}");
+        let grid = grid_64("resize", words(&[images, out_h, w]), recorder.device().caps())?;
+        let shape = format!("{images}x{out_h}x{w}");
         recorder.dispatch(&kernel, &shape, &[x, &axis.window, &axis.coefficients, c], &params, grid)
     }
 }
