@@ -3,10 +3,11 @@
 // % 4 = 0. With F16, X, W, residual and C are stored as f16.
 //
 // For GPUs: a workgroup of 256 owns 64 x 64 outputs, an invocation 4 x 4 (rows ty + 16 i, columns 4 tx .. 4
-// tx + 3); with BIG 128 x 128 and 8 x 8 (columns 64 + 4 tx .. too). Each step stages the tile's rows of X and
-// of W, 16 values deep, in workgroup memory (8 KiB, BIG 16), kept as vec4 along k, while the next step's
-// loads are under way. Accumulators are named vectors: indexed ones spill. Cost per step and invocation: 8
-// (BIG 16) vec4 reads of workgroup memory for every 64 (256) multiply-adds.
+// tx + 3); with BIG 128 x 128 and 8 x 8 (columns 64 + 4 tx .. too); with SMALL a workgroup of 64 owns 32 x 32
+// (rows ty + 8 i). Each step stages the tile's rows of X and of W, 16 values deep (SMALL 32), in workgroup
+// memory (8 KiB, BIG 16), kept as vec4 along k, while the next step's loads are under way. Accumulators are
+// named vectors: indexed ones spill. Cost per vec4 of k and invocation: 8 (BIG 16) vec4 reads of workgroup
+// memory for 64 (256) multiply-adds.
 
 //#include shared/stored.wgsl
 //#include shared/gemm_params.wgsl
@@ -18,17 +19,25 @@
 @group(0) @binding(4) var<storage, read_write> c: array<Stored>;
 @group(0) @binding(5) var<uniform> p: Params;
 
+// Sides of the tile, vec4s of k in a step, and how many invocations lie side by side. Where vec4 `q` of a row
+// lies: the exclusive or spreads the same q of 8 neighbouring rows over all banks.
+//#if SMALL
+const TILE: u32 = 32u;
+const DEPTH: u32 = 8u;
+const ACROSS: u32 = 8u;
+fn slot(row: u32, q: u32) -> u32 { return 8u * row + (q ^ (row & 7u)); }
+//#else
 //#if BIG
 const TILE: u32 = 128u;
 //#else
 const TILE: u32 = 64u;
 //#endif
-// Rows of the tile in workgroup memory are 4 vec4 long.
-var<workgroup> xs: array<vec4<f32>, 4u * TILE>;
-var<workgroup> ws: array<vec4<f32>, 4u * TILE>;
-
-// Where vec4 `q` of a row lies: the exclusive or spreads the same q of 8 neighbouring rows over all banks.
+const DEPTH: u32 = 4u;
+const ACROSS: u32 = 16u;
 fn slot(row: u32, q: u32) -> u32 { return 4u * row + (q ^ ((row >> 1u) & 3u)); }
+//#endif
+var<workgroup> xs: array<vec4<f32>, DEPTH * TILE>;
+var<workgroup> ws: array<vec4<f32>, DEPTH * TILE>;
 
 // A vec4 of k of one row of X and of four rows of W.
 fn step(acc: vec4<f32>, xv: vec4<f32>, w0: vec4<f32>, w1: vec4<f32>, w2: vec4<f32>, w3: vec4<f32>) -> vec4<f32> {
@@ -63,7 +72,7 @@ fn load_x(row: u32, k: u32) -> vec4<f32> {
 }
 //#endif
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(ACROSS * ACROSS)
 fn main(
     @builtin(workgroup_id) wid: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
@@ -71,15 +80,16 @@ fn main(
 ) {
     let row0 = (wid.y + wid.z * groups.y) * TILE;
     let col0 = wid.x * TILE;
-    let tx = me % 16u;
-    let ty = me / 16u;
-    // What this invocation stages: row me / 4 of either tile (BIG: and the row 64 further), vec4 me % 4 of
-    // the step. The rows of W lie so that the four columns of an invocation are 16 apart, and neighbours read
-    // neighbours.
-    let srow = me / 4u;
-    let sk = me % 4u;
+    let tx = me % ACROSS;
+    let ty = me / ACROSS;
+    // What this invocation stages: vec4 `sk` of the step of row `srow` of either tile (BIG: and the row 64
+    // further, SMALL: those 8, 16 and 24 further). The rows of W lie so that the four columns of an invocation
+    // are ACROSS apart, and neighbours read neighbours.
+    let srow = me / DEPTH;
+    let sk = me % DEPTH;
     let xslot = slot(srow, sk);
-    let wslot = slot(srow % 4u * 16u + srow / 4u, sk);
+    let wrow = srow % 4u * ACROSS + srow / 4u;
+    let wslot = slot(wrow, sk);
     var a0 = vec4(0.0);
     var a1 = vec4(0.0);
     var a2 = vec4(0.0);
@@ -118,7 +128,24 @@ fn main(
 //#endif
     var w1 = load_w(col0 + 64u + srow, kk);
 //#endif
-    for (var k = 0u; k < p.w_row4; k += 4u) {
+//#if SMALL
+//#if CONV
+    let from1 = origin(row0 + 8u + srow);
+    let from2 = origin(row0 + 16u + srow);
+    let from3 = origin(row0 + 24u + srow);
+    var x1 = load_x(from1, at);
+    var x2 = load_x(from2, at);
+    var x3 = load_x(from3, at);
+//#else
+    var x1 = load_x(row0 + 8u + srow, kk);
+    var x2 = load_x(row0 + 16u + srow, kk);
+    var x3 = load_x(row0 + 24u + srow, kk);
+//#endif
+    var w1 = load_w(col0 + 8u + srow, kk);
+    var w2 = load_w(col0 + 16u + srow, kk);
+    var w3 = load_w(col0 + 24u + srow, kk);
+//#endif
+    for (var k = 0u; k < p.w_row4; k += DEPTH) {
         workgroupBarrier();
         xs[xslot] = x0;
         ws[wslot] = w0;
@@ -126,26 +153,49 @@ fn main(
         xs[256u + xslot] = x1;
         ws[256u + wslot] = w1;
 //#endif
+//#if SMALL
+        xs[xslot + 64u] = x1;
+        xs[xslot + 128u] = x2;
+        xs[xslot + 192u] = x3;
+        ws[slot(wrow + 2u, sk)] = w1;
+        ws[slot(wrow + 4u, sk)] = w2;
+        ws[slot(wrow + 6u, sk)] = w3;
+//#endif
         workgroupBarrier();
-        kk += 4u;
+        kk += DEPTH;
         w0 = load_w(col0 + srow, kk);
 //#if BIG
         w1 = load_w(col0 + 64u + srow, kk);
 //#endif
+//#if SMALL
+        w1 = load_w(col0 + 8u + srow, kk);
+        w2 = load_w(col0 + 16u + srow, kk);
+        w3 = load_w(col0 + 24u + srow, kk);
+//#endif
 //#if CONV
-        at.ci += 4u;
+        at.ci += DEPTH;
         at = forward(at);
         x0 = load_x(from0, at);
 //#if BIG
         x1 = load_x(from1, at);
+//#endif
+//#if SMALL
+        x1 = load_x(from1, at);
+        x2 = load_x(from2, at);
+        x3 = load_x(from3, at);
 //#endif
 //#else
         x0 = load_x(row0 + srow, kk);
 //#if BIG
         x1 = load_x(row0 + 64u + srow, kk);
 //#endif
+//#if SMALL
+        x1 = load_x(row0 + 8u + srow, kk);
+        x2 = load_x(row0 + 16u + srow, kk);
+        x3 = load_x(row0 + 24u + srow, kk);
 //#endif
-        for (var q = 0u; q < 4u; q++) {
+//#endif
+        for (var q = 0u; q < DEPTH; q++) {
             let xa = slot(ty, q);
             let wa = slot(tx, q);
             let u0 = ws[wa];
@@ -187,9 +237,9 @@ fn main(
     let row = row0 + ty;
     let col4 = col0 / 4u + tx;
     store(row, col4, a0);
-    store(row + 16u, col4, a1);
-    store(row + 32u, col4, a2);
-    store(row + 48u, col4, a3);
+    store(row + ACROSS, col4, a1);
+    store(row + 2u * ACROSS, col4, a2);
+    store(row + 3u * ACROSS, col4, a3);
 //#if BIG
     store(row + 64u, col4, a4);
     store(row + 80u, col4, a5);

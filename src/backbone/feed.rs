@@ -2,7 +2,7 @@
 
 use super::Network;
 use crate::data::Image;
-use crate::gpu::{Device, Plan, Recorder, Rows, Submission, Tensor};
+use crate::gpu::{Archetype, Device, Plan, Recorder, Rows, Submission, Tensor};
 use crate::steps::input::geometry::Framing;
 use crate::steps::input::resize::{AxisTaps, Columns, record_rows};
 use crate::steps::input::taps::{ResizeTable, frame_outputs, resize_table};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// Words of pixels on the device at once: 16 MiB. Larger images go up in strips of rows.
 const UPLOAD_WORDS: usize = 4 << 20;
-/// Words of rows after the first pass, where no image alone has more: 4 MiB.
+/// Words of rows after the first pass on GPUs, where no image alone has more: 4 MiB.
 const BETWEEN_WORDS: usize = 1 << 20;
 /// Source sizes whose tables are kept.
 const GEOMETRIES: usize = 64;
@@ -56,8 +56,9 @@ struct Way {
     strip: Range<u32>,
 }
 
-/// Brings images of any size into slots of a batch, neighbours of one size together. What a size needs is recorded once
-/// and used again.
+/// Brings images of any size into slots of a batch. What a size needs is recorded once and used again. On GPUs neighbours
+/// of one size are resized together: dispatches of a single image are too short, and wait for each other. On CPU
+/// drivers they are not, since the rows of one image stay in a core's cache between the passes.
 ///
 /// Pixels of a batch may be packed while the device works on the one before: the queue copies them to the
 /// device after everything that was submitted earlier.
@@ -70,6 +71,8 @@ pub struct Feed {
     used: usize,
     /// Rows after the first pass.
     between: Tensor,
+    /// Whether it may hold those of several images.
+    together: bool,
     geometries: HashMap<(u32, u32), Geometry>,
     /// Where images go; the plans are for it.
     input: Option<Tensor>,
@@ -123,6 +126,7 @@ impl Feed {
             return Err(Error::InvalidOption(format!("a frame of {width}x{height}: sides are at most 8192")));
         }
         framing.place(8192, 8192)?;
+        let together = device.caps().archetype == Archetype::Tiled;
         Ok(Self {
             device: device.clone(),
             framing,
@@ -130,7 +134,8 @@ impl Feed {
             scale: network.std.map(|s| 1.0 / s),
             upload: device.alloc(UPLOAD_WORDS, "pixels")?,
             used: 0,
-            between: device.alloc(BETWEEN_WORDS, "resized rows")?,
+            between: device.alloc(if together { BETWEEN_WORDS } else { 0 }, "resized rows")?,
+            together,
             geometries: HashMap::new(),
             input: None,
             plans: HashMap::new(),
@@ -242,7 +247,8 @@ impl Feed {
     /// Whether one more image of the same size, with rows `all` of `words` pixels, may follow those of `way`.
     fn takes(&self, way: &Way, all: &Range<u32>, words: usize) -> bool {
         let between = (way.images as usize + 1) * all.len() * self.framing.frame[1] as usize;
-        way.strip == *all
+        self.together
+            && way.strip == *all
             && self.used + words * all.len() <= self.upload.len()
             && between <= self.between.len()
     }

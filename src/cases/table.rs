@@ -60,14 +60,14 @@ fn layer(all: &mut Vec<Entry>, device: &Device, (kind, kernel, stride, long): La
             let end = End { residual: true, activation: Activation::Relu, ..end };
             let text = format!("1x1, 9x11x40->68{stored}");
             let shape = ConvShape { in_w: 11, out_w: 11, ..small_shape(1, 1, [40, 68], 9) };
-            tiles(all, device, ("conv", f16), (&text, LAYERS), move |d| conv(d, shape, false, end));
+            tiles(all, device, "conv", (&text, LAYERS), move |d| conv(d, shape, false, end));
         }
         Kind::Conv { .. } => {
             let end = End { residual: true, activation: Activation::Relu, ..end };
             // More than one step of every kernel's depth, and a last column of its own.
             let text = format!("{kernel}x{kernel} s{stride}, 13x13x20->68{stored}");
             let shape = small_shape(kernel, stride, [20, 68], 13);
-            tiles(all, device, ("conv", f16), (&text, LAYERS), move |d| conv(d, shape, false, end));
+            tiles(all, device, "conv", (&text, LAYERS), move |d| conv(d, shape, false, end));
         }
         Kind::Depthwise => {
             // Runs of 8 where they fit better than runs of 7, see the operation.
@@ -109,7 +109,7 @@ fn input(all: &mut Vec<Entry>, f16: bool) {
 /// Products in f32 beside the backbone.
 fn projection(all: &mut Vec<Entry>, device: &Device) {
     let size = [67, 152, 68];
-    tiles(all, device, ("gemm", false), ("67x152x68", PROJECTION), move |d| gemm(d, size, End::plain(false)));
+    tiles(all, device, "gemm", ("67x152x68", PROJECTION), move |d| gemm(d, size, End::plain(false)));
 }
 
 fn denoise(all: &mut Vec<Entry>, discriminator: Discriminator, [n, r, k]: [usize; 3]) {

@@ -3,32 +3,19 @@
 use super::{Case, Entry};
 use crate::Result;
 use crate::gpu::{Archetype, Device};
-use crate::steps::tuning::{BIG_FROM, COOP_BIG_FROM, COOP_MIDDLE_FROM};
+use crate::steps::tuning::{BIG_FROM, COOP_BIG_FROM, COOP_MIDDLE_FROM, MIDDLE_FROM};
 
-/// The device with the largest tiles that its kernels have, however small the product.
-fn large(device: &Device) -> Result<Device> {
-    let sizes = device.tuning().with(&BIG_FROM, 1).with(&COOP_BIG_FROM, 1);
-    device.with_tuning(sizes.with(&COOP_MIDDLE_FROM, 1))
-}
-
-/// The same with the smallest.
-fn small_tiles(device: &Device) -> Result<Device> {
-    let never = u32::MAX;
-    let sizes = device.tuning().with(&BIG_FROM, never).with(&COOP_BIG_FROM, never);
-    device.with_tuning(sizes.with(&COOP_MIDDLE_FROM, never))
-}
-
-/// The same with tiles of a middle size, which cooperative matrices have.
-fn middle(device: &Device) -> Result<Device> {
-    let never = u32::MAX;
-    device.with_tuning(device.tuning().with(&COOP_BIG_FROM, never).with(&COOP_MIDDLE_FROM, 1))
+/// The device with large and middle tiles from so many workgroups on.
+fn from(device: &Device, large: u32, middle: u32) -> Result<Device> {
+    let sizes = device.tuning().with(&BIG_FROM, large).with(&COOP_BIG_FROM, large);
+    device.with_tuning(sizes.with(&MIDDLE_FROM, middle).with(&COOP_MIDDLE_FROM, middle))
 }
 
 /// A product or convolution, and on GPUs the same with tiles of every size.
 pub(super) fn tiles(
     all: &mut Vec<Entry>,
     device: &Device,
-    (kernel, f16): (&'static str, bool),
+    kernel: &'static str,
     (shape, used_by): (&str, &'static str),
     make: impl Fn(&Device) -> Result<Case> + Clone + 'static,
 ) {
@@ -36,11 +23,10 @@ pub(super) fn tiles(
     if device.caps().archetype != Archetype::Tiled {
         return;
     }
-    type Sized = fn(&Device) -> Result<Device>;
-    let sizes: [(&str, Sized); 3] = [("small", small_tiles), ("middle", middle), ("large", large)];
-    let matrices = f16 && device.caps().coop.is_some();
-    for (name, sized) in sizes.into_iter().filter(|(name, _)| matrices || *name != "middle") {
+    const NEVER: u32 = u32::MAX;
+    for (name, large, middle) in [("small", NEVER, NEVER), ("middle", NEVER, 1), ("large", 1, 1)] {
         let make = make.clone();
-        all.push(Entry::new(kernel, format!("{shape}, {name} tiles"), used_by, move |d| make(&sized(d)?)));
+        let make = move |device: &Device| make(&from(device, large, middle)?);
+        all.push(Entry::new(kernel, format!("{shape}, {name} tiles"), used_by, make));
     }
 }

@@ -5,7 +5,7 @@ use crate::backbone::efficientnet_lite;
 use crate::cases::{Case, Entry, Scale, network, products_of};
 use crate::gpu::{Archetype, Device, Size, Tuning};
 use crate::steps::tuning::{
-    BIG_FROM, COOP_BIG_FROM, COOP_MIDDLE_FROM, DEPTHWISE_RUN, DIRECT_COLUMNS, DIRECT_ROWS,
+    BIG_FROM, COOP_BIG_FROM, COOP_MIDDLE_FROM, DEPTHWISE_RUN, DIRECT_COLUMNS, DIRECT_ROWS, MIDDLE_FROM,
 };
 use crate::{Error, Result, files};
 use serde::{Deserialize, Serialize};
@@ -82,11 +82,12 @@ pub fn tune(device: &Device, report: &mut dyn FnMut(&str)) -> Result<Tuning> {
     let mut best = Tuning::default();
     match device.caps().archetype {
         Archetype::Tiled => {
-            best = best.with(&BIG_FROM, threshold(device, &f32_tiles(), report)?);
-            if let Some(coop) = device.caps().coop.filter(|coop| !coop.emulated) {
-                for tiles in coop_tiles(coop.side) {
-                    best = best.with(tiles.from, threshold(device, &tiles, report)?);
-                }
+            let coop = device.caps().coop.filter(|coop| !coop.emulated);
+            let coop =
+                coop.map(|coop| two_tiles("coop", true, coop.side, [&COOP_MIDDLE_FROM, &COOP_BIG_FROM]));
+            let f32 = two_tiles("f32", false, 16, [&MIDDLE_FROM, &BIG_FROM]);
+            for tiles in f32.into_iter().chain(coop.into_iter().flatten()) {
+                best = best.with(tiles.from, threshold(device, &tiles, report)?);
             }
         }
         Archetype::Direct => {
@@ -204,20 +205,13 @@ struct Tiles {
     only: [Tuning; 2],
 }
 
-fn f32_tiles() -> Tiles {
-    let only = [u32::MAX, 1].map(|from| Tuning::default().with(&BIG_FROM, from));
-    Tiles { name: "f32", f16: false, from: &BIG_FROM, side: 128, only }
-}
-
-/// Those of cooperative matrices of `side`.
-fn coop_tiles(side: u32) -> [Tiles; 2] {
-    let only = |big, middle| Tuning::default().with(&COOP_BIG_FROM, big).with(&COOP_MIDDLE_FROM, middle);
-    let [small, middle, big] = [only(u32::MAX, u32::MAX), only(u32::MAX, 1), only(1, 1)];
-    let sides = |from, side, only| Tiles { name: "coop", f16: true, from, side, only };
-    [
-        sides(&COOP_MIDDLE_FROM, 4 * side, [small, middle.clone()]),
-        sides(&COOP_BIG_FROM, 8 * side, [middle, big]),
-    ]
+/// The small and middle, and the middle and large tiles of kernels whose tiles have sides of 2, 4 and 8 times `side`,
+/// and what decides between them.
+fn two_tiles(name: &'static str, f16: bool, side: u32, [middle, big]: [&'static Size; 2]) -> [Tiles; 2] {
+    let only = |large, few| Tuning::default().with(big, large).with(middle, few);
+    let [smalls, middles, bigs] = [only(u32::MAX, u32::MAX), only(u32::MAX, 1), only(1, 1)];
+    let tiles = |from, side, only| Tiles { name, f16, from, side, only };
+    [tiles(middle, 4 * side, [smalls, middles.clone()]), tiles(big, 8 * side, [middles, bigs])]
 }
 
 /// From how many workgroups on the larger tile is faster: the threshold with the least time over all sizes.

@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 /// Matrix products of the `tiled` family: tiles of 128 x 128 outputs are used from so many workgroups on, 64
 /// x 64 below.
 pub static BIG_FROM: Size = Size { name: "big-from", default: 128, least: 0, most: u32::MAX, multiple: 1 };
-/// The same with cooperative matrices, of a half of these sides where they are 8 x 8.
-pub static COOP_BIG_FROM: Size = Size { name: "coop-big-from", ..BIG_FROM };
 /// And tiles of 64 x 64 from so many workgroups on, 32 x 32 below.
+pub static MIDDLE_FROM: Size = Size { name: "middle-from", ..BIG_FROM };
+/// The same as [`BIG_FROM`] with cooperative matrices, of a half of these sides where they are 8 x 8.
+pub static COOP_BIG_FROM: Size = Size { name: "coop-big-from", ..BIG_FROM };
+/// The same as [`MIDDLE_FROM`] with cooperative matrices.
 pub static COOP_MIDDLE_FROM: Size = Size { name: "coop-middle-from", ..BIG_FROM };
 /// Matrix products of the `direct` family: rows that a lane owns.
 pub static DIRECT_ROWS: Size = Size { name: "direct-rows", default: 4, least: 1, most: 16, multiple: 1 };
@@ -21,8 +23,15 @@ pub static DIRECT_COLUMNS: Size =
 pub static DEPTHWISE_RUN: Size = Size { name: "depthwise-run", default: 0, least: 0, most: 16, multiple: 1 };
 
 /// All of them.
-static ALL: [&Size; 6] =
-    [&BIG_FROM, &COOP_BIG_FROM, &COOP_MIDDLE_FROM, &DIRECT_ROWS, &DIRECT_COLUMNS, &DEPTHWISE_RUN];
+static ALL: [&Size; 7] = [
+    &BIG_FROM,
+    &MIDDLE_FROM,
+    &COOP_BIG_FROM,
+    &COOP_MIDDLE_FROM,
+    &DIRECT_ROWS,
+    &DIRECT_COLUMNS,
+    &DEPTHWISE_RUN,
+];
 
 /// Every size with its value.
 pub fn values(tuning: &Tuning) -> BTreeMap<&'static str, u32> {

@@ -141,7 +141,7 @@ fn the_variant_in_use_is_the_one_chosen() {
             (Archetype::Direct, Some((8, 8))) if texels => "network/gemm_direct+SUBGROUP+TEXELS",
             (Archetype::Direct, Some((8, 8))) => "network/gemm_direct+SUBGROUP",
             (Archetype::Direct, _) => "network/gemm_direct",
-            (Archetype::Tiled, _) => "network/gemm_tiled",
+            (Archetype::Tiled, _) => "network/gemm_tiled+SMALL",
         }
         .to_owned();
         if caps.archetype == Archetype::Direct && caps.int64 {

@@ -17,7 +17,7 @@ use softpatch::low_level::steps::network::depthwise::Depthwise;
 use softpatch::low_level::steps::network::gemm::Gemm;
 use softpatch::low_level::steps::network::pool::MaxPool;
 use softpatch::low_level::steps::patches::{means::PatchMean, pooling::Pooled};
-use softpatch::low_level::steps::tuning::{BIG_FROM, COOP_BIG_FROM, COOP_MIDDLE_FROM};
+use softpatch::low_level::steps::tuning::{BIG_FROM, COOP_BIG_FROM, COOP_MIDDLE_FROM, MIDDLE_FROM};
 use std::sync::OnceLock;
 
 pub(crate) fn run(device: &Device, f: impl FnOnce(&mut Recorder) -> softpatch::Result<()>) {
@@ -43,7 +43,7 @@ fn stored(k: usize, half: bool) -> (f32, f32) {
     if half { (bound(k) + F16_FLUSHED, F16_ROUNDING) } else { (bound(k), 0.0) }
 }
 
-/// `tiled` with small and with large tiles, and both kinds of checks; without cooperative matrices.
+/// `tiled` with tiles of each size, and both kinds of checks; without cooperative matrices.
 pub(crate) fn tilings() -> &'static [Named] {
     static TILINGS: OnceLock<Vec<Named>> = OnceLock::new();
     if second_pass() {
@@ -51,22 +51,29 @@ pub(crate) fn tilings() -> &'static [Named] {
         return &[];
     }
     TILINGS.get_or_init(|| {
-        let open = |(name, big_from, unchecked): (&str, u32, bool)| {
+        let open = |(name, big_from, middle_from, unchecked): (&str, u32, u32, bool)| {
+            let sizes = Tuning::default().with(&BIG_FROM, big_from);
             let options = DeviceOptions {
                 archetype: Some(Archetype::Tiled),
                 unchecked: Some(unchecked),
                 default_limits: !unchecked,
                 without: vec![Feature::Coop],
-                tuning: Some(Tuning::default().with(&BIG_FROM, big_from)),
+                tuning: Some(sizes.with(&MIDDLE_FROM, middle_from)),
                 ..Default::default()
             };
             (name.to_owned(), Device::open(&options).unwrap())
         };
-        [("tiled checked small", u32::MAX, false), ("tiled unchecked big", 1, true)].map(open).to_vec()
+        let never = u32::MAX;
+        let sizes = [
+            ("tiled checked small", never, never, false),
+            ("tiled unchecked middle", never, 1, true),
+            ("tiled unchecked big", 1, 1, true),
+        ];
+        sizes.map(open).to_vec()
     })
 }
 
-/// Every device of the `direct` family, and `tiled` with both sizes of tiles.
+/// Every device of the `direct` family, and `tiled` with all sizes of tiles.
 pub(crate) fn plain_devices() -> &'static [Named] {
     static PLAIN: OnceLock<Vec<Named>> = OnceLock::new();
     PLAIN.get_or_init(|| {
@@ -147,13 +154,17 @@ fn gemm_case(name: &str, device: &Device, half: bool, [m, k, n]: [usize; 3]) {
 const SIZES: [[usize; 3]; 4] = [[128, 64, 128], [150, 52, 140], [7, 4, 68], [33, 100, 8]];
 
 #[test]
-fn tiles_of_both_sizes_equal_the_reference() {
+fn tiles_of_every_size_equal_the_reference() {
     let _turn = turn();
     on_each(tilings(), |name, device| {
         SIZES.iter().for_each(|&size| gemm_case(name, device, false, size));
         let built = device.built_kernels();
-        let big = built.iter().any(|k| k == "network/gemm_tiled+BIG");
-        assert_eq!(big, name.ends_with("big"), "{name}: {built:?}");
+        for (size, kernel) in [("small", "+SMALL"), ("middle", ""), ("big", "+BIG")] {
+            let used = built.contains(&format!("network/gemm_tiled{kernel}"));
+            // Products of fewer columns than half a large tile take those of the middle size.
+            let want = name.ends_with(size) || size == "middle" && name.ends_with("big");
+            assert_eq!(used, want, "{name}: {built:?}");
+        }
     });
 }
 
@@ -178,8 +189,10 @@ fn products_in_f16_equal_the_reference() {
         assert!(!used.is_empty() && used.iter().all(|k| k.starts_with(expected)), "{name}: {built:?}");
         let caps = device.caps();
         let Some(coop) = caps.coop.filter(|_| caps.archetype == Archetype::Tiled) else {
-            let big = name.ends_with("big");
-            assert_eq!(used.iter().any(|k| k.contains("BIG")), big, "{name}: {built:?}");
+            for (size, flag) in [("small", "SMALL"), ("big", "BIG")] {
+                let want = name.ends_with(size);
+                assert_eq!(used.iter().any(|k| k.contains(flag)), want, "{name}: {built:?}");
+            }
             return;
         };
         let sides = [("small", 2), ("middle", 4), ("big", 8)].into_iter();

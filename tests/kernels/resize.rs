@@ -1,7 +1,7 @@
 //! Pixels to the backbone's input, and scores to the anomaly map, against the plain-Rust reference.
 
 use crate::common::{
-    F16_FLUSHED, F16_ROUNDING, assert_close, checked, direct, gamma, noise, on_devices, turn,
+    F16_FLUSHED, F16_ROUNDING, Named, assert_close, checked, direct, gamma, noise, on_devices, tiled, turn,
 };
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
@@ -198,9 +198,8 @@ fn a_batch_is_what_its_images_are_one_by_one() {
 #[test]
 fn neighbours_of_one_size_are_one_piece_of_work() {
     let _turn = turn();
-    let (_, device) = direct();
     let network = efficientnet_lite(0);
-    let plans = |sizes: &[[u32; 2]], framing: Framing| {
+    let plans = |(_, device): &Named, sizes: &[[u32; 2]], framing: Framing| {
         let rgb = vec![9; 3 * 900 * 1000];
         let image = |&[w, h]: &[u32; 2]| Image::new(&rgb, w, h, w as usize * 3, PixelFormat::Rgb8).unwrap();
         let images: Vec<Image<'_>> = sizes.iter().map(image).collect();
@@ -211,9 +210,10 @@ fn neighbours_of_one_size_are_one_piece_of_work() {
         feed.take().len()
     };
     let small = Framing::middle(40, 32);
-    assert_eq!(plans(&[[60, 50]; 32], small), 1);
-    assert_eq!(plans(&[[60, 50], [50, 60], [50, 60], [60, 50]], small), 3);
+    let all = [[60, 50]; 32];
+    assert_eq!((plans(tiled(), &all, small), plans(direct(), &all, small)), (1, 32));
+    assert_eq!(plans(tiled(), &[[60, 50], [50, 60], [50, 60], [60, 50]], small), 3);
     // What did not fit the upload buffer with the last two was submitted before them.
-    assert_eq!(plans(&[[900, 1000]; 6], Framing { frame: [32; 2], way: Way::Stretch }), 1);
-    assert_eq!(plans(&[[40, 500]; 5], Framing { frame: [16, 600], way: Way::Stretch }), 2);
+    assert_eq!(plans(tiled(), &[[900, 1000]; 6], Framing { frame: [32; 2], way: Way::Stretch }), 1);
+    assert_eq!(plans(tiled(), &[[40, 500]; 5], Framing { frame: [16, 600], way: Way::Stretch }), 2);
 }

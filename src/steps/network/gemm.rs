@@ -4,7 +4,9 @@ use crate::Result;
 use crate::gpu::{Archetype, Caps, Coop, Device, Kernel, Recorder, Shader, Size, Tensor, shader};
 use crate::shapes::Activation;
 use crate::steps::checks::{bound, broadcast8, check, check_vec4, reads_texels, stored_f16, words};
-use crate::steps::tuning::{BIG_FROM, COOP_BIG_FROM, COOP_MIDDLE_FROM, DIRECT_COLUMNS, DIRECT_ROWS};
+use crate::steps::tuning::{
+    BIG_FROM, COOP_BIG_FROM, COOP_MIDDLE_FROM, DIRECT_COLUMNS, DIRECT_ROWS, MIDDLE_FROM,
+};
 use std::sync::Arc;
 
 pub(super) static DIRECT: Shader = shader!(
@@ -21,8 +23,8 @@ pub(super) static TILED: Shader = shader!(
     "network/gemm_tiled",
     shared: ["stored", "gemm_params", "conv_rows"],
     variants: [
-        [], ["CONV"], ["BIG"], ["CONV", "BIG"],
-        ["F16"], ["CONV", "F16"], ["BIG", "F16"], ["CONV", "BIG", "F16"]
+        [], ["CONV"], ["BIG"], ["CONV", "BIG"], ["SMALL"], ["CONV", "SMALL"],
+        ["F16"], ["CONV", "F16"], ["BIG", "F16"], ["CONV", "BIG", "F16"], ["SMALL", "F16"], ["CONV", "SMALL", "F16"]
     ]
 );
 pub(super) static COOP: Shader = shader!(
@@ -95,8 +97,11 @@ pub(super) fn variant(
 ) -> Result<(Arc<Kernel>, u32, u32)> {
     let (caps, tuning) = (device.caps(), device.tuning());
     let mut flags = Vec::new();
-    // Half-empty workgroups are worse than small ones.
-    let groups = |tile: u32| if n > tile / 2 { words(&[m.div_ceil(tile), n.div_ceil(tile)]) } else { 0 };
+    // Few workgroups wait for their loads, and more of them, which go deeper in a step, wait less. Half-empty ones
+    // are worse than small ones.
+    let all = |tile: u32| words(&[m.div_ceil(tile), n.div_ceil(tile)]);
+    let groups = |tile: u32| if n > tile / 2 { all(tile) } else { 0 };
+    let enough = |size: &Size, groups: u64| groups >= u64::from(tuning.get(size));
     match (caps.archetype, caps.coop) {
         (Archetype::Direct, _) => {
             flags.extend(broadcast8(caps).then_some("SUBGROUP"));
@@ -111,9 +116,6 @@ pub(super) fn variant(
             Ok((device.kernel(&DIRECT, sizes, &flags)?, 8 * rows, columns))
         }
         (Archetype::Tiled, Some(coop)) if f16 && fits(coop, 2, caps) => {
-            // Few workgroups wait for their loads, and more of them, which go deeper in a step, wait less.
-            let enough = |size: &Size, groups: u64| groups >= u64::from(tuning.get(size));
-            let all = |tile: u32| words(&[m.div_ceil(tile), n.div_ceil(tile)]);
             let middle = enough(&COOP_MIDDLE_FROM, all(4 * coop.side)) && fits(coop, 4, caps);
             let big = enough(&COOP_BIG_FROM, groups(8 * coop.side)) && fits(coop, 8, caps);
             let sides = match (middle, big) {
@@ -130,10 +132,14 @@ pub(super) fn variant(
             Ok((device.kernel(&COOP, &[("LANES", coop.lanes)], &flags)?, tile, tile))
         }
         (Archetype::Tiled, _) => {
-            let big = groups(128) >= u64::from(tuning.get(&BIG_FROM));
-            let tile = if big { 128 } else { 64 };
+            let tile = match (enough(&MIDDLE_FROM, all(64)), enough(&BIG_FROM, groups(128))) {
+                (false, _) => 32,
+                (true, false) => 64,
+                (true, true) => 128,
+            };
             flags.extend(conv.then_some("CONV"));
-            flags.extend(big.then_some("BIG"));
+            flags.extend((tile == 128).then_some("BIG"));
+            flags.extend((tile == 32).then_some("SMALL"));
             flags.extend(f16.then_some("F16"));
             Ok((device.kernel(&TILED, &[], &flags)?, tile, tile))
         }
