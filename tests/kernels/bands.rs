@@ -119,7 +119,10 @@ fn bands_of_rows_leave_no_seam() {
         });
     };
     each(plain_devices(), Precision::F32);
-    each(half_devices(), Precision::F16);
+    // Tiles of every size give the same bits: of emulated matrices, which are slow, one.
+    let one_size = |(name, _): &&Named| !name.ends_with("emulated") || name.contains("middle");
+    let half: Vec<Named> = half_devices().iter().filter(one_size).cloned().collect();
+    each(&half, Precision::F16);
 }
 
 #[cfg(feature = "embedded-weights")]
