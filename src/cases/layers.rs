@@ -71,7 +71,7 @@ pub fn gemm(device: &Device, [m, k, n]: [usize; 3], end: End) -> Result<Case> {
     let End { f16, activation, .. } = end;
     let (x, w) = (operand(m * k, 1, f16), operand(n * k, 2, f16));
     let (b, r) = (values(n, 3), operand(m * n, 4, f16));
-    let (tx, tw) = (store(device, f16, &x)?, store(device, f16, &w)?);
+    let (tx, tw) = (store(device, f16, &x)?, store(device, f16, &w)?.constant());
     let bias = device.upload(&b, "bias")?;
     let residual = end.residual.then(|| store(device, f16, &r)).transpose()?;
     let c = room(device, f16, m * n)?;
@@ -107,7 +107,7 @@ pub fn conv(device: &Device, s: ConvShape, depthwise: bool, end: End) -> Result<
     let large = |i: usize| if i % 5 == 1 { 20.0 } else { 1.0 };
     let b: Vec<f32> = values(channels, 3).into_iter().enumerate().map(|(i, v)| large(i) * v).collect();
     let r = if end.residual { operand(s.output_len(), 4, f16) } else { Vec::new() };
-    let (tx, tw) = (store(device, f16, &x)?, store(device, f16, &w)?);
+    let (tx, tw) = (store(device, f16, &x)?, store(device, f16, &w)?.constant());
     let bias = device.upload(&b, "bias")?;
     let residual = end.residual.then(|| store(device, f16, &r)).transpose()?;
     let c = room(device, f16, s.output_len())?;

@@ -11,6 +11,7 @@ use crate::backbone::{Network, Patches, Precision};
 use crate::gpu::Device;
 use crate::settings::{Compat, Discriminator, FitOptions, Group, coreset_batch};
 use crate::shapes::{Activation, ConvShape};
+use crate::steps::coreset::{BATCHES, HELD};
 use crate::steps::input::geometry::Framing;
 use crate::steps::network::depthwise::run_length;
 
@@ -305,7 +306,11 @@ pub(crate) fn of_use(device: &Device, what: &Use<'_>) -> Result<Vec<Entry>> {
         Then::Fit(options, images) => {
             discriminate(&mut all, options.discriminator, options, [images, dim]);
             let r = dim.min(options.projection as usize);
-            selection(&mut all, r, batch(device, what, options, images), options.compat == Compat::Official);
+            // With fewer patches than the pictures have (a region, padding, shards) batches are smaller.
+            let most = batch(device, what, options, images).max(HELD as u32);
+            for batch in BATCHES.into_iter().filter(|batch| *batch <= most) {
+                selection(&mut all, r, batch, options.compat == Compat::Official);
+            }
             gathering(&mut all);
             search(&mut all, dim, true);
         }
@@ -315,7 +320,7 @@ pub(crate) fn of_use(device: &Device, what: &Use<'_>) -> Result<Vec<Entry>> {
             }
             let r = dim.min(options.projection as usize);
             // What is left of the memory for a cell decides, and the number of its images.
-            for batch in [64, batch(device, what, options, images), 1024, 2048] {
+            for batch in BATCHES {
                 selection(&mut all, r, batch, options.compat == Compat::Official);
             }
             gathering(&mut all);

@@ -12,6 +12,7 @@ use crate::data::ImageSource;
 use crate::gpu::{Device, Recorder, Tensor};
 use crate::settings::{FeatureShape, FitOptions, Layout, PICTURES};
 use crate::steps::coreset::bank_rows;
+use crate::steps::texels;
 
 /// Values of vectors that are brought to the device at a time: 4 MiB.
 const PIECE: usize = 1 << 20;
@@ -41,7 +42,8 @@ impl<'a> Collector<'a> {
         let FeatureShape { images, positions, columns, dim } = shape;
         let r = projection.map_or(dim, |p| p.r);
         let beside = (beside + 4 * most * r) as u64;
-        let layout = Layout::new(shape, r, options, keep && projection.is_some(), beside)?;
+        let layout =
+            Layout::new(shape, r, options, (keep && projection.is_some(), texels(device.caps())), beside)?;
         let rows = images * positions;
         let z = PatchStore::new(device, [rows, r], layout.z_on_disk, "projected patches")?;
         let embeddings = if !keep {
@@ -260,7 +262,8 @@ impl Features {
         options: &FitOptions,
     ) -> Result<Self> {
         let FeatureShape { images, positions, columns, dim } = shape;
-        let Layout { parts, z_on_disk, .. } = Layout::new(shape, dim, options, false, 0)?;
+        let Layout { parts, z_on_disk, .. } =
+            Layout::new(shape, dim, options, (false, texels(device.caps())), 0)?;
         let z = PatchStore::new(device, [images * positions, dim], z_on_disk, "vectors at hand")?;
         let features = Self {
             device: device.clone(),

@@ -53,7 +53,8 @@ impl HostNeeds {
                 pictures(self.pixels, self.pictures[0], self.images) + packed + read
             }
             Stage::Denoise | Stage::Distances => lists + z * (COPIES - 1) * self.parts.block,
-            Stage::Coreset => lists + (z * (COPIES - 1) * self.parts.piece).max(BANK * bank),
+            // Copies of the bank come when what chose it is gone, and count with the calibration.
+            Stage::Coreset => lists + z * (COPIES - 1) * self.parts.piece,
             Stage::Floors => lists + BANK * bank + loaded + z * (COPIES - 1) * self.parts.block,
             Stage::Calibrate => lists + BANK * bank + loaded,
             Stage::Score => {

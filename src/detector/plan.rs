@@ -173,7 +173,6 @@ fn plan(
     let framing = options.framing(frame);
     let extraction = options.extraction(&backbone.network.name, frame);
     let mut extractor = Extractor::with(device, backbone.network.clone(), &backbone.weights, extraction)?;
-    let weights = extractor.weight_bytes();
     let (grid, dim) = (extractor.grid(), extractor.dim());
     let all = source.len() as u64 * u64::from(grid[0] * grid[1]);
     check_bank(device, all, dim, options)?;
@@ -224,6 +223,8 @@ fn plan(
     let mut scorer = Scorer::new(device, &model, (extractor, feed), bank, Share::of(options))?;
     score(&mut scorer, batch.min(source.len()), largest)?;
     watch.enter(Stage::Score);
+    // With the textures that they are read from, which the plans have made.
+    let weights = scorer.extractor.weight_bytes();
     let stages = watch.peaks.into_inner().into_values();
     let stages = stages.map(|(stage, device)| PlannedStage { stage, device, host: host.of(stage) });
     Ok(FitPlan {

@@ -10,13 +10,8 @@ use super::patch_scorer::queries;
 use crate::Result;
 use crate::bank::{Bank, MemoryBank, SearchBuffers};
 use crate::gpu::{Device, Recorder, Tensor};
+use crate::settings::{FIRST_ROWS, TOGETHER};
 use crate::steps::search::search::SkipOwn;
-
-/// Images of a batch.
-const TOGETHER: u32 = 8;
-
-/// One in so many of the bank's rows is looked at for the bounds.
-const BOUND_ROWS: usize = 8;
 
 /// Patches of an image that are searched for first. A buffer can be bound where so many begin.
 const FIRST: usize = 16;
@@ -57,9 +52,9 @@ impl<'a> TopScores<'a> {
         memory: u64,
     ) -> Result<Self> {
         let positions = features.positions as u32;
-        let few = rows.first(device, rows.weights.len().div_ceil(BOUND_ROWS))?;
-        let most = queries(device, &few, [TOGETHER, positions], memory);
-        let images = (most / positions).clamp(1, TOGETHER);
+        let few = rows.first(device, rows.weights.len().div_ceil(FIRST_ROWS as usize))?;
+        let most = queries(device, &few, [TOGETHER as u32, positions], memory);
+        let images = (most / positions).clamp(1, TOGETHER as u32);
         let most = most.min(images * positions);
         let searched = queries(device, bank, [1, positions.next_multiple_of(FIRST as u32)], memory);
         Ok(Self {

@@ -236,15 +236,16 @@ impl Device {
     pub(super) fn submit(&self, commands: wgpu::CommandBuffer) -> Numbered {
         let Shared { health, queue, wgpu, .. } = &**self.0;
         let number = health.submissions.fetch_add(1, Ordering::Relaxed) + 1;
-        let numbered = {
-            // Held until they are on their way: what another thread submits may need them.
+        {
+            // Held until they are on their way: what another thread submits may need them. No longer, as a submission
+            // calls back whoever waits for the queue.
             let mut fills = self.0.fills.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             // By themselves: commands that are refused would take them along.
             if !fills.is_empty() {
                 queue.submit(fills.drain(..));
             }
-            (number, queue.submit([commands]))
-        };
+        }
+        let numbered = (number, queue.submit([commands]));
         health.submitted(numbered.clone());
         if tracing::event_enabled!(target: "softpatch::submission", tracing::Level::TRACE) {
             let began = Instant::now();

@@ -92,7 +92,7 @@ pub fn tune(device: &Device, report: &mut dyn FnMut(&str)) -> Result<Tuning> {
         }
         Archetype::Direct => {
             let cases = products_of(&[[3136, 152, 128], [784, 240, 80]], false);
-            let candidates = [[4, 16], [2, 16], [4, 8], [8, 8], [8, 16], [4, 24]];
+            let candidates = [[4, 24], [4, 16], [2, 16], [4, 8], [8, 8], [8, 16]];
             let with = |tuning: &Tuning, &[rows, columns]: &[u32; 2]| {
                 tuning.with(&DIRECT_ROWS, rows).with(&DIRECT_COLUMNS, columns)
             };

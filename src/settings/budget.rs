@@ -5,6 +5,7 @@ use super::options::FitOptions;
 use crate::backbone::Extraction;
 use crate::gpu::Device;
 use crate::steps::coreset::{CoresetShape, HELD, STREAMED};
+use crate::steps::texels;
 use crate::{Error, Result};
 
 /// Bytes of a block or a piece at most: large enough to fill a device, small beside the features.
@@ -35,6 +36,11 @@ pub(crate) const ON_TOP: u64 = BACKBONE + (20 << 20) + PICTURES;
 const BACKBONE: u64 = 32 << 20;
 /// Of these, those of pictures.
 pub(crate) const PICTURES: u64 = 16 << 20;
+/// One in so many of the bank's rows is looked at for bounds of training images' scores, and so many images at a time
+/// (`detector/top_scores.rs`).
+pub(crate) const FIRST_ROWS: u64 = 8;
+/// See [`FIRST_ROWS`].
+pub(crate) const TOGETHER: u64 = 8;
 /// Fewest rows of a piece.
 const PIECE_ROWS: u64 = 64;
 
@@ -77,7 +83,8 @@ impl Layout {
     /// Places projected vectors of `r` values, and embeddings of `shape.dim` values where they are kept
     /// beside them, within `options.memory`. Everything that grows with the number of images counts, on host
     /// and device together, and while they are collected the `beside` bytes of what makes them and pictures, but
-    /// for what comes [on top](ON_TOP).
+    /// for what comes [on top](ON_TOP). With `texels` kernels read the bank's rows from textures, which have them a
+    /// second time.
     ///
     /// # Errors
     /// [`Error::Limit`] where the lists and tables do not fit with all features on disk.
@@ -85,7 +92,7 @@ impl Layout {
         shape: FeatureShape,
         r: usize,
         options: &FitOptions,
-        keep_embeddings: bool,
+        (keep_embeddings, texels): (bool, bool),
         beside: u64,
     ) -> Result<Self> {
         let (n, memory) = (shape.images as u64, options.memory);
@@ -101,19 +108,35 @@ impl Layout {
             piece: within(memory / 32 * share, (PIECE_ROWS * row, PART)),
             table: within(memory / 4 * share, (4 * BATCH * picks, 4 * batch * picks)),
         };
-        // While the bank is chosen, or while it is scored against: rows in the model, on the way, in order,
-        // and on the device, with their heads.
-        let bank = |p: &Parts| {
+        let twice = if texels { 2 } else { 1 };
+        // While the bank is chosen.
+        let chosen = |p: &Parts| {
             // Candidates among each other; few of them are no matter.
             let mutual = 4 * (p.table / 4 / picks).pow(2).saturating_sub(FEW * FEW);
-            (picks * (row + 24) + p.table + mutual).max(picks * 20 * shape.dim as u64)
+            picks * (twice * row + 24) + p.table + mutual
+        };
+        // While training images are scored against it: three times on the host (in the model, on the way, in order), and
+        // on the device with what is lifted and boxes, all of it and the first rows that bounds are found with.
+        let (dim, positions) = (shape.dim as u64, shape.positions as u64);
+        let scored = |held: u64| {
+            let rows = picks * 4 * (dim + (dim / 2).min(128) + 16);
+            // What is searched for at a time has an eighth of what features leave.
+            let share = |rows: u64, images: u64| {
+                let query = 4 * (rows / 16 + 2 * dim);
+                (images * positions * query).min(memory.saturating_sub(held).max(memory / 8) / 8)
+            };
+            let searches = share(picks, 1) + share(picks / FIRST_ROWS, TOGETHER);
+            // The backbone rests, and there are no pictures.
+            let searches = searches.saturating_sub(BACKBONE + PICTURES);
+            3 * picks * 4 * dim + twice * (rows + rows / FIRST_ROWS) + searches
         };
         let (wanted, least) = (parts(1, HELD), parts(0, HELD));
         let (z, e) = (patches * row, if keep_embeddings { patches * 4 * shape.dim as u64 } else { 0 });
         let others = others(&shape, row, options);
         let rest = |p: &Parts, copies: u64| {
             let denoise = others + if others > 0 { COPIES } else { copies } * p.block;
-            patches * patch + bank(p).max(denoise).max(bank(p) + (copies - 1) * p.piece)
+            let held = if copies > 1 { 0 } else { z };
+            patches * patch + denoise.max(chosen(p) + (copies - 1) * p.piece).max(scored(held))
         };
         let in_memory = z.saturating_add(rest(&wanted, 1).max(beside));
         if in_memory <= memory {
@@ -190,7 +213,8 @@ pub(crate) fn coreset_batch(
     let picks = picks(options, patches).min(kept.max(1));
     // The grid's columns change nothing here but with windows, and there the share of the table is the same.
     let shape = FeatureShape { images, positions, columns: positions.isqrt(), dim };
-    let layout = Layout::new(shape, r, options, projected, beside + 4 * (most * r) as u64);
+    let kinds = (projected, texels(device.caps()));
+    let layout = Layout::new(shape, r, options, kinds, beside + 4 * (most * r) as u64);
     // Where nothing fits, the fit says so.
     let (table, on_disk) = layout.map_or((u64::MAX, false), |l| (l.parts.table, l.z_on_disk));
     let table = table.min(device.caps().max_binding);
@@ -217,7 +241,7 @@ mod tests {
     fn layout(images: usize, memory: u64) -> Result<Layout> {
         let shape = FeatureShape { images, positions: 784, columns: 28, dim: 152 };
         let options = FitOptions { memory, coreset_ratio: 0.01, ..FitOptions::default() };
-        Layout::new(shape, 128, &options, true, 0)
+        Layout::new(shape, 128, &options, (true, false), 0)
     }
 
     #[test]
@@ -237,7 +261,7 @@ mod tests {
         let places = |group, images, memory| {
             let shape = FeatureShape { images, positions: 784, columns: 28, dim: 152 };
             let options = FitOptions { memory, coreset_ratio: 0.01, group, ..FitOptions::default() };
-            Layout::new(shape, 128, &options, true, 0).map(|l| l.z_on_disk)
+            Layout::new(shape, 128, &options, (true, false), 0).map(|l| l.z_on_disk)
         };
         // The vectors in tiles are 86 MiB beside as many in the order of the images.
         assert!(!places(Group::Position, 200, 256 << 20).unwrap());

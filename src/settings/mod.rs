@@ -10,7 +10,8 @@ mod size;
 mod unsaid;
 
 pub(crate) use budget::{
-    COPIES, FeatureShape, Layout, ON_TOP, PATCH_ON_HOST, PICTURES, Parts, coreset_batch, picks,
+    COPIES, FIRST_ROWS, FeatureShape, Layout, ON_TOP, PATCH_ON_HOST, PICTURES, Parts, TOGETHER,
+    coreset_batch, picks,
 };
 pub use choice::{Choice, Compat, Discriminator, Embedding, FitAspect, Geometry, Group};
 pub use options::{FitOptions, SETTINGS, Setting};

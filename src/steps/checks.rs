@@ -13,7 +13,12 @@ pub(crate) fn broadcast8(caps: &Caps) -> bool {
 /// Whether kernels of the `direct` family read this tensor as a texture. Only where they have subgroups of 8 and words
 /// of 64 bits, too: the drivers that gain by it have both, and every other combination would be one more to test.
 pub(crate) fn reads_texels(device: &Device, tensor: &Tensor) -> bool {
-    broadcast8(device.caps()) && device.caps().int64 && device.reads_texels(tensor)
+    texels(device.caps()) && device.reads_texels(tensor)
+}
+
+/// The same of operands that a texture holds.
+pub(crate) fn texels(caps: &Caps) -> bool {
+    broadcast8(caps) && caps.int64 && caps.texels > 0
 }
 
 /// The tensor as a dispatch binds it: as a texture, or as it is.

@@ -12,7 +12,7 @@ pub mod patches;
 pub mod search;
 pub mod tuning;
 
-pub(crate) use checks::check;
+pub(crate) use checks::{check, texels};
 
 use crate::gpu::Shader;
 

@@ -166,7 +166,7 @@ fn a_small_budget_changes_nothing() {
         // both.
         let large = fit(&roomy);
         let what = format!("{discriminator} {compat} {projection}");
-        for memory in [1_400_000, 580_000] {
+        for memory in [1_400_000, 640_000] {
             let small = fit(&FitOptions { memory, ..roomy.clone() });
             assert_eq!(small.bank.provenance, large.bank.provenance, "{what} within {memory}");
             assert_eq!(bits(&small.bank.rows), bits(&large.bank.rows), "{what} within {memory}");

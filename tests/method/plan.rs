@@ -85,17 +85,21 @@ fn budgets_are_kept_to() {
     let image = render(Material::Metal, None, 1, 96).unwrap().0;
     let images = vec![image; 40];
     let base = FitOptions::default().size(Size::Shorter(192)).coreset_ratio(0.05);
-    let mut kept = 0;
+    let (mut kept, mut large) = (0, 0);
     for options in [
         base.clone().discriminator(Discriminator::Auto).group(Group::Window),
         base.clone().size(Size::Shorter(448)).batch(64).coreset_ratio(0.01),
         base.clone().target_fpr(0.1).group(Group::Global).coreset_ratio(0.2),
+        // Banks beside which nothing else counts.
+        base.clone().size(Size::Shorter(256)).coreset_ratio(0.5),
+        base.clone().size(Size::Shorter(256)).coreset_ratio(1.0).discriminator(Discriminator::None),
     ] {
-        for mib in [2, 16, 48, 96, 200, 400] {
+        for mib in [2, 16, 48, 96, 128, 160, 200, 400] {
             let options = options.clone().memory(mib << 20);
             match Detector::plan(device, &backbone, &MemorySource(&images), &options, &Quiet) {
                 Ok(plan) => {
                     kept += 1;
+                    large += u32::from(plan.rows > 40_000);
                     assert!(plan.counted() <= plan.memory, "{mib} MiB, {} counted: {plan:?}", plan.counted());
                 }
                 Err(Error::Limit(says)) => assert!(says.contains("raise --memory"), "{says}"),
@@ -103,7 +107,7 @@ fn budgets_are_kept_to() {
             }
         }
     }
-    assert!(kept > 10, "{kept} fits were not refused");
+    assert!(kept > 20 && large > 0, "{kept} fits were not refused, {large} of large banks");
 }
 
 /// Scores are the same in every bit whatever they are made within, and what does not do is refused with what

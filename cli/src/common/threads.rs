@@ -12,8 +12,9 @@ const VARIABLE: &str = "LP_NUM_THREADS";
 /// To be called before there is another thread, as the environment is the process's.
 pub fn for_software_driver() {
     let threads = match std::thread::available_parallelism().map_or(1, usize::from) {
-        // It then computes in the thread that submits, which is best.
-        1 => return,
+        // It then computes in the thread that submits, which is best. It sees for itself that the process may use one
+        // core, but not that it may use one core's time.
+        1 => 0,
         cores @ 2..=4 => 2 * cores,
         cores => cores,
     };

@@ -15,8 +15,8 @@ mod steps;
 
 pub use buffers::CoresetBuffers;
 pub(crate) use buffers::Official;
+pub(crate) use shape::{BATCHES, HELD, MAX_SAMPLES, STREAMED};
 pub use shape::{Chunk, CoresetShape};
-pub(crate) use shape::{HELD, MAX_SAMPLES, STREAMED};
 pub use state::{Progress, State};
 pub use steps::Coreset;
 

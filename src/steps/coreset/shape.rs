@@ -44,11 +44,20 @@ impl CoresetShape {
         Self { kept, dims, picks, batch }
     }
 
+    /// Candidates that an invocation of the greedy choice holds: of few values, so that each is tried before it is used,
+    /// whatever number of patches is left to choose from.
+    pub(crate) fn per_invocation(&self) -> u32 {
+        BATCHES.into_iter().find(|most| self.batch <= *most).unwrap_or(self.batch).div_ceil(64)
+    }
+
     /// Values of a row of the tables of distances from candidates or picks of a batch: whole vec4s.
     pub(crate) fn across(&self) -> u32 {
         self.batch.next_multiple_of(4)
     }
 }
+
+/// Batches up to which kernels are the same.
+pub(crate) const BATCHES: [u32; 3] = [256, HELD as u32, STREAMED as u32];
 
 /// Most rows that the first pick is measured against.
 pub(crate) const MAX_SAMPLES: usize = 16;

@@ -286,7 +286,7 @@ impl Coreset<'_> {
         let tensors = [&rows, &rows, &b.state, &b.mutual];
         recorder.dispatch(&pairs(texels, false)?, &label, &tensors, &params, tiles)?;
         recorder.dispatch(
-            &device.kernel(&GREEDY, &[("PER", b.shape.batch.div_ceil(64))], &[])?,
+            &device.kernel(&GREEDY, &[("PER", b.shape.per_invocation())], &[])?,
             &label,
             &[&b.candidates, self.farness(), &b.mutual, &b.kept, &b.picks, &b.chosen, &b.state],
             &params,

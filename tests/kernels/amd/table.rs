@@ -106,7 +106,7 @@ pub fn constants(shader: &Shader) -> Option<Vec<Constants>> {
         "coreset/start:means" => of("ROWS", &[10, 16]),
         "coreset/start:distances" => of("ROWS", &[1]),
         // Candidates per batch / 64.
-        "coreset/greedy" => of("PER", &[1, 8]),
+        "coreset/greedy" => of("PER", &[4, 16, 32]),
         // wgpu gives a range of subgroup sizes or one; 32 and 64 are what there is.
         "network/gemm_coop" | "device/probe_coop" | "device/coop_check" => of("LANES", &[32, 64]),
         // Runs of 7 or 8; the longest that `softpatch tune` tries.

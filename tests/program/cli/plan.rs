@@ -77,7 +77,8 @@ fn what_does_not_fit_is_said_with_what_to_do() {
     assert_eq!(within, succeeds(&scored(&[])).0);
     assert_eq!(within, succeeds(&scored(&["--memory", "4KiB"])).0);
     // Maps and masks are needed all at once.
-    let set = fitted.folder.path().join("labelled");
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("labelled");
     fill(&set.join("good"), 2);
     fill(&set.join("scratch"), 2);
     let measured = |more: &[&str]| {
@@ -87,6 +88,5 @@ fn what_does_not_fit_is_said_with_what_to_do() {
     let output = measured(&["--memory", "60KiB"]);
     fails(&output, 1, &["maps and masks of 2 images", "75 KiB", "raise it to 1MiB", "--metric-size frame"]);
     assert!(output.stdout.is_empty());
-    std::fs::remove_dir_all(&set).unwrap();
     fails(&scored(&["--memory", "some"]), 2, &["800MB"]);
 }
