@@ -67,12 +67,20 @@ fn with_matrices() -> Vec<(String, Device)> {
         .collect()
 }
 
+/// All that the `direct` family can choose, with wgpu's checks: among the devices of other tests it is without.
+fn checked() -> Named {
+    let archetype = Some(Archetype::Direct);
+    let options = DeviceOptions { archetype, unchecked: Some(false), ..DeviceOptions::default() };
+    ("direct, checked".to_owned(), Device::open(&options).unwrap())
+}
+
 #[test]
 fn every_variant_is_run_and_right() {
     let _turn = turn();
     let run: Mutex<BTreeSet<BTreeSet<String>>> = Mutex::default();
     let matrices = if second_pass() { Vec::new() } else { with_matrices() };
-    let all: Vec<Named> = devices().iter().chain(&matrices).cloned().collect();
+    let checked = if second_pass() { None } else { Some(checked()) };
+    let all: Vec<Named> = devices().iter().chain(&matrices).chain(&checked).cloned().collect();
     on_each(&all, |name, device| {
         let mut labels: Vec<String> = Vec::new();
         let mut ids = BTreeSet::new();
