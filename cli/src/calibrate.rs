@@ -74,7 +74,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     set.check_apart(&detector)?.iter().for_each(|note| bars.notice(note));
     catch_interrupts(quiet);
 
-    let files = Files::new(set.paths(), detector.info(), false, args.set.on_error);
+    let files = Files::new(set.paths(), &detector, false, args.set.on_error)?;
     let scored = set.score(&detector, &files, &bars, |index| match files.take_error(index) {
         Some(error) => {
             bars.suspend(|| print_error(&error));

@@ -168,7 +168,7 @@ pub fn score_set(
     set.notes.append(&mut masks.notes);
     let mut skipped = masks.bad.len();
     catch_interrupts(bars.quiet());
-    let files = Files::new(set.items.iter().map(|i| i.path.clone()).collect(), info, has_page, on_error);
+    let files = Files::new(set.items.iter().map(|i| i.path.clone()).collect(), detector, has_page, on_error)?;
     let (mut scores, mut kept) = (Vec::with_capacity(files.len()), Vec::with_capacity(files.len()));
     let mut metric = MetricMaps::new(detector.device(), info.grid, framing, size, detector.cover())?;
     let (mut maps, mut thumbs) = (Vec::with_capacity(files.len()), Vec::new());

@@ -145,7 +145,7 @@ impl Feed {
 
     /// Whether [`Feed::push`] will take an image of this width and height, as a function that outlives this
     /// borrow.
-    pub fn check(&self) -> impl Fn(u32, u32) -> Result<()> + Sync + use<> {
+    pub fn check(&self) -> impl Fn(u32, u32) -> Result<()> + Send + Sync + use<> {
         let framing = self.framing;
         move |width, height| framing.place(width, height).map(drop)
     }

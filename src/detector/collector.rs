@@ -185,7 +185,7 @@ impl Features {
     ) -> Result<Self> {
         let _stage = tracing::info_span!("features", images = source.len()).entered();
         let projection = Projection::random(extractor.dim() as usize, options);
-        let images = (source.len(), largest_of(source));
+        let images = (source.len(), largest_of(source, options.memory)?);
         let mut all = Collector::of(device, extractor, images, projection.as_ref(), options)?;
         let mut together = all.features.together(extractor, options);
         if together.count(images.1) == u64::from(extractor.batch()) {

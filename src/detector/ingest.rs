@@ -64,8 +64,13 @@ impl Together {
         })
     }
 
+    /// One at a time to be learnt from within `memory` bytes.
+    fn to_fit(memory: u64) -> Self {
+        Self { images: 1, bytes: u64::MAX, most: memory.max(2 * ON_TOP) }
+    }
+
     /// Refuses an image that alone takes more than there is.
-    fn check(&self, width: u32, height: u32) -> Result<()> {
+    pub fn check(&self, width: u32, height: u32) -> Result<()> {
         let need = pictures(u64::from(width) * u64::from(height), 1, 2);
         if need <= self.most {
             return Ok(());
@@ -81,9 +86,20 @@ impl Together {
 }
 
 /// Pixels of the largest image of `source`; whoever loads an image says what is wrong with it.
-pub(super) fn largest_of(source: &dyn ImageSource) -> u64 {
-    let pixels = |i: usize| source.size(i).map_or(0, |[w, h]| u64::from(w) * u64::from(h));
-    (0..source.len()).into_par_iter().map(pixels).max().unwrap_or(0)
+///
+/// # Errors
+/// [`Error::BadImages`] with those that alone take more than `memory` bytes, which a fit has.
+pub(super) fn largest_of(source: &dyn ImageSource, memory: u64) -> Result<u64> {
+    let one = Together::to_fit(memory);
+    let pixels = |i: usize| -> Result<u64> {
+        let [w, h] = source.size(i).unwrap_or_default();
+        one.check(w, h).map_err(|e| unsuitable(e, source.name(i)))?;
+        Ok(u64::from(w) * u64::from(h))
+    };
+    let all: Vec<Result<u64>> = (0..source.len()).into_par_iter().map(pixels).collect();
+    let largest = all.iter().flatten().max().copied().unwrap_or(0);
+    let bad = errors(0, all)?;
+    if bad.is_empty() { Ok(largest) } else { Err(Error::BadImages { total: source.len(), bad }) }
 }
 
 /// Decodes `source` in batches of `batch` on other threads, one batch ahead, and hands them to `f` in order.
@@ -104,9 +120,16 @@ pub(super) fn decode_ahead<'s>(
     // Busy while a batch is decoded, beside what becomes of the one before.
     let stage = tracing::info_span!("decode", images = total);
     let one = |i: usize| -> Result<Cow<'s, OwnedImage>> {
+        let fits = |width, height| {
+            let fits = batch.check(width, height).and_then(|()| check(width, height));
+            fits.map_err(|e| unsuitable(e, source.name(i)))
+        };
+        // Before it takes the memory, where that is bounded and its size is known without it.
+        if let (true, Ok([width, height])) = (batch.bytes < u64::MAX, source.size(i)) {
+            fits(width, height)?;
+        }
         let image = source.load(i)?;
-        let fits = batch.check(image.width, image.height).and_then(|()| check(image.width, image.height));
-        fits.map_err(|e| unsuitable(e, source.name(i)))?;
+        fits(image.width, image.height)?;
         Ok(image)
     };
     let several = |run: Range<usize>| -> Vec<Result<Cow<'s, OwnedImage>>> {
@@ -160,7 +183,7 @@ pub(super) fn errors<T>(start: usize, loaded: Vec<Result<T>>) -> Result<Vec<(usi
 }
 
 /// An error about the size of an image, with its name.
-fn unsuitable(error: Error, name: String) -> Error {
+pub(super) fn unsuitable(error: Error, name: String) -> Error {
     match error {
         Error::InvalidOption(reason) => Error::Image {
             path: name.into(),

@@ -275,6 +275,17 @@ impl Detector {
         }
     }
 
+    /// Whether an image of some width and height will be scored, as a function that outlives this borrow: it comes to the
+    /// frame, and its pixels fit the memory. A header tells the size before an image takes that memory.
+    ///
+    /// The function's error is [`crate::Error::InvalidOption`] with the reason.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] in a process that was forked off.
+    pub fn size_check(&self) -> Result<impl Fn(u32, u32) -> Result<()> + Send + Sync + use<>> {
+        Ok(self.scorer()?.size_check())
+    }
+
     /// Submits a batch, for [`Detector::finish`].
     fn begin(&self, images: &[Image<'_>], want: Want) -> Result<u64> {
         self.scorer()?.begin(images, want, &|slot| format!("image {slot}"))

@@ -52,7 +52,7 @@ impl Detector {
         let mut extractor = Extractor::with(device, backbone.network.clone(), &backbone.weights, extraction)?;
         let mut feed = Feed::new(device, extractor.network(), options.framing(frame))?;
         let together = Together::to_score(extractor.batch() as usize, options.memory);
-        let most = together.count(largest_of(source)) as usize;
+        let most = together.count(largest_of(source, options.memory)?) as usize;
         let mut run = |images: std::ops::Range<usize>| -> Result<()> {
             if progress.cancelled() {
                 return Err(Error::Cancelled);

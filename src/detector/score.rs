@@ -1,7 +1,7 @@
 //! Scores and anomaly maps of new images.
 
 use super::cover::Looking;
-use super::ingest::run_backbone;
+use super::ingest::{Together, run_backbone};
 use super::patch_scorer::{Batch, PatchScorer, SETS, Score, Want};
 use super::persist::{Share, Tries};
 use crate::backbone::{Backbone, BackboneInfo, Extraction, Extractor, Feed};
@@ -65,6 +65,12 @@ pub(super) struct Scorer {
 }
 
 impl Scorer {
+    /// Whether an image of some width and height will be scored.
+    pub fn size_check(&self) -> impl Fn(u32, u32) -> Result<()> + Send + Sync + use<> {
+        let (frame, memory) = (self.feed.check(), Together::to_score(self.most(), self.share.memory));
+        move |width, height| memory.check(width, height).and_then(|()| frame(width, height))
+    }
+
     /// Scores by `bank`, which `model` has on the device, what `feed` and `extractor` make of
     /// images.
     pub fn new(

@@ -142,7 +142,11 @@ impl ModelFile {
     /// [`Error::Model`] where another edit changed the file since it was read; as [`Model::save`].
     pub fn save(self, model: &Model) -> Result<PathBuf> {
         let Self { path, to, read } = self;
-        if to == path && std::fs::read(&path).is_ok_and(|now| now != read) {
+        let place = |path: &Path| path.canonicalize().ok();
+        let into_itself = to == path || place(&to).is_some_and(|to| place(&path) == Some(to));
+        // Until the edited model is there.
+        let _lock = if into_itself { locked(&path) } else { None };
+        if into_itself && std::fs::read(&path).is_ok_and(|now| now != read) {
             let reason =
                 "it was changed while this edit was made, which is not in it; make the edit again".to_owned();
             return Err(Error::Model { path: to, reason });
@@ -150,4 +154,12 @@ impl ModelFile {
         model.save(&to)?;
         Ok(to)
     }
+}
+
+/// The file at `path`, which other edits wait for; none where the file system has no locks. Whoever waited finds another
+/// file there.
+fn locked(path: &Path) -> Option<File> {
+    // Elsewhere nobody could read a file that is locked, nor take its place.
+    let file = if cfg!(unix) { File::open(path).ok() } else { None };
+    file.filter(|file| file.lock().is_ok())
 }

@@ -1,7 +1,7 @@
 //! Image files on their way into the library.
 
 use softpatch::data::{FileSource, ImageSource, OwnedImage};
-use softpatch::detector::{Framing, ModelInfo, Way};
+use softpatch::detector::{Detector, Framing, Way};
 use softpatch::{Error, Result};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -22,6 +22,8 @@ pub enum OnError {
 pub struct Files {
     source: FileSource,
     framing: Framing,
+    /// Whether an image of some width and height is scored.
+    check: Box<dyn Fn(u32, u32) -> Result<()> + Send + Sync>,
     /// Whether each picture is kept for [`Files::take_picture`].
     keep: bool,
     on_error: OnError,
@@ -36,11 +38,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Files {
-    /// Files that the model of `info` looks at.
-    pub fn new(paths: Vec<PathBuf>, info: &ModelInfo, keep: bool, on_error: OnError) -> Self {
+    /// Files that `detector` looks at.
+    ///
+    /// # Errors
+    /// As [`Detector::size_check`].
+    pub fn new(paths: Vec<PathBuf>, detector: &Detector, keep: bool, on_error: OnError) -> Result<Self> {
+        let info = detector.info();
         let (source, framing) = (FileSource::new(paths, info.options.decode()), info.framing());
-        let (damaged, pictures) = (Mutex::default(), Mutex::default());
-        Self { source, framing, keep, on_error, damaged, pictures, odd: Mutex::default() }
+        let (damaged, pictures, odd) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let check = Box::new(detector.size_check()?);
+        Ok(Self { source, framing, check, keep, on_error, damaged, pictures, odd })
     }
 
     /// The files.
@@ -59,8 +66,12 @@ impl Files {
     }
 
     fn read(&self, index: usize) -> Result<OwnedImage> {
+        // Before it takes the memory, where its header tells; who loads it says what else is wrong with it.
+        if let Ok([width, height]) = self.source.size(index) {
+            self.check(index, width, height)?;
+        }
         let image = self.source.load(index)?.into_owned();
-        check_shape(&self.paths()[index], &image, self.framing)?;
+        self.check(index, image.width, image.height)?;
         let size = [image.width, image.height];
         if !self.framing.is_alike(size) {
             lock(&self.odd).insert(index, size);
@@ -69,6 +80,18 @@ impl Files {
             lock(&self.pictures).insert(index, image.clone());
         }
         Ok(image)
+    }
+
+    /// Refuses an image that is not scored for its size.
+    fn check(&self, index: usize, width: u32, height: u32) -> Result<()> {
+        (self.check)(width, height).map_err(|error| match error {
+            Error::InvalidOption(reason) => Error::Image {
+                path: self.paths()[index].clone(),
+                reason,
+                remedy: "Leave it out, or cut it into pieces nearer to a square",
+            },
+            other => other,
+        })
     }
 }
 
@@ -81,8 +104,11 @@ impl ImageSource for Files {
         self.source.name(index)
     }
 
+    /// Of what stands in for a file, too.
     fn size(&self, index: usize) -> Result<[u32; 2]> {
-        self.source.size(index)
+        let [width, height] = self.source.size(index)?;
+        let stands_in = self.on_error == OnError::Skip && (self.check)(width, height).is_err();
+        Ok(if stands_in { [1; 2] } else { [width, height] })
     }
 
     fn notes(&self) -> Vec<String> {
@@ -116,13 +142,4 @@ impl ImageSource for Files {
         };
         Ok(Cow::Owned(image))
     }
-}
-
-/// Refuses an image whose sides are so unequal that it does not come to the frame.
-fn check_shape(path: &std::path::Path, image: &OwnedImage, framing: Framing) -> Result<()> {
-    framing.place(image.width, image.height).map(drop).map_err(|e| Error::Image {
-        path: path.to_owned(),
-        reason: e.to_string(),
-        remedy: "Cut it into pieces nearer to a square",
-    })
 }

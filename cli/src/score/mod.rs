@@ -141,7 +141,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     let format = args.format();
     outputs.begin(info, format == Format::Json, &bars)?;
     let width = paths.iter().map(|p| p.display().to_string().chars().count()).max().unwrap_or(0).clamp(4, 70);
-    let files = Files::new(paths, info, outputs.draws(), args.on_error);
+    let files = Files::new(paths, &detector, outputs.draws(), args.on_error)?;
     let mut document = Document {
         model: args.model.display().to_string(),
         threshold: info.threshold,

@@ -300,7 +300,7 @@ impl Watch<'_> {
         let paths: Vec<PathBuf> = some.iter().map(|file| file.path.clone()).collect();
         let targets: Vec<_> = paths.iter().map(|path| self.outputs.place(path)).collect();
         self.begin(&paths, &targets)?;
-        let files = Files::new(paths, self.detector.info(), self.outputs.draws(), OnError::Skip);
+        let files = Files::new(paths, &self.detector, self.outputs.draws(), OnError::Skip)?;
         let mut outcomes = Vec::new();
         // No bar a batch: lines come as images do. And what is begun is finished.
         let silent = Bars::of_short_job();

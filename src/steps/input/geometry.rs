@@ -98,7 +98,7 @@ impl Framing {
         let most = MOST_PIXELS.max(u64::from(w) * u64::from(h));
         if width.max(height) > LONGEST || width * height.max(u64::from(h)) > most {
             return Err(Error::InvalidOption(format!(
-                "an image of {w}x{h} is too long and thin for a frame of {columns}x{rows}: cut it into pieces"
+                "an image of {w}x{h} is too long and thin for a frame of {columns}x{rows}"
             )));
         }
         let (width, height) = (width as u32, height as u32);

@@ -69,6 +69,27 @@ fn every_bad_file_is_named_in_one_run_or_skipped() {
     fails(&listed, 1, &["1 of 3 files cannot be used", "001.png"]);
 }
 
+/// A picture that takes more memory than there is, which its header says, is one that cannot be used.
+#[test]
+fn a_picture_too_large_for_the_memory_is_left_out_before_it_is_decoded() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().unwrap();
+    let (good, model) = (dir.path().join("good"), dir.path().join("m.safetensors"));
+    fill(&good, 4);
+    succeeds(&fit(&good, &model, &[]));
+    image::GrayImage::new(6000, 6000).save(good.join("001b.png")).unwrap();
+    let says = ["001b.png", "decoding 6000x6000 pixels takes", "MiB would do"];
+    let scored = run(["score", arg(&model), arg(&good), "--memory", "200MB", "--csv"]);
+    fails(&scored, 3, &says);
+    assert_eq!(text(&scored.stdout).lines().count(), 5, "{}", text(&scored.stdout));
+    let stopped = run(["score", arg(&model), arg(&good), "--memory", "200MB", "--on-error", "stop"]);
+    fails(&stopped, 1, &[&says[..], &["1 of 5 files cannot be used"]].concat());
+    fails(&fit(&good, &model, &["--memory", "200MB"]), 1, &says);
+    let skipped = fit(&good, &model, &["--memory", "200MB", "--on-error", "skip"]);
+    fails(&skipped, 3, &[&says[..], &["1 image could not be used; the model was made without it"]].concat());
+    assert_eq!(Model::load(&model).unwrap().info.images.len(), 4);
+}
+
 #[test]
 fn nobody_fits_on_what_may_be_a_defect() {
     let _turn = turn();
