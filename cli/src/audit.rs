@@ -66,6 +66,14 @@ pub fn run(args: Args, quiet: bool) -> Outcome {
     let ((audit, source), skipped) = training
         .judge(&bars, |source| Ok((Audit::of(device, backbone, &source, options, &bars)?, source)))?;
     bars.finish();
+    // Before files that may not be written.
+    if args.json {
+        print_json(&audit)?;
+    } else if args.csv {
+        print(&csv(&audit))?;
+    } else {
+        print(&table(&audit, &dir.display().to_string(), args.top))?;
+    }
     if let Some(file) = &args.suspects {
         write_whole(file, suspects(&audit, &dir).as_bytes())?;
     }
@@ -84,13 +92,6 @@ pub fn run(args: Args, quiet: bool) -> Outcome {
         }
         drawn.finish_and_clear();
         page.write(file)?;
-    }
-    if args.json {
-        print_json(&audit)?;
-    } else if args.csv {
-        print(&csv(&audit))?;
-    } else {
-        print(&table(&audit, &dir.display().to_string(), args.top))?;
     }
     end(skipped, "the others were judged")
 }

@@ -101,11 +101,7 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
     figures.all.notes.extend(scored.set.missing_masks());
     let empty = scored.empty_class(&args.dataset);
     let (skipped, notes) = (scored.skipped, figures.all.notes.clone());
-    if let Some(file) = &args.report {
-        let mut page = scored.page("Evaluation".to_owned(), &args.model, &figures.all, detector.info());
-        page.notes.extend(notes);
-        page.write(file)?;
-    }
+    // Before a page that may not be written.
     if args.json {
         print_json(&figures)?;
     } else {
@@ -113,6 +109,11 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         for note in &figures.all.notes {
             bars.notice(note);
         }
+    }
+    if let Some(file) = &args.report {
+        let mut page = scored.page("Evaluation".to_owned(), &args.model, &figures.all, detector.info());
+        page.notes.extend(notes);
+        page.write(file)?;
     }
     if let Some(error) = empty {
         return Err(error.into());

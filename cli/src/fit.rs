@@ -17,7 +17,7 @@ use std::time::Instant;
 #[command(
     after_help = "DIR is a folder of good images, or a category of a data set in its published layout, of which \
          the training images are used (`softpatch data DIR` shows which). Where nothing says which images \
-         are good, the folders are named and --take or --all decides. PNG, JPEG, BMP, TIFF, WebP, GIF and PNM are read. \
+         are good, the folders are named and --take or --all decides. PNG, JPEG, BMP, TIFF, WebP, GIF, QOI and PNM are read. \
          Exit status 3: fitted, but for images that could not be used."
 )]
 pub struct Args {

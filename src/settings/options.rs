@@ -123,7 +123,7 @@ settings! {
     size: Size = Size::Auto,
     "size" "SIZE" in Values::Size,
     "Size of the frame that whole pictures are brought to, in pixels: its shorter side, WIDTHxHEIGHT, or auto: as many \
-     pixels as 256x256";
+     pixels as 256x256. Sides are rounded to what the backbone takes, multiples of 16 or 32";
 
     /// How pictures come to the frame whose aspect is not theirs.
     #[serde(skip_serializing_if = "unsaid::is_default")]

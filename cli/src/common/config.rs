@@ -4,7 +4,7 @@ use crate::common::device::DeviceArgs;
 use crate::common::failure::{Failure, Outcome};
 use crate::common::settings::{Every, Given};
 use crate::common::sizes::parse_bytes;
-use softpatch::detector::{Discriminator, FitOptions, Group, SETTINGS};
+use softpatch::detector::{Discriminator, Embedding, FitOptions, Group, SETTINGS};
 use std::path::{Path, PathBuf};
 
 /// Settings that a model is fitted with. What is not given comes from `--config`, else from the defaults.
@@ -59,6 +59,11 @@ fn idle(name: &str, fit: &FitOptions) -> Option<String> {
             format!("with the discriminator {judged} all rows weigh the same")
         }
         ("window", _) if fit.group != Group::Window => format!("the group is {}", fit.group),
+        ("group", Discriminator::None)
+        | ("lof-k", Discriminator::None | Discriminator::Gaussian | Discriminator::Nearest) => {
+            format!("the discriminator is {judged}")
+        }
+        ("embedding-dim", _) if fit.embedding == Embedding::Concat => "the embedding is concat".to_owned(),
         _ => return None,
     };
     Some(format!("{name} has no meaning here and changes nothing: {why}"))
@@ -195,5 +200,14 @@ mod tests {
         std::fs::write(&path, "lof-k = 8\n").unwrap();
         assert_eq!(notes(&["--discriminator", "auto"]), [""; 0]);
         assert_eq!(given(&["fit", "--compat", "official"]).unwrap().fit, FitOptions::official().lof_k(8));
+        std::fs::write(&path, "seed = 5\n").unwrap();
+        for (given, name) in [
+            (["--discriminator", "gaussian", "--lof-k", "7"], "lof-k"),
+            (["--discriminator", "none", "--group", "global"], "group"),
+            (["--embedding", "concat", "--embedding-dim", "64"], "embedding-dim"),
+        ] {
+            let said = notes(&given);
+            assert!(said.len() == 1 && said[0].starts_with(&format!("{name} has no")), "{given:?}: {said:?}");
+        }
     }
 }

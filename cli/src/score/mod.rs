@@ -79,6 +79,8 @@ passes the model's threshold.
   images           array in order of scoring, one object per image, all places in pixels of the image as it is
                    decoded, columns first:
                      path, score, anomalous (true, false, or null without a threshold)
+                     calibrated  share of good parts that score lower, by the training images or those of
+                              `softpatch calibrate`; null where the model has neither
                      size     [width, height]
                      peak     [x, y] of the map's largest value
                      regions  array, largest first, null without a threshold: the connected areas that pass the
@@ -102,8 +104,9 @@ place below the folder that was named, so images of one name in two folders do n
 are written before the line of their image, and those of an earlier run stay; lines of --regions are added. A
 watch that was stopped, or killed, or lost its power, goes on: every image is in each of these files once.
 
-An image that cannot be read is reported on standard error, the others are scored, and the exit status is 3;
-with --on-error stop all such images are named, and the exit status is 1.";
+An image that cannot be read, or that takes more memory than there is, is reported on standard error, the others are
+scored, and the exit status is 3; with --on-error stop all such images are named, and the exit status is 1. A path that
+does not exist, or a folder that cannot be read, ends the program before anything is scored.";
 
 #[derive(Serialize)]
 struct Document {
@@ -180,6 +183,10 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         Ok(())
     })?;
     outputs.end(&bars);
+    // Before files that may not be written.
+    if format == Format::Json {
+        print_json(&document)?;
+    }
     if let Some(file) = outputs.regions() {
         let images = document.images.iter();
         let text =
@@ -190,9 +197,6 @@ pub fn run(args: &Args, quiet: bool) -> Outcome {
         let mut page = ScorePage { images: shown, ..page("Scores".to_owned(), &args.model, info) };
         page.notes.extend(document.errors.iter().map(|bad| format!("Not scored: {}", bad.error)));
         page.write(file)?;
-    }
-    if format == Format::Json {
-        print_json(&document)?;
     }
     if format == Format::Table && !quiet {
         log::summary(&summary(&detector, scored_images, anomalous));

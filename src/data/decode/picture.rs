@@ -112,8 +112,8 @@ impl fmt::Display for Note {
             Self::NoEndMarker => f.write_str("the end marker is missing, all pixels are there"),
             Self::Depth(bits) => write!(
                 f,
-                "values take the lower {bits} of 16 bits and come out dark; the setting bits says what is white \
-                 (`FitOptions::settle_bits` finds it)"
+                "values take the lower {bits} of 16 bits and come out dark; the setting bits says what is white, \
+                 which a fit finds and a model keeps"
             ),
             Self::PixelOffset => {
                 f.write_str("the header places the pixels inside the palette; they are read behind it")
