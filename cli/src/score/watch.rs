@@ -191,7 +191,8 @@ impl Watch<'_> {
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => News::Whole,
             EventKind::Modify(ModifyKind::Name(RenameMode::From)) | EventKind::Remove(_) => News::Gone,
             EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) => News::Whole,
-            EventKind::Create(_) | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => News::Written,
+            EventKind::Create(_) => News::Made,
+            EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => News::Written,
             EventKind::Modify(ModifyKind::Name(_)) => return true,
             _ => return false,
         };
