@@ -2,7 +2,8 @@
 //!
 //! A file is whole once whoever wrote it closed it, or renamed it into place: the system says so where it can
 //! (inotify on a local disk). Elsewhere (network shares, macOS, Windows) it is whole once it has stayed the
-//! same for [`SETTLE`].
+//! same for [`SETTLE`]. So is a link to a file that lies elsewhere: nobody closes it
+//! under this name.
 
 use super::journal::Stamp;
 use std::collections::HashMap;
@@ -20,6 +21,8 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// What the system says of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
+    /// It is new under this name: somebody is about to write it, or linked it.
+    Made,
     /// Somebody writes it.
     Written,
     /// Whoever wrote it closed it, or it got its name.
@@ -33,8 +36,21 @@ struct Pending {
     since: Instant,
     writing: bool,
     whole: bool,
+    /// Whether all that is known is that it is new.
+    made: bool,
     /// Whether it looked cut short as it is now.
     tried: bool,
+}
+
+impl Pending {
+    fn new(stamp: Stamp, since: Instant, tried: bool) -> Self {
+        Self { stamp, since, writing: false, whole: false, made: false, tried }
+    }
+
+    /// Whether somebody writes it, or has yet to begin: of what is written the system says more.
+    fn is_written(&self) -> bool {
+        self.writing || (self.made && self.stamp.size == 0)
+    }
 }
 
 /// A file that may be read.
@@ -82,15 +98,14 @@ impl Arrivals {
                 (file.whole, file.tried) = (false, false);
             }
             None => {
-                let file = Pending { stamp, since: now, writing: false, whole: false, tried: false };
-                self.pending.insert(path.to_owned(), file);
+                self.pending.insert(path.to_owned(), Pending::new(stamp, now, false));
             }
         }
     }
 
     /// What the system says of a file; `stamp` where it is there.
     pub fn heard(&mut self, path: &Path, news: News, stamp: Option<Stamp>, now: Instant) {
-        let (News::Written | News::Whole, Some(stamp)) = (news, stamp) else {
+        let (News::Made | News::Written | News::Whole, Some(stamp)) = (news, stamp) else {
             self.pending.remove(path);
             return;
         };
@@ -98,13 +113,14 @@ impl Arrivals {
         if let Some(file) = self.pending.get_mut(path) {
             file.whole = news == News::Whole;
             file.writing = news == News::Written && self.closes;
+            file.made = news == News::Made && self.closes;
         }
     }
 
     /// The system lost count: what it said of open files may be out of date.
     pub fn forget_news(&mut self) {
         for file in self.pending.values_mut() {
-            file.writing = false;
+            (file.writing, file.made) = (false, false);
         }
     }
 
@@ -114,7 +130,7 @@ impl Arrivals {
         self.pending.retain(|path, file| {
             let settled = now.saturating_duration_since(file.since);
             let wait = if file.tried { PATIENCE } else { SETTLE };
-            let is_ready = file.whole || (!file.writing && settled >= wait);
+            let is_ready = file.whole || (!file.is_written() && settled >= wait);
             if is_ready {
                 let last_chance = file.whole || settled >= PATIENCE;
                 let (stamp, since) = (file.stamp, file.since);
@@ -130,13 +146,12 @@ impl Arrivals {
     pub fn put_back(&mut self, file: Arrived) {
         let Arrived { path, stamp, since, .. } = file;
         // What was heard of it in between is newer.
-        let pending = Pending { stamp, since, writing: false, whole: false, tried: true };
-        self.pending.entry(path).or_insert(pending);
+        self.pending.entry(path).or_insert(Pending::new(stamp, since, true));
     }
 
     /// Files that somebody has been writing for longer than [`PATIENCE`].
     pub fn slow(&self, now: Instant) -> impl Iterator<Item = &Path> {
-        let slow = move |f: &Pending| f.writing && now.saturating_duration_since(f.since) >= PATIENCE;
+        let slow = move |f: &Pending| f.is_written() && now.saturating_duration_since(f.since) >= PATIENCE;
         self.pending.iter().filter(move |(_, f)| slow(f)).map(|(path, _)| path.as_path())
     }
 }
@@ -172,6 +187,28 @@ mod tests {
         arrivals.heard(a, News::Written, Some(stamp(30)), start);
         arrivals.forget_news();
         assert_eq!(names(&arrivals.ready(start + SETTLE)), ["a.png"]);
+    }
+
+    #[test]
+    fn a_link_is_whole_once_it_stays_the_same() {
+        let (mut arrivals, start) = (Arrivals::new(true), Instant::now());
+        let (a, b, second) = (Path::new("a.png"), Path::new("b.png"), Duration::from_secs(1));
+        arrivals.heard(a, News::Made, Some(stamp(10)), start);
+        arrivals.seen(a, stamp(20), start + second);
+        assert!(arrivals.ready(start + SETTLE).is_empty(), "its file was written elsewhere");
+        let ready = arrivals.ready(start + second + SETTLE);
+        assert_eq!((names(&ready), ready[0].last_chance), (vec!["a.png"], false));
+        // A link to a file that has its first bytes later.
+        arrivals.heard(a, News::Made, Some(stamp(0)), start);
+        arrivals.seen(a, stamp(10), start + second);
+        assert_eq!(names(&arrivals.ready(start + second + SETTLE)), ["a.png"]);
+        // No link: whoever makes it takes a break before the first byte, and after it.
+        arrivals.heard(b, News::Made, Some(stamp(0)), start);
+        assert!(arrivals.ready(start + 10 * PATIENCE).is_empty());
+        arrivals.heard(b, News::Written, Some(stamp(10)), start);
+        assert!(arrivals.ready(start + 10 * PATIENCE).is_empty());
+        arrivals.heard(b, News::Whole, Some(stamp(10)), start);
+        assert_eq!(names(&arrivals.ready(start)), ["b.png"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! Before files are written beside the results, a line with `?` says which, so that a next start puts the
 //! same ones in their places: what it says is the affair of [`super::begun`].
 
+use super::in_place;
 use sha2::{Digest, Sha256};
 use softpatch::{Error, Result};
 use std::collections::{BTreeMap, HashSet};
@@ -246,8 +247,14 @@ impl Journal {
         Ok(())
     }
 
+    /// Whether both files are where they were: what is written is lost otherwise.
+    fn check(&self) -> Result<()> {
+        in_place::check((&self.results_path, &self.results), (&self.path, &self.file))
+    }
+
     /// Adds the results' lines of files, and says here that they are done.
     pub fn add(&mut self, files: &[Done]) -> Result<()> {
+        self.check()?;
         let mut entries = String::new();
         for Done { path, stamp: Stamp { size, changed, number }, line } in files {
             self.append(line)?;
@@ -255,6 +262,7 @@ impl Journal {
             let _ = writeln!(entries, "{size} {changed} {number} {} {quoted}", self.length);
         }
         self.results.sync_data().map_err(|e| Error::io(&self.results_path, "writing", e))?;
+        self.check()?;
         self.file
             .write_all(entries.as_bytes())
             .and_then(|()| self.file.sync_data())

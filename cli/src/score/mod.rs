@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod begun;
+mod in_place;
 mod journal;
 mod outputs;
 mod places;
@@ -96,8 +97,9 @@ path,region,x,y,width,height,area,peak,peak_x,peak_y.
 --watch DIR --results FILE prints the same lines as images arrive, with --json an object of `images` or `errors`
 per line. FILE has the columns path,score,anomalous,heatmap,error. An image has its turn once whoever wrote it
 closed it or renamed it into place, where the system says so (Linux, local disks); else once it has stayed the
-same for two seconds, and a file that looks cut short for thirty. Names that begin with a dot or end with .tmp,
-.part or alike are on their way and wait for their last name. A file that is changed is a new one; one that is renamed is not.
+same for two seconds (links to files elsewhere, too), and a file that looks cut short for thirty. Names that
+begin with a dot or end with .tmp, .part or alike are on their way and wait for their last name. A file that is
+changed is a new one; one that is renamed is not. Where FILE or its journal is taken away, the watch ends.
 
 Maps have the size of the image, and are 0 where the model does not look. Heatmaps, maps and masks keep their
 place below the folder that was named, so images of one name in two folders do not collide. With --watch they

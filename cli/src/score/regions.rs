@@ -33,8 +33,8 @@ fn region_lines(path: &str, regions: &[Region]) -> impl Iterator<Item = String> 
 }
 
 /// Makes a file of regions where there is none, with its header. In one of an earlier watch, cuts off what is
-/// of images that were `begun` and are not done; its length.
-pub fn go_on(file: &Path, begun: &Begun) -> Result<u64> {
+/// of images that were `begun` and are not done.
+pub fn go_on(file: &Path, begun: &Begun) -> Result<()> {
     let fail = |e| Error::io(file, "writing", e);
     let mut open = OpenOptions::new();
     let mut open = open.read(true).write(true).create(true).truncate(false).open(file).map_err(fail)?;
@@ -42,16 +42,13 @@ pub fn go_on(file: &Path, begun: &Begun) -> Result<u64> {
     let mut head = Vec::new();
     (&mut open).take(REGIONS.len() as u64).read_to_end(&mut head).map_err(fail)?;
     if !REGIONS.as_bytes().starts_with(&head) {
-        return Err(Error::InvalidOption(format!(
-            "{} is there and no file of regions: name another file for --regions, or move this one away",
-            file.display()
-        )));
+        return Err(no_regions(file));
     }
     if head.len() < REGIONS.len() {
         open.set_len(0).and_then(|()| open.seek(SeekFrom::Start(0))).map_err(fail)?;
         open.write_all(REGIONS.as_bytes()).and_then(|()| open.sync_data()).map_err(fail)?;
         softpatch::files::keep([file])?;
-        return Ok(REGIONS.len() as u64);
+        return Ok(());
     }
     let from = begun.regions_from(&text_of(file)).filter(|from| (head.len() as u64..=length).contains(from));
     let whole = last_line_end(&mut open, length).map_err(fail)?;
@@ -59,7 +56,7 @@ pub fn go_on(file: &Path, begun: &Begun) -> Result<u64> {
         if whole < length {
             open.set_len(whole).map_err(fail)?;
         }
-        return Ok(whole);
+        return Ok(());
     };
     let mut tail = Vec::new();
     open.seek(SeekFrom::Start(from)).and_then(|_| open.read_to_end(&mut tail)).map_err(fail)?;
@@ -74,7 +71,7 @@ pub fn go_on(file: &Path, begun: &Begun) -> Result<u64> {
         softpatch::files::write_whole(file, &all)?;
         softpatch::files::keep([file])?;
     }
-    Ok(from + kept.len() as u64)
+    Ok(())
 }
 
 /// The lines that are whole and of no image that was begun.
@@ -110,17 +107,33 @@ fn last_line_end(file: &mut File, length: u64) -> std::io::Result<u64> {
     Ok(0)
 }
 
-/// Adds the lines of images, and waits until the disk has them; the length of the file then.
-pub fn append(file: &Path, images: &[(&str, &[Region])]) -> Result<u64> {
+/// From where on the file has the lines of images that are added now.
+pub fn length(file: &Path) -> u64 {
+    std::fs::metadata(file).map_or(0, |meta| meta.len()).max(REGIONS.len() as u64)
+}
+
+/// Adds the lines of images, and waits until the disk has them.
+pub fn append(file: &Path, images: &[(&str, &[Region])]) -> Result<()> {
     let fail = |e| Error::io(file, "writing", e);
-    // Somebody took it away.
-    let text: String = match file.exists() {
-        true => images.iter().flat_map(|(path, regions)| region_lines(path, regions)).collect(),
-        false => regions_csv(images.iter().copied()),
+    let mut open = OpenOptions::new().create(true).read(true).append(true).open(file).map_err(fail)?;
+    let mut head = Vec::new();
+    (&mut open).take(REGIONS.len() as u64).read_to_end(&mut head).map_err(fail)?;
+    let text: String = if head.is_empty() {
+        // Somebody took it away, or emptied it.
+        regions_csv(images.iter().copied())
+    } else if head == REGIONS.as_bytes() {
+        images.iter().flat_map(|(path, regions)| region_lines(path, regions)).collect()
+    } else {
+        return Err(no_regions(file));
     };
-    let mut open = OpenOptions::new().create(true).append(true).open(file).map_err(fail)?;
-    open.write_all(text.as_bytes()).and_then(|()| open.sync_data()).map_err(fail)?;
-    Ok(open.metadata().map_err(fail)?.len())
+    open.write_all(text.as_bytes()).and_then(|()| open.sync_data()).map_err(fail)
+}
+
+fn no_regions(file: &Path) -> Error {
+    Error::InvalidOption(format!(
+        "{} is there and no file of regions: name another file for --regions, or move this one away",
+        file.display()
+    ))
 }
 
 #[cfg(test)]
@@ -144,21 +157,36 @@ mod tests {
         assert_eq!(regions_csv([("c.png", &none[..]), ("a,b.png", &two[..])]), want);
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("regions.csv");
-        assert_eq!(go_on(&file, &Begun::default()).unwrap(), REGIONS.len() as u64);
-        let length = append(&file, &[("c.png", &none), ("a,b.png", &two)]).unwrap();
-        assert_eq!((std::fs::read_to_string(&file).unwrap(), length), (want.clone(), want.len() as u64));
+        go_on(&file, &Begun::default()).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), REGIONS);
+        append(&file, &[("c.png", &none), ("a,b.png", &two)]).unwrap();
+        assert_eq!(
+            (std::fs::read_to_string(&file).unwrap(), length(&file)),
+            (want.clone(), want.len() as u64)
+        );
+        // Somebody takes it away, or empties it.
+        for gone in [true, false] {
+            if gone { std::fs::remove_file(&file) } else { std::fs::write(&file, "") }.unwrap();
+            assert_eq!(length(&file), REGIONS.len() as u64);
+            append(&file, &[("a,b.png", &two)]).unwrap();
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), want);
+        }
         // A line that a stop cut short, and one that it kept from being more than begun.
         for torn in ["", "a.png,0,1", "a.png,0,1,2,3,4,12,0.5,2,3\nb.png,1"] {
             std::fs::write(&file, want.clone() + torn).unwrap();
             let whole = torn.rfind('\n').map_or(0, |at| at + 1);
-            assert_eq!(go_on(&file, &Begun::default()).unwrap(), (want.len() + whole) as u64);
+            go_on(&file, &Begun::default()).unwrap();
+            assert_eq!(length(&file), (want.len() + whole) as u64);
         }
         std::fs::write(&file, &REGIONS[..5]).unwrap();
         go_on(&file, &Begun::default()).unwrap();
         assert_eq!(std::fs::read_to_string(&file).unwrap(), REGIONS);
         std::fs::write(&file, "something else\n").unwrap();
-        let refused = go_on(&file, &Begun::default()).unwrap_err().to_string();
-        assert!(refused.contains("no file of regions"), "{refused}");
+        for refused in [go_on(&file, &Begun::default()), append(&file, &[("a,b.png", &two)])] {
+            let refused = refused.unwrap_err().to_string();
+            assert!(refused.contains("no file of regions"), "{refused}");
+        }
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "something else\n");
     }
 
     #[test]

@@ -48,8 +48,6 @@ struct Watch<'a> {
     detector: Detector,
     journal: Journal,
     outputs: Outputs,
-    /// Length of the file of regions.
-    regions: u64,
     arrivals: Arrivals,
     /// Files that are no images, as they were seen.
     others: HashSet<(PathBuf, Stamp)>,
@@ -106,7 +104,7 @@ pub fn run(args: &Args, folder: &Path, results: &Path, quiet: bool) -> Outcome {
     let begun = Begun::from_journal(&journal.take_begun());
     outputs.redo(&begun.files());
     // There from now on, as one of the watch's own.
-    let regions = outputs.regions().map_or(Ok(0), |file| regions::go_on(file, &begun))?;
+    outputs.regions().map_or(Ok(()), |file| regions::go_on(file, &begun))?;
     let own = [Some(results), Some(journal.path()), outputs.regions()];
     let own = own.iter().flatten().filter_map(|p| p.canonicalize().ok()).collect();
     Watch {
@@ -117,7 +115,6 @@ pub fn run(args: &Args, folder: &Path, results: &Path, quiet: bool) -> Outcome {
         detector,
         journal,
         outputs,
-        regions,
         arrivals,
         others,
         slow,
@@ -191,7 +188,8 @@ impl Watch<'_> {
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => News::Whole,
             EventKind::Modify(ModifyKind::Name(RenameMode::From)) | EventKind::Remove(_) => News::Gone,
             EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) => News::Whole,
-            EventKind::Create(_) | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => News::Written,
+            EventKind::Create(_) => News::Made,
+            EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => News::Written,
             EventKind::Modify(ModifyKind::Name(_)) => return true,
             _ => return false,
         };
@@ -348,7 +346,7 @@ impl Watch<'_> {
                 Scored::Row(row, _) => Some((row.path.as_str(), row.regions.as_deref().unwrap_or_default())),
                 Scored::Damaged(..) => None,
             });
-            self.regions = regions::append(to, &rows.collect::<Vec<_>>())?;
+            regions::append(to, &rows.collect::<Vec<_>>())?;
         }
         self.journal.add(&done)?;
         shown.into_iter().try_for_each(|scored| self.show(scored, format))
@@ -361,7 +359,7 @@ impl Watch<'_> {
 
     /// Says in the journal which files images are going to have.
     fn begin(&mut self, paths: &[PathBuf], targets: &[Targets]) -> Outcome {
-        let regions = self.outputs.regions().map(|file| (file, self.regions));
+        let regions = self.outputs.regions().map(|file| (file, regions::length(file)));
         let of = paths.iter().zip(targets).filter_map(|(path, targets)| {
             let files = targets.all();
             let beside = regions.is_some() || !files.is_empty();

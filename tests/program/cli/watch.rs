@@ -186,3 +186,75 @@ fn a_watch_says_what_it_needs() {
     fails(&watch(&["--results", arg(&results)]), 1, &["without its journal", "move this one away"]);
     assert_eq!(std::fs::read_to_string(&results).unwrap(), "mine\n");
 }
+
+#[test]
+fn what_is_linked_from_elsewhere_is_scored_while_the_watch_runs() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, elsewhere, results) =
+        (dir.path().join("in"), dir.path().join("elsewhere"), dir.path().join("r.csv"));
+    fill(&folder, 1);
+    std::fs::create_dir(&elsewhere).unwrap();
+    let mut watching = Watching::start(&folder, &results);
+    watching.wait(1);
+    for (seed, name) in [(80, "hard.png"), (81, "soft.png"), (82, "moved.png"), (83, "late.png")] {
+        std::fs::write(elsewhere.join(name), softpatch::report::png_bytes(&part(None, seed)).unwrap())
+            .unwrap();
+    }
+    let late = std::fs::read(elsewhere.join("late.png")).unwrap();
+    std::fs::write(elsewhere.join("late.png"), &late[..late.len() / 2]).unwrap();
+    std::fs::hard_link(elsewhere.join("hard.png"), folder.join("hard.png")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.join("soft.png"), folder.join("soft.png")).unwrap();
+    // Nothing is left that says that it was a link.
+    std::fs::hard_link(elsewhere.join("moved.png"), folder.join("moved.png")).unwrap();
+    std::fs::remove_file(elsewhere.join("moved.png")).unwrap();
+    // Half of it is there.
+    std::os::unix::fs::symlink(elsewhere.join("late.png"), folder.join("late.png")).unwrap();
+    let lines = watching.wait(4);
+    assert_eq!(names(&lines, &folder), ["000.png", "hard.png", "moved.png", "soft.png"], "{lines:?}");
+    std::fs::write(elsewhere.join("late.png"), &late).unwrap();
+    let lines = watching.wait(5);
+    assert!(lines[4].contains("late.png") && lines[4].ends_with(','), "{lines:?}");
+    let (code, said) = watching.stop();
+    assert_eq!((code, said.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_watch_whose_results_are_taken_away_says_so_and_loses_nothing() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, results, away) =
+        (dir.path().join("in"), dir.path().join("r.csv"), dir.path().join("r.csv.1"));
+    let journal = dir.path().join("r.csv.journal");
+    fill(&folder, 1);
+    let arrives = |name: &str, seed| write_png(&folder.join(name), &part(None, seed)).unwrap();
+    for (count, replaced) in [(1, false), (2, true)] {
+        let mut watching = Watching::start(&folder, &results);
+        watching.wait(count);
+        // The line is there before the journal knows of it.
+        let (name, started) = (format!("{count}.png"), Instant::now());
+        while std::fs::read_to_string(&journal).unwrap().lines().count() <= count {
+            assert!(started.elapsed() < LONG);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::fs::rename(&results, &away).unwrap();
+        if replaced {
+            std::fs::write(&results, "").unwrap();
+        }
+        arrives(&name, 90 + count as u64);
+        let cause = if replaced { "was replaced" } else { "was removed or renamed" };
+        fails(&watching.child.wait_with_output().unwrap(), 1, &["r.csv: it", cause, "Put the file back"]);
+        assert!(!std::fs::read_to_string(&away).unwrap().contains(&name));
+        std::fs::rename(&away, &results).unwrap();
+    }
+    let mut watching = Watching::start(&folder, &results);
+    let lines = watching.wait(3);
+    assert_eq!(names(&lines, &folder), ["000.png", "1.png", "2.png"], "{lines:?}");
+    assert_eq!(watching.stop().0, Some(0));
+    // Both moved away: all is scored anew.
+    std::fs::rename(&results, &away).unwrap();
+    std::fs::remove_file(&journal).unwrap();
+    let mut watching = Watching::start(&folder, &results);
+    assert_eq!(names(&watching.wait(3), &folder), ["000.png", "1.png", "2.png"]);
+    assert_eq!(watching.stop().0, Some(0));
+}
