@@ -28,6 +28,8 @@ pub struct Files {
     keep: bool,
     on_error: OnError,
     damaged: Mutex<BTreeMap<usize, Error>>,
+    /// By their headers, until they are read.
+    sizes: Mutex<HashMap<usize, [u32; 2]>>,
     pictures: Mutex<HashMap<usize, OwnedImage>>,
     /// Those of another shape than the frame's, with their sizes.
     odd: Mutex<BTreeMap<usize, [u32; 2]>>,
@@ -45,9 +47,10 @@ impl Files {
     pub fn new(paths: Vec<PathBuf>, detector: &Detector, keep: bool, on_error: OnError) -> Result<Self> {
         let info = detector.info();
         let (source, framing) = (FileSource::new(paths, info.options.decode()), info.framing());
-        let (damaged, pictures, odd) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let (damaged, sizes) = (Mutex::default(), Mutex::default());
+        let (pictures, odd) = (Mutex::default(), Mutex::default());
         let check = Box::new(detector.size_check()?);
-        Ok(Self { source, framing, check, keep, on_error, damaged, pictures, odd })
+        Ok(Self { source, framing, check, keep, on_error, damaged, sizes, pictures, odd })
     }
 
     /// The files.
@@ -67,7 +70,9 @@ impl Files {
 
     fn read(&self, index: usize) -> Result<OwnedImage> {
         // Before it takes the memory, where its header tells; who loads it says what else is wrong with it.
-        if let Ok([width, height]) = self.source.size(index) {
+        let size = self.header(index);
+        lock(&self.sizes).remove(&index);
+        if let Ok([width, height]) = size {
             self.check(index, width, height)?;
         }
         let image = self.source.load(index)?.into_owned();
@@ -80,6 +85,16 @@ impl Files {
             lock(&self.pictures).insert(index, image.clone());
         }
         Ok(image)
+    }
+
+    /// Width and height of image `index`, by its header.
+    fn header(&self, index: usize) -> Result<[u32; 2]> {
+        if let Some(size) = lock(&self.sizes).get(&index) {
+            return Ok(*size);
+        }
+        let size = self.source.size(index)?;
+        lock(&self.sizes).insert(index, size);
+        Ok(size)
     }
 
     /// Refuses an image that is not scored for its size.
@@ -106,7 +121,7 @@ impl ImageSource for Files {
 
     /// Of what stands in for a file, too.
     fn size(&self, index: usize) -> Result<[u32; 2]> {
-        let [width, height] = self.source.size(index)?;
+        let [width, height] = self.header(index)?;
         let stands_in = self.on_error == OnError::Skip && (self.check)(width, height).is_err();
         Ok(if stands_in { [1; 2] } else { [width, height] })
     }
