@@ -5,7 +5,7 @@ use crate::common::device::DeviceArgs;
 use crate::common::failure::{Failure, Outcome};
 use crate::common::images::OnError;
 use crate::common::interrupt::catch_interrupts;
-use crate::common::output::{plain_lines, plain_path, print};
+use crate::common::output::{check_outside, plain_lines, plain_path, print};
 use crate::common::progress::Bars;
 use crate::common::set::{FolderArgs, SetArgs, TakeArgs, end, settle_bits};
 use crate::common::settings::{Given, Scope};
@@ -15,6 +15,7 @@ use softpatch::detector::Progress;
 use softpatch::eval::MetricSize;
 use softpatch::eval::bench::{Bench, BenchOptions, Cell, Method, Summary, protocol_of};
 use softpatch::low_level::gpu::Device;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -32,7 +33,7 @@ pub struct Args {
     dataset: PathBuf,
     #[command(flatten)]
     set: SetArgs,
-    /// Folder for the results; made where it is not there.
+    /// Folder for the results, outside the data set; made where it is not there.
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
     /// Methods, with commas between.
@@ -138,11 +139,17 @@ impl Args {
 pub fn run(args: &Args, quiet: bool) -> Outcome {
     let mut options = args.options()?;
     let (dataset, out) = (&args.dataset, &args.out);
+    check_outside("--out", out, [dataset])?;
     let bars = Bars::new(quiet);
     let set = open_set(dataset, &args.category, (&args.set.folder, &args.set.take), &bars)?;
     let paths: Vec<PathBuf> = (set.categories.iter())
         .flat_map(|c| c.train.iter().chain(c.test.items.iter().map(|i| &i.path)).cloned())
         .collect();
+    // Links lead to folders elsewhere.
+    let masks = set.categories.iter().flat_map(|c| c.test.items.iter().filter_map(|i| i.mask.as_deref()));
+    let folders: BTreeSet<&Path> =
+        paths.iter().map(PathBuf::as_path).chain(masks).filter_map(Path::parent).collect();
+    check_outside("--out", out, folders)?;
     settle_bits(&mut options.fit, &paths, &bars)?;
     options.decode = options.fit.decode();
     std::fs::create_dir_all(out).map_err(|e| softpatch::Error::io(out, "making the folder", e))?;

@@ -62,6 +62,9 @@ class Mistakes(Painted):
             with untouched(), self.subTest(words=words):
                 self.refused(error, lambda: bench(self.set, out, **how), *words)
         with untouched():
+            self.refused(ValueError, lambda: bench(self.set, self.set / "out"), "lies inside", "choose a folder outside")
+        self.assertFalse((self.set / "out").exists())
+        with untouched():
             self.refused(ValueError, lambda: bench(empty, out), "empty")
 
 

@@ -198,6 +198,26 @@ fn well_formed(out: &Path, summary: &Summary) {
 }
 
 #[test]
+fn cells_are_of_the_files_that_are_there() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let (set, out) = (set(&folder.path().join("set"), vec![Material::Metal]), folder.path().join("out"));
+    let computed = || run(&set, &out, &options(&[Method::PatchCore], &[0.0])).computed;
+    assert_eq!((computed(), computed()), (1, 0));
+    let test = &set.categories[0].test.items;
+    let masks: Vec<&PathBuf> = test.iter().filter_map(|item| item.mask.as_ref()).collect();
+    for (file, other) in [(&set.categories[0].train[0], &test[0].path), (masks[0], masks[1])] {
+        let before = fs::read(file).unwrap();
+        fs::write(file, &before).unwrap();
+        assert_eq!(computed(), 0, "another time, the same file");
+        fs::copy(other, file).unwrap();
+        assert_eq!((computed(), computed()), (1, 0), "{}", file.display());
+        fs::write(file, before).unwrap();
+    }
+    assert_eq!(computed(), 0, "all is as it was");
+}
+
+#[test]
 fn cells_equal_a_detector_on_the_same_split() {
     let _turn = turn();
     let folder = tempfile::tempdir().unwrap();

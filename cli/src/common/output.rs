@@ -5,7 +5,7 @@ use softpatch::data::csv_guarded;
 pub use softpatch::text::{plain, plain_json, plain_lines, plain_path};
 use softpatch::{Error, model};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 /// Writes to standard output now.
 pub fn print(text: &str) -> Outcome {
@@ -47,6 +47,49 @@ pub fn check_output_file(path: &Path) -> Outcome {
 /// [`model::check_model_file`], as a command says it.
 pub fn check_model_file(path: &Path) -> Outcome {
     model::check_model_file(path).map_err(usage)
+}
+
+/// Refuses a folder for output, which `option` named, inside one of the folders that images are read from.
+pub fn check_outside<P: AsRef<Path>>(
+    option: &str,
+    out: &Path,
+    folders: impl IntoIterator<Item = P>,
+) -> Outcome {
+    for folder in folders {
+        let folder = folder.as_ref();
+        if folder.is_dir() && resolved(out).starts_with(resolved(folder)) {
+            return Err(Failure::Usage(format!(
+                "{option} {} lies inside {}: the next run would take what is written there for images; \
+                 choose a folder outside it",
+                out.display(),
+                folder.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Absolute, and each `..` with the name before it left out.
+pub fn absolute(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    path.components().fold(PathBuf::new(), |mut whole, part| {
+        if part == Component::ParentDir {
+            _ = whole.pop()
+        } else {
+            whole.push(part)
+        }
+        whole
+    })
+}
+
+/// Where a path leads, followed as far as it exists.
+pub fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let real = path.ancestors().find_map(|there| {
+        let rest = path.strip_prefix(there).ok()?;
+        Some(absolute(&there.canonicalize().ok()?.join(rest)))
+    });
+    real.unwrap_or_else(|| absolute(&path))
 }
 
 #[cfg(test)]

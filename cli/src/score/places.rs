@@ -2,6 +2,7 @@
 
 use super::journal::text_of;
 use crate::common::failure::{Failure, Outcome};
+use crate::common::output::{absolute, check_outside, resolved};
 use softpatch::Error;
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
@@ -32,16 +33,7 @@ impl Places {
         extension: &'static str,
         arguments: &[PathBuf],
     ) -> Outcome<Self> {
-        for argument in arguments.iter().filter(|a| a.is_dir()) {
-            if resolved(out).starts_with(resolved(argument)) {
-                return Err(Failure::Usage(format!(
-                    "{option} {} lies inside {}: the next run would take what is written there for images; \
-                     choose a folder outside it",
-                    out.display(),
-                    argument.display()
-                )));
-            }
-        }
+        check_outside(option, out, arguments)?;
         if out.exists() && !out.is_dir() {
             return Err(Failure::Usage(format!("{option} {} is a file; name a folder", out.display())));
         }
@@ -119,29 +111,6 @@ impl Places {
         });
         targets.collect()
     }
-}
-
-/// Absolute, and each `..` with the name before it left out.
-fn absolute(path: &Path) -> PathBuf {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    path.components().fold(PathBuf::new(), |mut whole, part| {
-        if part == Component::ParentDir {
-            _ = whole.pop()
-        } else {
-            whole.push(part)
-        }
-        whole
-    })
-}
-
-/// Where a path leads, followed as far as it exists.
-fn resolved(path: &Path) -> PathBuf {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let real = path.ancestors().find_map(|there| {
-        let rest = path.strip_prefix(there).ok()?;
-        Some(absolute(&there.canonicalize().ok()?.join(rest)))
-    });
-    real.unwrap_or_else(|| absolute(&path))
 }
 
 /// As much of a text as fits `most` bytes.

@@ -69,6 +69,9 @@ pub struct CellSettings {
     pub seed: u64,
     /// SHA-256 of the split's list.
     pub split: String,
+    /// SHA-256 of the sizes of the split's images and of what its masks hold; empty where none is a file.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub files: String,
     /// Settings of the fit; batch and memory, which change nothing, are 0.
     pub fit: FitOptions,
     /// The size in which maps and masks were compared.
@@ -96,7 +99,7 @@ impl CellSettings {
         method: &str,
         condition: Condition,
         seed: u64,
-        split: String,
+        [split, files]: [String; 2],
         fit: &FitOptions,
         metric_size: MetricSize,
         backbone: BackboneInfo,
@@ -110,6 +113,7 @@ impl CellSettings {
             protocol: condition.protocol.map_or("", protocol_name).to_owned(),
             seed,
             split,
+            files,
             fit: FitOptions { batch: 0, memory: 0, ..fit.clone() },
             metric_size,
             backbone,

@@ -7,6 +7,7 @@
 mod cell;
 mod chart;
 mod figures;
+mod files;
 mod kept;
 mod measure;
 mod notes;

@@ -1,6 +1,7 @@
 //! The harness: which cells there are, which are missing, and one feature pass for those.
 
 use super::cell::{Cell, CellSettings, Condition, protocol_name};
+use super::files::Files;
 use super::kept::{Kept, key, remove_all};
 use super::notes::{Noted, leave_out};
 use super::options::BenchOptions;
@@ -187,7 +188,7 @@ impl Bench<'_> {
         category: &Category,
         notes: &mut Vec<String>,
     ) -> Result<(Vec<Task>, Vec<(PathBuf, CellSettings)>)> {
-        let (mut tasks, mut files) = (Vec::new(), Vec::new());
+        let (mut tasks, mut files, mut held) = (Vec::new(), Vec::new(), Files::default());
         for condition in self.options.conditions() {
             for seed in 0..u64::from(self.options.seeds) {
                 let name = list_name(&category.name, condition, seed);
@@ -204,7 +205,7 @@ impl Bench<'_> {
                 let list = self.out.join("splits").join(&name);
                 split.write_csv(&list)?;
                 let bytes = std::fs::read(&list).map_err(|e| Error::io(&list, "reading", e))?;
-                let digest = format!("{:x}", Sha256::digest(bytes));
+                let digests = [format!("{:x}", Sha256::digest(bytes)), held.digest(&split)];
                 let repeats = split.repeats_noise();
                 if repeats && seed == 0 {
                     notes.push(format!(
@@ -224,7 +225,7 @@ impl Bench<'_> {
                         method.name(),
                         condition,
                         seed,
-                        digest.clone(),
+                        digests.clone(),
                         &fit,
                         self.options.metric_size(),
                         self.backbone.info(),

@@ -95,6 +95,23 @@ fn a_benchmark_is_run_once_and_timed() {
     fails(&bench(&["-o", arg(&out), "--protocol", "twice"]), 2, &["there is no protocol twice"]);
     fails(&bench(&["-o", arg(&out), "--category", "wood"]), 2, &["no category wood", "metal"]);
     fails(&bench(&[]), 2, &["--out"]);
+    // What a run writes is none of the next one's images.
+    for inside in ["new", "metal/test/good", "metal/train/good/new", "metal/ground_truth", "metal/../new/a"] {
+        let before = listing(&set);
+        fails(&bench(&["-o", arg(&set.join(inside))]), 2, &["--out", "choose a folder outside"]);
+        assert_eq!(listing(&set), before, "{inside}");
+        assert!(!set.join("new").exists() && !set.join("metal/train/good/new").exists());
+    }
+    #[cfg(unix)]
+    {
+        let linked = folder.path().join("linked");
+        std::fs::create_dir(&linked).unwrap();
+        for part in ["train", "test", "ground_truth"] {
+            std::os::unix::fs::symlink(set.join("metal").join(part), linked.join(part)).unwrap();
+        }
+        let inside = set.join("metal/test/good/new");
+        fails(&run(["bench", arg(&linked), "-o", arg(&inside)]), 2, &["choose a folder outside"]);
+    }
     for gone in ["--time", "--roofline"] {
         fails(&bench(&["-o", arg(&out), gone]), 2, &["unexpected argument", gone]);
     }

@@ -104,7 +104,7 @@ def bench(
     general = _program.flags({"seeds": whole("seeds", seeds), **_found_anywhere(options)})
     whole_run = [*general, *_program.flags({"methods": names, "noise": shares})]
     wanted = None if category is None else [name.decode() for name in strings("category", category)]
-    categories = _categories(path, dataset, whole_run, wanted, options)
+    categories = _categories(path, dataset, os.path.abspath(out), whole_run, wanted, options)
     folder = out_folder(out)
     for below in "cells", "splits":
         out_folder(folder / below)
@@ -154,12 +154,11 @@ def _found_anywhere(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _categories(
-    program: str, dataset: str, run: list[str], wanted: list[str] | None, options: Mapping[str, Any]
+    program: str, dataset: str, out: str, run: list[str], wanted: list[str] | None, options: Mapping[str, Any]
 ) -> list[str]:
     """The categories, where the program takes the options and the set; no device is opened for it."""
-    with tempfile.TemporaryDirectory(prefix="softpatch-") as place:
-        # It looks at its options first, then at the set, and then finds no such category.
-        tried = _program.run(program, ["bench", dataset, "--out", place, *run, f"--category={_NONE}"])
+    # It looks at its options first, then at the set, and then finds no such category, before it makes the folder.
+    tried = _program.run(program, ["bench", dataset, "--out", out, *run, f"--category={_NONE}"])
     if f"no category {_NONE}" not in tried.stderr:
         raise ValueError(f"softpatch bench: {_program.failure(tried)}")
     how = {name: options[name] for name in ("layout", "take", "all", "strict") if name in options}
