@@ -6,7 +6,7 @@ use super::features::Features;
 use super::fit::{Learnt, check_bank, check_covered, check_source, learn};
 use super::frame::frame_of;
 use super::host::HostNeeds;
-use super::ingest::Together;
+use super::ingest::{Together, largest_of};
 use super::persist::Share;
 use super::progress::Progress;
 use super::score::Scorer;
@@ -181,6 +181,7 @@ fn plan(
     let (now, peaks) = (Cell::new(Stage::Features), RefCell::default());
     let watch = Watch { device, progress, now, peaks };
     let sizes = sizes_of(source, progress)?;
+    largest_of(source, options.memory)?;
     for &size in &sizes {
         for piece in extractor.pieces().iter().filter(|piece| !piece.input.is_empty()) {
             feed.make_room(size, &piece.input)?;

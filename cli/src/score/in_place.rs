@@ -47,8 +47,10 @@ fn is_same(_: &Metadata, _: &Metadata) -> bool {
     true
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
+    #![cfg(unix)]
+
     use super::super::journal::{Done, Journal, Stamp};
     use super::*;
 

@@ -8,7 +8,7 @@
 //! Before files are written beside the results, a line with `?` says which, so that a next start puts the
 //! same ones in their places: what it says is the affair of [`super::begun`].
 
-use super::in_place;
+use super::in_place::check;
 use sha2::{Digest, Sha256};
 use softpatch::{Error, Result};
 use std::collections::{BTreeMap, HashSet};
@@ -249,7 +249,7 @@ impl Journal {
 
     /// Whether both files are where they were: what is written is lost otherwise.
     fn check(&self) -> Result<()> {
-        in_place::check((&self.results_path, &self.results), (&self.path, &self.file))
+        check((&self.results_path, &self.results), (&self.path, &self.file))
     }
 
     /// Adds the results' lines of files, and says here that they are done.

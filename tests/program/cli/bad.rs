@@ -85,6 +85,7 @@ fn a_picture_too_large_for_the_memory_is_left_out_before_it_is_decoded() {
     let stopped = run(["score", arg(&model), arg(&good), "--memory", "200MB", "--on-error", "stop"]);
     fails(&stopped, 1, &[&says[..], &["1 of 5 files cannot be used"]].concat());
     fails(&fit(&good, &model, &["--memory", "200MB"]), 1, &says);
+    fails(&run(["plan", arg(&good), "--size", "64", "--no-probe", "--memory", "200MB"]), 1, &says);
     let skipped = fit(&good, &model, &["--memory", "200MB", "--on-error", "skip"]);
     fails(&skipped, 3, &[&says[..], &["1 image could not be used; the model was made without it"]].concat());
     assert_eq!(Model::load(&model).unwrap().info.images.len(), 4);
