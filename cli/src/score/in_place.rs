@@ -47,10 +47,9 @@ fn is_same(_: &Metadata, _: &Metadata) -> bool {
     true
 }
 
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
-    #![cfg(unix)]
-
     use super::super::journal::{Done, Journal, Stamp};
     use super::*;
 
