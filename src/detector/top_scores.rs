@@ -10,7 +10,7 @@ use super::patch_scorer::queries;
 use crate::Result;
 use crate::bank::{Bank, MemoryBank, SearchBuffers};
 use crate::gpu::{Device, Recorder, Tensor};
-use crate::settings::{FIRST_ROWS, TOGETHER};
+use crate::settings::{BOUND_IMAGES, BOUND_ROWS};
 use crate::steps::search::search::SkipOwn;
 
 /// Patches of an image that are searched for first. A buffer can be bound where so many begin.
@@ -52,9 +52,9 @@ impl<'a> TopScores<'a> {
         memory: u64,
     ) -> Result<Self> {
         let positions = features.positions as u32;
-        let few = rows.first(device, rows.weights.len().div_ceil(FIRST_ROWS as usize))?;
-        let most = queries(device, &few, [TOGETHER as u32, positions], memory);
-        let images = (most / positions).clamp(1, TOGETHER as u32);
+        let few = rows.first(device, rows.weights.len().div_ceil(BOUND_ROWS as usize))?;
+        let most = queries(device, &few, [BOUND_IMAGES as u32, positions], memory);
+        let images = (most / positions).clamp(1, BOUND_IMAGES as u32);
         let most = most.min(images * positions);
         let searched = queries(device, bank, [1, positions.next_multiple_of(FIRST as u32)], memory);
         Ok(Self {

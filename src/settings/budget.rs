@@ -36,11 +36,10 @@ pub(crate) const ON_TOP: u64 = BACKBONE + (20 << 20) + PICTURES;
 const BACKBONE: u64 = 32 << 20;
 /// Of these, those of pictures.
 pub(crate) const PICTURES: u64 = 16 << 20;
-/// One in so many of the bank's rows is looked at for bounds of training images' scores, and so many images at a time
-/// (`detector/top_scores.rs`).
-pub(crate) const FIRST_ROWS: u64 = 8;
-/// See [`FIRST_ROWS`].
-pub(crate) const TOGETHER: u64 = 8;
+/// One in so many of the bank's rows is looked at for bounds of training images' scores (`detector/top_scores.rs`).
+pub(crate) const BOUND_ROWS: u64 = 8;
+/// Images whose bounds are found at a time.
+pub(crate) const BOUND_IMAGES: u64 = 8;
 /// Fewest rows of a piece.
 const PIECE_ROWS: u64 = 64;
 
@@ -125,10 +124,10 @@ impl Layout {
                 let query = 4 * (rows / 16 + 2 * dim);
                 (images * positions * query).min(memory.saturating_sub(held).max(memory / 8) / 8)
             };
-            let searches = share(picks, 1) + share(picks / FIRST_ROWS, TOGETHER);
+            let searches = share(picks, 1) + share(picks / BOUND_ROWS, BOUND_IMAGES);
             // The backbone rests, and there are no pictures.
             let searches = searches.saturating_sub(BACKBONE + PICTURES);
-            3 * picks * 4 * dim + twice * (rows + rows / FIRST_ROWS) + searches
+            3 * picks * 4 * dim + twice * (rows + rows / BOUND_ROWS) + searches
         };
         let (wanted, least) = (parts(1, HELD), parts(0, HELD));
         let (z, e) = (patches * row, if keep_embeddings { patches * 4 * shape.dim as u64 } else { 0 });

@@ -10,7 +10,7 @@ mod size;
 mod unsaid;
 
 pub(crate) use budget::{
-    COPIES, FIRST_ROWS, FeatureShape, Layout, ON_TOP, PATCH_ON_HOST, PICTURES, Parts, TOGETHER,
+    BOUND_IMAGES, BOUND_ROWS, COPIES, FeatureShape, Layout, ON_TOP, PATCH_ON_HOST, PICTURES, Parts,
     coreset_batch, picks,
 };
 pub use choice::{Choice, Compat, Discriminator, Embedding, FitAspect, Geometry, Group};

@@ -52,13 +52,12 @@ pub(crate) fn tilings() -> &'static [Named] {
     }
     TILINGS.get_or_init(|| {
         let open = |(name, big_from, middle_from, unchecked): (&str, u32, u32, bool)| {
-            let sizes = Tuning::default().with(&BIG_FROM, big_from);
             let options = DeviceOptions {
                 archetype: Some(Archetype::Tiled),
                 unchecked: Some(unchecked),
                 default_limits: !unchecked,
                 without: vec![Feature::Coop],
-                tuning: Some(sizes.with(&MIDDLE_FROM, middle_from)),
+                tuning: Some(Tuning::default().with(&BIG_FROM, big_from).with(&MIDDLE_FROM, middle_from)),
                 ..Default::default()
             };
             (name.to_owned(), Device::open(&options).unwrap())

@@ -10,6 +10,7 @@ mod bench;
 mod calibrate;
 mod compat;
 mod data;
+mod edits;
 mod end_to_end;
 mod explain;
 mod floors;
